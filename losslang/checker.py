@@ -1,0 +1,357 @@
+"""Tree to meaning. Every mistake of a program is collected in one run, and the tree never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from losslang import tree
+from losslang.agreement import agree
+from losslang.diagnostics import Diagnostic, LossError
+from losslang.formatter import path as spell_path
+from losslang.formatter import spell
+from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, below, readings
+from losslang.mistakes import meaning as mistakes
+from losslang.mistakes import names as name_mistakes
+from losslang.mistakes import options as option_mistakes
+from losslang.options import Broken
+from losslang.overrides import overridden, settable
+from losslang.parser import parse
+from losslang.primitive import Activation, Function, Loss, Planned, Reduction
+from losslang.registry import Registry, current_registry
+from losslang.terms import (
+    Num,
+    Problem,
+    Sums,
+    Tens,
+    Value,
+    add,
+    applied,
+    as_terms,
+    collapse,
+    each_term,
+    fold,
+    multiply,
+    negate,
+    power,
+    renamed,
+)
+from losslang.text import Source
+from losslang.uses import Scope, read_use
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a program means, if it means something, and everything to say about it."""
+
+    meaning: Meaning | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if d.is_error)
+
+
+def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnostic, ...]:
+    """Everything wrong with a program, sorted by place; empty when all is well. Never raises for bad text.
+
+    `source` names the file that the text is from. torch is not imported.
+    """
+    return analyze(text if isinstance(text, Source) else Source(text, source)).diagnostics
+
+
+def analyze(
+    source: Source, *, overrides: Mapping[str, float] | None = None, registry: Registry | None = None
+) -> Checked:
+    """The meaning of a program and its diagnostics."""
+    try:
+        program = parse(source)
+    except LossError as error:
+        return Checked(None, error.diagnostics)
+    checker = _Checker(registry or current_registry(), dict(overrides or {}))
+    terms = checker.program(program)
+    found = tuple(d.at(source) for d in sorted(checker.found, key=lambda d: (d.span.start, d.code)))
+    if terms is None or any(d.is_error for d in found):
+        return Checked(None, found)
+    return Checked(Meaning(terms, source), found)
+
+
+class _Checker:
+    """Walks one program once. Bound names are evaluated where they stand and inlined where used."""
+
+    def __init__(self, registry: Registry, overrides: dict[str, float]):
+        self.registry = registry
+        self.overrides = overrides
+        self.found: list[Diagnostic] = []
+        self.bound: dict[str, Value | None] = {}
+        self.bindings: dict[str, tree.Binding] = {}
+
+    def report(self, problem: Problem) -> None:
+        self.found.append(problem.diagnostic)
+
+    # -------------------------------------------------------------------------------- program
+
+    def program(self, program: tree.Program) -> tuple[Term, ...] | None:
+        for binding in program.bindings:
+            if binding.name in self.bindings:
+                first = self.bindings[binding.name].name_span
+                self.found.append(name_mistakes.bound_twice(binding.name_span, binding.name, first))
+                continue
+            self.bindings[binding.name] = binding
+            kinds = self.registry.kinds_of(binding.name)
+            if kinds:
+                self.found.append(name_mistakes.hides(binding.name_span, binding.name, kinds[0]))
+        self._unused(program)
+        for name, binding in self.bindings.items():
+            self.bound[name] = self._bind(name, binding)
+        result = self.evaluate(program.result, Scope())
+        if result is None:
+            return None
+        terms, found = agree(_distinct(as_terms(result)), self.registry)
+        self.found += found
+        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, Num)}
+        for name in self.overrides:
+            known = (*numbers, *settable(terms, self.registry))
+            if name not in known:
+                self.found.append(name_mistakes.nothing_to_override(program.result.span, name, known))
+        outside = {n: v for n, v in self.overrides.items() if n not in numbers}
+        terms, problems = overridden(terms, outside, self.registry)
+        self.found += [p.diagnostic for p in problems]
+        self._whole(terms, program)
+        return terms
+
+    def _bind(self, name: str, binding: tree.Binding) -> Value | None:
+        value = self.evaluate(binding.value, Scope())
+        if isinstance(value, Num) and name in self.overrides:
+            return Num(float(self.overrides[name]), value.span)
+        return value
+
+    def _unused(self, program: tree.Program) -> None:
+        used = _names(program.result)
+        for binding in reversed(program.bindings):
+            if binding.name in used:
+                used |= _names(binding.value)
+            else:
+                self.found.append(name_mistakes.unused(binding.name_span, binding.name))
+
+    def _whole(self, terms: Sequence[Term], program: tree.Program) -> None:
+        """What can only be said of the program as a whole."""
+        if not any(_reads(term) for term in terms):
+            self.found.append(mistakes.nothing_to_learn(program.result.span, "a number"))
+        elif all(term.metric for term in terms):
+            self.found.append(mistakes.nothing_to_learn(program.result.span, "made of metrics alone"))
+        for term in terms:
+            for reading in readings(term):
+                loss = self._loss(reading.loss)
+                if loss.metric_only and not term.metric:
+                    self.found.append(mistakes.only_a_metric(reading.span, reading.loss))
+                alone = len(terms) == 1 and term.body is reading
+                if reading.reduction.name == "none" and not alone:
+                    self.found.append(mistakes.not_reduced(reading.span, reading.loss))
+            for part in (p for e in (term.body, term.factor) if e is not None for p in below(e)):
+                if isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),):
+                    self.found.append(mistakes.reserved_input(part.span, "norm"))
+
+    def _loss(self, name: str) -> Loss:
+        found = self.registry.loss(name)
+        assert found is not None
+        return found.loss
+
+    # -------------------------------------------------------------------------------- expressions
+
+    def evaluate(self, node: tree.Node, scope: Scope) -> Value | None:
+        """The value of a node; None when a mistake inside it has been reported."""
+        try:
+            return self._evaluate(node, scope)
+        except Problem as problem:
+            self.report(problem)
+            return None
+        except Broken:
+            return None
+
+    def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
+        match node:
+            case tree.Number(value=value):
+                return Num(value, node.span)
+            case tree.Word():
+                raise Problem(mistakes.not_arithmetic(node.span, spell(node)))
+            case tree.Path():
+                return Tens(self._path(node, scope), node.span)
+            case tree.Negative(operand=operand):
+                return negate(self._need(self.evaluate(operand, scope)), node)
+            case tree.Power(base=base, exponent=exponent):
+                left, right = self._all([base, exponent], scope)
+                return power(left, right, node)
+            case tree.Sum(terms=nodes, operators=operators):
+                signs = [1.0, *(1.0 if o == "+" else -1.0 for o in operators)]
+                return add(list(zip(signs, self._all(nodes, scope), strict=True)), node)
+            case tree.Product(factors=nodes, operators=operators):
+                values = self._all(nodes, scope)
+                return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
+            case tree.Routed(body=body, route=route):
+                return self._routed(body, self._scope(route, scope))
+            case tree.Call():
+                return self._call(node, scope)
+            case _:
+                raise TypeError(f"{type(node).__name__} is not an expression")
+
+    def _all(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
+        """Every value, so that the mistakes of all of them are found before one stops the walk."""
+        return [self._need(value) for value in [self.evaluate(node, scope) for node in nodes]]
+
+    def _need(self, value: Value | None) -> Value:
+        if value is None:
+            raise Broken
+        return value
+
+    def _path(self, path: tree.Path, scope: Scope) -> Expression:
+        if path.root not in tree.ROOTS:
+            raise Problem(name_mistakes.not_a_root(path.span, path.root))
+        if path.root not in ("pred", "target"):
+            return Input(path.root, path.steps, span=path.span)
+        base = scope.pred if path.root == "pred" else scope.target
+        match base:
+            case Input(root=root, steps=steps, soft=soft):
+                # A target that is one tensor answers for every head, not for a written `.key`.
+                written = path.steps or path.root == "pred"
+                return Input(root, steps + path.steps, soft and not written, span=path.span)
+            case _ if not path.steps:
+                return base
+            case _:
+                raise Problem(mistakes.no_path_into(path.span, spell_path(path), str(base)))
+
+    def _scope(self, route: tree.Head | tree.Operands, scope: Scope) -> Scope:
+        if isinstance(route, tree.Head):
+            return self._headed(route, scope)
+        values = self._all(route.items, scope)
+        if any(isinstance(value, Sums) for value in values):
+            raise Problem(mistakes.not_arithmetic(route.span, spell(route)))
+        items = [collapse(value, spell(route)) for value in values]
+        # A number has no parts to route further; it is what every element is compared with.
+        target = items[1] if len(items) > 1 else scope.target
+        return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
+
+    def _headed(self, route: tree.Head, scope: Scope) -> Scope:
+        path = route.path
+        if path.root in tree.ROOTS:
+            pred = self._path(path, scope)
+            return replace(scope, pred=pred, operands=(pred,), span=route.span)
+        steps = (tree.Key(path.root), *path.steps)
+        if not (isinstance(scope.pred, Input) and isinstance(scope.target, Input)):
+            raise Problem(mistakes.no_path_into(route.span, spell_path(path), str(scope.pred)))
+        name = f"{scope.head}.{spell_path(path)}" if scope.head else spell_path(path)
+        pred = Input(scope.pred.root, scope.pred.steps + steps, span=route.span)
+        target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
+        return Scope(pred, target, name, (), route.span)
+
+    def _routed(self, body: tree.Node, scope: Scope) -> Value:
+        value = self._need(self.evaluate(body, scope))
+        if not isinstance(value, Sums):
+            raise Problem(mistakes.nothing_to_route(body.span, spell(body)))
+        return value
+
+    # -------------------------------------------------------------------------------- calls
+
+    def _call(self, call: tree.Call, scope: Scope) -> Value:
+        name = call.name
+        if name in self.bindings:
+            return self._bound(call)
+        if found := self.registry.loss(name):
+            reading = read_use(
+                call, found, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
+            )
+            if reading is None:
+                raise Broken
+            return Sums((Term(reading.name, 1.0, reading, span=call.span),), call.span)
+        if name == "metric":
+            return self._metric(call, scope)
+        if planned := self.registry.get(Planned, name):
+            raise Problem(name_mistakes.not_built(call.name_span, name, planned.summary))
+        function = self.registry.get(Function, name)
+        if function is not None and (call.arguments or not self.registry.get(Activation, name)):
+            return self._function(call, function, scope)
+        raise Problem(self._unknown(call))
+
+    def _bound(self, call: tree.Call) -> Value:
+        if call.arguments or call.options:
+            raise Problem(option_mistakes.arguments_of_name(call.span, call.name))
+        if call.name not in self.bound:
+            place = self.bindings[call.name].name_span
+            raise Problem(name_mistakes.used_too_early(call.span, call.name, place))
+        return renamed(self._need(self.bound[call.name]), call.name)
+
+    def _unknown(self, call: tree.Call) -> Diagnostic:
+        kinds = self.registry.kinds_of(call.name)
+        if "activation" in kinds:
+            fix = f"give it to a loss: `bce({call.name})`"
+            return name_mistakes.wrong_kind(call.name_span, call.name, "activation", "a loss", fix)
+        if "reduction" in kinds:
+            fix = f"it is the value of an option: `ce(reduction={call.name})`"
+            return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
+        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), "metric")
+        return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
+
+    def _metric(self, call: tree.Call, scope: Scope) -> Value:
+        if len(call.arguments) != 1 or call.options:
+            count = len(call.arguments) + len(call.options)
+            raise Problem(option_mistakes.wrong_count(call.span, "metric", count, "one expression"))
+        value = self._need(self.evaluate(call.arguments[0], scope))
+        return each_term(value, lambda term: replace(term, metric=True))
+
+    def _function(self, call: tree.Call, function: Function, scope: Scope) -> Value:
+        for option in call.options:
+            raise Problem(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
+        values = self._all(call.arguments, scope)
+        least, wanted = _arity(function)
+        if len(values) < least or (least != 2 or "more" not in wanted) and len(values) != least:
+            raise Problem(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
+        if function.name == "detach":
+            return self._detached(values[0], call)
+        if function.reduces and isinstance(values[0], Sums):
+            return values[0]
+        if all(isinstance(value, Num) for value in values):
+            plain = [float(value.value) for value in values if isinstance(value, Num)]
+            assert function.fold is not None
+            compute: Callable[..., float] = function.fold
+            return fold(lambda: compute(*plain), call.span, spell(call))
+        return applied(call.name, values, call)
+
+    def _detached(self, value: Value, call: tree.Call) -> Value:
+        if not isinstance(value, Sums):
+            return value if isinstance(value, Num) else applied("detach", [value], call)
+        return each_term(
+            value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span))
+        )
+
+
+def _arity(function: Function) -> tuple[int, str]:
+    parameters = list(function.signature.parameters.values())
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 2, "two or more arguments"
+    number = len(parameters)
+    return number, f"{('no', 'one', 'two', 'three')[number]} argument{'s' * (number != 1)}"
+
+
+def _names(node: tree.Node) -> set[str]:
+    return {part.name for part in tree.walk(node) if isinstance(part, tree.Call)}
+
+
+def _reads(term: Term) -> bool:
+    return any(isinstance(part, Input | Reading) for part in below(term.body))
+
+
+def _distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """The terms under distinct names: a repeated one gets `_2`."""
+    seen: dict[str, int] = {}
+    named: list[Term] = []
+    for term in terms:
+        name = term.name
+        while name in seen:
+            seen[term.name] += 1
+            name = f"{term.name}_{seen[term.name]}"
+        seen.setdefault(name, 1)
+        named.append(replace(term, name=name))
+    return tuple(named)
+
+
+__all__ = ["Apply", "Checked", "Constant", "Reduction", "analyze", "check"]

@@ -1,0 +1,114 @@
+"""Arithmetic that may stand in a program: on numbers, on tensors and on reduced losses."""
+
+from __future__ import annotations
+
+import math
+
+from losslang.lazy import F, torch
+from losslang.primitive import Float, Tensor, function
+
+
+@function(fold=min)
+def min_(a: Float[Tensor, "*shape"], *others: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The smallest of two or more."""
+    for other in others:
+        a = torch.minimum(*_tensors(a, other))
+    return a
+
+
+@function(fold=max)
+def max_(a: Float[Tensor, "*shape"], *others: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The largest of two or more."""
+    for other in others:
+        a = torch.maximum(*_tensors(a, other))
+    return a
+
+
+@function(fold=abs)
+def abs_(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """|x|."""
+    return torch.abs(x)
+
+
+@function(fold=math.exp)
+def exp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """e^x."""
+    return torch.exp(x)
+
+
+@function(fold=math.log)
+def log(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The natural logarithm."""
+    return torch.log(x)
+
+
+@function(fold=math.sqrt)
+def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The square root; its derivative at 0 is taken as 0, so that `sqrt(mse)` can reach it."""
+    return root(x)
+
+
+@function(fold=lambda x, low, high: min(max(x, low), high))
+def clip(
+    x: Float[Tensor, "*shape"], low: Float[Tensor, ""], high: Float[Tensor, ""]
+) -> Float[Tensor, "*shape"]:
+    """x held between low and high."""
+    return torch.clamp(x, low, high)
+
+
+@function(reduces=True, fold=lambda x: x)
+def mean(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """The mean of all elements; of none it is 0."""
+    return x.mean() if x.numel() else x.sum()
+
+
+@function(reduces=True, fold=lambda x: x)
+def sum_(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """The sum of all elements."""
+    return x.sum()
+
+
+@function(fold=lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))))
+def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 + e^x)."""
+    return F.softplus(x)
+
+
+@function(fold=lambda x: 0.5 * (1.0 + math.tanh(0.5 * x)))
+def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """1 / (1 + e^-x)."""
+    return torch.sigmoid(x)
+
+
+@function(fold=math.tanh)
+def tanh(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The hyperbolic tangent."""
+    return torch.tanh(x)
+
+
+@function(fold=lambda x: x)
+def detach(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x without its gradient: it weighs, and is not trained."""
+    return x.detach()
+
+
+def root(x: Tensor) -> Tensor:
+    """sqrt(x) whose derivative at 0 is 0."""
+    zero = x == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
+
+
+def power(base: Tensor, exponent: float | Tensor) -> Tensor:
+    """base ** exponent, with derivative 0 where base is 0 and the exponent below 1."""
+    if isinstance(exponent, int | float) and exponent < 1:
+        zero = base == 0
+        at_zero = 0.0 if exponent > 0 else torch.inf if exponent < 0 else 1.0
+        return torch.where(zero, at_zero, torch.where(zero, 1.0, base) ** exponent)
+    return base**exponent
+
+
+def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
+    like = a if isinstance(a, torch.Tensor) else b
+    return torch.as_tensor(a, dtype=like.dtype, device=like.device), torch.as_tensor(
+        b, dtype=like.dtype, device=like.device
+    )

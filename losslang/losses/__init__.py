@@ -1,0 +1,5 @@
+"""The losses that come with losslang, one function each, in families."""
+
+from losslang.losses import boxes, classification, distribution, embedding, region, regression
+
+__all__ = ["boxes", "classification", "distribution", "embedding", "region", "regression"]

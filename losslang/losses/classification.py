@@ -1,0 +1,210 @@
+"""Losses of a class or of a yes and no.
+
+Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or a distribution
+(B, C, *S); dense targets are like the prediction. Every value is in nats unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from losslang.functions import power
+from losslang.lazy import F, torch
+from losslang.primitive import Count, Float, Fraction, Int, NonNegative, Positive, Tensor, loss
+from losslang.targets import pick
+
+
+@loss(
+    aliases=(
+        "cross_entropy",
+        "softmax_cross_entropy",
+        "categorical_crossentropy",
+        "softmax_ce = ce(softmax)",
+        "soft_cross_entropy",
+    ),
+    activation="softmax",
+    ignore_index=-100,
+    range=(0, float("inf")),
+    zero_when="perfect",
+)
+def ce(
+    log_probs: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    class_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+) -> Float[Tensor, "b *space"]:
+    """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
+
+    `label_smoothing` is ε, as in Szegedy et al. 2016, arXiv:1512.00567. With `class_weight` the mean
+    divides by the sum of the weights of the labels, as torch does.
+    """
+    weighted = log_probs if class_weight is None else log_probs * _along_classes(class_weight, log_probs)
+    spread = label_smoothing * weighted.mean(1) if label_smoothing else 0.0
+    return -(1 - label_smoothing) * pick(weighted, labels) - spread
+
+
+@ce.kernel("softmax")
+def ce_of_logits(
+    logits: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    class_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+) -> Float[Tensor, "b *space"]:
+    """torch's kernel: no tensor of log-probabilities is kept for indices."""
+    if labels.ndim == logits.ndim:
+        labels = labels.to(logits.dtype)
+    return F.cross_entropy(
+        logits, labels, class_weight, reduction="none", label_smoothing=label_smoothing
+    )
+
+
+@loss(
+    aliases=("nll_loss",),
+    activation="exp",
+    given="log_probs",
+    ignore_index=-100,
+    range=(0, float("inf")),
+    zero_when="perfect",
+)
+def nll(
+    log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]
+) -> Float[Tensor, "b *space"]:
+    """-Σ_c t_c log p_c of given log-probabilities."""
+    return -pick(log_probs, labels)
+
+
+@loss(
+    aliases=(
+        "binary_cross_entropy",
+        "binary_crossentropy",
+        "bce_with_logits = bce(sigmoid)",
+        "binary_cross_entropy_with_logits = bce(sigmoid)",
+        "sigmoid_ce = bce(sigmoid)",
+        "sigmoid_cross_entropy = bce(sigmoid)",
+        "bernoulli_nll = bce(sigmoid)",
+    ),
+    range=(0, float("inf")),
+    zero_when="perfect",
+)
+def bce(
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    pos_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
+
+    The logarithm of a given probability is not below -100, as in torch. `pos_weight` is w.
+    """
+    t = _smoothed(target, label_smoothing)
+    positive = t if pos_weight is None else t * _along_classes(pos_weight, t)
+    return -(positive * log_probs + (1 - t) * log_complement)
+
+
+@bce.kernel("sigmoid")
+def bce_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    pos_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, exact for logits of any size."""
+    weight = None if pos_weight is None else _along_classes(pos_weight, logits)
+    return F.binary_cross_entropy_with_logits(
+        logits, _smoothed(target, label_smoothing), pos_weight=weight, reduction="none"
+    )
+
+
+@loss(
+    aliases=(
+        "focal_loss",
+        "sigmoid_focal = focal(sigmoid)",
+        "sigmoid_focal_loss = focal(sigmoid)",
+        "softmax_focal = focal(softmax)",
+    ),
+    paper="Lin, Goyal, Girshick, He, Dollár 2017, arXiv:1708.02002",
+    range=(0, float("inf")),
+    zero_when="perfect",
+)
+def focal(
+    p_true: Float[Tensor, "*event"],
+    log_p_true: Float[Tensor, "*event"],
+    positive_truth: Float[Tensor, "*event"],
+    *,
+    gamma: NonNegative = 2.0,
+    alpha: Fraction | None = None,
+) -> Float[Tensor, "*event"]:
+    """-α_t (1 - p_t)^γ log p_t, with p_t the probability given to what is true.
+
+    After a sigmoid one value per element, after a softmax one per sample and place. `alpha` weighs
+    the positives and 1 - alpha the negatives (after a softmax: class 0 is the negative one).
+    """
+    values = -power(1 - p_true, gamma) * log_p_true
+    if alpha is None:
+        return values
+    return (alpha * positive_truth + (1 - alpha) * (1 - positive_truth)) * values
+
+
+@loss(aliases=("hinge_loss",), range=(0, float("inf")))
+def hinge(
+    logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """max(0, m - y x), y = +1 or -1."""
+    return torch.relu(margin - signs * logits)
+
+
+@loss(range=(0, float("inf")))
+def squared_hinge(
+    logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """max(0, m - y x)^2, y = +1 or -1."""
+    return torch.relu(margin - signs * logits).square()
+
+
+@loss(
+    aliases=("multi_margin_loss", "weston_watkins"),
+    paper="Weston, Watkins 1999",
+    range=(0, float("inf")),
+)
+def multi_margin(
+    logits: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    margin: Positive = 1.0,
+    p: Count = 1,
+) -> Float[Tensor, "b *space"]:
+    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch."""
+    excess = torch.relu(margin - pick(logits, labels).unsqueeze(1) + logits) ** p
+    return (excess.sum(1) - margin**p) / logits.shape[1]
+
+
+@loss(
+    aliases=("classification_error", "misclassification"),
+    metric_only=True,
+    range=(0, 1),
+    zero_when="perfect",
+)
+def zero_one(
+    probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]
+) -> Float[Tensor, "b *space"]:
+    """1 where the most probable class is not the true one. One channel: p > 1/2 is class 1.
+
+    Not differentiable: only inside `metric(...)`.
+    """
+    if probs.shape[1] == 1:
+        found, true = probs[:, 0] > 0.5, (labels[:, 0] if labels.ndim == probs.ndim else labels) > 0.5
+    else:
+        found, true = probs.argmax(1), labels.argmax(1) if labels.ndim == probs.ndim else labels
+    return (found != true).to(probs.dtype)
+
+
+def _smoothed(target: Tensor, epsilon: float) -> Tensor:
+    return target * (1 - epsilon) + epsilon / 2 if epsilon else target
+
+
+def _along_classes(weights: Tensor, like: Tensor) -> Tensor:
+    """(C,) shaped so that it broadcasts along dimension 1 of `like`; a number stays one."""
+    return weights.reshape(-1, *[1] * (like.ndim - 2)) if weights.ndim else weights

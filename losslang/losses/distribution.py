@@ -1,0 +1,100 @@
+"""Losses of a distribution against another, or of data under one. Values in nats."""
+
+from __future__ import annotations
+
+import math
+
+from losslang.lazy import F, torch
+from losslang.primitive import Float, Positive, Tensor, loss
+
+
+@loss(
+    aliases=("kl_div", "kldiv", "kl_divergence"),
+    paper="Kullback, Leibler 1951",
+    reduction="batchmean",
+    range=(0, math.inf),
+    zero_when="perfect",
+)
+def kl(
+    log_probs: Float[Tensor, "b c *space"], target_probs: Float[Tensor, "b c *space"]
+) -> Float[Tensor, "b *space"]:
+    """Σ_c t_c (log t_c - log p_c), with 0 log 0 = 0; divided by the batch unless told otherwise."""
+    return (torch.xlogy(target_probs, target_probs) - target_probs * log_probs).sum(1)
+
+
+@loss(
+    aliases=("distillation",),
+    paper="Hinton, Vinyals, Dean 2015, arXiv:1503.02531",
+    activation="softmax",
+    range=(0, math.inf),
+    zero_when="equal",
+)
+def kd(
+    logits: Float[Tensor, "b c *space"],
+    target_logits: Float[Tensor, "b c *space"],
+    *,
+    temperature: Positive = 4.0,
+) -> Float[Tensor, "b *space"]:
+    """T² Σ_c q_c (log q_c - log p_c), q and p the softmax of teacher / T and prediction / T.
+
+    The target is the teacher's logits; no gradient flows into it. T² keeps the gradient's size as
+    T changes. Summed over classes, so libraries that average over them too are C times smaller.
+    """
+    student = torch.log_softmax(logits / temperature, 1)
+    teacher = torch.log_softmax(target_logits.detach() / temperature, 1)
+    return temperature**2 * (teacher.exp() * (teacher - student)).sum(1)
+
+
+@loss(
+    aliases=("js_div", "jensen_shannon"),
+    paper="Lin 1991",
+    range=(0, math.log(2)),
+    zero_when="perfect",
+)
+def js(
+    probs: Float[Tensor, "b c *space"],
+    log_probs: Float[Tensor, "b c *space"],
+    target_probs: Float[Tensor, "b c *space"],
+) -> Float[Tensor, "b *space"]:
+    """(KL(p, m) + KL(t, m)) / 2, m = (p + t) / 2: 0 to log 2 nats."""
+    middle = ((probs + target_probs) / 2).clamp(min=torch.finfo(probs.dtype).tiny).log()
+    p_part = probs * (log_probs - middle)
+    t_part = torch.xlogy(target_probs, target_probs) - target_probs * middle
+    return 0.5 * (p_part + t_part).sum(1)
+
+
+@loss(aliases=("normal_nll",), paper="Nix, Weigend 1994", activation="identity")
+def gaussian_nll(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    variance: Float[Tensor, "*shape"],
+    *,
+    full: bool = False,
+    eps: Positive = 1e-6,
+) -> Float[Tensor, "*shape"]:
+    """(log v + e²/v) / 2, v the variance, not below ε; `full` adds (log 2π) / 2.
+
+    The bound on v passes the gradient through, as in torch, so that a variance of 0 can grow again.
+    The third operand is the variance: `gaussian_nll@(pred.mu, target, pred.var)`; a number fixes it.
+    """
+    bounded = variance + (variance.clamp(min=eps) - variance).detach()
+    values = 0.5 * (bounded.log() + (values - target).square() / bounded)
+    return values + 0.5 * math.log(2 * math.pi) if full else values
+
+
+@loss(aliases=("poisson_nll_loss",), activation="identity")
+def poisson_nll(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: Positive = 1e-8,
+) -> Float[Tensor, "*shape"]:
+    """e^x - t x of a predicted log-rate x; x - t log(x + ε) of a rate with `log_input=false`.
+
+    `full` adds Stirling's t log t - t + log(2πt)/2 where t > 1, as in torch.
+    """
+    return F.poisson_nll_loss(
+        values, target, log_input=log_input, full=full, eps=eps, reduction="none"
+    )

@@ -1,0 +1,101 @@
+"""Losses of overlap between a predicted region and the true one.
+
+Shapes: probabilities and targets (B, C, *S); one value per sample and class, summed over space.
+With `batch=true` the samples are summed too. All of them are 1 minus a ratio, in [0, 1].
+"""
+
+from __future__ import annotations
+
+from losslang.functions import power
+from losslang.lazy import torch
+from losslang.primitive import Float, NonNegative, Positive, Tensor, Total, loss
+
+
+@loss(
+    aliases=("dice_loss", "soft_dice", "f1", "sorensen"),
+    paper="Milletari, Navab, Ahmadi 2016, arXiv:1606.04797",
+    range=(0, 1),
+    zero_when="perfect",
+)
+def dice(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    smooth: NonNegative = 1e-5,
+    squared: bool = False,
+) -> Float[Tensor, "b c"]:
+    """1 - (2 Σ p t + s) / (Σ p + Σ t + s), sums over space.
+
+    `smooth` (s) decides what an absent class gives; at s = 0 a class absent from both is no loss,
+    the limit of s/s. `squared` puts Σ p² + Σ t² in
+    the denominator, as the paper does.
+    """
+    predicted, true = (probs * probs, target * target) if squared else (probs, target)
+    overlap, predicted, true = total(probs * target, predicted, true)
+    return 1 - _ratio(2 * overlap + smooth, predicted + true + smooth, smooth)
+
+
+@loss(
+    aliases=("jaccard_loss", "soft_iou"),
+    paper="Rahman, Wang 2016",
+    range=(0, 1),
+    zero_when="perfect",
+)
+def jaccard(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    smooth: NonNegative = 1e-5,
+) -> Float[Tensor, "b c"]:
+    """1 - (Σ p t + s) / (Σ p + Σ t - Σ p t + s), sums over space."""
+    overlap, predicted, true = total(probs * target, probs, target)
+    return 1 - _ratio(overlap + smooth, predicted + true - overlap + smooth, smooth)
+
+
+@loss(
+    aliases=("tversky_loss",),
+    paper="Salehi, Erdogmus, Gholipour 2017, arXiv:1706.05721",
+    range=(0, 1),
+    zero_when="perfect",
+)
+def tversky(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    alpha: NonNegative = 0.5,
+    beta: NonNegative = 0.5,
+    smooth: NonNegative = 1e-5,
+) -> Float[Tensor, "b c"]:
+    """1 - (TP + s) / (TP + α FP + β FN + s), with TP = Σ p t, FP = Σ p - TP, FN = Σ t - TP."""
+    overlap, predicted, true = total(probs * target, probs, target)
+    mistaken = alpha * (predicted - overlap) + beta * (true - overlap)
+    return 1 - _ratio(overlap + smooth, overlap + mistaken + smooth, smooth)
+
+
+@loss(
+    paper="Abraham, Khan 2018, arXiv:1810.07842",
+    range=(0, 1),
+    zero_when="perfect",
+)
+def focal_tversky(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    alpha: NonNegative = 0.5,
+    beta: NonNegative = 0.5,
+    smooth: NonNegative = 1e-5,
+    gamma: Positive = 0.75,
+) -> Float[Tensor, "b c"]:
+    """tversky ** γ, class by class. The paper writes 1/γ, with γ = 4/3."""
+    return power(tversky.function(probs, target, total, alpha=alpha, beta=beta, smooth=smooth), gamma)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
+    if smooth:
+        return numerator / denominator
+    absent = denominator == 0
+    return torch.where(absent, 1.0, numerator / torch.where(absent, 1.0, denominator))

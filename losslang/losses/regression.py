@@ -1,0 +1,134 @@
+"""Losses of a difference between numbers.
+
+Shapes: prediction and target are alike, of any shape; one value per element, in the square or the
+unit of the target.
+"""
+
+from __future__ import annotations
+
+import math
+
+from losslang.functions import root
+from losslang.lazy import F, torch
+from losslang.primitive import Float, Fraction, NonNegative, Positive, Tensor, Total, loss
+
+
+@loss(aliases=("mean_squared_error", "mse_loss"), activation="identity", range=(0, math.inf), zero_when="equal")
+def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """e^2, e = prediction - target."""
+    return F.mse_loss(values, target, reduction="none")
+
+
+@loss(aliases=("half_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
+def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """e^2 / 2; its gradient is e. optax calls it l2_loss."""
+    return 0.5 * (values - target).square()
+
+
+@loss(
+    aliases=("sum_squared_error",), activation="identity", reduction="sum", range=(0, math.inf), zero_when="equal"
+)
+def sse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """e^2, summed over all counted elements: no 1/2 and no division."""
+    return (values - target).square()
+
+
+@loss(aliases=("root_mean_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
+def rmse(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total
+) -> Float[Tensor, ""]:
+    """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
+    squares, number = total((values - target).square(), 1)
+    return root(squares / number)
+
+
+@loss(
+    aliases=("mae", "l1_loss", "mean_absolute_error"), activation="identity", range=(0, math.inf), zero_when="equal"
+)
+def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """|e|; its derivative at 0 is 0."""
+    return F.l1_loss(values, target, reduction="none")
+
+
+@loss(
+    aliases=("smooth_l1_loss",),
+    paper="Girshick 2015, arXiv:1504.08083",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+)
+def smooth_l1(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 1.0
+) -> Float[Tensor, "*shape"]:
+    """e^2 / 2β where |e| < β, |e| - β/2 elsewhere; β = 0 is l1. It is huber(δ=β) / β."""
+    return F.smooth_l1_loss(values, target, reduction="none", beta=beta)
+
+
+@loss(
+    aliases=("huber_loss",), paper="Huber 1964", activation="identity", range=(0, math.inf), zero_when="equal"
+)
+def huber(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """e^2 / 2 where |e| <= δ, δ (|e| - δ/2) elsewhere."""
+    return F.huber_loss(values, target, reduction="none", delta=delta)
+
+
+@loss(aliases=("logcosh",), activation="identity", range=(0, math.inf), zero_when="equal")
+def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log cosh e = |e| + log(1 + e^(-2|e|)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow."""
+    distance = (values - target).abs()
+    return distance + F.softplus(-2 * distance) - math.log(2)
+
+
+@loss(
+    paper="Charbonnier, Blanc-Féraud, Aubert, Barlaud 1994",
+    activation="identity",
+    range=(0, math.inf),
+)
+def charbonnier(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-3
+) -> Float[Tensor, "*shape"]:
+    """sqrt(e^2 + ε^2): ε at a perfect prediction, not 0."""
+    return ((values - target).square() + eps * eps).sqrt()
+
+
+@loss(
+    aliases=("tukey_biweight", "bisquare"),
+    paper="Beaton, Tukey 1974",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+)
+def tukey(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 4.685
+) -> Float[Tensor, "*shape"]:
+    """c²/6 (1 - (1 - (e/c)²)³) where |e| <= c, c²/6 beyond: an outlier pulls no more.
+
+    Residuals are taken as they are; divide them by their scale before, if they have another.
+    """
+    inside = (1 - ((values - target) / c).square()).clamp(min=0)
+    return c * c / 6 * (1 - inside**3)
+
+
+@loss(
+    aliases=("pinball",),
+    paper="Koenker, Bassett 1978",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    extra_axis="q",
+)
+def quantile(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    q: Fraction | list[Fraction] = 0.5,
+) -> Float[Tensor, "*shape"]:
+    """max(q d, (q - 1) d), d = target - prediction; half of l1 at q = 0.5.
+
+    A list of quantiles reads one per entry of the prediction's last axis.
+    """
+    missing = target - values
+    at = torch.tensor(q, dtype=values.dtype, device=values.device) if isinstance(q, list) else q
+    return torch.maximum(at * missing, (at - 1) * missing)

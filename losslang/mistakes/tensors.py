@@ -1,0 +1,334 @@
+"""E5: the tensors of a call do not fit the program. Found at run time, by shape wherever possible."""
+
+from __future__ import annotations
+
+from losslang.diagnostics import Diagnostic
+from losslang.mistakes import mistake
+from losslang.text import Span
+
+Shape = tuple[int, ...]
+
+
+def _names(available: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in available) or "nothing"
+
+
+@mistake(
+    "E501",
+    form="python",
+    example="losslang.compile('ce(mask=batch.valid)')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+    repair="losslang.compile('ce(mask=batch.valid)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), valid=torch.tensor([True, True, True, False])\n)",
+)
+def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -> Diagnostic:
+    """The program reads something that the call does not hand over.
+
+    `pred` and `target` are the first two arguments of the call, `batch.name` its keyword `name`,
+    `const.name` an entry of `compile(const=...)`.
+    """
+    if path.startswith("batch"):
+        fix = f"call `loss(pred, target, {key}=...)`"
+    elif path.startswith("const"):
+        fix = f"compile with `const={{'{key}': ...}}`"
+    else:
+        fix = f"hand it over, or read one of {_names(available)}"
+    where = path.rpartition(".")[0] or "the call"
+    return Diagnostic(
+        "", f"`{path}` is read here, and {where} has only {_names(available)}", span, fix=fix
+    )
+
+
+@mistake(
+    "E502",
+    form="python",
+    example="losslang.compile('mse@(pred.mu, target)')(torch.randn(4), torch.randn(4))",
+    repair="losslang.compile('mse@(pred.mu, target)')({'mu': torch.randn(4)}, torch.randn(4))",
+)
+def no_way_into(span: Span, path: str, step: str, found: str) -> Diagnostic:
+    """A path asks for a part of something that has no such part.
+
+    `.key` reads an entry of a mapping or a field of a named tuple or a dataclass, `[i]` an element
+    of a list or a tuple, `[a:b]` channels of a tensor or part of a list.
+    """
+    if found.startswith("a tensor") and step.startswith("["):
+        at = int(step.strip("[]"))
+        fix = f"channels of a tensor are a slice: `[{at}:{at + 1 or ''}]`"
+    else:
+        fix = "change the path, or what the call hands over"
+    return Diagnostic("", f"`{path}` is {found}: there is no `{step}` in it", span, fix=fix)
+
+
+@mistake(
+    "E503",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4), [1.0, 2.0, 3.0, 4.0])",
+    repair="losslang.compile('mse')(torch.randn(4), torch.tensor([1.0, 2.0, 3.0, 4.0]))",
+)
+def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, ...]) -> Diagnostic:
+    """What a path leads to is not a tensor."""
+    fix = f"name a part of it: one of {_names(keys)}" if keys else "hand over a tensor"
+    return Diagnostic("", f"`{term}` reads `{path}`, which is {found}, not a tensor", span, fix=fix)
+
+
+@mistake(
+    "E504",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4, 1), torch.randn(4))",
+    repair="losslang.compile('mse')(torch.randn(4, 1), torch.randn(4)[:, None])",
+)
+def shapes_differ(
+    span: Span, term: str, operand: str, found: Shape, pred: Shape, wanted: str, fix: str
+) -> Diagnostic:
+    """A tensor's shape does not fit the prediction's.
+
+    losslang never broadcasts a target: (N,) against (N, 1) would quietly compare every pair.
+    """
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` has shape {_shape(found)}, the prediction {_shape(pred)}",
+        span,
+        caret=f"wants {wanted}",
+        fix=fix,
+    )
+
+
+def _shape(shape: Shape) -> str:
+    return str(tuple(shape))
+
+
+@mistake(
+    "E505",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0.0, 1.0, 2.0, 0.0]))",
+    repair="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+)
+def wrong_dtype(span: Span, term: str, operand: str, found: str, wanted: str, fix: str) -> Diagnostic:
+    """A tensor has a type that cannot mean what it is read as.
+
+    Class indices are integers; probabilities and logits are floats.
+    """
+    return Diagnostic(
+        "", f"`{operand}` of `{term}` is {found}", span, caret=f"wants {wanted}", fix=fix
+    )
+
+
+@mistake(
+    "E506",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 3]))",
+    repair="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 2]))",
+)
+def class_out_of_range(span: Span, term: str, found: int, classes: int) -> Diagnostic:
+    """A class index that the prediction has no channel for.
+
+    Checked in the first eager call. On a GPU torch would stop with an assertion that names nothing.
+    """
+    return Diagnostic(
+        "",
+        f"the target of `{term}` holds class {found}, and the prediction has classes 0 to {classes - 1}",
+        span,
+        fix=f"relabel it, or leave it out: `ignore_index={found}`",
+    )
+
+
+@mistake(
+    "E507",
+    form="python",
+    example="losslang.compile('dice')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
+    repair="losslang.compile('dice(sigmoid)')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
+)
+def not_probabilities(span: Span, term: str, low: float, high: float, activation: str) -> Diagnostic:
+    """A term reads its prediction as probabilities, and the values are not in [0, 1].
+
+    Nothing in the program says which activation to apply, so the prediction was taken as it
+    stands. Checked in the first eager call.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` reads probabilities, and the prediction holds {low:.4g} to {high:.4g}",
+        span,
+        caret="no activation is written",
+        fix=f"if these are logits, write `{term.partition('@')[0]}({activation})`",
+    )
+
+
+@mistake(
+    "E508",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(2, 1, 4), torch.zeros(2, 4).long())",
+    repair="losslang.compile('bce(sigmoid)')(torch.randn(2, 1, 4), torch.zeros(2, 1, 4))",
+)
+def one_channel_softmax(span: Span, term: str, activation: str, shape: Shape) -> Diagnostic:
+    """A softmax over one channel.
+
+    It is 1 everywhere, whatever the network says: the loss is constant and every gradient 0.
+    """
+    return Diagnostic(
+        "",
+        f"`{activation}` in `{term}` runs over the one channel of a prediction {_shape(shape)}",
+        span,
+        caret="is 1 everywhere",
+        why="nothing would be learned: the gradient of a one-channel softmax is 0",
+        fix="use `sigmoid` for a yes-or-no prediction, or give the network one channel a class",
+    )
+
+
+@mistake(
+    "E509",
+    form="python",
+    example="losslang.compile('mse(mask=batch.m)')(\n"
+    "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(8, 8)\n)",
+    repair="losslang.compile('mse(mask=batch.m)')(\n"
+    "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(2, 8, 8)\n)",
+)
+def does_not_lie(span: Span, term: str, what: str, found: Shape, pred: Shape) -> Diagnostic:
+    """A mask or a weight cannot be laid over the prediction.
+
+    Its rank decides how it lies: the prediction's own rank broadcasts against it, one less is
+    (B, *S), the same for every channel, rank 1 is one number per sample.
+    """
+    rest = ", ".join(map(str, pred[2:]))
+    options = [_shape(pred), f"({pred[0]}, {rest})" if rest else "", f"({pred[0]},)"]
+    return Diagnostic(
+        "",
+        f"`{what}` of `{term}` has shape {_shape(found)}, which does not lie over {_shape(pred)}",
+        span,
+        fix="give it the shape " + " or ".join(dict.fromkeys(filter(None, options))),
+    )
+
+
+@mistake(
+    "E510",
+    form="python",
+    example="losslang.compile('dice(sigmoid, weight=batch.w)')(\n"
+    "    torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8), w=torch.rand(2, 1, 8, 8)\n)",
+    repair="losslang.compile('dice(sigmoid, weight=batch.w)')(\n"
+    "    torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8), w=torch.rand(2)\n)",
+)
+def too_fine(span: Span, term: str, what: str, found: Shape, values: str) -> Diagnostic:
+    """A weight or a mask is finer than the values that it weighs.
+
+    A region loss has one value per sample and class, a cross entropy one per sample and place.
+    A weight per element cannot be applied to them.
+    """
+    return Diagnostic(
+        "",
+        f"`{what}` {_shape(found)} is finer than the values of `{term}`: {values}",
+        span,
+        fix="use one weight per sample, shape (B,), or a mask, which enters the sums themselves",
+    )
+
+
+@mistake(
+    "E511",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(2), torch.randn(2, device='meta'))",
+    repair="losslang.compile('mse')(torch.randn(2), torch.randn(2))",
+)
+def devices_differ(span: Span, term: str, operand: str, found: str, pred: str) -> Diagnostic:
+    """Two tensors of one term are on different devices."""
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` is on {found}, the prediction on {pred}",
+        span,
+        fix=f"move it: `.to('{pred}')`",
+    )
+
+
+@mistake(
+    "E512",
+    form="python",
+    example="losslang.compile('pred.aux + ce@logits')(\n"
+    "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
+    repair="losslang.compile('mean(pred.aux) + ce@logits')(\n"
+    "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
+)
+def not_scalar(span: Span, term: str, found: Shape) -> Diagnostic:
+    """A tensor stands where one number is needed.
+
+    A path that is a term of its own holds one number; so does what multiplies a loss that is
+    already reduced, as in `w*sqrt(mse)`.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` has shape {_shape(found)}, and one number is needed here",
+        span,
+        fix="reduce it: `mean(...)` or `sum(...)`",
+    )
+
+
+@mistake(
+    "E513",
+    form="python",
+    example="losslang.compile('ce(class_weight=[1, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
+    repair="losslang.compile('ce(class_weight=[1, 2, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
+)
+def wrong_length(span: Span, term: str, option: str, found: int, classes: int) -> Diagnostic:
+    """A list of weights is not as long as there are classes.
+
+    With `background=false` channel 0 is gone, and the list starts at channel 1.
+    """
+    return Diagnostic(
+        "",
+        f"`{option}` of `{term}` has {found} entries, and the prediction {classes} classes",
+        span,
+        fix=f"give it {classes} entries, one per class in the loss",
+    )
+
+
+@mistake(
+    "E514",
+    form="python",
+    example="losslang.compile('hinge')(torch.randn(2), torch.tensor([0.0, 1.0]))",
+    repair="losslang.compile('hinge')(torch.randn(2), torch.tensor([-1.0, 1.0]))",
+)
+def not_signs(span: Span, term: str) -> Diagnostic:
+    """A margin loss reads a float target that holds 0.
+
+    Its targets are +1 and -1. Booleans and integers 0 and 1 are mapped; a float 0 may be a
+    mistake, so it is not.
+    """
+    return Diagnostic(
+        "",
+        f"the float target of `{term}` holds 0; a margin loss reads +1 and -1",
+        span,
+        fix="use `2*t - 1`, or an integer or boolean target",
+    )
+
+
+@mistake(
+    "E515",
+    form="python",
+    example="losslang.compile('pred.cls + pred.box')(\n"
+    "    {'cls': torch.tensor(1.0), 'box': torch.tensor(2.0), 'mask': torch.tensor(3.0)}\n)",
+    repair="losslang.compile('pred.cls + pred.box', ignore=['mask'])(\n"
+    "    {'cls': torch.tensor(1.0), 'box': torch.tensor(2.0), 'mask': torch.tensor(3.0)}\n)",
+)
+def unread_losses(span: Span, where: str, unread: tuple[str, ...]) -> Diagnostic:
+    """A mapping of losses holds one that no term reads.
+
+    Models of torchvision, detectron2 and transformers return their losses by name; one that the
+    program forgets would be lost without a word.
+    """
+    listed = ", ".join(f"'{name}'" for name in unread)
+    return Diagnostic(
+        "",
+        f"`{where}` holds {_names(unread)}, which no term reads",
+        span,
+        fix=f"add the term, or compile with `ignore=[{listed}]`",
+    )
+
+
+@mistake(
+    "E516",
+    form="python",
+    example="losslang.compile('gaussian_nll(variance=batch.v)')(\n"
+    "    torch.randn(2), torch.randn(2), v=torch.tensor([1.0, -1.0])\n)",
+    repair="losslang.compile('gaussian_nll(variance=batch.v)')(\n"
+    "    torch.randn(2), torch.randn(2), v=torch.tensor([1.0, 1.0])\n)",
+)
+def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str) -> Diagnostic:
+    """Values that the formula is not defined for. Checked in the first eager call."""
+    return Diagnostic(
+        "", f"`{operand}` of `{term}` holds {found:.4g}; it must be {wanted}", span, fix="check the data"
+    )

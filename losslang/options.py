@@ -1,0 +1,106 @@
+"""The value of an option, read as its declared type says; bounds by pydantic, words by us."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from losslang import tree
+from losslang.mistakes import options as mistakes
+from losslang.primitive import Primitive, choices
+from losslang.terms import Num, Problem, Value, describe
+
+Evaluate = Callable[[tree.Node], Value | None]
+"""Evaluates a node as an expression; None where a mistake was already reported."""
+
+
+def read_all(
+    owner: Primitive, written: Sequence[tree.Option], evaluate: Evaluate
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The options of a primitive, defaults filled in, and what is wrong with the written ones."""
+    values, problems = dict(owner.defaults), list[Problem]()
+    for option in written:
+        if option.name not in owner.option_types:
+            known = tuple(owner.option_types)
+            problems.append(Problem(mistakes.unknown_option(option.span, owner.name, option.name, known)))
+            continue
+        try:
+            values[option.name] = read(owner.name, option, owner.option_types[option.name], evaluate)
+        except Problem as problem:
+            problems.append(problem)
+    return values, problems
+
+
+def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
+    """The value of one option, of its declared type."""
+    raw = plain(option.value, choices(declared), evaluate)
+    try:
+        return validated(raw, declared)
+    except ValidationError:
+        shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
+        raise Problem(
+            mistakes.bad_value(option.value.span, owner, option.name, shown, wording(declared))
+        ) from None
+
+
+def validated(raw: Any, declared: Any) -> Any:
+    """`raw` if pydantic takes it as `declared`; a whole float may be an int."""
+    adapter: TypeAdapter[Any] = TypeAdapter(declared)
+    try:
+        return adapter.validate_python(raw, strict=True)
+    except ValidationError:
+        if isinstance(raw, float) and raw.is_integer():
+            return adapter.validate_python(int(raw), strict=True)
+        raise
+
+
+def plain(node: tree.Node, words: Sequence[str], evaluate: Evaluate) -> Any:
+    """A node as a plain Python value: a bare word, a text, a list, a number; else what it evaluates to."""
+    match node:
+        case tree.Text(value=value):
+            return value
+        case tree.Word(value=value):
+            return value
+        case tree.Items(items=items):
+            return [plain(item, words, evaluate) for item in items]
+        case tree.Call(name=name, arguments=(), options=()) if name in words:
+            return name
+        case tree.Call(name=name, arguments=(), options=()) if words:
+            return name
+        case _:
+            value = evaluate(node)
+            if value is None:
+                raise Broken
+            return value.value if isinstance(value, Num) else value
+
+
+class Broken(Exception):
+    """The mistake inside this value has been reported already."""
+
+
+def wording(declared: Any) -> str:
+    """A declared type in words: `a number of at least 0`."""
+    origin, arguments = get_origin(declared), get_args(declared)
+    if origin is Annotated:
+        return wording(arguments[0]) + _bounds(arguments[1:])
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{choice}`" for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(wording, arguments))
+    if origin is list:
+        return f"a list, each {wording(arguments[0])}"
+    names = {float: "a number", int: "a whole number", bool: "`true` or `false`", str: "a name"}
+    return "`none`" if declared is type(None) else names.get(declared, str(declared))
+
+
+def _bounds(annotations: Sequence[Any]) -> str:
+    said = {"ge": "of at least", "gt": "above", "le": "at most", "lt": "below"}
+    found: list[str] = []
+    for annotation in annotations:
+        for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
+            found += [f"{word} {getattr(bound, key):g}" for key, word in said.items() if hasattr(bound, key)]
+    return " " + " and ".join(found) if found else ""

@@ -1,0 +1,52 @@
+"""Names that the language has and this version does not compile yet.
+
+They parse, they are reserved, and using one gets a single clear error instead of a wrong guess.
+"""
+
+from __future__ import annotations
+
+from losslang.primitive import DEFINED, Planned
+
+_PLANNED = {
+    "schedule": {
+        "ramp": "from a to b over steps or epochs",
+        "after": "0, then 1 from a step on",
+        "until": "1, then 0 from a step on",
+        "cyclic": "a ramp that starts again",
+        "step": "the clock that counts optimizer steps",
+        "epoch": "the clock that counts epochs",
+    },
+    "combinator": {
+        "learn": "a parameter of the loss",
+        "each": "a loss over every element of a list",
+        "uncertainty": "weights learned from the noise of each task",
+        "dwa": "weights from how fast each loss falls",
+        "balance": "equal shares of the gradient",
+        "gradmatch": "a weight from the ratio of two gradients",
+        "matryoshka": "a loss over nested prefixes of an embedding",
+    },
+    "reduction": {
+        "reduction:ohem": "the hard examples below a probability",
+        "reduction:hard_negative": "the hardest negatives, so many to a positive",
+        "reduction:quantile": "a quantile of the values",
+        "reduction:logsumexp": "a soft maximum of the values",
+    },
+    "regularizer": {
+        "l2_reg": "half the squared size of the parameters",
+        "weight_decay": "half the squared size of the parameters",
+        "l1_reg": "the absolute size of the parameters",
+        "elastic_net": "both sizes of the parameters",
+    },
+}
+
+
+def _described(summary: str) -> object:
+    def planned() -> None: ...
+
+    planned.__doc__ = summary
+    return planned
+
+
+for _role, _names in _PLANNED.items():
+    for _name, _summary in _names.items():
+        DEFINED.append(Planned(_name, _described(_summary), role=_role))  # type: ignore[arg-type]

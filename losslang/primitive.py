@@ -1,0 +1,364 @@
+"""What a signature says. A decorated function becomes a described, torch-free Primitive.
+
+    @loss(paper="Huber 1964")
+    def huber(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *,
+              delta: Positive = 1.0) -> Float[Tensor, "*shape"]:
+        \"\"\"e^2 / 2 inside delta, delta (|e| - delta / 2) outside.\"\"\"
+
+The names of the parameters say what the loss reads (VIEWS, TARGETS, GIVEN), the annotations which
+axes, the keyword-only parameters which options with which bounds, the docstring the formula. The
+annotations of tensors stay strings: nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+if TYPE_CHECKING:
+    # To a type checker `Float[Tensor, "b c"]` is a Tensor; at run time it is never looked at.
+    from typing import Annotated as Bool
+    from typing import Annotated as Float
+    from typing import Annotated as Int
+
+    from torch import Tensor as Tensor
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Proportion = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+# What a loss can read of its prediction, by the name of the parameter.
+VIEWS: Mapping[str, str] = {
+    "logits": "logits",
+    "probs": "probs",
+    "log_probs": "log_probs",
+    "log_complement": "log_probs",  # log(1 - p)
+    "p_true": "probs",  # the probability given to what is true
+    "log_p_true": "log_probs",
+    "values": "values",
+    "boxes": "boxes",
+    "embeddings": "embeddings",
+    "anchor": "embeddings",
+    "hidden": "hidden",
+}
+# In which form a loss wants its target.
+TARGETS: Mapping[str, str] = {
+    "target": "a tensor like the prediction; class indices become one-hot where it has classes",
+    "labels": "the class of each place: indices, or a distribution over the class axis",
+    "signs": "+1 or -1, like the prediction",
+    "target_probs": "probabilities, like the prediction",
+    "target_logits": "logits, like the prediction",
+    "target_boxes": "boxes, like the prediction",
+    "positive_truth": "how far what is true is not the background: 0 to 1",
+}
+# What the compiler hands to a loss that asks for it.
+GIVEN = ("total", "class_weight", "pos_weight")
+CLASSED = {"logits", "probs", "log_probs"}
+
+Total = Callable[..., Any]
+"""`total(a, b, ...)` sums each over the axes that the loss's result no longer has.
+
+A number counts the summed elements. One call per loss: before it everything is a map over
+elements, after it arithmetic on a few numbers, and so one text serves every executor.
+"""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a loss takes: its name for the user and what it is if nothing is said."""
+
+    name: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A name of the language and the function behind it."""
+
+    name: str
+    function: Callable[..., Any] = field(repr=False)
+    aliases: tuple[str, ...] = ()
+    paper: str = ""
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__.lower()
+
+    @cached_property
+    def summary(self) -> str:
+        """The first line of the docstring: a loss's formula."""
+        return self.doc.partition("\n")[0]
+
+    @cached_property
+    def doc(self) -> str:
+        return inspect.cleandoc(self.function.__doc__ or "")
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the positional parameters."""
+        return tuple(
+            p.name for p in self.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY
+        )
+
+    @cached_property
+    def option_types(self) -> dict[str, Any]:
+        """The declared types of the options. Only these annotations are ever evaluated."""
+        named = self.signature.parameters.values()
+        scope: dict[str, Any] = getattr(self.function, "__globals__", {})
+        return {
+            p.name: eval(p.annotation, scope) if isinstance(p.annotation, str) else p.annotation
+            for p in named
+            if p.kind is p.KEYWORD_ONLY
+        }
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        parameters = self.signature.parameters
+        return {n: parameters[n].default for n in self.option_types if not self.requires(n)}
+
+    def requires(self, option: str) -> bool:
+        return self.signature.parameters[option].default is inspect.Parameter.empty
+
+    @cached_property
+    def model(self) -> type[BaseModel]:
+        """The pydantic model that holds the options."""
+        fields: dict[str, Any] = {
+            name: (kind, ... if self.requires(name) else self.defaults[name])
+            for name, kind in self.option_types.items()
+        }
+        config = ConfigDict(strict=True, extra="forbid", frozen=True)
+        return create_model(f"{self.name}_options", __config__=config, **fields)
+
+
+@dataclass(frozen=True)
+class Loss(Primitive):
+    """A loss: natural values, never reduced, activated, masked or class-weighted by itself."""
+
+    activation: str | None = None
+    reduction: str = "mean"
+    ignore_index: int | None = None
+    metric_only: bool = False
+    range: tuple[float, float] | None = None
+    zero_when: str = ""
+    extra_axis: str = ""
+    given: str = ""
+    kernels: dict[str, Callable[..., Any]] = field(
+        default_factory=dict[str, Callable[..., Any]], repr=False, compare=False
+    )
+
+    @cached_property
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """The axes of each parameter, as the annotations name them."""
+        return {name: _axes(self.signature.parameters[name].annotation) for name in self.parameters}
+
+    @cached_property
+    def result_axes(self) -> tuple[str, ...]:
+        """The axes of the natural values: `('b', 'c')` for one number per sample and class."""
+        return _axes(self.signature.return_annotation)
+
+    @cached_property
+    def views(self) -> tuple[str, ...]:
+        return tuple(name for name in self.parameters if name in VIEWS)
+
+    @property
+    def wants(self) -> str:
+        """The view that a written activation has to give: what the mathematics is about."""
+        if self.given:
+            return self.given
+        kinds = {VIEWS[name] for name in self.views}
+        return "probs" if kinds <= {"probs", "log_probs"} else VIEWS[self.views[0]]
+
+    @property
+    def inherits(self) -> bool:
+        """Whether the loss takes the activation that the other terms use on the same prediction."""
+        return self.wants == "probs" and self.activation is None
+
+    @cached_property
+    def operands(self) -> tuple[Operand, ...]:
+        """What the user hands over, in the order of `loss@(first, second)`."""
+        found = [Operand("pred", "pred")]
+        for name in self.parameters:
+            if name in TARGETS and "target" not in (o.name for o in found):
+                found.append(Operand("target", "target"))
+            elif name not in VIEWS and name not in TARGETS and name not in GIVEN:
+                found.append(Operand(name, None))
+        return tuple(found)
+
+    @property
+    def has_total(self) -> bool:
+        return "total" in self.parameters
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the prediction has a class axis: dimension 1."""
+        return bool(CLASSED & {VIEWS[name] for name in self.views})
+
+    def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Registers one kernel that computes `loss(activation)` from the logits, more exactly or faster.
+
+        It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.kernels[activation] = function
+            return function
+
+        return register
+
+
+@dataclass(frozen=True)
+class Activation(Primitive):
+    """A function between views of the prediction."""
+
+    takes: str = "logits"
+    gives: str = "probs"
+    over: Literal["element", "class"] = "element"
+
+
+@dataclass(frozen=True)
+class Reduction(Primitive):
+    """Natural values to one number. Parameters: values, weights, counted."""
+
+
+@dataclass(frozen=True)
+class Function(Primitive):
+    """Arithmetic on numbers and tensors."""
+
+    reduces: bool = False
+    fold: Callable[..., float] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Planned(Primitive):
+    """A name that the language has and this version cannot compile yet."""
+
+    role: str = "combinator"
+
+
+def _axes(annotation: object) -> tuple[str, ...]:
+    """`Float[Tensor, "b c *space"]` -> ('b', 'c', '*space')."""
+    found = re.search(r"""["']([^"']*)["']""", str(annotation))
+    return tuple(found[1].split()) if found else ()
+
+
+Define = Callable[[Callable[..., Any]], Any]
+DEFINED: list[Primitive] = []
+"""Every primitive decorated so far, in order; the registry collects them."""
+
+
+def loss(
+    *,
+    aliases: tuple[str, ...] = (),
+    paper: str = "",
+    activation: str | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    metric_only: bool = False,
+    range: tuple[float, float] | None = None,
+    zero_when: str = "",
+    extra_axis: str = "",
+    given: str = "",
+) -> Callable[[Callable[..., Any]], Loss]:
+    """Registers a loss. Its parameters and annotations say the rest.
+
+    `activation` and `reduction` are the defaults; `range` and `zero_when` are laws that the tests
+    hold every loss to; `extra_axis` names a list option whose entries are a last axis of the
+    prediction; `given` names the view that the prediction is taken to be when it is not the one
+    that the mathematics is about (`nll`: log_probs). An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
+    """
+
+    def define(function: Callable[..., Any]) -> Loss:
+        described = Loss(
+            _name(function),
+            function,
+            aliases,
+            paper,
+            activation=activation,
+            reduction=reduction,
+            ignore_index=ignore_index,
+            metric_only=metric_only,
+            range=range,
+            zero_when=zero_when,
+            extra_axis=extra_axis,
+            given=given,
+        )
+        unknown = [n for n in described.parameters if not (n in VIEWS or n in TARGETS or n in GIVEN)]
+        if not described.views:
+            raise TypeError(f"loss {described.name}: no parameter is a view ({', '.join(VIEWS)})")
+        if any(not described.axes[n] for n in unknown):
+            raise TypeError(f"loss {described.name}: annotate {unknown} with axes, as Float[Tensor, 'b c']")
+        DEFINED.append(described)
+        return described
+
+    return define
+
+
+def activation(
+    *,
+    takes: str = "logits",
+    gives: str = "probs",
+    over: Literal["element", "class"] = "element",
+    aliases: tuple[str, ...] = (),
+    paper: str = "",
+) -> Callable[[Callable[..., Any]], Activation]:
+    """Registers an activation: which view it takes, which it gives, and over which axis."""
+
+    def define(function: Callable[..., Any]) -> Activation:
+        made = Activation(_name(function), function, aliases, paper, takes=takes, gives=gives, over=over)
+        DEFINED.append(made)
+        return made
+
+    return define
+
+
+def reduction(*, aliases: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Reduction]:
+    """Registers a reduction of (values, weights, counted)."""
+
+    def define(function: Callable[..., Any]) -> Reduction:
+        made = Reduction(_name(function), function, aliases)
+        DEFINED.append(made)
+        return made
+
+    return define
+
+
+def function(
+    *, reduces: bool = False, fold: Callable[..., float] | None = None
+) -> Callable[[Callable[..., Any]], Function]:
+    """Registers arithmetic. `fold` is the same on plain floats; `reduces` marks what gives one number."""
+
+    def define(function: Callable[..., Any]) -> Function:
+        made = Function(_name(function), function, reduces=reduces, fold=fold)
+        DEFINED.append(made)
+        return made
+
+    return define
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return function.__name__.rstrip("_")
+
+
+def choices(kind: object) -> tuple[str, ...]:
+    """The words that a declared type allows: the choices of a Literal, also inside a list or a union."""
+    if get_origin(kind) is Literal:
+        return tuple(str(choice) for choice in get_args(kind))
+    return tuple(word for inner in get_args(kind) if isinstance(inner, object) for word in choices(inner))
+
+
+if not TYPE_CHECKING:
+    # Run-time stand-ins, so that `from losslang.primitive import Float, Tensor` works everywhere.
+    Float = Int = Bool = Annotated
+    Tensor = Any

@@ -1,0 +1,324 @@
+"""Diagnostics as text: `full` for people; `concise`, `json_report`, `github`, `sarif` for tools.
+
+Pure functions of the data. What came from a user's file is made harmless on its way to a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import accumulate, groupby, pairwise
+from pathlib import PurePath
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from losslang.diagnostics import Diagnostic
+from losslang.mistakes import page
+from losslang.text import Source, Span
+
+WIDTH = 100  # cells of a source line that `full` shows; a longer one is cut around the caret
+
+RED, YELLOW, BLUE, BOLD, PLAIN = "1;31", "1;33", "1;34", "1", ""
+
+
+class _Piece(NamedTuple):
+    text: str
+    style: str = PLAIN
+
+
+class _Mark(NamedTuple):
+    """An underline and its text. Counts characters of its line, then cells of what is shown of it."""
+
+    start: int
+    end: int
+    char: str
+    style: str
+    text: str
+
+
+# ---------------------------------------------------------------------------- for people
+
+
+def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
+    """The mistake with its line of source, a caret below it, why it matters and how to repair it."""
+    title = _Piece(f"{_level(diagnostic)}[{diagnostic.code}]", RED if diagnostic.is_error else YELLOW)
+    header = [title, _Piece(f": {_one_line(diagnostic.message)}", BOLD)]
+    lines = [header, *_picture(diagnostic)]
+    return "\n".join("".join(_paint(piece, color) for piece in line) for line in lines)
+
+
+def concise(diagnostic: Diagnostic) -> str:
+    """One line that editors and `grep` can read: the place, the code, the message, the repair."""
+    place = diagnostic.source.place(diagnostic.span.start)
+    fix = f" [fix: {_one_line(diagnostic.fix)}]" if diagnostic.fix.strip() else ""
+    where = f"{_one_line(diagnostic.source.filename)}:{place}"
+    return f"{where}: {diagnostic.code} {_one_line(diagnostic.message)}{fix}"
+
+
+def _paint(piece: _Piece, color: bool) -> str:
+    return f"\x1b[{piece.style}m{piece.text}\x1b[0m" if color and piece.style else piece.text
+
+
+def _level(diagnostic: Diagnostic) -> str:
+    return "error" if diagnostic.is_error else "warning"
+
+
+def _picture(diagnostic: Diagnostic) -> Iterator[list[_Piece]]:
+    source = diagnostic.source
+    # A file that could not be read, or a program of no characters, has no place to point at.
+    drawable = any(source.lines)
+    rows = _marks(diagnostic) if drawable else {}
+    digits = len(str(max(rows, default=1)))
+    gutter = [_Piece(" " * digits + " |", BLUE)]
+    place = f":{source.place(diagnostic.span.start)}" if drawable else ""
+    yield [_Piece(" " * digits + "-->", BLUE), _Piece(f" {_one_line(source.filename)}{place}")]
+    for above, row in pairwise([0, *sorted(rows)]):
+        if above == 0:
+            yield gutter
+        elif row - above == 2:  # `...` would take a line too
+            yield _numbered(row - 1, digits, _excerpt(_line(source, row - 1), [])[0])
+        elif row - above > 2:
+            yield [_Piece("...", BLUE)]
+        shown, marks = _excerpt(_line(source, row), rows[row])
+        yield _numbered(row, digits, shown)
+        yield from ([*gutter, _Piece(" "), *under] for under in _underlines(marks))
+    if diagnostic.why or diagnostic.fix:
+        yield gutter
+    yield from _note(digits, "why", diagnostic.why)
+    yield from _note(digits, "fix", diagnostic.fix)
+
+
+def _numbered(row: int, digits: int, shown: str) -> list[_Piece]:
+    return [_Piece(f"{row:>{digits}} |", BLUE), _Piece(f" {shown}" if shown else "")]
+
+
+def _note(digits: int, name: str, text: str) -> Iterator[list[_Piece]]:
+    first, *more = [_visible(line).rstrip() for line in text.strip().splitlines()] or [""]
+    if first:
+        yield [_Piece(" " * digits + " =", BLUE), _Piece(f" {name}:", BOLD), _Piece(f" {first}")]
+    indent = " " * (digits + len(f" = {name}: "))
+    yield from ([_Piece(indent + line if line else "")] for line in more)
+
+
+def _marks(diagnostic: Diagnostic) -> dict[int, list[_Mark]]:
+    """The marks of each row, the caret first."""
+    rows: dict[int, list[_Mark]] = {}
+    marks = [("^", RED if diagnostic.is_error else YELLOW, diagnostic.span, diagnostic.caret)]
+    marks += [("-", BLUE, span, text) for span, text in diagnostic.labels]
+    for char, style, span, text in marks:
+        start, end = diagnostic.source.places(span)
+        last = end.column - 1
+        if end.row != start.row:  # marked in its first row, up to the end of the text there
+            last = len(_line(diagnostic.source, start.row).rstrip())
+        mark = _Mark(start.column - 1, last, char, style, _one_line(text))
+        rows.setdefault(start.row, []).append(mark)
+    return rows
+
+
+def _underlines(marks: list[_Mark]) -> Iterator[list[_Piece]]:
+    """The rows below a line: all underlines, one text beside them, the others hung from bars."""
+    cells: dict[int, _Piece] = {}
+    # Longest first, so that what lies inside another mark stays visible; the caret wins a tie.
+    for mark in sorted(marks, key=lambda mark: (mark.start - mark.end, mark.char)):
+        cells.update((cell, _Piece(mark.char, mark.style)) for cell in range(mark.start, mark.end))
+    last = max(marks, key=lambda mark: (mark.end, mark.start, bool(mark.text)))
+    hung = [mark for mark in sorted(marks, key=lambda mark: mark.start) if mark.text and mark is not last]
+    yield [*_joined(cells), *([_Piece(f" {last.text}", last.style)] if last.text else [])]
+    bars = {mark.start: _Piece("|", mark.style) for mark in hung}
+    if bars:
+        yield _joined(bars)
+    # From the right, so that no text crosses the bar of another.
+    for mark in reversed(hung):
+        left = {at: bar for at, bar in bars.items() if at < mark.start}
+        yield [*_joined(left, mark.start), _Piece(mark.text, mark.style)]
+
+
+def _joined(cells: dict[int, _Piece], end: int = 0) -> list[_Piece]:
+    """Cells as runs of one style, blanks between them, padded up to `end`."""
+    row = [cells.get(at, _Piece(" ")) for at in range(max(end, max(cells, default=-1) + 1))]
+    runs = groupby(row, key=lambda piece: piece.style)
+    return [_Piece("".join(piece.text for piece in run), style) for style, run in runs]
+
+
+# ---------------------------------------------------------------------------- one line on a screen
+
+
+def _line(source: Source, row: int) -> str:
+    return source.lines[row - 1].removesuffix("\r")
+
+
+def _excerpt(line: str, marks: Sequence[_Mark]) -> tuple[str, list[_Mark]]:
+    """What is shown of a line, and the marks in its cells. One beyond the cut stands under the `…`."""
+    glyphs = [_glyph(char) for char in line]
+    edges = list(accumulate((width for _, width in glyphs), initial=0))
+    marks = [_in_cells(mark, edges) for mark in marks]
+    first, last = _window(edges, marks)
+    left, right = "…" * (first > 0), "…" * (last < len(line))
+    shift = edges[first] - len(left)
+    # Without a cut a caret may stand one cell after the text, where something is missing.
+    limit = edges[last] - shift
+    shown = (left + "".join(glyph for glyph, _ in glyphs[first:last]) + right).rstrip()
+    starts = [min(max(mark.start - shift, 0), limit) for mark in marks]
+    ends = [min(max(mark.end - shift, 1), limit + 1) for mark in marks]
+    return shown, [m._replace(start=s, end=e) for m, s, e in zip(marks, starts, ends, strict=True)]
+
+
+def _in_cells(mark: _Mark, edges: list[int]) -> _Mark:
+    first, last = min(mark.start, len(edges) - 1), min(mark.end, len(edges) - 1)
+    start = edges[first]
+    # A combining character is drawn into the cell of the character before it.
+    if start and edges[first : first + 2] == [start, start]:
+        start = edges[bisect_left(edges, start) - 1]
+    return mark._replace(start=start, end=max(edges[last], start + 1))
+
+
+def _window(edges: list[int], marks: Sequence[_Mark]) -> tuple[int, int]:
+    """First and last character to show: all marks in the middle, or the caret where they are too far."""
+    if edges[-1] <= WIDTH:
+        return 0, len(edges) - 1
+    start, end = min((m.start for m in marks), default=0), max((m.end for m in marks), default=0)
+    if end - start > WIDTH:
+        start, end = marks[0].start, marks[0].end
+    low = max(0, min(start - max(0, WIDTH - (end - start)) // 2, edges[-1] - WIDTH))
+    # The last character at that edge: those before it combine with one that is cut away.
+    first = bisect_right(edges, edges[bisect_left(edges, low)]) - 1
+    return first, bisect_right(edges, low + WIDTH) - 1
+
+
+@cache
+def _glyph(char: str) -> tuple[str, int]:
+    """What a terminal is given for a character, and how many cells that fills.
+
+    Whatever could steer a terminal or hide (control characters, direction marks, lone surrogates)
+    is replaced by a visible sign: the control picture (`␛`) where there is one, else `�`.
+    """
+    if char == "\t":
+        return "    ", 4
+    category = unicodedata.category(char)
+    if category in ("Mn", "Me") or "\u1160" <= char <= "\u11ff":  # the vowels of decomposed Hangul
+        return char, 0
+    width = 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+    if category == "Zs":
+        return " " * width, width
+    if not char.isprintable():
+        return chr(0x2400 + ord(char)) if char < " " else "␡" if char == "\x7f" else "�", 1
+    return char, width
+
+
+def _visible(text: str) -> str:
+    return "".join(_glyph(char)[0] for char in text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(filter(None, (_visible(line).strip() for line in text.splitlines())))
+
+
+# ---------------------------------------------------------------------------- for tools
+
+
+def json_report(diagnostics: Sequence[Diagnostic]) -> str:
+    """A list of objects in ruff's field names; rows and columns from 1, in characters, end exclusive."""
+    return _json([_record(diagnostic) for diagnostic in diagnostics])
+
+
+def _record(diagnostic: Diagnostic) -> dict[str, Any]:
+    source = diagnostic.source
+    return {
+        "code": diagnostic.code,
+        "severity": _level(diagnostic),
+        "message": diagnostic.message,
+        "filename": source.filename,
+        **_locations(source, diagnostic.span),
+        "caret": diagnostic.caret or None,
+        "labels": [{"text": text, **_locations(source, span)} for span, text in diagnostic.labels],
+        "why": diagnostic.why or None,
+        "fix": diagnostic.fix or None,
+        "url": diagnostic.url,
+    }
+
+
+def _locations(source: Source, span: Span) -> dict[str, Any]:
+    start, end = source.places(span)
+    return {"location": start._asdict(), "end_location": end._asdict()}
+
+
+def _json(value: Any) -> str:
+    """JSON in ASCII, which no console can garble. A lone surrogate has no UTF-8: it becomes `�`."""
+    text = re.sub(r"[\ud800-\udfff]", "�", json.dumps(value, indent=2, ensure_ascii=False))
+    return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def github(diagnostic: Diagnostic) -> str:
+    """A workflow command that GitHub shows as an annotation of the changed file."""
+    start, end = diagnostic.source.places(diagnostic.span)
+    first, last = f",col={start.column}", f",endColumn={end.column}"
+    if start.row != end.row:  # GitHub refuses columns for what runs over several lines
+        first = last = ""
+    file = re.sub("[%:,]", lambda found: quote(found[0]), _one_line(diagnostic.source.filename))
+    where = f"file={file},line={start.row}{first},endLine={end.row}{last},title=losslang {diagnostic.code}"
+    told = [_visible(line).replace("%", "%25") for line in _told(diagnostic).splitlines()]
+    return f"::{_level(diagnostic)} {where}::{'%0A'.join(told)}"
+
+
+def _told(diagnostic: Diagnostic) -> str:
+    notes = {"why": diagnostic.why, "fix": diagnostic.fix}
+    return "\n".join([diagnostic.message, *(f"{name}: {text}" for name, text in notes.items() if text)])
+
+
+def sarif(diagnostics: Sequence[Diagnostic]) -> str:
+    """A SARIF 2.1.0 log, which code-scanning services read."""
+    rules = {diagnostic.code: _rule(diagnostic) for diagnostic in diagnostics}
+    order = list(rules)
+    driver = {"name": "losslang", "informationUri": "https://losslang.dev", "rules": list(rules.values())}
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(diagnostic, order.index(diagnostic.code)) for diagnostic in diagnostics],
+    }
+    schema = "https://json.schemastore.org/sarif-2.1.0.json"
+    return _json({"$schema": schema, "version": "2.1.0", "runs": [run]})
+
+
+def _rule(diagnostic: Diagnostic) -> dict[str, Any]:
+    known = page(diagnostic.code)
+    title = known.title if known else diagnostic.code
+    return {
+        "id": diagnostic.code,
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": (known.text if known else "") or title},
+        "help": {"text": str(known) if known else title},
+        "helpUri": diagnostic.url,
+        "defaultConfiguration": {"level": _level(diagnostic)},
+    }
+
+
+def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
+    source = diagnostic.source
+    related = [{**_physical(source, span), "message": {"text": text}} for span, text in diagnostic.labels]
+    return {
+        "ruleId": diagnostic.code,
+        "ruleIndex": rule,
+        "level": _level(diagnostic),
+        "message": {"text": _told(diagnostic)},
+        "locations": [_physical(source, diagnostic.span)],
+        **({"relatedLocations": related} if related else {}),
+    }
+
+
+def _physical(source: Source, span: Span) -> dict[str, Any]:
+    start, end = source.places(span)
+    region = {"startLine": start.row, "startColumn": start.column}
+    region |= {"endLine": end.row, "endColumn": end.column}
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(source.filename)}, "region": region}}
+
+
+def _uri(filename: str) -> str:
+    """A relative reference, as code-scanning services want it, unless the path itself is absolute."""
+    path = PurePath(filename)
+    slashed = path.as_posix()
+    root = "" if not path.is_absolute() else "file://" if slashed.startswith("/") else "file:///"
+    return root + quote(slashed, "/:" if root else "/", errors="replace")

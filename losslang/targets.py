@@ -1,0 +1,161 @@
+"""Targets in every form that makes sense, brought to the one form that a loss reads.
+
+Forms are told apart by shape and type alone, never by values, and what could mean two things is an
+error. Class indices stay indices wherever a loss reads `labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslang.diagnostics import Diagnostic, LossError
+from losslang.lazy import F, torch
+from losslang.mistakes import tensors
+from losslang.primitive import Tensor
+from losslang.text import Source, Span
+
+
+@dataclass(frozen=True)
+class Site:
+    """Whom to blame: a term of the program, one of its operands, and where it is written."""
+
+    term: str
+    operand: str
+    span: Span
+    source: Source
+
+    def error(self, diagnostic: Diagnostic) -> LossError:
+        return LossError([diagnostic.at(self.source)])
+
+    def mismatch(self, found: Tensor, pred: Tensor, wanted: str, fix: str) -> LossError:
+        shapes = tuple(found.shape), tuple(pred.shape)
+        return self.error(
+            tensors.shapes_differ(self.span, self.term, self.operand, *shapes, wanted, fix)
+        )
+
+    def type_error(self, found: Tensor, wanted: str, fix: str) -> LossError:
+        name = str(found.dtype).removeprefix("torch.")
+        return self.error(tensors.wrong_dtype(self.span, self.term, self.operand, name, wanted, fix))
+
+
+def pick(values: Tensor, labels: Tensor) -> Tensor:
+    """Σ_c t_c v_c over the class axis: a gather for indices, a sum for a distribution."""
+    if labels.ndim == values.ndim:
+        return (values * labels).sum(1)
+    return values.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def like(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
+    target = _tensor(target, pred, site)
+    if target.shape == pred.shape:
+        return target if target.dtype == pred.dtype else target.to(pred.dtype)
+    raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
+
+
+def floats(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """As `like`, and a class index is refused."""
+    target = _tensor(target, pred, site)
+    if not target.dtype.is_floating_point:
+        raise site.type_error(target, "floats like the prediction", "convert it with `.float()`")
+    return like(target, pred, site)
+
+
+def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
+    """A target that lacks the prediction's last axis, which holds `size` entries."""
+    target = _tensor(target, pred, site)
+    if pred.ndim == 0 or pred.shape[-1] != size or target.shape != pred.shape[:-1]:
+        wanted = f"a prediction with a last axis of {size} more than the target"
+        raise site.mismatch(target, pred, wanted, f"predict {size} numbers per target, in the last axis")
+    return target.to(pred.dtype).unsqueeze(-1)
+
+
+def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
+    """A target like the prediction: soft, one-hot, binary, or class indices made one-hot."""
+    target = _tensor(target, pred, site)
+    if target.shape == pred.shape:
+        if over == "class" and pred.ndim < 2:
+            raise _needs_classes(target, pred, site)
+        return target if target.dtype == pred.dtype else target.to(pred.dtype)
+    if pred.ndim > 1 and pred.shape[1] == 1:
+        if target.ndim > 1 and target.shape == pred.shape[:1] + pred.shape[2:]:
+            return target.to(pred.dtype).unsqueeze(1)
+        raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
+    indices = _indices(target, pred, site)
+    if pred.device.type == "meta" or torch.compiler.is_compiling():
+        classes = torch.arange(pred.shape[1], device=pred.device)
+        return (indices.unsqueeze(-1) == classes).movedim(-1, 1).to(pred.dtype)
+    return F.one_hot(indices, pred.shape[1]).movedim(-1, 1).to(pred.dtype)
+
+
+def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """The class of each place: indices (B, *S), or a distribution like the prediction."""
+    target = _tensor(target, pred, site, pred.shape[:1] + pred.shape[2:])
+    if pred.ndim < 2:
+        raise _needs_classes(target, pred, site)
+    if target.shape == pred.shape and (pred.ndim > 2 or pred.shape[1] > 1):
+        return target if target.dtype == pred.dtype else target.to(pred.dtype)
+    if pred.shape[1] == 1 and target.shape == pred.shape:
+        return target.to(pred.dtype)
+    return _indices(target, pred, site)
+
+
+def signs(target: Any, pred: Tensor, site: Site, check: bool) -> Tensor:
+    """+1 and -1 like the prediction; booleans, 0/1 integers and class indices are mapped."""
+    target = _tensor(target, pred, site)
+    if target.dtype.is_floating_point:
+        aligned = dense(target, pred, site, "element")
+        if check and bool((aligned == 0).any()):
+            raise site.error(tensors.not_signs(site.span, site.term))
+        return aligned
+    return torch.where(dense(target, pred, site, "element") > 0, 1.0, -1.0).to(pred.dtype)
+
+
+def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
+    """Class indices (B, *S); a channel axis of 1 is dropped."""
+    place = pred.shape[:1] + pred.shape[2:]
+    if target.shape == pred.shape[:1] + (1,) + pred.shape[2:] and target.ndim > 2:
+        target = target.squeeze(1)
+    if target.shape != place:
+        wanted = f"class indices {tuple(place)} or the prediction's shape"
+        raise site.mismatch(target, pred, wanted, _reshape(target, pred))
+    if target.dtype.is_floating_point:
+        raise site.type_error(
+            target, "integer class indices, or one float per class", "convert it with `.long()`"
+        )
+    return target.long()
+
+
+def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None = None) -> Tensor:
+    """`target`, or a number as a tensor of `shape` (the prediction's unless told otherwise)."""
+    if isinstance(target, torch.Tensor):
+        if target.device != pred.device:
+            raise site.error(
+                tensors.devices_differ(
+                    site.span, site.term, site.operand, str(target.device), str(pred.device)
+                )
+            )
+        return target
+    number = torch.tensor(target, device=pred.device)
+    return number.expand(pred.shape if shape is None else shape)
+
+
+def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:
+    return site.mismatch(
+        target, pred, "a prediction (B, C, ...) with a class axis", "unsqueeze the batch: `pred[None]`"
+    )
+
+
+def _reshape(target: Tensor, pred: Tensor) -> str:
+    """The repair for a target of the wrong shape, if one is plain."""
+    if target.ndim == pred.ndim - 1 and pred.ndim > 1 and pred.shape[1] == 1:
+        return "add the channel: `target.unsqueeze(1)`"
+    if target.ndim == pred.ndim + 1 and target.shape[1] == 1:
+        return "drop the channel of the target: `target.squeeze(1)`"
+    if target.ndim == pred.ndim and sorted(target.shape) == sorted(pred.shape):
+        return "move the axes: predictions are (B, C, *S), channels first"
+    if target.numel() == pred.numel():
+        return "reshape one of them to the other's shape"
+    return "hand over the target of this prediction"
