@@ -140,6 +140,8 @@ class _Checker:
             self.found.append(mistakes.nothing_to_learn(program.result.span, "a number"))
         elif all(term.metric for term in terms):
             self.found.append(mistakes.nothing_to_learn(program.result.span, "made of metrics alone"))
+        elif not any(term.weight for term in terms if not term.metric):
+            self.found.append(mistakes.nothing_to_learn(program.result.span, "multiplied by 0"))
         for term in terms:
             for reading in readings(term):
                 loss = self._loss(reading.loss)
@@ -319,9 +321,7 @@ class _Checker:
     def _detached(self, value: Value, call: tree.Call) -> Value:
         if not isinstance(value, Sums):
             return value if isinstance(value, Num) else applied("detach", [value], call)
-        return each_term(
-            value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span))
-        )
+        return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))
 
 
 def _arity(function: Function) -> tuple[int, str]:

@@ -108,9 +108,7 @@ class Primitive:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Names of the positional parameters."""
-        return tuple(
-            p.name for p in self.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY
-        )
+        return tuple(p.name for p in self.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY)
 
     @cached_property
     def option_types(self) -> dict[str, Any]:
@@ -154,6 +152,7 @@ class Loss(Primitive):
     zero_when: str = ""
     extra_axis: str = ""
     given: str = ""
+    nonnegative: tuple[str, ...] = ()
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False
     )
@@ -270,13 +269,15 @@ def loss(
     zero_when: str = "",
     extra_axis: str = "",
     given: str = "",
+    nonnegative: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Loss]:
     """Registers a loss. Its parameters and annotations say the rest.
 
     `activation` and `reduction` are the defaults; `range` and `zero_when` are laws that the tests
     hold every loss to; `extra_axis` names a list option whose entries are a last axis of the
     prediction; `given` names the view that the prediction is taken to be when it is not the one
-    that the mathematics is about (`nll`: log_probs). An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
+    that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
+    call checks. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
     """
 
     def define(function: Callable[..., Any]) -> Loss:
@@ -293,6 +294,7 @@ def loss(
             zero_when=zero_when,
             extra_axis=extra_axis,
             given=given,
+            nonnegative=nonnegative,
         )
         unknown = [n for n in described.parameters if not (n in VIEWS or n in TARGETS or n in GIVEN)]
         if not described.views:

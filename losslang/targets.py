@@ -31,9 +31,7 @@ class Site:
 
     def mismatch(self, found: Tensor, pred: Tensor, wanted: str, fix: str) -> LossError:
         shapes = tuple(found.shape), tuple(pred.shape)
-        return self.error(
-            tensors.shapes_differ(self.span, self.term, self.operand, *shapes, wanted, fix)
-        )
+        return self.error(tensors.shapes_differ(self.span, self.term, self.operand, *shapes, wanted, fix))
 
     def type_error(self, found: Tensor, wanted: str, fix: str) -> LossError:
         name = str(found.dtype).removeprefix("torch.")
@@ -102,14 +100,11 @@ def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
     return _indices(target, pred, site)
 
 
-def signs(target: Any, pred: Tensor, site: Site, check: bool) -> Tensor:
+def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
     """+1 and -1 like the prediction; booleans, 0/1 integers and class indices are mapped."""
     target = _tensor(target, pred, site)
     if target.dtype.is_floating_point:
-        aligned = dense(target, pred, site, "element")
-        if check and bool((aligned == 0).any()):
-            raise site.error(tensors.not_signs(site.span, site.term))
-        return aligned
+        return dense(target, pred, site, "element")
     return torch.where(dense(target, pred, site, "element") > 0, 1.0, -1.0).to(pred.dtype)
 
 

@@ -80,7 +80,9 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
     """Σ sign * value."""
     spelled = spell(node)
     if all(isinstance(value, Num) for _, value in parts):
-        return fold(lambda: sum(s * float(v.value) for s, v in parts if isinstance(v, Num)), node.span, spelled)
+        return fold(
+            lambda: sum(s * float(v.value) for s, v in parts if isinstance(v, Num)), node.span, spelled
+        )
     if not any(isinstance(value, Sums) for _, value in parts):
         total: Expression | None = None
         for sign, value in parts:

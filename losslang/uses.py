@@ -98,9 +98,7 @@ def _sorted(
     names = [operand.name for operand in loss.operands]
     for option in call.options:
         if option.name in seen:
-            problems.append(
-                Problem(option_mistakes.given_twice(option.span, option.name, seen[option.name]))
-            )
+            problems.append(Problem(option_mistakes.given_twice(option.span, option.name, seen[option.name])))
         seen[option.name] = option.span
         if option.name in loss.option_types:
             own.append(option)
@@ -170,9 +168,7 @@ def _no_activation(written: tree.Call, registry: Registry):
     return name_mistakes.wrong_kind(written.span, written.name, kinds[0], "an activation", fix)
 
 
-def _choice(
-    primitive: Primitive, written: tree.Call, evaluate: Evaluate, problems: list[Problem]
-) -> Choice:
+def _choice(primitive: Primitive, written: tree.Call, evaluate: Evaluate, problems: list[Problem]) -> Choice:
     """An activation or a reduction with its options; only those that differ from the defaults."""
     allowed = primitive
     values: dict[str, Any] = {}
@@ -181,7 +177,9 @@ def _choice(
     for argument in written.arguments:
         wanted = "options by name" if types else "no arguments"
         problems.append(
-            Problem(option_mistakes.wrong_count(argument.span, primitive.name, len(written.arguments), wanted))
+            Problem(
+                option_mistakes.wrong_count(argument.span, primitive.name, len(written.arguments), wanted)
+            )
         )
     for option in written.options:
         if option.name not in types:
@@ -227,9 +225,7 @@ def _fits(
         fits = True
     if fits:
         return None
-    wrong = meaning_mistakes.wrong_view(
-        span, call.name, call.name_span, wants, activation.name, gives, fix
-    )
+    wrong = meaning_mistakes.wrong_view(span, call.name, call.name_span, wants, activation.name, gives, fix)
     return Problem(wrong)
 
 
@@ -286,7 +282,9 @@ def _pointless(loss: Loss, name: str) -> str:
         return "its values are not told apart by class"
     if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
         return "it is not a loss of yes and no"
-    if name == "ignore_index" and not (loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)):
+    if name == "ignore_index" and not (
+        loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
+    ):
         return "its target holds no classes"
     if name in ("batch", "background", "empty") and not (loss.has_total and loss.has_classes):
         return "it does not sum over a region"
@@ -358,7 +356,9 @@ def _operands(
     names = [operand.name for operand in loss.operands]
     if len(scope.operands) > len(names):
         problem = f"is handed {len(scope.operands)} tensors"
-        problems.append(Problem(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem)))
+        problems.append(
+            Problem(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+        )
         return None
     given: dict[str, Expression] = {"pred": scope.pred, "target": scope.target}
     given.update(zip(names, scope.operands, strict=False))
@@ -378,7 +378,9 @@ def _operands(
     missing = [name for name in names if name not in given]
     if missing:
         problem = f"needs {' and '.join(f'`{m}`' for m in missing)}"
-        problems.append(Problem(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem)))
+        problems.append(
+            Problem(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+        )
         return None
     prediction = given["pred"]
     if loss.has_classes and isinstance(prediction, Apply) and prediction.operator in ("sigmoid", "softplus"):
@@ -386,7 +388,12 @@ def _operands(
             problems.append(
                 Problem(
                     meaning_mistakes.wrong_view(
-                        prediction.span, call.name, call.name_span, "logits", prediction.operator, "probs",
+                        prediction.span,
+                        call.name,
+                        call.name_span,
+                        "logits",
+                        prediction.operator,
+                        "probs",
                         f"`{loss.name}({prediction.operator})` on the logits themselves",
                     )  # fmt: skip
                 )

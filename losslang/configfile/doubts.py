@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from losslang.configfile.nodes import Decoded, Scalar
 from losslang.diagnostics import Diagnostic, LossError
@@ -41,7 +40,8 @@ def swallows(text: str, written: Decoded, form: str) -> Diagnostic | None:
             if line.strip() and not line.lstrip().startswith("#"):
                 start = at + len(line) - len(line.lstrip())
                 rest = Span(start, at + len(line.rstrip()))
-                return files.swallowed(Span(first, min(row_end, last)), rest, form)
+                comment = Span(first, first + len(text[first:row_end].rstrip()))
+                return files.swallowed(comment, rest, form)
             at = line_end + 1
     return None
 
@@ -69,8 +69,7 @@ def _is_program(text: str) -> bool:
 
 def _placed(written: Decoded, start: int, end: int) -> Span:
     """The characters `start` to `end` of an expression as a span of the file."""
-    last = written.offsets[end - 1] + 1
-    return Span(written.offsets[start], max(last, min(written.offsets[end], last + 10)))
+    return Span(written.offsets[start], written.offsets[end - 1] + 1)
 
 
 def _line_end(text: str, at: int) -> int:

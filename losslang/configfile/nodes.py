@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from losslang.diagnostics import LossError
+from losslang.diagnostics import Diagnostic, LossError
 from losslang.mistakes import files
 from losslang.text import Source, Span
 
@@ -64,7 +64,7 @@ Node = Scalar | Sequence | Mapping
 
 
 class Decoded(NamedTuple):
-    """What a scalar says, and where each character of that stands in the file; one offset more for the end."""
+    """What a scalar says, and where each character of it stands in the file; one offset more for the end."""
 
     text: str
     offsets: tuple[int, ...]
@@ -86,7 +86,7 @@ def decode(text: str, span: Span, token: re.Pattern[str], says: Callable[[re.Mat
 
 
 def each(nodes: list[Node]) -> Iterator[Node]:
-    """`nodes` and everything below them, in the order of the file, each once."""
+    """`nodes` and everything below them, parents first, each once."""
     waiting = nodes[::-1]
     seen: set[int] = set()
     while waiting:
@@ -121,7 +121,7 @@ def refuse_nesting(file: Source, token: re.Pattern[str]) -> None:
             raise LossError([too_deep(file, match.start())])
 
 
-def too_deep(file: Source, at: int):
+def too_deep(file: Source, at: int) -> Diagnostic:
     """The diagnostic of a value at the character `at` that lies too deep."""
     return files.too_big(Span(at, at + 1), "levels of nesting", MAX_NESTING).at(file)
 

@@ -183,20 +183,24 @@ def decoded(text: str, scalar: Scalar) -> Decoded:
     start, end = scalar.start + len(scalar.style), scalar.end - len(scalar.style)
     if len(scalar.style) == 3:  # a break just after the quotes does not count
         start += 2 if text.startswith("\r\n", start) else text.startswith("\n", start)
-    return decode(text, Span(start, end), CHARACTER if '"' in scalar.style else PLAIN, _says)
+    if '"' in scalar.style:
+        return decode(text, Span(start, end), CHARACTER, _says)
+    return decode(text, Span(start, end), PLAIN, _broken)
+
+
+def _broken(match: re.Match[str]) -> str:
+    return "\n" if match[0] == "\r\n" else match[0]
 
 
 def _says(match: re.Match[str]) -> str:
-    written = match[0]
-    if written == "\r\n":
-        return "\n"
-    if written[0] != "\\":
-        return written
-    if written[1] in "xuU":
-        return chr(int(written[2:], 16))
-    if written[1] in " \t\r\n":
+    if match[0][0] != "\\":
+        return _broken(match)
+    letter, digits = match[0][1], match[0][2:]
+    if letter in "xuU":
+        return chr(int(digits, 16))
+    if letter in " \t\r\n":
         return ""
-    return ESCAPES.get(written[1], written[1])
+    return ESCAPES.get(letter, letter)
 
 
 def spellings(text: str, scalar: Scalar, new: str, flat: str | None) -> Iterator[str]:
@@ -222,5 +226,7 @@ def _multiline(text: str, scalar: Scalar, new: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    spelled = (SPELLED.get(char, f"\\u{ord(char):04x}" if char < " " or char == "\x7f" else char) for char in text)
+    spelled = (
+        SPELLED.get(char, f"\\u{ord(char):04x}" if char < " " or char == "\x7f" else char) for char in text
+    )
     return "".join(spelled)

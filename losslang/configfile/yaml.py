@@ -39,12 +39,13 @@ DOUBLE = re.compile(
     r"|\\(?P<code>x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|\\(?P<letter>.)"
     r"|[^\\ \t\r\n\x85\u2028\u2029]+"
 )
-LETTERS = {"0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
-LETTERS |= {"e": "\x1b", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"}
+LETTERS = dict(zip("0abtnvfreN_LP", "\0\a\b\t\n\v\f\r\x1b\x85\xa0\u2028\u2029", strict=True))
 # What may stand between the place where PyYAML says a value begins and the value itself.
 PROPERTIES = re.compile(rf"(?:&[0-9A-Za-z_-]+|!<[^>]*>|!\S*|[ \t]|{BREAK}|(?<=\s)#[^\r\n\x85\u2028\u2029]*)*")
 LINE = re.compile(rf"([^\r\n\x85\u2028\u2029]*)({BREAK}?)")
-UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
 CORE = "tag:yaml.org,2002:"
 KINDS: dict[str, Kind] = {
@@ -58,20 +59,24 @@ KINDS: dict[str, Kind] = {
     "timestamp": "date",
 }
 CONTAINERS = (None, "!", CORE + "map", CORE + "seq")
-RESOLVER = yaml.resolver.Resolver()
+RESOLVER: Any = yaml.resolver.Resolver()
 
 
 def tree(file: Source) -> list[Node]:
     """The documents of a YAML file. Raises LossError where it has none."""
-    # libyaml is 25 times as fast and differs only about tabs and byte order marks. What PyYAML's own
-    # parser says is what counts, so it reads those files, and it words every mistake.
-    if yaml.__with_libyaml__ and "\t" not in file.text and "\ufeff" not in file.text:
+    # libyaml is 25 times as fast, and differs about tabs, `?` and byte order marks. What PyYAML's own
+    # parser says is what counts, so it reads such files, and it words every mistake.
+    if yaml.__with_libyaml__ and not any(char in file.text for char in "\t?\ufeff"):
         try:
-            return _compose(file, yaml.parse(file.text, yaml.CSafeLoader))
+            return _compose(file, _events(file.text, yaml.CSafeLoader))
+        except LossError:
+            raise
         except (yaml.YAMLError, ValueError):
             pass
     try:
-        return _compose(file, yaml.parse(file.text, yaml.SafeLoader))
+        return _compose(file, _events(file.text, yaml.SafeLoader))
+    except LossError:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "it ends too early"
@@ -81,6 +86,10 @@ def tree(file: Source) -> list[Node]:
         raise invalid(file, "YAML", error.position, reason) from None
     except (ValueError, OverflowError) as error:  # an escape beyond the last character of Unicode
         raise invalid(file, "YAML", 0, str(error)) from None
+
+
+def _events(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader]) -> Iterator[Any]:
+    return yaml.parse(text, loader)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 # ---------------------------------------------------------------------------- events to nodes
@@ -106,7 +115,9 @@ def _compose(file: Source, events: Iterator[Any]) -> list[Node]:
             node = _node(file.text, event, span)
             above[-1][1].append((node, span))
             if event.anchor in anchors:
-                raise invalid(file, "YAML", span.start, f"the anchor `&{event.anchor}` stands here a second time")
+                raise invalid(
+                    file, "YAML", span.start, f"the anchor `&{event.anchor}` stands here a second time"
+                )
             if event.anchor is not None:
                 anchors[event.anchor] = node
             if not isinstance(node, Scalar):
@@ -145,7 +156,7 @@ def _scalar(text: str, event: Any, span: Span, tag: str) -> Scalar:
     if event.anchor or event.tag:
         found = PROPERTIES.match(text, *span)
         start = found.end() if found else start
-    full: Any = event.tag
+    full: str = event.tag
     if full in (None, "!"):
         full = RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
     kind = KINDS.get(full.removeprefix(CORE), "object") if full.startswith(CORE) else "object"

@@ -53,9 +53,7 @@ def ce_of_logits(
     """torch's kernel: no tensor of log-probabilities is kept for indices."""
     if labels.ndim == logits.ndim:
         labels = labels.to(logits.dtype)
-    return F.cross_entropy(
-        logits, labels, class_weight, reduction="none", label_smoothing=label_smoothing
-    )
+    return F.cross_entropy(logits, labels, class_weight, reduction="none", label_smoothing=label_smoothing)
 
 
 @loss(
@@ -66,9 +64,7 @@ def ce_of_logits(
     range=(0, float("inf")),
     zero_when="perfect",
 )
-def nll(
-    log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]
-) -> Float[Tensor, "b *space"]:
+def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c of given log-probabilities."""
     return -pick(log_probs, labels)
 

@@ -63,7 +63,7 @@ def js(
     return 0.5 * (p_part + t_part).sum(1)
 
 
-@loss(aliases=("normal_nll",), paper="Nix, Weigend 1994", activation="identity")
+@loss(aliases=("normal_nll",), paper="Nix, Weigend 1994", activation="identity", nonnegative=("variance",))
 def gaussian_nll(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
@@ -82,7 +82,7 @@ def gaussian_nll(
     return values + 0.5 * math.log(2 * math.pi) if full else values
 
 
-@loss(aliases=("poisson_nll_loss",), activation="identity")
+@loss(aliases=("poisson_nll_loss",), activation="identity", nonnegative=("target",))
 def poisson_nll(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
@@ -95,6 +95,4 @@ def poisson_nll(
 
     `full` adds Stirling's t log t - t + log(2πt)/2 where t > 1, as in torch.
     """
-    return F.poisson_nll_loss(
-        values, target, log_input=log_input, full=full, eps=eps, reduction="none"
-    )
+    return F.poisson_nll_loss(values, target, log_input=log_input, full=full, eps=eps, reduction="none")

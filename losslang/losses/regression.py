@@ -13,7 +13,9 @@ from losslang.lazy import F, torch
 from losslang.primitive import Float, Fraction, NonNegative, Positive, Tensor, Total, loss
 
 
-@loss(aliases=("mean_squared_error", "mse_loss"), activation="identity", range=(0, math.inf), zero_when="equal")
+@loss(
+    aliases=("mean_squared_error", "mse_loss"), activation="identity", range=(0, math.inf), zero_when="equal"
+)
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2, e = prediction - target."""
     return F.mse_loss(values, target, reduction="none")
@@ -26,7 +28,11 @@ def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -
 
 
 @loss(
-    aliases=("sum_squared_error",), activation="identity", reduction="sum", range=(0, math.inf), zero_when="equal"
+    aliases=("sum_squared_error",),
+    activation="identity",
+    reduction="sum",
+    range=(0, math.inf),
+    zero_when="equal",
 )
 def sse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2, summed over all counted elements: no 1/2 and no division."""
@@ -34,16 +40,17 @@ def sse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Flo
 
 
 @loss(aliases=("root_mean_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
-def rmse(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total
-) -> Float[Tensor, ""]:
+def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
     squares, number = total((values - target).square(), 1)
     return root(squares / number)
 
 
 @loss(
-    aliases=("mae", "l1_loss", "mean_absolute_error"), activation="identity", range=(0, math.inf), zero_when="equal"
+    aliases=("mae", "l1_loss", "mean_absolute_error"),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|e|; its derivative at 0 is 0."""
@@ -130,5 +137,5 @@ def quantile(
     A list of quantiles reads one per entry of the prediction's last axis.
     """
     missing = target - values
-    at = torch.tensor(q, dtype=values.dtype, device=values.device) if isinstance(q, list) else q
+    at = q if isinstance(q, float | int) else torch.tensor(q, dtype=values.dtype, device=values.device)
     return torch.maximum(at * missing, (at - 1) * missing)

@@ -15,7 +15,7 @@ QUOTED = {
 }
 LIMITS = {
     "characters": "keep the expression in a file of its own, such as `train.loss`",
-    "levels of nesting": "keep the expression nearer to the top, or in a file of its own, such as `train.loss`",
+    "levels of nesting": "keep the expression nearer to the top, or in a file of its own: `train.loss`",
     "values repeated by aliases": "write the expression once, outside of what the aliases repeat",
 }
 
@@ -93,7 +93,7 @@ def _validity(form: str) -> str:
     if form == "YAML":
         return "if this is the value, quote it or write it as a `|` block; nesting is by blanks, not tabs"
     if form == "TOML":
-        return 'a value is written `loss = "ce + dice"`; one of several lines stands between \'\'\' and \'\'\''
+        return "a value is written `loss = \"ce + dice\"`; one of several lines stands between ''' and '''"
     return 'a value is written `"loss": "ce + dice"`; JSON has no comments and no comma after the last value'
 
 
@@ -145,7 +145,9 @@ def empty(span: Span, key: str, written: str, form: str) -> Diagnostic:
     message = f"`{key}` holds nothing"
     if reading:
         message += f": YAML reads `{written}`{reading}"
-    fix = QUOTED[form] if reading else f"write an expression, such as `ce`; a program without `{key}` lacks it"
+    fix = (
+        QUOTED[form] if reading else f"write an expression, such as `ce`; a program without `{key}` lacks it"
+    )
     return Diagnostic("", message, span, fix=fix)
 
 
@@ -158,7 +160,9 @@ def not_text(span: Span, key: str, kind: str, written: str, form: str) -> Diagno
     """
     fix = "write an expression, such as `0.5*ce`"
     if kind == "number":
-        fix += f"; a constant is written `'{written}'`" if form == "YAML" else f'; a constant is `"{written}"`'
+        fix += (
+            f"; a constant is written `'{written}'`" if form == "YAML" else f'; a constant is `"{written}"`'
+        )
     return Diagnostic("", f"`{key}` holds a {kind}, not an expression: `{written}`", span, fix=fix)
 
 
@@ -179,7 +183,7 @@ def foreign(span: Span, key: str, builds: str) -> Diagnostic:
     """
     return Diagnostic(
         "",
-        f"`{key}` builds `{builds}`: it is no expression",
+        f"`{key}` builds `{builds}`, and is not an expression",
         span,
         fix="write the loss as an expression, such as `ce + dice`, or leave the file out",
     )

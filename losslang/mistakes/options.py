@@ -80,9 +80,7 @@ def does_not_apply(span: Span, owner: str, name: str, why: str) -> Diagnostic:
     `class_weight` needs classes, `batch`, `background` and `empty` a loss of regions, `pos_weight` a
     yes-or-no loss. An option without effect is refused, never ignored.
     """
-    return Diagnostic(
-        "", f"`{name}` has no meaning for `{owner}`: {why}", span, fix="remove the option"
-    )
+    return Diagnostic("", f"`{name}` has no meaning for `{owner}`: {why}", span, fix="remove the option")
 
 
 @mistake("E206", example="l1(reduction=sum, avg_factor=10)", repair="l1(avg_factor=10)")

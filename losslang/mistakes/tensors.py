@@ -33,9 +33,7 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -
     else:
         fix = f"hand it over, or read one of {_names(available)}"
     where = path.rpartition(".")[0] or "the call"
-    return Diagnostic(
-        "", f"`{path}` is read here, and {where} has only {_names(available)}", span, fix=fix
-    )
+    return Diagnostic("", f"`{path}` is read here, and {where} has only {_names(available)}", span, fix=fix)
 
 
 @mistake(
@@ -107,9 +105,7 @@ def wrong_dtype(span: Span, term: str, operand: str, found: str, wanted: str, fi
 
     Class indices are integers; probabilities and logits are floats.
     """
-    return Diagnostic(
-        "", f"`{operand}` of `{term}` is {found}", span, caret=f"wants {wanted}", fix=fix
-    )
+    return Diagnostic("", f"`{operand}` of `{term}` is {found}", span, caret=f"wants {wanted}", fix=fix)
 
 
 @mistake(

@@ -1,0 +1,185 @@
+"""The compiled loss: one torch module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from losslang.checker import analyze
+from losslang.diagnostics import LossError
+from losslang.executor import Program, build
+from losslang.formatter import format
+from losslang.meaning import Meaning
+from losslang.passes import improve, prune
+from losslang.plan import Plan, lower
+from losslang.registry import current_registry
+from losslang.report import full
+from losslang.text import Source
+
+
+class LossWarning(UserWarning):
+    """A program that is right and may not be meant."""
+
+
+class Detail(NamedTuple):
+    """One evaluation, term by term.
+
+    `values`, `weights` and `contributions` are 1-D, aligned with `names`, detached, in the dtype of
+    `total`. The contributions add up to the total; a metric contributes 0.
+    """
+
+    total: Tensor
+    names: tuple[str, ...]
+    values: Tensor
+    weights: Tensor
+    contributions: Tensor
+
+
+def compile(
+    text: str | Source,
+    *,
+    device: str | torch.device | None = None,
+    const: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, float] | None = None,
+    ignore: Sequence[str] = (),
+    source: str = "<expression>",
+) -> Loss:
+    """The loss that `text` says, as a torch module on `device`.
+
+    `const` holds tensors, numbers or modules that the program reads as `const.name`; `overrides` sets
+    bound numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses
+    that a model returns and the program may leave unread; `source` names the file in messages.
+
+    Raises LossError with every mistake of the program at once, before anything is built.
+    """
+    placed = text if isinstance(text, Source) else Source(text, source)
+    checked = analyze(placed, overrides=overrides)
+    if checked.meaning is None:
+        raise LossError(checked.errors)
+    for diagnostic in checked.diagnostics:
+        warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
+    loss = Loss(checked.meaning, const=const or {}, ignore=tuple(ignore))
+    return loss if device is None else loss.to(device)
+
+
+class Loss(nn.Module):
+    """A compiled loss: `loss(pred, target, **batch)` is the total, a 0-d tensor in float32 at least.
+
+    `pred` and `target` are tensors, or mappings, lists, named tuples and dataclasses of tensors that
+    the program takes apart by its paths. Keywords that the program does not read are ignored.
+    """
+
+    def __init__(self, meaning: Meaning, *, const: Mapping[str, Any], ignore: tuple[str, ...] = ()):
+        super().__init__()
+        self.meaning = meaning
+        self.plan: Plan = improve(lower(meaning, ignore=ignore))
+        self._const = dict(const)
+        for name, value in const.items():
+            if isinstance(value, nn.Module):
+                self.add_module(f"const_{name}", value)
+            elif isinstance(value, Tensor):
+                self.register_buffer(f"const_{name}", value, persistent=False)
+        self._checked = False
+        self._bind()
+
+    def _bind(self) -> None:
+        registry = current_registry()
+        trained = prune(self.plan, metrics=False)
+        self._first: Program = build(trained, registry, careful=True)
+        self._program: Program = build(trained, registry, careful=False)
+        self._full: Program = build(self.plan, registry, careful=False)
+
+    def forward(self, pred: Any, target: Any = None, /, **batch: Any) -> Tensor:
+        """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
+        program = self._program
+        if not self._checked and _looks_at_values():
+            program, self._checked = self._first, True
+        return program.total(program.run(pred, target, batch, self.const))
+
+    def detail(self, pred: Any, target: Any = None, /, **batch: Any) -> Detail:
+        """The total with its terms, metrics too: for logging."""
+        if not self._checked and _looks_at_values():
+            self._first.run(pred, target, batch, self.const)
+            self._checked = True
+        values = self._full.run(pred, target, batch, self.const)
+        total = self._full.total(values)
+        kept = {"dtype": total.dtype, "device": total.device}
+        numbers = [torch.as_tensor(v, **kept).detach() for v in values]
+        outputs = self._full.outputs
+        weights = torch.tensor([0.0 if o.metric else o.weight for o in outputs], **kept)
+        stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
+        return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
+
+    def terms(self, pred: Any, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
+        """The contribution of each trained term, with its gradient: for methods that weigh gradients."""
+        values = self._program.run(pred, target, batch, self.const)
+        return {o.name: v * o.weight for o, v in zip(self._program.outputs, values, strict=True)}
+
+    @property
+    def const(self) -> Mapping[str, Any]:
+        """What `const.name` reads: tensors where the module has been moved to."""
+        if not self._const:
+            return self._const
+        return {name: getattr(self, f"const_{name}", value) for name, value in self._const.items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every path that the program reads, roots in the order pred, target, batch, const."""
+        paths = {str(_path(step)) for step in self.plan.steps if step.operation == "input"}
+        order = ("pred", "target", "batch", "const")
+        return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))
+
+    @property
+    def canonical(self) -> str:
+        """The program in its one spelling."""
+        return format(self.meaning.source)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for programs of the same mathematics."""
+        return self.meaning.fingerprint
+
+    def extra_repr(self) -> str:
+        return self.canonical
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint, "terms": {t.name: str(t) for t in self.meaning.terms}}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Warns with the terms that changed when a checkpoint is from another loss."""
+        if state["fingerprint"] == self.fingerprint:
+            return
+        saved, own = dict(state["terms"]), {t.name: str(t) for t in self.meaning.terms}
+        changed = [
+            f"  {name}: {saved.get(name, 'absent')} -> {own.get(name, 'absent')}"
+            for name in sorted({*saved, *own})
+            if saved.get(name) != own.get(name)
+        ]
+        message = "the checkpoint was made with another loss:\n" + "\n".join(changed)
+        warnings.warn(message, LossWarning, stacklevel=2)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the bound programs: functions are found again where the module is loaded."""
+        bound = ("_first", "_program", "_full")
+        return {name: value for name, value in self.__dict__.items() if name not in bound}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._bind()
+
+
+def _path(step: Any) -> str:
+    from losslang.formatter import path
+
+    return path(dict(step.options)["path"])
+
+
+def _looks_at_values() -> bool:
+    """Whether values may be looked at: not while torch traces or transforms."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore

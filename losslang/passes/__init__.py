@@ -1,0 +1,26 @@
+"""What makes a plan good: rewritings that keep its mathematics, one idea a file.
+
+The tuple is the whole pipeline, in order. Each pass is a pure function of plans; the result of each
+is verified.
+"""
+
+from __future__ import annotations
+
+from losslang.passes.fold import fold
+from losslang.passes.fuse import fuse
+from losslang.passes.prune import prune
+from losslang.passes.share import share
+from losslang.passes.stable import stable
+from losslang.plan import Plan, verify
+
+PASSES = (fold, share, stable, fuse, prune)
+
+
+def improve(plan: Plan) -> Plan:
+    """The plan after every pass."""
+    for rewrite in PASSES:
+        plan = verify(rewrite(plan))
+    return plan
+
+
+__all__ = ["PASSES", "fold", "fuse", "improve", "prune", "share", "stable"]
