@@ -7,7 +7,8 @@ once, so no function here knows of it.
 from __future__ import annotations
 
 from losslang.lazy import F, torch
-from losslang.primitive import Float, Tensor, activation
+from losslang.primitive import activation
+from losslang.vocabulary import Float, Tensor
 
 
 @activation(takes="logits", gives="probs")

@@ -70,7 +70,7 @@ class _Group:
 
     def _voice(self, reading: Reading) -> Voice | None:
         loss = _loss(reading, self.registry)
-        if reading.activation is None or loss.wants == "logits" and not loss.activation:
+        if reading.activation is None or (loss.wants == "logits" and not loss.activation):
             return None
         choice = _probabilities(reading.activation, loss)
         activation = self.registry.get(Activation, choice.name)

@@ -305,7 +305,7 @@ class _Checker:
             raise Problem(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
         values = self._all(call.arguments, scope)
         least, wanted = _arity(function)
-        if len(values) < least or (least != 2 or "more" not in wanted) and len(values) != least:
+        if len(values) < least or ((least != 2 or "more" not in wanted) and len(values) != least):
             raise Problem(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
         if function.name == "detach":
             return self._detached(values[0], call)

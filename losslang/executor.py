@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from losslang.operations import MATH, OPERATIONS, complete, fetch, region_total
+from losslang.operations import MATH, OPERATIONS
+from losslang.operations.regions import region_total
 from losslang.plan import Output, Plan, Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
 from losslang.registry import Registry
@@ -82,10 +83,6 @@ def _bound(step: Step, registry: Registry) -> Callable[..., Any]:
 def _function(operation: str, registry: Registry) -> Callable[..., Any]:
     kind, _, name = operation.partition(":")
     match kind:
-        case "input":
-            return fetch
-        case "complete":
-            return complete
         case "math" if name in MATH:
             return MATH[name]
         case "math":

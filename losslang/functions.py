@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from losslang.lazy import F, torch
-from losslang.primitive import Float, Tensor, function
+from losslang.primitive import function
+from losslang.vocabulary import Float, Tensor
 
 
 @function(fold=min)

@@ -13,9 +13,10 @@ from losslang.checker import analyze
 from losslang.diagnostics import LossError
 from losslang.executor import Program, build
 from losslang.formatter import format
+from losslang.lower import lower
 from losslang.meaning import Meaning
 from losslang.passes import improve, prune
-from losslang.plan import Plan, lower
+from losslang.plan import Plan
 from losslang.registry import current_registry
 from losslang.report import full
 from losslang.text import Source

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from losslang import tree
+from losslang.meaning import Constant
 from losslang.mistakes import options as mistakes
 from losslang.primitive import Primitive, choices
-from losslang.terms import Num, Problem, Value, describe
+from losslang.terms import Num, Problem, Sums, Tens, Value
 
 Evaluate = Callable[[tree.Node], Value | None]
 """Evaluates a node as an expression; None where a mistake was already reported."""
@@ -104,3 +105,25 @@ def _bounds(annotations: Sequence[Any]) -> str:
         for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
             found += [f"{word} {getattr(bound, key):g}" for key, word in said.items() if hasattr(bound, key)]
     return " " + " and ".join(found) if found else ""
+
+
+def describe(value: Any) -> str:
+    """What a value is, in the user's words."""
+    match value:
+        case Num():
+            return f"the number {Constant(value.value)}"
+        case Tens():
+            return f"the tensor `{value.expression}`"
+        case Sums():
+            return "a loss"
+        case str():
+            return f"`{value}`"
+        case list():
+            return "a list"
+        case _:
+            return f"`{str(value).lower()}`"
+
+
+def frozen(value: Any) -> Any:
+    """A list as a tuple, so that what holds it can be hashed."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value

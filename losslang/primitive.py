@@ -14,61 +14,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
-if TYPE_CHECKING:
-    # To a type checker `Float[Tensor, "b c"]` is a Tensor; at run time it is never looked at.
-    from typing import Annotated as Bool
-    from typing import Annotated as Float
-    from typing import Annotated as Int
-
-    from torch import Tensor as Tensor
-
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Proportion = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-# What a loss can read of its prediction, by the name of the parameter.
-VIEWS: Mapping[str, str] = {
-    "logits": "logits",
-    "probs": "probs",
-    "log_probs": "log_probs",
-    "log_complement": "log_probs",  # log(1 - p)
-    "p_true": "probs",  # the probability given to what is true
-    "log_p_true": "log_probs",
-    "values": "values",
-    "boxes": "boxes",
-    "embeddings": "embeddings",
-    "anchor": "embeddings",
-    "hidden": "hidden",
-}
-# In which form a loss wants its target.
-TARGETS: Mapping[str, str] = {
-    "target": "a tensor like the prediction; class indices become one-hot where it has classes",
-    "labels": "the class of each place: indices, or a distribution over the class axis",
-    "signs": "+1 or -1, like the prediction",
-    "target_probs": "probabilities, like the prediction",
-    "target_logits": "logits, like the prediction",
-    "target_boxes": "boxes, like the prediction",
-    "positive_truth": "how far what is true is not the background: 0 to 1",
-}
-# What the compiler hands to a loss that asks for it.
-GIVEN = ("total", "class_weight", "pos_weight")
-CLASSED = {"logits", "probs", "log_probs"}
-
-Total = Callable[..., Any]
-"""`total(a, b, ...)` sums each over the axes that the loss's result no longer has.
-
-A number counts the summed elements. One call per loss: before it everything is a map over
-elements, after it arithmetic on a few numbers, and so one text serves every executor.
-"""
+from losslang.vocabulary import CLASSED, GIVEN, TARGETS, VIEWS
 
 
 @dataclass(frozen=True)
@@ -358,9 +311,3 @@ def choices(kind: object) -> tuple[str, ...]:
     if get_origin(kind) is Literal:
         return tuple(str(choice) for choice in get_args(kind))
     return tuple(word for inner in get_args(kind) if isinstance(inner, object) for word in choices(inner))
-
-
-if not TYPE_CHECKING:
-    # Run-time stand-ins, so that `from losslang.primitive import Float, Tensor` works everywhere.
-    Float = Int = Bool = Annotated
-    Tensor = Any

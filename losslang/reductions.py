@@ -8,7 +8,8 @@ over nothing is 0 with a zero gradient, never NaN.
 from __future__ import annotations
 
 from losslang.lazy import torch
-from losslang.primitive import Count, Float, Fraction, Tensor, reduction
+from losslang.primitive import reduction
+from losslang.vocabulary import Count, Float, Fraction, Tensor
 
 
 @reduction()
@@ -45,9 +46,9 @@ def none(
 
 @reduction()
 def batchmean(
-    values: Float[Tensor, "b *rest"],
-    weights: Float[Tensor, "b *rest"] | None,
-    counted: Float[Tensor, "b *rest"] | None,
+    values: Float[Tensor, b * rest],
+    weights: Float[Tensor, b * rest] | None,
+    counted: Float[Tensor, b * rest] | None,
 ) -> Float[Tensor, ""]:
     """Σ v / b: per sample, whatever else is summed. A sample with nothing counted is not counted."""
     if counted is None:

@@ -13,8 +13,8 @@ from typing import Any
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.lazy import F, torch
 from losslang.mistakes import tensors
-from losslang.primitive import Tensor
 from losslang.text import Source, Span
+from losslang.vocabulary import Tensor
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from losslang import tree
 from losslang.diagnostics import Diagnostic
@@ -302,20 +301,3 @@ def renamed(value: Value, name: str) -> Value:
             return replace(value, terms=(replace(only, name=name),))
         case Sums():
             return replace(value, terms=tuple(replace(t, name=f"{name}/{t.name}") for t in value.terms))
-
-
-def describe(value: Any) -> str:
-    """What a value is, in the user's words."""
-    match value:
-        case Num():
-            return f"the number {Constant(value.value)}"
-        case Tens():
-            return f"the tensor `{value.expression}`"
-        case Sums():
-            return "a loss"
-        case str():
-            return f"`{value}`"
-        case list():
-            return "a list"
-        case _:
-            return f"`{str(value).lower()}`"

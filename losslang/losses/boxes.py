@@ -9,7 +9,8 @@ import math
 from typing import Literal, NamedTuple
 
 from losslang.lazy import torch
-from losslang.primitive import Float, Positive, Tensor, loss
+from losslang.primitive import loss
+from losslang.vocabulary import Float, Positive, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from losslang.lazy import F, torch
-from losslang.primitive import Float, NonNegative, Positive, Tensor, loss
+from losslang.primitive import loss
+from losslang.vocabulary import Float, NonNegative, Positive, Tensor
 
 
 @loss(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from losslang.functions import power
 from losslang.lazy import torch
-from losslang.primitive import Float, NonNegative, Positive, Tensor, Total, loss
+from losslang.primitive import loss
+from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
 
 
 @loss(

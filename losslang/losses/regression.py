@@ -10,7 +10,8 @@ import math
 
 from losslang.functions import root
 from losslang.lazy import F, torch
-from losslang.primitive import Float, Fraction, NonNegative, Positive, Tensor, Total, loss
+from losslang.primitive import loss
+from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
 @loss(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from losslang.plan import Plan, Ref, Step
-from losslang.primitive import VIEWS, Loss
+from losslang.primitive import Loss
 from losslang.registry import current_registry
+from losslang.vocabulary import VIEWS
 
 VIEW_OF = {
     "log_sigmoid": "sigmoid",

@@ -1,0 +1,288 @@
+"""A program in words: what every term reads, through what, and which default decided what.
+
+print(losslang.explain("0.5*bce(sigmoid) + dice"))    # the reading of a program
+print(losslang.explain("E301"))                       # the page of a mistake
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from losslang import formatter
+from losslang.checker import analyze
+from losslang.diagnostics import Diagnostic, LossError
+from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, readings, show
+from losslang.mistakes import page, pages
+from losslang.mistakes.names import nearest
+from losslang.primitive import Activation, Loss
+from losslang.primitive import Reduction as ReductionPrimitive
+from losslang.registry import current_registry
+from losslang.report import full
+from losslang.text import Source, Span
+
+Row = tuple[str, str]
+CODE = re.compile(r"[EeWw]\d{3}")
+IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
+SUMS = ("+", "-", "neg")
+INDENT = "  "
+
+
+def explain(text_or_code: str | Source) -> str:
+    """What a program means, term by term, or the page of a mistake's code.
+
+    Raises LossError for a program that means nothing and for a code that does not exist.
+    """
+    text = text_or_code.text if isinstance(text_or_code, Source) else text_or_code
+    if CODE.fullmatch(text.strip()):
+        return _page(text.strip())
+    source = text_or_code if isinstance(text_or_code, Source) else Source(text_or_code)
+    checked = analyze(source)
+    if checked.meaning is None:
+        raise LossError(checked.diagnostics)
+    return "\n\n".join(_parts(checked.meaning, checked.diagnostics))
+
+
+def summary(meaning: Meaning) -> str:
+    """A program on one line, each loss with the activation it takes and from whom.
+
+    `0.5*bce(sigmoid) + dice(sigmoid, from bce)`
+    """
+    first, *rest = [_addend(term, len(meaning.terms) == 1) for term in meaning.terms]
+    joined = "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in rest)
+    return first + joined
+
+
+def _page(code: str) -> str:
+    found = page(code)
+    if found is not None:
+        return str(found)
+    near = nearest(code.upper(), [known.code for known in pages()])
+    fix = f"did you mean `{near}`?" if near else "the codes are E0xx to E5xx, and W for warnings"
+    wrong = Diagnostic("E101", f"no mistake has the code `{code}`", Span(0, len(code)), fix=fix)
+    raise LossError([wrong.at(Source(code))])
+
+
+# ---------------------------------------------------------------------------- on one line
+
+
+def _addend(term: Term, alone: bool) -> str:
+    body = str(_brief(term.body, _reading))
+    bare = alone and term.weight == 1 and term.factor is None
+    if isinstance(term.body, Apply) and term.body.operator in SUMS and not bare:
+        body = f"({body})"
+    if term.factor is not None:
+        body = f"{_bracketed(term.factor)}*{body}"
+    if abs(term.weight) != 1:
+        body = f"{formatter.number(abs(term.weight))}*{body}"
+    body = f"-{body}" if term.weight < 0 else body
+    return f"metric({body})" if term.metric else body
+
+
+def _brief(expression: Expression, spell: Callable[[Reading], str]) -> Expression:
+    """`expression` with short text in the place of every reading, and signs where a person has them."""
+    match expression:
+        case Reading():
+            return Input(spell(expression))
+        case Apply("+", (left, Apply("*", (Constant(value), right)))) if abs(value) == 1:
+            return Apply("+" if value > 0 else "-", (_brief(left, spell), _brief(right, spell)))
+        case Apply(arguments=arguments):
+            return replace(expression, arguments=tuple(_brief(part, spell) for part in arguments))
+        case _:
+            return expression
+
+
+def _reading(reading: Reading) -> str:
+    inside = _activated(reading)
+    called = (f"{reading.loss}({inside})" if inside else reading.loss) + _route(reading)
+    if reading.scale != 1 or reading.shift:
+        called = f"({_affine(reading, called)})"
+    return called if reading.factor is None else f"{_bracketed(reading.factor)}*{called}"
+
+
+def _activated(reading: Reading) -> str:
+    """`sigmoid, from bce`; nothing where a loss of values reads them as they are."""
+    chosen = str(reading.activation)
+    if reading.origin == "default" and chosen == "identity" and _loss(reading).wants not in IN_WORDS:
+        return ""
+    if reading.origin in ("written", "default"):
+        return chosen
+    return f"{chosen}, assumed" if reading.origin == "assumed" else f"{chosen}, from {reading.origin}"
+
+
+def _route(reading: Reading) -> str:
+    """`@seg` or `@(pred.a, batch.b)`; nothing for `pred` against `target`."""
+    operands = [operand for _, operand in reading.operands]
+    prediction = operands[0]
+    if isinstance(prediction, Input) and prediction.root == "pred":
+        if operands[1:] in ([], [Input("target", prediction.steps, soft=True)]):
+            steps = str(prediction).removeprefix("pred")
+            # An index or a slice needs its root: `@[0:1]` is not a route.
+            return f"@pred{steps}" if steps.startswith("[") else steps.replace(".", "@", 1)
+    return f"@({', '.join(map(str, operands))})"
+
+
+def _affine(reading: Reading, value: str) -> str:
+    """`1 - v`: what is made of every value."""
+    made = Apply("*", (Constant(reading.scale), Input(value)))
+    return str(_brief(Apply("+", (Constant(reading.shift), made)), str))
+
+
+def _bracketed(expression: Expression) -> str:
+    compound = isinstance(expression, Apply) and expression.operator in (*SUMS, "*", "/", "**")
+    return f"({expression})" if compound else str(expression)
+
+
+# ---------------------------------------------------------------------------- term by term
+
+
+def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
+    """The paragraphs of an explanation."""
+    yield formatter.format(meaning.source)
+    for term in meaning.terms:
+        if term.weight or term.metric:
+            yield "\n".join(_term(term, meaning.source))
+    dropped = [term.name for term in meaning.terms if not term.weight and not term.metric]
+    if dropped:
+        names = ", ".join(f"`{name}`" for name in dropped)
+        yield f"dropped, because the weight is 0: {names}"
+    yield from map(full, warnings)
+    yield f"fingerprint {meaning.fingerprint}"
+
+
+def _term(term: Term, source: Source) -> Iterator[str]:
+    yield term.name
+    whole = isinstance(term.body, Reading)
+    rows = list(_weights(term))
+    if not whole:
+        rows += _computes(term.body)
+    elif isinstance(term.body, Reading):
+        rows += _use(term.body, source)
+    yield from _table(rows, INDENT)
+    for reading in () if whole else readings(term):
+        yield ""
+        yield INDENT + reading.name
+        yield from _table(_use(reading, source), INDENT * 2)
+
+
+def _weights(term: Term) -> Iterator[Row]:
+    if term.metric:
+        yield "metric", "logged, adds nothing to the total, has no gradient"
+    if not term.metric or term.weight != 1:
+        yield "weight", formatter.number(term.weight)
+    if term.factor is not None:
+        yield "times", f"{term.factor}, after the reduction"
+
+
+def _computes(body: Expression) -> Iterator[Row]:
+    match body:
+        case Constant():
+            yield "is", f"the constant {body}: it moves the total and trains nothing"
+        case Input():
+            yield "is", f"{body} as it stands: one number that the call hands over"
+        case _:
+            # The names alone: what each of them reads is said below.
+            yield "computes", str(_brief(body, lambda reading: reading.name))
+
+
+def _use(reading: Reading, source: Source) -> Iterator[Row]:
+    """One use of a loss, from its formula to its reduction."""
+    loss = _loss(reading)
+    written = {name for name, _ in reading.spans}
+    yield "formula", loss.summary.rstrip(".")
+    yield "reads", _operands(reading)
+    yield "activation", _activation(reading, loss, source)
+    options = [_option(name, value, loss, written) for name, value in reading.options]
+    universal = [_universal(name, value, loss, written) for name, value in reading.universal]
+    for label, listed in (("options", options), ("universal", universal)):
+        yield from zip([label, *[""] * len(listed)], _columns(listed), strict=False)
+    yield "reduction", _reduction(reading, loss, written)
+    yield from _elements(reading)
+
+
+def _operands(reading: Reading) -> str:
+    spelled = [_operand(value) for _, value in reading.operands]
+    names = [name for name, _ in reading.operands]
+    if names == ["pred", "target"]:
+        return " against ".join(spelled)
+    return ", ".join(f"{name}={value}" for name, value in zip(names, spelled, strict=True))
+
+
+def _operand(value: Expression) -> str:
+    if isinstance(value, Input) and value.soft and value.steps:
+        return f"{value} (or {value.root}, if that is one tensor)"
+    return str(value)
+
+
+def _activation(reading: Reading, loss: Loss, source: Source) -> str:
+    """`sigmoid (taken from `bce`): logits to probabilities`."""
+    chosen = reading.activation
+    found = current_registry().get(Activation, chosen.name) if chosen else None
+    origin = _origin(reading, loss, source)
+    if chosen is None or found is None or chosen.name == "identity":
+        what = f"as {IN_WORDS[loss.wants]}" if loss.wants in IN_WORDS else "as it stands"
+        return f"identity ({origin}): {reading.prediction} is read {what}"
+    takes, gives = (IN_WORDS.get(view, view) for view in (found.takes, found.gives))
+    return f"{chosen} ({origin}): {takes} to {gives}"
+
+
+def _origin(reading: Reading, loss: Loss, source: Source) -> str:
+    name = re.match(r"\w*", source.text[reading.span.start :])
+    found = current_registry().loss(name[0]) if name else None
+    if reading.origin == "written" and name and found and found.activation:
+        return f"`{name[0]}` is `{loss.name}({found.activation})`"
+    if reading.origin == "assumed":
+        return "assumed: nothing says otherwise"
+    if reading.origin in ("written", "default"):
+        return reading.origin
+    return f"taken from `{reading.origin}`"
+
+
+def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
+    said = f"{name}={show(value)}"
+    if name not in written:
+        return said, "(default)"
+    return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
+
+
+def _universal(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
+    return f"{name}={show(value)}", "(written)" if name in written else f"(default of `{loss.name}`)"
+
+
+def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
+    chosen = reading.reduction
+    found = current_registry().get(ReductionPrimitive, chosen.name)
+    if not loss.result_axes:
+        return "none needed: the loss is one number"
+    if "reduction" in written:
+        origin = "written"
+    elif chosen.name != loss.reduction:
+        origin = f"because of `class_weight`; without it {loss.reduction}"
+    else:
+        origin = "default"
+    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}" if found else "")
+
+
+def _elements(reading: Reading) -> Iterator[Row]:
+    """What happens to the natural values before they are reduced."""
+    if reading.scale != 1 or reading.shift:
+        yield "values", f"{_affine(reading, 'v')} in the place of v, before the reduction"
+    if reading.factor is not None:
+        yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
+
+
+def _loss(reading: Reading) -> Loss:
+    found = current_registry().loss(reading.loss)
+    assert found is not None
+    return found.loss
+
+
+def _table(rows: Iterable[Row], indent: str) -> Iterator[str]:
+    yield from (indent + line for line in _columns(rows, 13))
+
+
+def _columns(rows: Iterable[Row], least: int = 0) -> list[str]:
+    rows = list(rows)
+    width = max([least, *(len(left) + 2 for left, _ in rows)])
+    return [f"{left:<{width}}{right}".rstrip() for left, right in rows]

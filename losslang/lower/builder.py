@@ -1,0 +1,54 @@
+"""Appends steps: the one place that names them, and the arithmetic on tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang import tree
+from losslang.meaning import Apply, Constant, Expression, Input, Reading
+from losslang.plan import Argument, Ref, Step
+from losslang.registry import Registry
+from losslang.targets import Site
+from losslang.text import Source
+
+
+class Builder:
+    """The steps so far."""
+
+    def __init__(self, registry: Registry, source: Source):
+        self.registry = registry
+        self.source = source
+        self.steps: list[Step] = []
+        self.counts: dict[str, int] = {}
+        self.term_name = ""
+
+    def emit(
+        self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
+    ) -> Ref:
+        """Appends a step and returns what it computes."""
+        stem = operation.rpartition(":")[2]
+        stem = stem if stem.isidentifier() else {"+": "sum", "*": "product"}.get(stem, "value")
+        self.counts[stem] = self.counts.get(stem, 0) + 1
+        name = stem if self.counts[stem] == 1 else f"{stem}{self.counts[stem]}"
+        self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check))
+        return Ref(name)
+
+    def number(self, expression: Expression) -> Argument:
+        """A tensor expression that has to be one number."""
+        if isinstance(expression, Constant):
+            return expression.value
+        site = Site(str(expression), str(expression), expression.span, self.source)
+        return self.emit("scalar", self.tensor(expression), site=site)
+
+    def tensor(self, expression: Expression) -> Argument:
+        """A tensor expression."""
+        match expression:
+            case Constant(value=value):
+                return value
+            case Input(root=root, steps=steps, soft=soft):
+                site = Site(self.term_name, str(expression), expression.span, self.source)
+                return self.emit("input", site=site, path=tree.Path(root=root, steps=steps), soft=soft)
+            case Apply(operator=operator, arguments=arguments):
+                return self.emit(f"math:{operator}", *map(self.tensor, arguments))
+            case Reading():
+                raise AssertionError("the checker lets no loss into a tensor expression")

@@ -1,0 +1,81 @@
+"""What the steps of a plan do, besides the registered primitives. Runs with torch, and traces."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from losslang import activations, targets
+from losslang.functions import power
+from losslang.lazy import torch
+from losslang.operations import call, checks, masks, regions, views, weights
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    return power(base, exponent) if isinstance(base, torch.Tensor) else base**exponent
+
+
+MATH: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "neg": operator.neg,
+    "**": _power,
+}
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "input": call.fetch,
+    "complete": call.complete,
+    "log_softmax": activations.log_softmax.function,
+    "check:channels": checks.check_channels,
+    "check:probs": checks.check_probs,
+    "check:classes": checks.check_classes,
+    "check:signs": checks.check_signs,
+    "check:nonnegative": checks.check_nonnegative,
+}
+"""Operation to function; what is not named here is named like its function."""
+
+for _function in (
+    activations.log,
+    activations.log_complement,
+    activations.log_sigmoid,
+    activations.log_complement_sigmoid,
+    activations.log_complement_softmax,
+    call.real,
+    call.scalar,
+    masks.mask,
+    masks.kept,
+    masks.both,
+    masks.hide,
+    masks.hide_raw,
+    masks.counted,
+    masks.weigh,
+    views.cool,
+    views.foreground,
+    views.foreground_mask,
+    views.true_class,
+    views.true_element,
+    views.log_true_element,
+    views.not_background,
+    weights.constant,
+    weights.per_class,
+    weights.class_weight_balanced,
+    weights.class_weight_complement,
+    weights.pos_weight_balanced,
+    weights.pos_weighted,
+    weights.class_weighted,
+    weights.weight_of_label,
+    weights.product,
+    weights.affine,
+    regions.present,
+    regions.empty,
+    targets.like,
+    targets.floats,
+    targets.last_axis,
+    targets.dense,
+    targets.labels,
+    targets.signs,
+):
+    OPERATIONS[_function.__name__] = _function

@@ -1,0 +1,122 @@
+"""Masks and weights, laid over a prediction and over the values of a loss.
+
+A prediction is (B, C, *S) unless its loss says otherwise. A mask is boolean and broadcasts against it;
+`frame` says how the values of a loss lie in it: `same` (B, C, *S), `places` (B, *S), `region` (B, C),
+`rows` all axes but the last, `values` any shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from losslang.lazy import torch
+from losslang.mistakes import tensors
+from losslang.targets import Site
+from losslang.vocabulary import Tensor
+
+
+def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
+    """A mask or a weight in the prediction's rank, so that it broadcasts against it.
+
+    `channel` is the axis that one of a rank less lacks; 0 means the second, or the last where only
+    that fits.
+    """
+    if not isinstance(value, torch.Tensor):
+        return torch.tensor(value, device=pred.device)
+    if value.ndim == 0:
+        return value
+    laid = value
+    if value.ndim == pred.ndim - 1 and value.ndim > 0:
+        second = pred.shape[:1] + pred.shape[2:]
+        axis = channel or (1 if _fits(value, second) or not _fits(value, pred.shape[:-1]) else -1)
+        laid = value.unsqueeze(axis)
+    elif value.ndim == 1 and pred.ndim > 1:
+        laid = value.reshape(-1, *[1] * (pred.ndim - 1))
+    if laid.ndim != pred.ndim or not _fits(laid, pred.shape):
+        shapes = tuple(value.shape), tuple(pred.shape)
+        raise site.error(tensors.does_not_lie(site.span, site.term, site.operand, *shapes))
+    if laid.device != pred.device:
+        devices = str(laid.device), str(pred.device)
+        raise site.error(tensors.devices_differ(site.span, site.term, site.operand, *devices))
+    return laid
+
+
+def _fits(value: Tensor, shape: Sequence[int]) -> bool:
+    return len(value.shape) == len(shape) and all(
+        a in (b, 1) for a, b in zip(value.shape, shape, strict=True)
+    )
+
+
+def mask(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
+    """True where an element counts."""
+    laid = lay(value, pred, site, channel)
+    return laid if laid.dtype == torch.bool else laid != 0
+
+
+def kept(target: Tensor, index: int) -> Tensor:
+    """True where the target is not the ignored index."""
+    return target != index
+
+
+def both(a: Tensor, b: Tensor) -> Tensor:
+    """True where both are."""
+    return a & b
+
+
+def hide(value: Any, mask: Tensor) -> Any:
+    """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if mask.ndim == value.ndim + 1:
+        mask = mask.squeeze(1) if mask.shape[1] == 1 else mask.any(1)
+    return torch.where(mask, value, torch.zeros((), dtype=value.dtype, device=value.device))
+
+
+def hide_raw(target: Any, mask: Tensor) -> Any:
+    """As `hide`, for a target before its shape is known to fit: what does not lie plainly is left."""
+    if not isinstance(target, torch.Tensor) or mask.ndim not in (target.ndim, target.ndim + 1):
+        return target
+    over = mask if mask.ndim == target.ndim else mask.any(1)
+    return hide(target, over) if _fits(over, target.shape) else target
+
+
+def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor:
+    """The mask over a loss's values, in their shape."""
+    assert mask is not None
+    if frame == "region":
+        seen = mask.flatten(2).any(2) if mask.ndim > 2 else mask
+        return (seen.any(0, keepdim=True) if batch else seen).expand(values.shape)
+    return _over_values(mask, values, site, frame).expand(values.shape)
+
+
+def weigh(value: Any, pred: Tensor, values: Tensor, site: Site, channel: int, frame: str) -> Any:
+    """A weight over a loss's values."""
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        return value
+    laid = lay(value, pred, site, channel)
+    over = _over_values(laid, values, site, frame)
+    return over if over.dtype == values.dtype else over.to(values.dtype)
+
+
+def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor:
+    """What broadcasts against the prediction, as it broadcasts against the values."""
+    if laid.ndim == 0 or frame in ("same", "values"):
+        return laid
+    if frame == "places" and laid.shape[1] == 1:
+        return laid.squeeze(1)
+    if frame == "rows" and laid.shape[-1] == 1:
+        return laid.squeeze(-1)
+    if (
+        frame == "region"
+        and laid.numel() == laid.shape[0] * laid.shape[1]
+        and laid.shape[0] in (1, values.shape[0])
+    ):
+        return laid.flatten(1)
+    kinds = {
+        "places": "one per sample and place",
+        "rows": "one per row",
+        "region": "one per sample and class",
+    }
+    wrong = tensors.too_fine(site.span, site.term, site.operand, tuple(laid.shape), kinds[frame])
+    raise site.error(wrong)

@@ -1,0 +1,43 @@
+"""What losses read of a prediction and its target, besides the activations themselves."""
+
+from __future__ import annotations
+
+from losslang.targets import pick
+from losslang.vocabulary import Tensor
+
+
+def cool(logits: Tensor, temperature: float) -> Tensor:
+    """x / T."""
+    return logits / temperature
+
+
+def foreground(value: Tensor) -> Tensor:
+    """Without channel 0, the background."""
+    return value[:, 1:]
+
+
+def foreground_mask(mask: Tensor) -> Tensor:
+    """A mask of one channel covers all classes."""
+    return mask[:, 1:] if mask.shape[1] > 1 else mask
+
+
+def true_class(values: Tensor, target: Tensor) -> Tensor:
+    """Σ_c t_c v_c."""
+    return pick(values, target)
+
+
+def true_element(probs: Tensor, target: Tensor) -> Tensor:
+    """t p + (1 - t)(1 - p): the probability given to what is true."""
+    return target * probs + (1 - target) * (1 - probs)
+
+
+def log_true_element(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
+    """t log p + (1 - t) log(1 - p)."""
+    return target * log_probs + (1 - target) * log_complement
+
+
+def not_background(target: Tensor, pred: Tensor) -> Tensor:
+    """How far what is true is not class 0."""
+    if target.ndim == pred.ndim:
+        return 1 - target[:, 0]
+    return (target != 0).to(pred.dtype)

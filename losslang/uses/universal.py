@@ -1,0 +1,143 @@
+"""The options that every loss has where its axes allow. The compiler applies them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from losslang import formatter, tree
+from losslang.meaning import Choice
+from losslang.mistakes import names as name_mistakes
+from losslang.mistakes import options as option_mistakes
+from losslang.options import Broken, Evaluate, read
+from losslang.primitive import Loss, Planned, Reduction
+from losslang.registry import Registry
+from losslang.terms import Problem, Sums, Tens
+from losslang.uses.activation import read_choice
+from losslang.vocabulary import NonNegative, Positive
+
+BALANCED = ("balanced", "complement")
+UNIVERSAL: dict[str, Any] = {
+    "reduction": Any,
+    "mask": Any,
+    "ignore_index": int | None,
+    "weight": Any,
+    "class_weight": list[NonNegative] | Literal["balanced", "complement"],
+    "pos_weight": NonNegative | list[NonNegative] | Literal["balanced"],
+    "batch": bool,
+    "background": bool,
+    "avg_factor": Positive,
+    "empty": Literal["formula", "zero", "one", "skip"],
+}
+"""The options that every loss has where its axes allow. The compiler applies them."""
+TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
+PLANNED_OPTIONS = {"like": "the numbers of another library"}
+
+
+def read_universal(
+    written: dict[str, tree.Option],
+    loss: Loss,
+    registry: Registry,
+    evaluate: Evaluate,
+    problems: list[Problem],
+) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for name, option in written.items():
+        why = _pointless(loss, name)
+        try:
+            if why:
+                raise Problem(option_mistakes.does_not_apply(option.span, loss.name, name, why))
+            if name == "reduction":
+                said[name] = _reduction(option, registry, evaluate, problems)
+            else:
+                said[name] = _universal_value(option, loss, evaluate)
+        except Problem as problem:
+            problems.append(problem)
+        except Broken:
+            continue
+    reduction = said.get("reduction")
+    if "avg_factor" in said and reduction is not None and reduction.name != "mean":
+        problems.append(
+            Problem(
+                option_mistakes.contradict(
+                    written["avg_factor"].span,
+                    f"reduction={reduction}",
+                    "avg_factor",
+                    "a factor is what the sum is divided by in place of the count",
+                    "leave out `reduction`",
+                )
+            )
+        )
+    if said.get("ignore_index", 0) is None:
+        # `none` turns a default off; it must not be filled in again.
+        said["ignore_index"] = "none"
+    return said
+
+
+def _pointless(loss: Loss, name: str) -> str:
+    """Why a universal option can do nothing for this loss, or ''."""
+    labelled = "labels" in loss.parameters or "positive_truth" in loss.parameters
+    by_class = loss.has_classes and (
+        labelled or "c" in loss.result_axes or loss.result_axes in (("*shape",), ("*event",))
+    )
+    if name == "class_weight" and not by_class:
+        return "its values are not told apart by class"
+    if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
+        return "it is not a loss of yes and no"
+    if name == "ignore_index" and not (
+        loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
+    ):
+        return "its target holds no classes"
+    if name in ("batch", "background", "empty") and not (loss.has_total and loss.has_classes):
+        return "it does not sum over a region"
+    if name in ("weight", "reduction") and not loss.result_axes:
+        return "it is one number already"
+    return ""
+
+
+def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
+    node, name = option.value, option.name
+    declared = UNIVERSAL[name]
+    is_word = isinstance(node, tree.Call) and not node.arguments and not node.options
+    if name in TENSORS and not isinstance(node, tree.Items | tree.Word | tree.Text):
+        if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
+            value = evaluate(node)
+            if value is None:
+                raise Broken
+            if isinstance(value, Tens):
+                return value.expression
+            if isinstance(value, Sums) or declared is Any:
+                shown = "a loss" if isinstance(value, Sums) else f"`{formatter.spell(node)}`"
+                raise Problem(
+                    option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
+                )
+    elif declared is Any:
+        raise Problem(
+            option_mistakes.bad_value(
+                node.span, loss.name, name, f"`{formatter.spell(node)}`", "a path, such as `batch.w`"
+            )
+        )
+    return read(loss.name, option, declared, evaluate)
+
+
+def _reduction(
+    option: tree.Option, registry: Registry, evaluate: Evaluate, problems: list[Problem]
+) -> Choice:
+    match option.value:
+        case tree.Call() as written:
+            pass
+        case tree.Text(value=name, span=span):
+            written = tree.Call(name=name, name_span=span, span=span)
+        case tree.Word(value=None, span=span):
+            written = tree.Call(name="none", name_span=span, span=span)
+        case other:
+            wanted = "the name of a reduction, such as `mean`"
+            shown = f"`{formatter.spell(other)}`"
+            raise Problem(option_mistakes.bad_value(other.span, "a loss", "reduction", shown, wanted))
+    found = registry.get(Reduction, written.name)
+    if found is not None:
+        return read_choice(found, written, evaluate, problems)
+    planned = registry.get(Planned, f"reduction:{written.name}")
+    if planned is not None:
+        raise Problem(name_mistakes.not_built(written.span, written.name, planned.summary))
+    known = registry.names(Reduction)
+    raise Problem(name_mistakes.unknown_name(written.span, written.name, "reduction", known))

@@ -1,0 +1,64 @@
+"""The words that the signature of a loss is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+if TYPE_CHECKING:
+    # To a type checker `Float[Tensor, "b c"]` is a Tensor; at run time it is never looked at.
+    from typing import Annotated as Float
+    from typing import Annotated as Int
+
+    from torch import Tensor as Tensor
+else:
+    Float = Int = Annotated
+    Tensor = Any
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Proportion = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+# What a loss can read of its prediction, by the name of the parameter.
+VIEWS: Mapping[str, str] = {
+    "logits": "logits",
+    "probs": "probs",
+    "log_probs": "log_probs",
+    "log_complement": "log_probs",  # log(1 - p)
+    "p_true": "probs",  # the probability given to what is true
+    "log_p_true": "log_probs",
+    "values": "values",
+    "boxes": "boxes",
+    "embeddings": "embeddings",
+    "anchor": "embeddings",
+    "hidden": "hidden",
+}
+# In which form a loss wants its target.
+TARGETS: Mapping[str, str] = {
+    "target": "a tensor like the prediction; class indices become one-hot where it has classes",
+    "labels": "the class of each place: indices, or a distribution over the class axis",
+    "signs": "+1 or -1, like the prediction",
+    "target_probs": "probabilities, like the prediction",
+    "target_logits": "logits, like the prediction",
+    "target_boxes": "boxes, like the prediction",
+    "positive_truth": "how far what is true is not the background: 0 to 1",
+}
+# What the compiler hands to a loss that asks for it.
+GIVEN = ("total", "class_weight", "pos_weight")
+CLASSED = {"logits", "probs", "log_probs"}
+
+Total = Callable[..., Any]
+"""`total(a, b, ...)` sums each over the axes that the loss's result no longer has.
+
+A number counts the summed elements. One call per loss: before it everything is a map over
+elements, after it arithmetic on a few numbers, and so one text serves every executor.
+"""
+
+__all__ = [
+    "CLASSED", "GIVEN", "TARGETS", "VIEWS", "Count", "Float", "Fraction", "Int", "NonNegative",
+    "Positive", "Proportion", "Tensor", "Total",
+]  # fmt: skip
