@@ -15,7 +15,7 @@ from losslang.diagnostics import Diagnostic
 from losslang.meaning import Choice, Reading, Term, readings, rewrite
 from losslang.mistakes import meaning as mistakes
 from losslang.primitive import Activation, Loss
-from losslang.registry import Registry
+from losslang.registry import Registry, loss_of
 
 IDENTITY = Choice("identity")
 
@@ -47,7 +47,7 @@ def agree(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], 
                 found += wrong
 
     def decided(reading: Reading) -> Reading:
-        loss = _loss(reading, registry)
+        loss = loss_of(reading, registry)
         if reading.activation is not None:
             return replace(reading, activation=_probabilities(reading.activation, loss))
         choice, origin = taken[reading]
@@ -65,11 +65,11 @@ class _Group:
         speaking = [reading for reading, metric in members if not metric]
         self.voices = [voice for reading in speaking if (voice := self._voice(reading))]
         self.logits = [
-            r for r in speaking if r.activation is not None and _loss(r, registry).wants == "logits"
+            r for r in speaking if r.activation is not None and loss_of(r, registry).wants == "logits"
         ]
 
     def _voice(self, reading: Reading) -> Voice | None:
-        loss = _loss(reading, self.registry)
+        loss = loss_of(reading, self.registry)
         if reading.activation is None or (loss.wants == "logits" and not loss.activation):
             return None
         choice = _probabilities(reading.activation, loss)
@@ -93,7 +93,7 @@ class _Group:
             origin = self.voices[0].reading.name
             return (choices[0], origin), self._pulled(reading, choices[0], origin)
         if self.logits:
-            if _loss(reading, self.registry).metric_only:
+            if loss_of(reading, self.registry).metric_only:
                 # Whether p > 1/2 or p is the largest is the same question about the logits.
                 return (Choice("sigmoid"), self.logits[0].name), []
             other = self.logits[0]
@@ -139,12 +139,6 @@ class _Group:
                     )
                 )
         return found
-
-
-def _loss(reading: Reading, registry: Registry) -> Loss:
-    found = registry.loss(reading.loss)
-    assert found is not None
-    return found.loss
 
 
 def _probabilities(choice: Choice, loss: Loss) -> Choice:

@@ -10,18 +10,19 @@ from losslang.agreement import agree
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.formatter import path as spell_path
 from losslang.formatter import spell
-from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, below, readings
+from losslang.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.options import Broken
+from losslang.options import ReportedError
 from losslang.overrides import overridden, settable
 from losslang.parser import parse
-from losslang.primitive import Activation, Function, Loss, Planned, Reduction
+from losslang.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry, current_registry
+from losslang.rules import distinct, of_the_whole, unused
 from losslang.terms import (
+    MistakeError,
     Num,
-    Problem,
     Sums,
     Tens,
     Value,
@@ -86,7 +87,7 @@ class _Checker:
         self.bound: dict[str, Value | None] = {}
         self.bindings: dict[str, tree.Binding] = {}
 
-    def report(self, problem: Problem) -> None:
+    def report(self, problem: MistakeError) -> None:
         self.found.append(problem.diagnostic)
 
     # -------------------------------------------------------------------------------- program
@@ -101,13 +102,13 @@ class _Checker:
             kinds = self.registry.kinds_of(binding.name)
             if kinds:
                 self.found.append(name_mistakes.hides(binding.name_span, binding.name, kinds[0]))
-        self._unused(program)
+        self.found += unused(program)
         for name, binding in self.bindings.items():
             self.bound[name] = self._bind(name, binding)
         result = self.evaluate(program.result, Scope())
         if result is None:
             return None
-        terms, found = agree(_distinct(as_terms(result)), self.registry)
+        terms, found = agree(distinct(as_terms(result)), self.registry)
         self.found += found
         numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, Num)}
         for name in self.overrides:
@@ -117,7 +118,7 @@ class _Checker:
         outside = {n: v for n, v in self.overrides.items() if n not in numbers}
         terms, problems = overridden(terms, outside, self.registry)
         self.found += [p.diagnostic for p in problems]
-        self._whole(terms, program)
+        self.found += of_the_whole(terms, program.result.span, self.registry)
         return terms
 
     def _bind(self, name: str, binding: tree.Binding) -> Value | None:
@@ -126,49 +127,16 @@ class _Checker:
             return Num(float(self.overrides[name]), value.span)
         return value
 
-    def _unused(self, program: tree.Program) -> None:
-        used = _names(program.result)
-        for binding in reversed(program.bindings):
-            if binding.name in used:
-                used |= _names(binding.value)
-            else:
-                self.found.append(name_mistakes.unused(binding.name_span, binding.name))
-
-    def _whole(self, terms: Sequence[Term], program: tree.Program) -> None:
-        """What can only be said of the program as a whole."""
-        if not any(_reads(term) for term in terms):
-            self.found.append(mistakes.nothing_to_learn(program.result.span, "a number"))
-        elif all(term.metric for term in terms):
-            self.found.append(mistakes.nothing_to_learn(program.result.span, "made of metrics alone"))
-        elif not any(term.weight for term in terms if not term.metric):
-            self.found.append(mistakes.nothing_to_learn(program.result.span, "multiplied by 0"))
-        for term in terms:
-            for reading in readings(term):
-                loss = self._loss(reading.loss)
-                if loss.metric_only and not term.metric:
-                    self.found.append(mistakes.only_a_metric(reading.span, reading.loss))
-                alone = len(terms) == 1 and term.body is reading
-                if reading.reduction.name == "none" and not alone:
-                    self.found.append(mistakes.not_reduced(reading.span, reading.loss))
-            for part in (p for e in (term.body, term.factor) if e is not None for p in below(e)):
-                if isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),):
-                    self.found.append(mistakes.reserved_input(part.span, "norm"))
-
-    def _loss(self, name: str) -> Loss:
-        found = self.registry.loss(name)
-        assert found is not None
-        return found.loss
-
     # -------------------------------------------------------------------------------- expressions
 
     def evaluate(self, node: tree.Node, scope: Scope) -> Value | None:
         """The value of a node; None when a mistake inside it has been reported."""
         try:
             return self._evaluate(node, scope)
-        except Problem as problem:
+        except MistakeError as problem:
             self.report(problem)
             return None
-        except Broken:
+        except ReportedError:
             return None
 
     def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
@@ -176,7 +144,7 @@ class _Checker:
             case tree.Number(value=value):
                 return Num(value, node.span)
             case tree.Word():
-                raise Problem(mistakes.not_arithmetic(node.span, spell(node)))
+                raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
                 return Tens(self._path(node, scope), node.span)
             case tree.Negative(operand=operand):
@@ -203,12 +171,12 @@ class _Checker:
 
     def _need(self, value: Value | None) -> Value:
         if value is None:
-            raise Broken
+            raise ReportedError
         return value
 
     def _path(self, path: tree.Path, scope: Scope) -> Expression:
         if path.root not in tree.ROOTS:
-            raise Problem(name_mistakes.not_a_root(path.span, path.root))
+            raise MistakeError(name_mistakes.not_a_root(path.span, path.root))
         if path.root not in ("pred", "target"):
             return Input(path.root, path.steps, span=path.span)
         base = scope.pred if path.root == "pred" else scope.target
@@ -220,14 +188,14 @@ class _Checker:
             case _ if not path.steps:
                 return base
             case _:
-                raise Problem(mistakes.no_path_into(path.span, spell_path(path), str(base)))
+                raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
 
     def _scope(self, route: tree.Head | tree.Operands, scope: Scope) -> Scope:
         if isinstance(route, tree.Head):
             return self._headed(route, scope)
         values = self._all(route.items, scope)
         if any(isinstance(value, Sums) for value in values):
-            raise Problem(mistakes.not_arithmetic(route.span, spell(route)))
+            raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
         items = [collapse(value, spell(route)) for value in values]
         # A number has no parts to route further; it is what every element is compared with.
         target = items[1] if len(items) > 1 else scope.target
@@ -240,7 +208,7 @@ class _Checker:
             return replace(scope, pred=pred, operands=(pred,), span=route.span)
         steps = (tree.Key(path.root), *path.steps)
         if not (isinstance(scope.pred, Input) and isinstance(scope.target, Input)):
-            raise Problem(mistakes.no_path_into(route.span, spell_path(path), str(scope.pred)))
+            raise MistakeError(mistakes.no_path_into(route.span, spell_path(path), str(scope.pred)))
         name = f"{scope.head}.{spell_path(path)}" if scope.head else spell_path(path)
         pred = Input(scope.pred.root, scope.pred.steps + steps, span=route.span)
         target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
@@ -249,7 +217,7 @@ class _Checker:
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
         value = self._need(self.evaluate(body, scope))
         if not isinstance(value, Sums):
-            raise Problem(mistakes.nothing_to_route(body.span, spell(body)))
+            raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
         return value
 
     # -------------------------------------------------------------------------------- calls
@@ -263,23 +231,23 @@ class _Checker:
                 call, found, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
             )
             if reading is None:
-                raise Broken
+                raise ReportedError
             return Sums((Term(reading.name, 1.0, reading, span=call.span),), call.span)
         if name == "metric":
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
-            raise Problem(name_mistakes.not_built(call.name_span, name, planned.summary))
+            raise MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary))
         function = self.registry.get(Function, name)
         if function is not None and (call.arguments or not self.registry.get(Activation, name)):
             return self._function(call, function, scope)
-        raise Problem(self._unknown(call))
+        raise MistakeError(self._unknown(call))
 
     def _bound(self, call: tree.Call) -> Value:
         if call.arguments or call.options:
-            raise Problem(option_mistakes.arguments_of_name(call.span, call.name))
+            raise MistakeError(option_mistakes.arguments_of_name(call.span, call.name))
         if call.name not in self.bound:
             place = self.bindings[call.name].name_span
-            raise Problem(name_mistakes.used_too_early(call.span, call.name, place))
+            raise MistakeError(name_mistakes.used_too_early(call.span, call.name, place))
         return renamed(self._need(self.bound[call.name]), call.name)
 
     def _unknown(self, call: tree.Call) -> Diagnostic:
@@ -296,17 +264,17 @@ class _Checker:
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
         if len(call.arguments) != 1 or call.options:
             count = len(call.arguments) + len(call.options)
-            raise Problem(option_mistakes.wrong_count(call.span, "metric", count, "one expression"))
+            raise MistakeError(option_mistakes.wrong_count(call.span, "metric", count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
         return each_term(value, lambda term: replace(term, metric=True))
 
     def _function(self, call: tree.Call, function: Function, scope: Scope) -> Value:
         for option in call.options:
-            raise Problem(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
+            raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
         values = self._all(call.arguments, scope)
         least, wanted = _arity(function)
         if len(values) < least or ((least != 2 or "more" not in wanted) and len(values) != least):
-            raise Problem(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
+            raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
         if function.name == "detach":
             return self._detached(values[0], call)
         if function.reduces and isinstance(values[0], Sums):
@@ -330,28 +298,3 @@ def _arity(function: Function) -> tuple[int, str]:
         return 2, "two or more arguments"
     number = len(parameters)
     return number, f"{('no', 'one', 'two', 'three')[number]} argument{'s' * (number != 1)}"
-
-
-def _names(node: tree.Node) -> set[str]:
-    return {part.name for part in tree.walk(node) if isinstance(part, tree.Call)}
-
-
-def _reads(term: Term) -> bool:
-    return any(isinstance(part, Input | Reading) for part in below(term.body))
-
-
-def _distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """The terms under distinct names: a repeated one gets `_2`."""
-    seen: dict[str, int] = {}
-    named: list[Term] = []
-    for term in terms:
-        name = term.name
-        while name in seen:
-            seen[term.name] += 1
-            name = f"{term.name}_{seen[term.name]}"
-        seen.setdefault(name, 1)
-        named.append(replace(term, name=name))
-    return tuple(named)
-
-
-__all__ = ["Apply", "Checked", "Constant", "Reduction", "analyze", "check"]

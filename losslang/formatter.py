@@ -121,7 +121,7 @@ def number(value: int | float) -> str:
     mantissa, _, exponent = f"{value!r}".partition("e")
     if exponent:
         return f"{mantissa}e{int(exponent)}"
-    if value.is_integer() and value != 0:
+    if value.is_integer() and value:
         digits = str(int(value)).lstrip("-")
         significant = digits.rstrip("0")
         if len(digits) - len(significant) >= 3:

@@ -9,6 +9,22 @@ from losslang.primitive import function
 from losslang.vocabulary import Float, Tensor
 
 
+def _same(x: float) -> float:
+    return x
+
+
+def _clipped(x: float, low: float, high: float) -> float:
+    return min(max(x, low), high)
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def _sigmoid(x: float) -> float:
+    return 0.5 * (1.0 + math.tanh(0.5 * x))
+
+
 @function(fold=min)
 def min_(a: Float[Tensor, "*shape"], *others: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The smallest of two or more."""
@@ -25,7 +41,7 @@ def max_(a: Float[Tensor, "*shape"], *others: Float[Tensor, "*shape"]) -> Float[
     return a
 
 
-@function(fold=abs)
+@function(fold=math.fabs)
 def abs_(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|x|."""
     return torch.abs(x)
@@ -49,7 +65,7 @@ def sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return root(x)
 
 
-@function(fold=lambda x, low, high: min(max(x, low), high))
+@function(fold=_clipped)
 def clip(
     x: Float[Tensor, "*shape"], low: Float[Tensor, ""], high: Float[Tensor, ""]
 ) -> Float[Tensor, "*shape"]:
@@ -57,25 +73,25 @@ def clip(
     return torch.clamp(x, low, high)
 
 
-@function(reduces=True, fold=lambda x: x)
+@function(reduces=True, fold=_same)
 def mean(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean of all elements; of none it is 0."""
     return x.mean() if x.numel() else x.sum()
 
 
-@function(reduces=True, fold=lambda x: x)
+@function(reduces=True, fold=_same)
 def sum_(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The sum of all elements."""
     return x.sum()
 
 
-@function(fold=lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))))
+@function(fold=_softplus)
 def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log(1 + e^x)."""
     return F.softplus(x)
 
 
-@function(fold=lambda x: 0.5 * (1.0 + math.tanh(0.5 * x)))
+@function(fold=_sigmoid)
 def sigmoid(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """1 / (1 + e^-x)."""
     return torch.sigmoid(x)
@@ -87,7 +103,7 @@ def tanh(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.tanh(x)
 
 
-@function(fold=lambda x: x)
+@function(fold=_same)
 def detach(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """x without its gradient: it weighs, and is not trained."""
     return x.detach()
@@ -109,7 +125,7 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
 
 
 def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
-    like = a if isinstance(a, torch.Tensor) else b
-    return torch.as_tensor(a, dtype=like.dtype, device=like.device), torch.as_tensor(
-        b, dtype=like.dtype, device=like.device
-    )
+    """Two operands of which one may be a number."""
+    if isinstance(a, torch.Tensor):
+        return a, torch.as_tensor(b, dtype=a.dtype, device=a.device)
+    return torch.as_tensor(a, dtype=b.dtype, device=b.device), b  # pyright: ignore

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losslang.checker import analyze
 from losslang.diagnostics import LossError
 from losslang.executor import Program, build
-from losslang.formatter import format
+from losslang.formatter import format, path
 from losslang.lower import lower
 from losslang.meaning import Meaning
 from losslang.passes import improve, prune
@@ -108,10 +108,10 @@ class Loss(nn.Module):
             self._checked = True
         values = self._full.run(pred, target, batch, self.const)
         total = self._full.total(values)
-        kept = {"dtype": total.dtype, "device": total.device}
-        numbers = [torch.as_tensor(v, **kept).detach() for v in values]
+        dtype, device = total.dtype, total.device
+        numbers = [torch.as_tensor(v, dtype=dtype, device=device).detach() for v in values]
         outputs = self._full.outputs
-        weights = torch.tensor([0.0 if o.metric else o.weight for o in outputs], **kept)
+        weights = torch.tensor([0.0 if o.metric else o.weight for o in outputs], dtype=dtype, device=device)
         stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
         return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
 
@@ -130,7 +130,7 @@ class Loss(nn.Module):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Every path that the program reads, roots in the order pred, target, batch, const."""
-        paths = {str(_path(step)) for step in self.plan.steps if step.operation == "input"}
+        paths = {path(dict(step.options)["path"]) for step in self.plan.steps if step.operation == "input"}
         order = ("pred", "target", "batch", "const")
         return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))
 
@@ -169,14 +169,8 @@ class Loss(nn.Module):
         return {name: value for name, value in self.__dict__.items() if name not in bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # pyright: ignore[reportUnknownMemberType]
         self._bind()
-
-
-def _path(step: Any) -> str:
-    from losslang.formatter import path
-
-    return path(dict(step.options)["path"])
 
 
 def _looks_at_values() -> bool:

@@ -13,7 +13,7 @@ from losslang import tree
 from losslang.meaning import Constant
 from losslang.mistakes import options as mistakes
 from losslang.primitive import Primitive, choices
-from losslang.terms import Num, Problem, Sums, Tens, Value
+from losslang.terms import MistakeError, Num, Sums, Tens, Value
 
 Evaluate = Callable[[tree.Node], Value | None]
 """Evaluates a node as an expression; None where a mistake was already reported."""
@@ -21,17 +21,19 @@ Evaluate = Callable[[tree.Node], Value | None]
 
 def read_all(
     owner: Primitive, written: Sequence[tree.Option], evaluate: Evaluate
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[dict[str, Any], list[MistakeError]]:
     """The options of a primitive, defaults filled in, and what is wrong with the written ones."""
-    values, problems = dict(owner.defaults), list[Problem]()
+    values, problems = dict(owner.defaults), list[MistakeError]()
     for option in written:
         if option.name not in owner.option_types:
             known = tuple(owner.option_types)
-            problems.append(Problem(mistakes.unknown_option(option.span, owner.name, option.name, known)))
+            problems.append(
+                MistakeError(mistakes.unknown_option(option.span, owner.name, option.name, known))
+            )
             continue
         try:
             values[option.name] = read(owner.name, option, owner.option_types[option.name], evaluate)
-        except Problem as problem:
+        except MistakeError as problem:
             problems.append(problem)
     return values, problems
 
@@ -43,7 +45,7 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
         return validated(raw, declared)
     except ValidationError:
         shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
-        raise Problem(
+        raise MistakeError(
             mistakes.bad_value(option.value.span, owner, option.name, shown, wording(declared))
         ) from None
 
@@ -75,11 +77,11 @@ def plain(node: tree.Node, words: Sequence[str], evaluate: Evaluate) -> Any:
         case _:
             value = evaluate(node)
             if value is None:
-                raise Broken
+                raise ReportedError
             return value.value if isinstance(value, Num) else value
 
 
-class Broken(Exception):
+class ReportedError(Exception):
     """The mistake inside this value has been reported already."""
 
 

@@ -12,7 +12,7 @@ from losslang.meaning import Reading, Term
 from losslang.mistakes import options as mistakes
 from losslang.options import validated, wording
 from losslang.registry import Registry
-from losslang.terms import Problem
+from losslang.terms import MistakeError
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
@@ -27,9 +27,9 @@ def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
 
 def overridden(
     terms: Sequence[Term], values: Mapping[str, Any], registry: Registry
-) -> tuple[tuple[Term, ...], list[Problem]]:
+) -> tuple[tuple[Term, ...], list[MistakeError]]:
     """The terms with the overrides applied, and the values that an option refuses."""
-    problems: list[Problem] = []
+    problems: list[MistakeError] = []
     changed = list(terms)
     for i, term in enumerate(changed):
         for key, value in values.items():
@@ -38,7 +38,7 @@ def overridden(
                 continue
             try:
                 changed[i] = term = _with(term, option, value, registry)
-            except Problem as problem:
+            except MistakeError as problem:
                 problems.append(problem)
     return tuple(changed), problems
 
@@ -55,6 +55,6 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
         fitting = validated(value, declared)
     except ValidationError:
         wanted = wording(declared)
-        raise Problem(mistakes.bad_value(term.span, body.loss, option, f"`{value}`", wanted)) from None
+        raise MistakeError(mistakes.bad_value(term.span, body.loss, option, f"`{value}`", wanted)) from None
     options = tuple((name, fitting if name == option else old) for name, old in body.options)
     return replace(term, body=replace(body, options=options))

@@ -46,9 +46,9 @@ def none(
 
 @reduction()
 def batchmean(
-    values: Float[Tensor, b * rest],
-    weights: Float[Tensor, b * rest] | None,
-    counted: Float[Tensor, b * rest] | None,
+    values: Float[Tensor, "b *rest"],
+    weights: Float[Tensor, "b *rest"] | None,
+    counted: Float[Tensor, "b *rest"] | None,
 ) -> Float[Tensor, ""]:
     """Σ v / b: per sample, whatever else is summed. A sample with nothing counted is not counted."""
     if counted is None:

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
 
 from losslang import activations, functions, losses, planned, reductions
+from losslang.meaning import Reading
 from losslang.primitive import DEFINED, Activation, Function, Loss, Planned, Primitive, Reduction
 
 Kind = TypeVar("Kind", bound=Primitive)
@@ -88,6 +89,14 @@ def default_registry() -> Registry:
     for plugin in entry_points(group="losslang"):
         plugin.load()
     return Registry(iter(DEFINED))
+
+
+def loss_of(reading: Reading, registry: Registry) -> Loss:
+    """The loss behind a checked use."""
+    found = registry.loss(reading.loss)
+    if found is None:
+        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
+    return found.loss
 
 
 def current_registry() -> Registry:

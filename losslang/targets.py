@@ -111,7 +111,7 @@ def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
 def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
     """Class indices (B, *S); a channel axis of 1 is dropped."""
     place = pred.shape[:1] + pred.shape[2:]
-    if target.shape == pred.shape[:1] + (1,) + pred.shape[2:] and target.ndim > 2:
+    if target.shape == (*pred.shape[:1], 1, *pred.shape[2:]) and target.ndim > 2:
         target = target.squeeze(1)
     if target.shape != place:
         wanted = f"class indices {tuple(place)} or the prediction's shape"

@@ -18,7 +18,7 @@ from losslang.mistakes import meaning as mistakes
 from losslang.text import Span
 
 
-class Problem(Exception):
+class MistakeError(Exception):
     """A mistake inside one node; the checker catches it at that node and goes on with the next."""
 
     def __init__(self, diagnostic: Diagnostic):
@@ -57,9 +57,9 @@ Value = Num | Tens | Sums
 def number(value: float, span: Span, spelled: str) -> Num:
     """A folded constant, if a float can hold it."""
     if isinstance(value, complex):
-        raise Problem(mistakes.impossible_number(span, spelled, "is not a real number"))
+        raise MistakeError(mistakes.impossible_number(span, spelled, "is not a real number"))
     if not math.isfinite(value):
-        raise Problem(mistakes.impossible_number(span, spelled, "is not a finite number"))
+        raise MistakeError(mistakes.impossible_number(span, spelled, "is not a finite number"))
     return Num(value, span)
 
 
@@ -68,11 +68,11 @@ def fold(compute: Callable[[], float], span: Span, spelled: str) -> Num:
     try:
         return number(compute(), span, spelled)
     except ZeroDivisionError:
-        raise Problem(mistakes.impossible_number(span, spelled, "divides by 0")) from None
+        raise MistakeError(mistakes.impossible_number(span, spelled, "divides by 0")) from None
     except OverflowError:
-        raise Problem(mistakes.impossible_number(span, spelled, "is too large for a float")) from None
+        raise MistakeError(mistakes.impossible_number(span, spelled, "is too large for a float")) from None
     except ValueError:
-        raise Problem(mistakes.impossible_number(span, spelled, "is not defined")) from None
+        raise MistakeError(mistakes.impossible_number(span, spelled, "is not defined")) from None
 
 
 def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
@@ -279,7 +279,7 @@ def collapse(value: Value, outside: str) -> Expression:
             whole: Expression | None = None
             for term in value.terms:
                 if term.metric:
-                    raise Problem(mistakes.metric_in_arithmetic(term.span, outside))
+                    raise MistakeError(mistakes.metric_in_arithmetic(term.span, outside))
                 part = term.body
                 if term.factor is not None:
                     part = Apply("*", (term.factor, part), term.span)

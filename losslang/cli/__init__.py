@@ -66,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    # Told its name, argparse need not measure the terminal to find it.
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="losslang")
     for add in (_check, _explain, _list, _show, _fmt, _plan):
         add(commands)
     return parser

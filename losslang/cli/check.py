@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
+from typing import TextIO
 
 from losslang import cli
 from losslang.checker import Checked, analyze
 from losslang.cli.inputs import Given, from_file, wrong
-from losslang.cli.outcome import BOLD, DIM, GREEN, RED, YELLOW, Outcome, counted, in_color, painted
+from losslang.cli.outcome import BOLD, DIM, GREEN, RED, YELLOW, Outcome, counted, harmless, in_color, painted
 from losslang.diagnostics import Diagnostic
 from losslang.explainer import summary
-from losslang.text import Source
+from losslang.text import Place, Source
 
 Judged = tuple[Source, Checked]
 
@@ -61,49 +63,46 @@ def _reported(output: str, found: Sequence[Diagnostic], judged: Sequence[Judged]
     """The text for standard output and the one for standard error."""
     from losslang import report
 
-    closing = _closing(len(judged), found)
-    match output:
-        case "json":
-            return report.json_report(found), ""
-        case "sarif":
-            return report.sarif(found), ""
-        case "concise":
-            return "\n".join(map(report.concise, found)), closing
-        case "github":
-            return "\n".join(map(report.github, found)), closing
-        case _:
-            pictures = [report.full(diagnostic, color=in_color()) for diagnostic in found]
-            parts = ["\n".join(_table(judged)), *pictures, closing]
-            return "\n\n".join(filter(None, parts)), ""
+    if output == "json":
+        return report.json_report(found), ""
+    if output == "sarif":
+        return report.sarif(found), ""
+    if output == "full":
+        pictures = [report.full(diagnostic, color=in_color(sys.stdout)) for diagnostic in found]
+        parts = ["\n".join(_table(judged)), *pictures, _closing(len(judged), found, sys.stdout)]
+        return "\n\n".join(filter(None, parts)), ""
+    line = report.github if output == "github" else report.concise
+    return "\n".join(map(line, found)), _closing(len(judged), found, sys.stderr)
 
 
 def _table(judged: Sequence[Judged]) -> Iterator[str]:
     """A line for every expression that means something: its place, its key, how it is read."""
     rows = [
-        (f"{source.filename}:{source.place(_first(source))}", source.key, summary(checked.meaning))
+        (harmless(f"{source.filename}:{_place(source)}"), harmless(source.key), summary(checked.meaning))
         for source, checked in judged
         if checked.meaning is not None
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     for place, key, reading in rows:
-        cells = [painted(f"{place:<{widths[0]}}", DIM), painted(f"{key:<{widths[1]}}", BOLD), reading]
-        yield "  ".join(cell for cell in cells if cell)
+        place = painted(f"{place:<{widths[0]}}", DIM, sys.stdout)
+        key = painted(f"{key:<{widths[1]}}", BOLD, sys.stdout)
+        yield "  ".join(filter(None, (place, key, reading)))
 
 
-def _first(source: Source) -> int:
+def _place(source: Source) -> Place:
     """The first character that says something: a block of YAML begins on the line below its header."""
-    return len(source.text) - len(source.text.lstrip())
+    return source.place(len(source.text) - len(source.text.lstrip()))
 
 
-def _closing(expressions: int, found: Sequence[Diagnostic]) -> str:
+def _closing(expressions: int, found: Sequence[Diagnostic], stream: TextIO) -> str:
     """`2 expressions, 1 error, 1 warning in 12 ms`."""
     errors = sum(diagnostic.is_error for diagnostic in found)
     warnings = len(found) - errors
     parts = [counted(expressions, "expression")]
     if errors:
-        parts.append(painted(counted(errors, "error"), RED))
+        parts.append(painted(counted(errors, "error"), RED, stream))
     if warnings:
-        parts.append(painted(counted(warnings, "warning"), YELLOW))
+        parts.append(painted(counted(warnings, "warning"), YELLOW, stream))
     if not found:
-        parts.append(painted("no mistakes", GREEN))
+        parts.append(painted("no mistakes", GREEN, stream))
     return f"{', '.join(parts)} in {(perf_counter() - cli.STARTED) * 1000:.0f} ms"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from losslang.cli.inputs import from_either, wrong
-from losslang.cli.outcome import Outcome
+from losslang.cli.outcome import Outcome, failed
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.explainer import explain
-from losslang.report import full
 
 
 def run(arguments: Namespace) -> Outcome:
@@ -24,4 +23,4 @@ def run(arguments: Namespace) -> Outcome:
             # One expression needs no title; several in a file do.
             titled = f"{source.filename}:{source.place(0)}  {source.key}".rstrip() + "\n\n" + text
             texts.append(titled if len(given.sources) > 1 else text)
-    return Outcome(wrong(tuple(found)), "\n\n\n".join(texts), "\n\n".join(map(full, found)))
+    return Outcome(wrong(tuple(found)), "\n\n\n".join(texts), failed(found))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from losslang.diagnostics import Diagnostic
+from losslang.mistakes import files
 from losslang.text import Source
 
 WITH_KEY = re.compile(r"(?P<file>.+?\.(?:ya?ml|toml|json|loss)):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
@@ -31,8 +32,24 @@ def from_file(argument: str, key: str | None) -> Given:
     from losslang.configfile import read
 
     filename, key = split(argument, key)
+    missing = no_file(filename)
+    if missing is not None:
+        return Given(diagnostics=(missing,))
     reading = read(filename, key=key)
     return Given(reading.sources, reading.diagnostics)
+
+
+def no_file(filename: str) -> Diagnostic | None:
+    """What is named like no file and is none: a directory, or an expression in the wrong place."""
+    if os.path.isdir(filename):
+        found = files.unreadable(filename, "it is a directory")
+        found = replace(found, fix="name the files in it: the shell fills in `conf/*.yaml`")
+    elif not os.path.lexists(filename) and not A_FILE.fullmatch(filename):
+        found = files.unreadable(filename, "there is no such file")
+        found = replace(found, fix=f"an expression stands behind -e: losslang check -e '{filename}'")
+    else:
+        return None
+    return found.at(Source("", filename))
 
 
 def split(argument: str, key: str | None) -> tuple[str, str | None]:

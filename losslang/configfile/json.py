@@ -32,12 +32,14 @@ WORDS: dict[str, Kind] = {"true": "truth value", "false": "truth value", "null":
 
 def tree(file: Source) -> list[Node]:
     """The value of a JSON file. Raises LossError where it has none."""
-    refuse_nesting(file, BRACKETS)
     try:
         # Numbers stay text: nobody asks for their value, and a very long one is slow to convert.
         json.loads(file.text, parse_int=str, parse_float=str)
     except json.JSONDecodeError as error:
         raise invalid(file, "JSON", error.pos, _reason(error.msg)) from None
+    except RecursionError:
+        pass
+    refuse_nesting(file, BRACKETS)
     tokens = TOKEN.finditer(file.text)
     return [_value(next(tokens), tokens)]
 

@@ -110,9 +110,10 @@ def below(node: Node) -> list[Node]:
 
 
 def refuse_nesting(file: Source, token: re.Pattern[str]) -> None:
-    """Raises LossError where brackets nest too deeply, for parsers that would run out of stack there.
+    """Raises LossError where brackets nest too deeply, before a scanner runs out of stack there.
 
     `token` finds the brackets, and whole strings and comments so that brackets in them do not count.
+    The text must be valid up to such a place: a string without an end is looked for very slowly.
     """
     depth = 0
     for match in token.finditer(file.text):

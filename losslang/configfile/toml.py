@@ -55,11 +55,13 @@ DATE = re.compile(r"\d{4}-\d\d|\d\d:\d\d")
 
 def tree(file: Source) -> list[Node]:
     """The table of a TOML file. Raises LossError where it has none."""
-    refuse_nesting(file, BRACKETS)
     try:
         tomllib.loads(file.text)
     except ValueError as error:  # also of a number that is too long for an int
         raise _refused(file, str(error)) from None
+    except RecursionError:
+        pass
+    refuse_nesting(file, BRACKETS)
     root = table = Mapping(0)
     index: Index = {}
     at = _skip(file.text, 0)

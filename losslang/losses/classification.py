@@ -28,11 +28,11 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
 )
 def ce(
     log_probs: Float[Tensor, "b c *space"],
-    labels: Int[Tensor, b * space],
-    class_weight: Float[Tensor, c] | None,
+    labels: Int[Tensor, "b *space"],
+    class_weight: Float[Tensor, "c"] | None,
     *,
     label_smoothing: Fraction = 0.0,
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
 
     `label_smoothing` is ε, as in Szegedy et al. 2016, arXiv:1512.00567. With `class_weight` the mean
@@ -46,11 +46,11 @@ def ce(
 @ce.kernel("softmax")
 def ce_of_logits(
     logits: Float[Tensor, "b c *space"],
-    labels: Int[Tensor, b * space],
-    class_weight: Float[Tensor, c] | None,
+    labels: Int[Tensor, "b *space"],
+    class_weight: Float[Tensor, "c"] | None,
     *,
     label_smoothing: Fraction = 0.0,
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """torch's kernel: no tensor of log-probabilities is kept for indices."""
     if labels.ndim == logits.ndim:
         labels = labels.to(logits.dtype)
@@ -65,7 +65,7 @@ def ce_of_logits(
     range=(0, float("inf")),
     zero_when="perfect",
 )
-def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, b * space]) -> Float[Tensor, b * space]:
+def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c of given log-probabilities."""
     return -pick(log_probs, labels)
 
@@ -87,7 +87,7 @@ def bce(
     log_probs: Float[Tensor, "*shape"],
     log_complement: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
-    pos_weight: Float[Tensor, c] | None,
+    pos_weight: Float[Tensor, "c"] | None,
     *,
     label_smoothing: Fraction = 0.0,
 ) -> Float[Tensor, "*shape"]:
@@ -104,7 +104,7 @@ def bce(
 def bce_of_logits(
     logits: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
-    pos_weight: Float[Tensor, c] | None,
+    pos_weight: Float[Tensor, "c"] | None,
     *,
     label_smoothing: Fraction = 0.0,
 ) -> Float[Tensor, "*shape"]:
@@ -168,11 +168,11 @@ def squared_hinge(
 )
 def multi_margin(
     logits: Float[Tensor, "b c *space"],
-    labels: Int[Tensor, b * space],
+    labels: Int[Tensor, "b *space"],
     *,
     margin: Positive = 1.0,
     p: Count = 1,
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch."""
     excess = torch.relu(margin - pick(logits, labels).unsqueeze(1) + logits) ** p
     return (excess.sum(1) - margin**p) / logits.shape[1]
@@ -184,7 +184,9 @@ def multi_margin(
     range=(0, 1),
     zero_when="perfect",
 )
-def zero_one(probs: Float[Tensor, "b c *space"], labels: Int[Tensor, b * space]) -> Float[Tensor, b * space]:
+def zero_one(
+    probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]
+) -> Float[Tensor, "b *space"]:
     """1 where the most probable class is not the true one. One channel: p > 1/2 is class 1.
 
     Not differentiable: only inside `metric(...)`.

@@ -18,7 +18,7 @@ from losslang.vocabulary import Float, Positive, Tensor
 )
 def kl(
     log_probs: Float[Tensor, "b c *space"], target_probs: Float[Tensor, "b c *space"]
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """Σ_c t_c (log t_c - log p_c), with 0 log 0 = 0; divided by the batch unless told otherwise."""
     return (torch.xlogy(target_probs, target_probs) - target_probs * log_probs).sum(1)
 
@@ -35,7 +35,7 @@ def kd(
     target_logits: Float[Tensor, "b c *space"],
     *,
     temperature: Positive = 4.0,
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """T² Σ_c q_c (log q_c - log p_c), q and p the softmax of teacher / T and prediction / T.
 
     The target is the teacher's logits; no gradient flows into it. T² keeps the gradient's size as
@@ -56,7 +56,7 @@ def js(
     probs: Float[Tensor, "b c *space"],
     log_probs: Float[Tensor, "b c *space"],
     target_probs: Float[Tensor, "b c *space"],
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """(KL(p, m) + KL(t, m)) / 2, m = (p + t) / 2: 0 to log 2 nats."""
     middle = ((probs + target_probs) / 2).clamp(min=torch.finfo(probs.dtype).tiny).log()
     p_part = probs * (log_probs - middle)

@@ -7,7 +7,7 @@ from losslang.lower.builder import Builder
 from losslang.lower.use import Use
 from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, below
 from losslang.plan import Argument, Output, Plan, Ref, verify
-from losslang.registry import Registry, current_registry
+from losslang.registry import Registry, current_registry, loss_of
 from losslang.targets import Site
 
 
@@ -70,9 +70,7 @@ class _Lowering(Builder):
             self.emit("complete", site=site, path=path, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
     def reading(self, reading: Reading) -> Ref:
-        found = self.registry.loss(reading.loss)
-        assert found is not None
-        return Use(self, found.loss, reading).lower()
+        return Use(self, loss_of(reading, self.registry), reading).lower()
 
 
 def _holds_loss(expression: Expression) -> bool:

@@ -43,8 +43,9 @@ class Use:
         reading, loss = self.reading, self.loss
         given = {name: self.out.tensor(operand) for name, operand in reading.operands}
         last = loss.axes[loss.views[0]][-1]
-        size = {"last": int(last)} if last.isdigit() else {}
-        pred = self.emit("real", given["pred"], site=self.site("pred"), **size)
+        pred = self.emit(
+            "real", given["pred"], site=self.site("pred"), last=int(last) if last.isdigit() else None
+        )
         self.pred = pred
         mask = None
         if (stated := reading.get("mask")) is not None:
@@ -231,40 +232,56 @@ class Use:
     # -- one number
 
     def reduce(self, values: Ref) -> Ref:
-        reading, frame = self.reading, self.frame
-        weights: Argument = None
-        for part, expression in (("weight", reading.get("weight")), ("factor", reading.factor)):
-            if expression is None:
-                continue
-            laid = self.emit(
-                "weigh", self.out.tensor(expression), self.pred, values,
-                site=self.site(part), channel=self.channel, frame=frame,
-            )  # fmt: skip
-            weights = laid if weights is None else self.emit("math:*", weights, laid)
-        counted: Argument = None
-        if self.mask is not None and frame != "number":
-            counted = self.emit(
-                "counted", self.region_mask(), values,
-                site=self.site("mask"), frame=frame, batch=bool(reading.get("batch")),
-            )  # fmt: skip
-        if self.skipped is not None:
-            counted = self.skipped if counted is None else self.emit("both", counted, self.skipped)
+        reading = self.reading
+        weights, counted = self.weights(values), self.counted(values)
         if weights is not None:
             values = self.emit("math:*", values, weights)
         if counted is not None:
             values = self.emit("hide", values, counted)
-        if reading.reduction.name == "wmean" and "class_weight" in self.loss.parameters:
-            if reading.get("class_weight") is not None:
-                at = self.emit("weight_of_label", self.class_weight(), self.target, values)
-                weights = at if weights is None else self.emit("product", weights, at)
         factor = reading.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
-            if isinstance(factor, int | float):
-                return self.emit("math:/", total, float(factor))
-            return self.emit("math:/", total, self.out.number(factor))
-        options = dict(reading.reduction.options)
-        return self.emit(f"reduction:{reading.reduction.name}", values, weights, counted, **options)
+            number = float(factor) if isinstance(factor, int | float) else self.out.number(factor)
+            return self.emit("math:/", total, number)
+        name, options = reading.reduction.name, dict(reading.reduction.options)
+        if (
+            name == "wmean"
+            and "class_weight" in self.loss.parameters
+            and reading.get("class_weight") is not None
+        ):
+            # The loss has weighed its classes itself; the mean still has to know by how much.
+            at = self.emit("weight_of_label", self.class_weight(), self.target, values)
+            weights = self.emit("product", weights, at)
+        return self.emit(f"reduction:{name}", values, weights, counted, **options)
+
+    def weights(self, values: Ref) -> Ref | None:
+        """The product of all weights, over the values."""
+        said = {"weight": self.reading.get("weight"), "factor": self.reading.factor}
+        laid = [
+            self.emit(
+                "weigh",
+                self.out.tensor(expression),
+                self.pred,
+                values,
+                site=self.site(part),
+                channel=self.channel,
+                frame=self.frame,
+            )
+            for part, expression in said.items()
+            if expression is not None
+        ]
+        return self.emit("math:*", *laid) if len(laid) == 2 else laid[0] if laid else None
+
+    def counted(self, values: Ref) -> Ref | None:
+        """Which values count, in their shape; None where all do."""
+        batch = bool(self.reading.get("batch"))
+        found = [self.skipped] if self.skipped is not None else []
+        if self.mask is not None and self.frame != "number":
+            site = self.site("mask")
+            found.append(
+                self.emit("counted", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
+            )
+        return self.emit("both", *found) if len(found) == 2 else found[0] if found else None
 
 
 def _frame(loss: Loss, over: str) -> str:

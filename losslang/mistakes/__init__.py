@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Literal, ParamSpec
 
 from losslang.diagnostics import Diagnostic
@@ -44,6 +45,7 @@ def _indented(text: str) -> str:
 
 
 PAGES: dict[str, Page] = {}
+FAMILIES = ("files", "meaning", "names", "options", "syntax", "tensors")
 
 
 def mistake(
@@ -67,8 +69,8 @@ def mistake(
 
 def page(code: str) -> Page | None:
     """The page of a code, in any letter case."""
-    from losslang.mistakes import files, meaning, names, options, syntax, tensors  # noqa: F401
-
+    for family in FAMILIES:
+        import_module(f"losslang.mistakes.{family}")
     return PAGES.get(code.upper())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,16 +11,36 @@ from losslang.lazy import torch
 from losslang.operations import call, checks, masks, regions, views, weights
 
 
+def _add(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def _subtract(a: Any, b: Any) -> Any:
+    return a - b
+
+
+def _multiply(a: Any, b: Any) -> Any:
+    return a * b
+
+
+def _divide(a: Any, b: Any) -> Any:
+    return a / b
+
+
+def _negate(a: Any) -> Any:
+    return -a
+
+
 def _power(base: Any, exponent: Any) -> Any:
     return power(base, exponent) if isinstance(base, torch.Tensor) else base**exponent
 
 
 MATH: dict[str, Callable[..., Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "neg": operator.neg,
+    "+": _add,
+    "-": _subtract,
+    "*": _multiply,
+    "/": _divide,
+    "neg": _negate,
     "**": _power,
 }
 

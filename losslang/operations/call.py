@@ -58,9 +58,10 @@ def _enter(value: Any, step: tree.Access, so_far: tree.Path, site: Site) -> Any:
 
 def _field_names(value: Any) -> tuple[str, ...]:
     """The names of the parts of a named tuple or a dataclass; nothing else has attributes here."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return tuple(value._fields)
-    return tuple(f.name for f in fields(value)) if is_dataclass(value) else ()
+    if isinstance(value, tuple):
+        return tuple(getattr(cast("Any", value), "_fields", ()))
+    kind: Any = type(value)
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _kind(value: Any) -> str:

@@ -10,10 +10,10 @@ from losslang.meaning import Choice
 from losslang.mistakes import meaning as meaning_mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.options import Broken, Evaluate, frozen, read
+from losslang.options import Evaluate, ReportedError, frozen, read
 from losslang.primitive import Activation, Primitive, Reduction
 from losslang.registry import Found, Registry
-from losslang.terms import Problem
+from losslang.terms import MistakeError
 from losslang.text import Span
 from losslang.vocabulary import Positive
 
@@ -22,7 +22,7 @@ TEMPERATURE = {"temperature": Positive}
 
 
 def read_activation(
-    call: tree.Call, found: Found, registry: Registry, evaluate: Evaluate, problems: list[Problem]
+    call: tree.Call, found: Found, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
 ) -> tuple[Choice | None, str]:
     """The activation that is written, carried by the alias, or the loss's default; and from where."""
     loss = found.loss
@@ -33,13 +33,13 @@ def read_activation(
         if default is None and not loss.inherits:
             return Choice("identity"), "default"
         return default, "default"
-    if len(call.arguments) > 1 or not isinstance(call.arguments[0], tree.Call):
-        problems.append(Problem(_not_an_activation(call)))
+    written, *more = call.arguments
+    if more or not isinstance(written, tree.Call):
+        problems.append(MistakeError(_not_an_activation(call)))
         return None, ""
-    written = call.arguments[0]
     activation = registry.get(Activation, written.name)
     if activation is None:
-        problems.append(Problem(_no_activation(written, registry)))
+        problems.append(MistakeError(_no_activation(written, registry)))
         return None, ""
     choice = read_choice(activation, written, evaluate, problems)
     wrong = _fits(call, found, activation, choice, written.span)
@@ -70,7 +70,7 @@ def _no_activation(written: tree.Call, registry: Registry) -> Diagnostic:
 
 
 def read_choice(
-    primitive: Primitive, written: tree.Call, evaluate: Evaluate, problems: list[Problem]
+    primitive: Primitive, written: tree.Call, evaluate: Evaluate, problems: list[MistakeError]
 ) -> Choice:
     """An activation or a reduction with its options; only those that differ from the defaults."""
     allowed = primitive
@@ -80,20 +80,20 @@ def read_choice(
     for argument in written.arguments:
         wanted = "options by name" if types else "no arguments"
         problems.append(
-            Problem(
+            MistakeError(
                 option_mistakes.wrong_count(argument.span, primitive.name, len(written.arguments), wanted)
             )
         )
     for option in written.options:
         if option.name not in types:
             problem = option_mistakes.unknown_option(option.span, allowed.name, option.name, tuple(types))
-            problems.append(Problem(problem))
+            problems.append(MistakeError(problem))
             continue
         try:
             values[option.name] = read(primitive.name, option, types[option.name], evaluate)
-        except Problem as problem:
+        except MistakeError as problem:
             problems.append(problem)
-        except Broken:
+        except ReportedError:
             continue
     defaults = {**primitive.defaults, **({"temperature": 1.0} if heated else {})}
     merged = {**defaults, **values}
@@ -103,7 +103,7 @@ def read_choice(
 
 def _fits(
     call: tree.Call, found: Found, activation: Activation, choice: Choice, span: Span
-) -> Problem | None:
+) -> MistakeError | None:
     """The mistake of an activation that does not give what the loss reads."""
     loss, wants, gives = found.loss, found.loss.wants, activation.gives
     fix = f"`{loss.name}`"
@@ -129,4 +129,4 @@ def _fits(
     if fits:
         return None
     wrong = meaning_mistakes.wrong_view(span, call.name, call.name_span, wants, activation.name, gives, fix)
-    return Problem(wrong)
+    return MistakeError(wrong)

@@ -11,18 +11,19 @@ from losslang.mistakes import meaning as meaning_mistakes
 from losslang.mistakes import options as option_mistakes
 from losslang.options import Evaluate
 from losslang.primitive import Loss
-from losslang.terms import Num, Problem, Sums, Tens, Value
+from losslang.terms import MistakeError, Num, Sums, Tens, Value
 from losslang.text import Span
 
 HERE = Span(0, 0)
+PRED, TARGET = Input("pred"), Input("target", soft=True)
 
 
 @dataclass(frozen=True)
 class Scope:
     """What `pred` and `target` stand for, and the operands that `@(...)` hands over."""
 
-    pred: Expression = Input("pred")
-    target: Expression = Input("target", soft=True)
+    pred: Expression = PRED
+    target: Expression = TARGET
     head: str = ""
     operands: tuple[Expression, ...] = ()
     span: Span = HERE
@@ -34,27 +35,29 @@ def read_operands(
     written: dict[str, tree.Option],
     scope: Scope,
     evaluate: Evaluate,
-    problems: list[Problem],
+    problems: list[MistakeError],
 ) -> tuple[tuple[str, Expression], ...] | None:
     names = [operand.name for operand in loss.operands]
     if len(scope.operands) > len(names):
         problem = f"is handed {len(scope.operands)} tensors"
         problems.append(
-            Problem(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+            MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
         )
         return None
     given: dict[str, Expression] = {"pred": scope.pred, "target": scope.target}
     given.update(zip(names, scope.operands, strict=False))
     for name, option in written.items():
         if name in names[: len(scope.operands)]:
-            problems.append(Problem(option_mistakes.given_twice(option.span, name, scope.span)))
+            problems.append(MistakeError(option_mistakes.given_twice(option.span, name, scope.span)))
         value = evaluate(option.value)
         if value is None:
             return None
         expression = _tensor(value)
         if expression is None:
             problems.append(
-                Problem(option_mistakes.bad_value(option.value.span, loss.name, name, "a loss", "a tensor"))
+                MistakeError(
+                    option_mistakes.bad_value(option.value.span, loss.name, name, "a loss", "a tensor")
+                )
             )
             return None
         given[name] = expression
@@ -62,14 +65,14 @@ def read_operands(
     if missing:
         problem = f"needs {' and '.join(f'`{m}`' for m in missing)}"
         problems.append(
-            Problem(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+            MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
         )
         return None
     prediction = given["pred"]
     if loss.has_classes and isinstance(prediction, Apply) and prediction.operator in ("sigmoid", "softplus"):
         if not (call.arguments and formatter.spell(call.arguments[0]) == "identity"):
             problems.append(
-                Problem(
+                MistakeError(
                     meaning_mistakes.wrong_view(
                         prediction.span,
                         call.name,
@@ -78,7 +81,7 @@ def read_operands(
                         prediction.operator,
                         "probs",
                         f"`{loss.name}({prediction.operator})` on the logits themselves",
-                    )  # fmt: skip
+                    )
                 )
             )
     return tuple((name, given[name]) for name in names)

@@ -8,10 +8,10 @@ from losslang import formatter, tree
 from losslang.meaning import Choice
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.options import Broken, Evaluate, read
+from losslang.options import Evaluate, ReportedError, read
 from losslang.primitive import Loss, Planned, Reduction
 from losslang.registry import Registry
-from losslang.terms import Problem, Sums, Tens
+from losslang.terms import MistakeError, Sums, Tens
 from losslang.uses.activation import read_choice
 from losslang.vocabulary import NonNegative, Positive
 
@@ -38,26 +38,26 @@ def read_universal(
     loss: Loss,
     registry: Registry,
     evaluate: Evaluate,
-    problems: list[Problem],
+    problems: list[MistakeError],
 ) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for name, option in written.items():
         why = _pointless(loss, name)
         try:
             if why:
-                raise Problem(option_mistakes.does_not_apply(option.span, loss.name, name, why))
+                raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why))
             if name == "reduction":
                 said[name] = _reduction(option, registry, evaluate, problems)
             else:
                 said[name] = _universal_value(option, loss, evaluate)
-        except Problem as problem:
+        except MistakeError as problem:
             problems.append(problem)
-        except Broken:
+        except ReportedError:
             continue
     reduction = said.get("reduction")
     if "avg_factor" in said and reduction is not None and reduction.name != "mean":
         problems.append(
-            Problem(
+            MistakeError(
                 option_mistakes.contradict(
                     written["avg_factor"].span,
                     f"reduction={reduction}",
@@ -102,16 +102,16 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
         if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
             value = evaluate(node)
             if value is None:
-                raise Broken
+                raise ReportedError
             if isinstance(value, Tens):
                 return value.expression
             if isinstance(value, Sums) or declared is Any:
                 shown = "a loss" if isinstance(value, Sums) else f"`{formatter.spell(node)}`"
-                raise Problem(
+                raise MistakeError(
                     option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
                 )
     elif declared is Any:
-        raise Problem(
+        raise MistakeError(
             option_mistakes.bad_value(
                 node.span, loss.name, name, f"`{formatter.spell(node)}`", "a path, such as `batch.w`"
             )
@@ -120,7 +120,7 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
 
 
 def _reduction(
-    option: tree.Option, registry: Registry, evaluate: Evaluate, problems: list[Problem]
+    option: tree.Option, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
 ) -> Choice:
     match option.value:
         case tree.Call() as written:
@@ -132,12 +132,12 @@ def _reduction(
         case other:
             wanted = "the name of a reduction, such as `mean`"
             shown = f"`{formatter.spell(other)}`"
-            raise Problem(option_mistakes.bad_value(other.span, "a loss", "reduction", shown, wanted))
+            raise MistakeError(option_mistakes.bad_value(other.span, "a loss", "reduction", shown, wanted))
     found = registry.get(Reduction, written.name)
     if found is not None:
         return read_choice(found, written, evaluate, problems)
     planned = registry.get(Planned, f"reduction:{written.name}")
     if planned is not None:
-        raise Problem(name_mistakes.not_built(written.span, written.name, planned.summary))
+        raise MistakeError(name_mistakes.not_built(written.span, written.name, planned.summary))
     known = registry.names(Reduction)
-    raise Problem(name_mistakes.unknown_name(written.span, written.name, "reduction", known))
+    raise MistakeError(name_mistakes.unknown_name(written.span, written.name, "reduction", known))

@@ -11,13 +11,13 @@ from losslang.mistakes import options as option_mistakes
 from losslang.options import Evaluate, frozen, read_all
 from losslang.primitive import Loss
 from losslang.registry import Found, Registry
-from losslang.terms import Problem
+from losslang.terms import MistakeError
 from losslang.text import Span
 from losslang.uses.activation import read_activation
 from losslang.uses.operands import Scope, read_operands
 from losslang.uses.universal import PLANNED_OPTIONS, UNIVERSAL, read_universal
 
-Report = Callable[[Problem], None]
+Report = Callable[[MistakeError], None]
 
 
 def read_use(
@@ -25,7 +25,7 @@ def read_use(
 ) -> Reading | None:
     """The reading of a call of a loss; None if it is too broken to go on with."""
     loss = found.loss
-    problems: list[Problem] = []
+    problems: list[MistakeError] = []
     own, universal, operands = _sorted(call, loss, problems)
     options, wrong = read_all(loss, own, evaluate)
     problems += wrong
@@ -57,7 +57,7 @@ def read_use(
 
 
 def _sorted(
-    call: tree.Call, loss: Loss, problems: list[Problem]
+    call: tree.Call, loss: Loss, problems: list[MistakeError]
 ) -> tuple[list[tree.Option], dict[str, tree.Option], dict[str, tree.Option]]:
     """The written options: the loss's own, the universal ones, the operands."""
     own, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
@@ -65,7 +65,9 @@ def _sorted(
     names = [operand.name for operand in loss.operands]
     for option in call.options:
         if option.name in seen:
-            problems.append(Problem(option_mistakes.given_twice(option.span, option.name, seen[option.name])))
+            problems.append(
+                MistakeError(option_mistakes.given_twice(option.span, option.name, seen[option.name]))
+            )
         seen[option.name] = option.span
         if option.name in loss.option_types:
             own.append(option)
@@ -75,10 +77,10 @@ def _sorted(
             universal[option.name] = option
         elif option.name in PLANNED_OPTIONS:
             why = PLANNED_OPTIONS[option.name]
-            problems.append(Problem(name_mistakes.not_built(option.span, option.name, why)))
+            problems.append(MistakeError(name_mistakes.not_built(option.span, option.name, why)))
         else:
             known = (*loss.option_types, *names, *UNIVERSAL)
             problems.append(
-                Problem(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
+                MistakeError(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
             )
     return own, universal, operands

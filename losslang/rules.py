@@ -1,0 +1,71 @@
+"""Rules about a whole program: what it must use, what it must learn from, how its terms are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from losslang import tree
+from losslang.diagnostics import Diagnostic
+from losslang.meaning import Input, Reading, Term, below, readings
+from losslang.mistakes import meaning as mistakes
+from losslang.mistakes import names as name_mistakes
+from losslang.registry import Registry, loss_of
+from losslang.text import Span
+
+
+def unused(program: tree.Program) -> list[Diagnostic]:
+    """Names that are bound and do not reach the result."""
+    found: list[Diagnostic] = []
+    used = _names(program.result)
+    for binding in reversed(program.bindings):
+        if binding.name in used:
+            used |= _names(binding.value)
+        else:
+            found.append(name_mistakes.unused(binding.name_span, binding.name))
+    return found
+
+
+def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[Diagnostic]:
+    """What can only be said of the program as a whole."""
+    found: list[Diagnostic] = []
+    if not any(_reads(term) for term in terms):
+        found.append(mistakes.nothing_to_learn(span, "a number"))
+    elif all(term.metric for term in terms):
+        found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
+    elif not any(term.weight for term in terms if not term.metric):
+        found.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
+    for term in terms:
+        for reading in readings(term):
+            loss = loss_of(reading, registry)
+            if loss.metric_only and not term.metric:
+                found.append(mistakes.only_a_metric(reading.span, reading.loss))
+            alone = len(terms) == 1 and term.body is reading
+            if reading.reduction.name == "none" and not alone:
+                found.append(mistakes.not_reduced(reading.span, reading.loss))
+        for part in (p for e in (term.body, term.factor) if e is not None for p in below(e)):
+            if isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),):
+                found.append(mistakes.reserved_input(part.span, "norm"))
+    return found
+
+
+def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """The terms under distinct names: a repeated one gets `_2`."""
+    seen: dict[str, int] = {}
+    named: list[Term] = []
+    for term in terms:
+        name = term.name
+        while name in seen:
+            seen[term.name] += 1
+            name = f"{term.name}_{seen[term.name]}"
+        seen.setdefault(name, 1)
+        named.append(replace(term, name=name))
+    return tuple(named)
+
+
+def _names(node: tree.Node) -> set[str]:
+    return {part.name for part in tree.walk(node) if isinstance(part, tree.Call)}
+
+
+def _reads(term: Term) -> bool:
+    return any(isinstance(part, Input | Reading) for part in below(term.body))
