@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
+from losslang import lazy
 from losslang.operations import MATH, OPERATIONS
 from losslang.operations.regions import region_total
 from losslang.plan import Output, Plan, Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
 from losslang.registry import Registry
+
+lazy.load()
 
 ROOTS = ("pred", "target", "batch", "const")
 Call = tuple[int, Callable[..., Any], tuple[int, ...]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,19 +11,27 @@ if TYPE_CHECKING:
 else:
 
     class _Proxy:
-        """Stands for a module until somebody asks it for something; then it holds what was asked for."""
+        """Stands for a module. On the first use it takes over all the module's names.
+
+        From then on a name is found without `__getattr__`, which is fast, and which torch.compile
+        can trace.
+        """
 
         def __init__(self, name: str):
             self.__dict__["__name__"] = name
 
         def __getattr__(self, attribute: str) -> Any:
-            from importlib import import_module
-
-            value = getattr(import_module(self.__name__), attribute)
-            self.__dict__[attribute] = value
-            return value
+            module = import_module(self.__name__)
+            self.__dict__.update(vars(module))
+            return getattr(module, attribute)
 
     torch = _Proxy("torch")
     F = _Proxy("torch.nn.functional")
 
-__all__ = ["F", "torch"]
+
+def load() -> None:
+    """Loads both now: a module that runs losses needs them traceable."""
+    _ = torch.Tensor, F.relu
+
+
+__all__ = ["F", "load", "torch"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from losslang import tree
 from losslang.diagnostics import Diagnostic
-from losslang.meaning import Input, Reading, Term, below, readings
+from losslang.meaning import Expression, Input, Reading, Term, below, readings
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.registry import Registry, loss_of
@@ -43,9 +43,8 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             alone = len(terms) == 1 and term.body is reading
             if reading.reduction.name == "none" and not alone:
                 found.append(mistakes.not_reduced(reading.span, reading.loss))
-        for part in (p for e in (term.body, term.factor) if e is not None for p in below(e)):
-            if isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),):
-                found.append(mistakes.reserved_input(part.span, "norm"))
+        parts = [p for e in (term.body, term.factor) if e is not None for p in below(e)]
+        found += [mistakes.reserved_input(p.span, "norm") for p in parts if _is_norm(p)]
     return found
 
 
@@ -69,3 +68,7 @@ def _names(node: tree.Node) -> set[str]:
 
 def _reads(term: Term) -> bool:
     return any(isinstance(part, Input | Reading) for part in below(term.body))
+
+
+def _is_norm(part: Expression) -> bool:
+    return isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),)

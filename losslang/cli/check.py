@@ -17,6 +17,7 @@ from losslang.explainer import summary
 from losslang.text import Place, Source
 
 Judged = tuple[Source, Checked]
+SPOILED = ("E407", "E408", "E409", "E410", "E411", "E412")
 
 
 def run(arguments: Namespace) -> Outcome:
@@ -98,6 +99,8 @@ def _closing(expressions: int, found: Sequence[Diagnostic], stream: TextIO) -> s
     """`2 expressions, 1 error, 1 warning in 12 ms`."""
     errors = sum(diagnostic.is_error for diagnostic in found)
     warnings = len(found) - errors
+    # A value that the file spoils (`loss: &ce`) is an expression to whoever wrote it.
+    expressions += sum(diagnostic.code in SPOILED for diagnostic in found)
     parts = [counted(expressions, "expression")]
     if errors:
         parts.append(painted(counted(errors, "error"), RED, stream))

@@ -97,7 +97,8 @@ def _signature(primitive: Primitive) -> str:
     if isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
     elif not isinstance(primitive, Loss | Activation | Reduction):
-        inside += [str(p).partition(":")[0] for p in primitive.signature.parameters.values()]
+        parameters = primitive.signature.parameters.values()
+        inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in parameters]
     inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in primitive.option_types]
     if isinstance(primitive, Activation) and primitive.takes == "logits":
         inside.append("temperature=1")

@@ -10,7 +10,7 @@ from losslang.mistakes import files
 from losslang.parser import parse
 from losslang.text import Span
 
-INTERPOLATION = re.compile(r"\$\{[^{}]*\}*")
+INTERPOLATION = re.compile(r"\$\{(?:[^{}]|\{[^{}]*\})*\}?")
 COMMENT = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|(#[^\n]*)")
 TAIL = re.compile(r"[ \t]+(#[# \t]*([^\r\n]*))")
 # A hyphen or a slash inside a word is prose: `cross-entropy`, `and/or`.

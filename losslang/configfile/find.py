@@ -86,27 +86,34 @@ class _Search:
             return False
         if depth > MAX_NESTING:
             raise LossError([too_deep(self.file, node.start)])
-        self._count(node, id(node) in self.seen)
+        if id(node) in self.seen:
+            self._count(node, 1 + len(below(node)))
         self.seen.add(id(node))
         self.above.add(id(node))
-        inside = [self.visit(child, wanted, depth + 1) for child, wanted in self._children(at)]
+        inside = False
+        for child, wanted in self._children(at):
+            inside = self.visit(child, wanted, depth + 1) or inside
         self.above.discard(id(node))
-        if asked and not any(inside) and id(node) not in self.taken:
+        if asked and not inside and id(node) not in self.taken:
             self.taken.add(id(node))
             self.found.append(at)
-        return asked or any(inside)
+        return asked or inside
 
     def _children(self, at: Found) -> Iterator[tuple[Found, bool]]:
-        """The values directly below one, and whether each is asked for."""
+        """The values directly below one that may hold a find, and whether each is asked for itself."""
         if isinstance(at.node, Sequence):
             for i, item in enumerate(at.node.items):
                 path = f"{at.path}[{i}]"
-                yield Found(path, item, Span(item.start, item.start + 1)), self.asked(path, "")
+                wanted = self.asked(path, "")
+                if wanted or not isinstance(item, Scalar):
+                    yield Found(path, item, Span(item.start, item.start + 1)), wanted
         if isinstance(at.node, Mapping):
             ours = self.own and builds(at.node, self.says).startswith("losslang.")
             for name, span, value in self._entries(at.node):
                 path = f"{at.path}.{name}" if at.path else name
-                yield Found(path, value, span), self.asked(path, name) or (ours and name == "text")
+                wanted = self.asked(path, name) or (ours and name == "text")
+                if wanted or not isinstance(value, Scalar):
+                    yield Found(path, value, span), wanted
 
     def _entries(self, mapping: Mapping) -> Iterator[Entry]:
         """The entries of a mapping; then those that it takes over with `<<` and has no name for itself."""

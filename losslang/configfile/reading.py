@@ -115,8 +115,8 @@ def _expressions(file: Source, form: Form, key: str | None) -> Reading:
 
     found = find(file, documents, rule(key), says, own=key is None)
     if not found:
-        similar = _similar(find(file, documents, lambda path, name: True, says), key)
-        return Reading((), (files.nothing_found(key, similar).at(file),))
+        others = find(file, documents, lambda path, name: key is not None or _sounds_right(name), says)
+        return Reading((), (files.nothing_found(key, _similar(others, key)).at(file),))
     judged: list[tuple[int, Source | Diagnostic]] = []
     foreign = [builds_below(one.node, says) for one in found]
     # Objects of other libraries are none of our business where a file holds expressions, too.
@@ -131,13 +131,14 @@ def _expressions(file: Source, form: Form, key: str | None) -> Reading:
     )
 
 
-def _similar(found: list[Found], key: str | None) -> list[str]:
+def _sounds_right(name: str) -> bool:
+    return any(key in name.lower() for key in KEYS)
+
+
+def _similar(others: list[Found], key: str | None) -> list[str]:
     """The paths of texts that the user may have meant."""
-    paths = [one.path for one in found[:1000] if isinstance(one.node, Scalar) and one.node.kind == "text"]
-    if key is not None:
-        return difflib.get_close_matches(key, paths)
-    names = (path.rpartition(".")[2].lower() for path in paths)
-    return [path for path, name in zip(paths, names, strict=True) if any(word in name for word in KEYS)][:3]
+    paths = [one.path for one in others[:1000] if isinstance(one.node, Scalar) and one.node.kind == "text"]
+    return paths[:3] if key is None else difflib.get_close_matches(key, paths)
 
 
 def _judged(file: Source, form: Form, one: Found, builds: str) -> Iterator[Source | Diagnostic]:

@@ -75,7 +75,8 @@ def tree(file: Source) -> list[Node]:
 
 
 def _refused(file: Source, message: str) -> LossError:
-    reason, _, where = message.partition(" (at ")
+    # Of a very long number Python tells at length what one could do about it.
+    reason, _, where = message.partition(";")[0].partition(" (at ")
     found = re.match(r"line (\d+), column (\d+)", where)
     at = len(file.text)
     if found:

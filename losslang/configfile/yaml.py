@@ -46,6 +46,20 @@ LINE = re.compile(rf"([^\r\n\x85\u2028\u2029]*)({BREAK}?)")
 UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+BEYOND_UNICODE = re.compile(r"\\U(?!000|0010)")
+PLAINER = {
+    "mapping values are not allowed here": "a value holds `: `, which only follows a key",
+    "expected <block end>, but found '<scalar>'": "text goes on where a value has ended, at its quote or at ` #`",
+    "expected <block end>, but found '<block mapping start>'": "a key is indented too far",
+    "sequence entries are not allowed here": "a value begins with `- `, which only begins a list item",
+    "could not find expected ':'": "a key lacks its `:`, or a value goes on to the left of it",
+}
+# Reported where they begin, not at the end of the file.
+UNCLOSED = {
+    "found unexpected end of stream": "this quote is never closed",
+    "expected ',' or ']', but got '<stream end>'": "this `[` is never closed",
+    "expected ',' or '}', but got '<stream end>'": "this `{` is never closed",
+}
 
 CORE = "tag:yaml.org,2002:"
 KINDS: dict[str, Kind] = {
@@ -78,14 +92,18 @@ def tree(file: Source) -> list[Node]:
     except LossError:
         raise
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "it ends too early"
-        raise invalid(file, "YAML", mark.index if mark else 0, reason) from None
+        mark = error.problem_mark or error.context_mark
+        if reason in UNCLOSED:
+            mark, reason = error.context_mark, UNCLOSED[reason]
+        raise invalid(file, "YAML", mark.index if mark else 0, PLAINER.get(reason, reason)) from None
     except yaml.reader.ReaderError as error:
         reason = f"the character U+{ord(file.text[error.position]):04X} may not stand in it"
         raise invalid(file, "YAML", error.position, reason) from None
-    except (ValueError, OverflowError) as error:  # an escape beyond the last character of Unicode
-        raise invalid(file, "YAML", 0, str(error)) from None
+    except (ValueError, OverflowError):
+        found = BEYOND_UNICODE.search(file.text)
+        reason = "the escape names a character that Unicode does not have"
+        raise invalid(file, "YAML", found.start() if found else 0, reason) from None
 
 
 def _events(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader]) -> Iterator[Any]:

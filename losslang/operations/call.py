@@ -60,7 +60,7 @@ def _field_names(value: Any) -> tuple[str, ...]:
     """The names of the parts of a named tuple or a dataclass; nothing else has attributes here."""
     if isinstance(value, tuple):
         return tuple(getattr(cast("Any", value), "_fields", ()))
-    kind: Any = type(value)
+    kind = cast("Any", type(value))
     return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
 
 
