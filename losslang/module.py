@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losslang.checker import analyze
 from losslang.diagnostics import LossError
 from losslang.executor import Program, build
-from losslang.formatter import format, path
+from losslang.formatter import format
 from losslang.lower import lower
 from losslang.meaning import Meaning
 from losslang.passes import improve, prune
@@ -130,7 +130,7 @@ class Loss(nn.Module):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Every path that the program reads, roots in the order pred, target, batch, const."""
-        paths = {path(dict(step.options)["path"]) for step in self.plan.steps if step.operation == "input"}
+        paths = {str(dict(step.options)["path"]) for step in self.plan.steps if step.operation == "input"}
         order = ("pred", "target", "batch", "const")
         return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))
 

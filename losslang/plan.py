@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from losslang import formatter, tree
+from losslang import formatter
 from losslang.meaning import show
 from losslang.targets import Site
 
@@ -35,10 +35,7 @@ class Step:
     check: bool = False
 
     def __str__(self) -> str:
-        inside = [_shown(i) for i in self.inputs]
-        for name, value in self.options:
-            path = isinstance(value, tree.Path)
-            inside.append(formatter.path(value) if path else f"{name}={show(value)}")
+        inside = [_shown(i) for i in self.inputs] + [f"{n}={show(v)}" for n, v in self.options]
         called = f"{self.operation}({', '.join(inside)})"
         return f"{called}" if self.check else f"{self.name} = {called}"
 

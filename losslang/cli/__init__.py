@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -18,6 +19,9 @@ from typing import Any, TextIO
 from losslang.cli.outcome import Outcome
 
 STARTED = perf_counter()
+
+# What could steer a terminal or hide there, our own colours apart.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
 
 KEY = "an expression under another key than loss: its name, its path, or a pattern (`losses[*]`)"
 INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, or - for standard input"
@@ -35,24 +39,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcome = run(arguments)
     except KeyboardInterrupt:
         return 130
-    _write(sys.stdout, outcome.out)
-    _write(sys.stderr, outcome.err)
-    return outcome.status
+    refused = [_written(sys.stdout, outcome.out), _written(sys.stderr, outcome.err)]
+    return 2 if any(refused) else outcome.status
 
 
-def _write(stream: TextIO, text: str) -> None:
-    """Prints `text`, whatever the terminal can show, and whether or not somebody still listens."""
-    if not text:
-        return
+def _written(stream: TextIO | None, text: str) -> bool:
+    """Prints `text`, whatever the terminal can show. True if it got lost, and not because nobody listens."""
+    if stream is None or not text:
+        return False
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
+    text = text.rstrip("\n") + "\n"
     try:
-        stream.write(text.rstrip("\n") + "\n")
+        stream.write(STEERING.sub("�", text) if stream.isatty() else text)
         stream.flush()
-    except BrokenPipeError:
-        # `| head` has seen enough. Python would complain once more when it closes the stream.
+    except OSError as error:
+        # Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            return False
+        print(f"losslang: the output got lost: {error.strerror}", file=sys.stderr)
+        return True
+    return False
 
 
 # ---------------------------------------------------------------------------- arguments
@@ -86,7 +95,8 @@ class _Version(argparse.Action):
             found = version("losslang")
         except PackageNotFoundError:  # a checkout that nobody has installed
             found = "(not installed)"
-        parser.exit(0, f"losslang {found}\n")
+        print(f"losslang {found}")
+        parser.exit()
 
 
 Commands = Any  # argparse has no public name for what add_subparsers returns

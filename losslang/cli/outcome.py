@@ -20,13 +20,13 @@ class Outcome(NamedTuple):
     err: str = ""
 
 
-def in_color(stream: TextIO) -> bool:
+def in_color(stream: TextIO | None) -> bool:
     """Whether a stream takes colour: a terminal does, unless NO_COLOR or FORCE_COLOR decide."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def painted(text: str, style: str, stream: TextIO) -> str:

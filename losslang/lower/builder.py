@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from losslang import tree
 from losslang.meaning import Apply, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Ref, Step
 from losslang.registry import Registry
@@ -45,9 +44,9 @@ class Builder:
         match expression:
             case Constant(value=value):
                 return value
-            case Input(root=root, steps=steps, soft=soft):
+            case Input():
                 site = Site(self.term_name, str(expression), expression.span, self.source)
-                return self.emit("input", site=site, path=tree.Path(root=root, steps=steps), soft=soft)
+                return self.emit("input", site=site, path=expression)
             case Apply(operator=operator, arguments=arguments):
                 return self.emit(f"math:{operator}", *map(self.tensor, arguments))
             case Reading():

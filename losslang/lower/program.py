@@ -61,13 +61,12 @@ class _Lowering(Builder):
         every = {str(i) for t in meaning.terms for i in _inputs(t)}
         for parent, names in read.items():
             site = Site(str(parent), str(parent), parent.span, self.source)
-            path = tree.Path(root=parent.root, steps=parent.steps)
             also = [
                 n.removeprefix(f"{parent}.").partition(".")[0]
                 for n in sorted(every)
                 if n.startswith(f"{parent}.")
             ]
-            self.emit("complete", site=site, path=path, read=tuple(dict.fromkeys((*names, *also, *ignore))))
+            self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
     def reading(self, reading: Reading) -> Ref:
         return Use(self, loss_of(reading, self.registry), reading).lower()

@@ -4,64 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from losslang import tree
+from losslang.diagnostics import LossError
 from losslang.formatter import access
-from losslang.formatter import path as spell
 from losslang.lazy import torch
+from losslang.meaning import Input
 from losslang.mistakes import tensors
 from losslang.targets import Site
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 from losslang.vocabulary import Tensor
 
 
-def fetch(root: Any, path: tree.Path, soft: bool, site: Site) -> Any:
+def fetch(root: Any, path: Input, site: Site) -> Any:
     """The value at a path; a `soft` path ends where it meets a tensor."""
-    value = root
-    for i, step in enumerate(path.steps):
-        if soft and isinstance(value, torch.Tensor):
+    value: Any = root
+    for depth, step in enumerate(path.steps):
+        if path.soft and isinstance(value, torch.Tensor):
             return value
-        value = _enter(value, step, tree.Path(root=path.root, steps=path.steps[:i]), site)
-    if value is None and not path.steps:
-        raise site.error(tensors.missing_input(site.span, path.root, path.root, ("pred",)))
+        if isinstance(step, tree.Key) and _has(value, step.name):
+            value = value[step.name]
+        elif isinstance(step, tree.Key) and step.name in _field_names(value):
+            value = getattr(value, step.name)
+        elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
+            value = cast("Tensor", value)[:, step.start : step.stop]
+        elif isinstance(step, tree.Slice) and isinstance(value, list | tuple):
+            value = cast("Sequence[Any]", value)[step.start : step.stop]
+        elif isinstance(step, tree.Index) and _holds(value, step.position):
+            value = value[step.position]
+        else:
+            raise _no_way(value, path, depth, site)
+    if value is None:
+        raise site.error(tensors.missing_input(site.span, str(path), path.root, ()))
     return value
 
 
-def _enter(value: Any, step: tree.Access, so_far: tree.Path, site: Site) -> Any:
-    match step:
-        case tree.Key(name):
-            if isinstance(value, Mapping):
-                entries = cast("Mapping[str, Any]", value)
-                if name in entries:
-                    return entries[name]
-                known = tuple(map(str, entries))
-            else:
-                known = _field_names(value)
-                if name in known:
-                    return getattr(value, name)
-            if known or isinstance(value, Mapping):
-                path = f"{spell(so_far)}.{name}"
-                raise site.error(tensors.missing_input(site.span, path, name, known))
-        case tree.Index(position):
-            if isinstance(value, list | tuple):
-                items = cast("Sequence[Any]", value)
-                if -len(items) <= position < len(items):
-                    return items[position]
-        case tree.Slice(start, stop):
-            if isinstance(value, torch.Tensor) and value.ndim > 1:
-                return value[:, start:stop]
-            if isinstance(value, list | tuple):
-                return cast("Sequence[Any]", value)[start:stop]
-    found = _kind(value)
-    raise site.error(tensors.no_way_into(site.span, spell(so_far), access(step), found))
+def _has(value: Any, name: str) -> bool:
+    return isinstance(value, Mapping) and name in value
+
+
+def _holds(value: Any, position: int) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    number = len(cast("Sequence[Any]", value))
+    return -number <= position < number
+
+
+def _no_way(value: Any, path: Input, depth: int, site: Site) -> LossError:
+    """The mistake of a path whose step at `depth` leads nowhere."""
+    so_far, step = Input(path.root, path.steps[:depth]), path.steps[depth]
+    known = _field_names(value)
+    if isinstance(value, Mapping):
+        known = tuple(map(str, cast("Mapping[str, Any]", value)))
+    if isinstance(step, tree.Key) and (known or isinstance(value, Mapping)):
+        return site.error(tensors.missing_input(site.span, f"{so_far}.{step.name}", step.name, known))
+    return site.error(tensors.no_way_into(site.span, str(so_far), access(step), _kind(value)))
 
 
 def _field_names(value: Any) -> tuple[str, ...]:
     """The names of the parts of a named tuple or a dataclass; nothing else has attributes here."""
     if isinstance(value, tuple):
         return tuple(getattr(cast("Any", value), "_fields", ()))
-    kind = cast("Any", type(value))
-    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
+    return tuple(f.name for f in fields(value)) if _is_record(value) else ()
+
+
+def _is_record(value: Any) -> TypeGuard[DataclassInstance]:
+    return is_dataclass(value) and not isinstance(value, type)
 
 
 def _kind(value: Any) -> str:
@@ -72,9 +83,9 @@ def _kind(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def complete(root: Any, path: tree.Path, read: Sequence[str], site: Site) -> None:
+def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
     """Refuses scalars of a mapping of losses that no term reads."""
-    owner = fetch(root, path, False, site)
+    owner = fetch(root, path, site)
     if isinstance(owner, Mapping):
         entries = cast("Mapping[str, Any]", owner)
         unread = [
@@ -83,7 +94,7 @@ def complete(root: Any, path: tree.Path, read: Sequence[str], site: Site) -> Non
             if name not in read and isinstance(value, torch.Tensor) and value.ndim == 0
         ]
         if unread:
-            raise site.error(tensors.unread_losses(site.span, spell(path), tuple(unread)))
+            raise site.error(tensors.unread_losses(site.span, str(path), tuple(unread)))
 
 
 def real(value: Any, site: Site, last: int | None = None) -> Tensor:

@@ -43,9 +43,9 @@ def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
 
 
 def _fits(value: Tensor, shape: Sequence[int]) -> bool:
-    return len(value.shape) == len(shape) and all(
-        a in (b, 1) for a, b in zip(value.shape, shape, strict=True)
-    )
+    """Whether `value` broadcasts against `shape` without adding to it."""
+    # Spelled out with `==`: a size may be symbolic while torch traces.
+    return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
 
 
 def mask(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
