@@ -382,7 +382,7 @@ def ce(v: _View, t: Tensor, mask: Tensor, *, weights: dict[str, Any], label_smoo
 
 @textbook
 def nll(v: _View, t: Tensor, mask: Tensor, **_: Any):
-    return -(t * v.raw).sum(1)
+    return -(t * (v.raw if v.activation in ("exp", "identity") else v.log_probs)).sum(1)
 
 
 @textbook

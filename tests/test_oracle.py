@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import evaluate, meaning_of
 from torch import Tensor
@@ -456,7 +456,7 @@ def term(draw: Any, family: str, layout: str, activation: str) -> str:
     if frame not in ("number",):
         factors += [f"batch.w{w}*" for w in weighs]
     factor = draw(st.sampled_from(factors))
-    if name == "ce" and "class_weight" in written and "batch" in factor and not soft:
+    if name == "ce" and "class_weight" in written and "batch" in factor:
         factor = ""
     if frame == "number" and "batch" in factor:
         factor = ""
@@ -519,7 +519,7 @@ def program(draw: Any) -> tuple[str, str]:
 
 @settings(
     max_examples=150, deadline=None, derandomize=True, database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(program(), st.integers(0, 5))
 def test_programs_by_hypothesis(written: tuple[str, str], seed: int):
@@ -532,7 +532,10 @@ def test_programs_by_hypothesis(written: tuple[str, str], seed: int):
     compare(text, layout, seed)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40, deadline=None, derandomize=True, database=None,
+    phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 @given(program(), st.integers(0, 5))
 def test_passes_by_hypothesis(written: tuple[str, str], seed: int):
     """Every pass leaves the value and the gradient of a written program where they were."""
@@ -585,7 +588,7 @@ def test_names_keep_their_meaning_inside_a_group():
 def test_losses_of_a_model():
     pred = {k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in {"a": 1.5, "b": 2.5}.items()}
     total = compiled("pred.a + 2*pred.b - 0.5*pred.a")(pred)
-    assert float(total) == 1.5 + 5.0 - 0.75
+    assert total.item() == 1.5 + 5.0 - 0.75
     total.backward()
     assert (float(pred["a"].grad), float(pred["b"].grad)) == (0.5, 2.0)
 

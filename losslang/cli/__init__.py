@@ -23,7 +23,7 @@ STARTED = perf_counter()
 # What could steer a terminal or hide there, our own colours apart.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
 
-KEY = "an expression under another key than loss: its name, its path, or a pattern (`losses[*]`)"
+KEY = "where the expressions are, if not under loss: a key, a path, or a pattern such as losses[*]"
 INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, or - for standard input"
 
 
@@ -125,7 +125,9 @@ def _check(commands: Commands) -> None:
     command.add_argument("--key", metavar="GLOB", help=KEY)
     _settings(command)
     outputs = ("full", "concise", "json", "github", "sarif")
-    command.add_argument("--output", choices=outputs, default="full", help="full (default) is for people")
+    command.add_argument(
+        "--output", choices=outputs, default="full", help="full (default) is for people, the others for tools"
+    )
 
 
 def _explain(commands: Commands) -> None:
@@ -167,7 +169,9 @@ def _plan(commands: Commands) -> None:
     command.add_argument("--key", metavar="GLOB", help=KEY)
     _settings(command)
     stages = ("tree", "meaning", "plan", "improved")
-    command.add_argument("--stage", choices=stages, default="improved", help="where to stop; improved runs")
+    command.add_argument(
+        "--stage", choices=stages, default="improved", help="where to stop; improved (default) is what runs"
+    )
 
 
 def _settings(command: argparse.ArgumentParser) -> None:

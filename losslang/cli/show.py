@@ -11,6 +11,7 @@ from losslang.cli.listing import KINDS, WIDTH
 from losslang.cli.outcome import Outcome, columns
 from losslang.explainer import IN_WORDS
 from losslang.meaning import show
+from losslang.mistakes import page
 from losslang.mistakes.names import unknown_name
 from losslang.options import wording
 from losslang.primitive import Activation, Loss, Planned, Primitive, Reduction
@@ -72,6 +73,8 @@ def _pages(name: str, registry: Registry) -> Iterator[str]:
             yield f"{name} ({planned.role}): {planned.summary}\n\nIn the language, but not built yet."
     if name in ROOTS:
         yield f"{name}: {ROOTS[name]}"
+    if code := page(name):
+        yield str(code)
     if name in UNIVERSALLY:
         yield "\n".join(_universal(name))
     owners = [p for kind in KINDS.values() for p in registry.all(kind) if name in p.option_types]
@@ -138,9 +141,10 @@ def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
     yield "reads", f"{_view(loss.wants)} of the prediction"
     for name in loss.parameters:
         if name in TARGETS:
-            yield "target", TARGETS[name]
+            said, _, classes = TARGETS[name].partition("; ")
+            yield "target", f"{said}; {classes}" if classes and loss.has_classes else said
         elif name not in VIEWS and name not in GIVEN:
-            yield "", f"{name}: a tensor of its own"
+            yield name, "a tensor of its own"
     if len(loss.operands) > 2 or [operand.name for operand in loss.operands][1:] != ["target"]:
         yield "tensors", f"{loss.name}@({', '.join(operand.name for operand in loss.operands)})"
     yield "activation", _default_activation(loss)
@@ -155,7 +159,9 @@ def _default_activation(loss: Loss) -> str:
         return "the one that the other terms use on the same prediction, unless one is written"
     if loss.activation in (None, "identity"):
         return "none: the prediction is read as it stands"
-    return f"{loss.activation}, unless another is written"
+    found = current_registry().get(Activation, loss.activation or "")
+    takes = f", from {_view(found.takes)}" if found else ""
+    return f"{loss.activation}{takes}, unless another is written"
 
 
 def _options(primitive: Primitive) -> list[str]:

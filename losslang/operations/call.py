@@ -30,7 +30,7 @@ def fetch(root: Any, path: Input, site: Site) -> Any:
         elif isinstance(step, tree.Key) and step.name in _field_names(value):
             value = getattr(value, step.name)
         elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
-            value = cast("Tensor", value)[:, step.start : step.stop]
+            value = value[:, step.start : step.stop]
         elif isinstance(step, tree.Slice) and isinstance(value, list | tuple):
             value = cast("Sequence[Any]", value)[step.start : step.stop]
         elif isinstance(step, tree.Index) and _holds(value, step.position):
@@ -79,7 +79,8 @@ def _kind(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor {tuple(value.shape)}"
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(cast('Sequence[Any]', value))}"
+        items = cast("Sequence[Any]", value)
+        return f"a {type(items).__name__} of {len(items)}"
     return "None" if value is None else f"a {type(value).__name__}"
 
 

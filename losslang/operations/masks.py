@@ -107,11 +107,8 @@ def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor
         return laid.squeeze(1)
     if frame == "rows" and laid.shape[-1] == 1:
         return laid.squeeze(-1)
-    if (
-        frame == "region"
-        and laid.numel() == laid.shape[0] * laid.shape[1]
-        and laid.shape[0] in (1, values.shape[0])
-    ):
+    per_region = laid.flatten(2).shape[2] == 1 if laid.ndim > 2 else True
+    if frame == "region" and per_region and _fits(laid.flatten(1), values.shape):
         return laid.flatten(1)
     kinds = {
         "places": "one per sample and place",

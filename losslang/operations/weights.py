@@ -19,7 +19,8 @@ def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
     """One weight per class that is left in the loss, in the prediction's type; a single one is for all."""
     vector = torch.as_tensor(value, dtype=pred.dtype, device=pred.device).flatten()
     classes = (pred.shape[1] if pred.ndim > 1 else 1) - dropped
-    if vector.numel() not in ((1, classes) if site.operand == "pos_weight" else (classes,)):
+    number = vector.numel()
+    if number != classes and not (number == 1 and site.operand == "pos_weight"):
         wrong = tensors.wrong_length(site.span, site.term, site.operand, vector.numel(), classes)
         raise site.error(wrong)
     return vector
