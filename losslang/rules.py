@@ -16,14 +16,11 @@ from losslang.text import Span
 
 def unused(program: tree.Program) -> list[Diagnostic]:
     """Names that are bound and do not reach the result."""
-    found: list[Diagnostic] = []
     used = _names(program.result)
-    for binding in reversed(program.bindings):
-        if binding.name in used:
-            used |= _names(binding.value)
-        else:
-            found.append(name_mistakes.unused(binding.name_span, binding.name))
-    return found
+    while more := {n for b in program.bindings if b.name in used for n in _names(b.value)} - used:
+        used |= more
+    unread = [binding for binding in program.bindings if binding.name not in used]
+    return [name_mistakes.unused(binding.name_span, binding.name) for binding in unread]
 
 
 def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[Diagnostic]:

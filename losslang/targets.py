@@ -6,9 +6,9 @@ error. Class indices stay indices wherever a loss reads `labels`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.lazy import F, torch
@@ -133,8 +133,15 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
                 )
             )
         return target
+    if not isinstance(target, int | float):
+        found, path = f"a {type(target).__name__}", site.operand
+        raise site.error(tensors.not_a_tensor(site.span, site.term, path, found, _keys(target)))
     number = torch.tensor(target, device=pred.device)
     return number.expand(pred.shape if shape is None else shape)
+
+
+def _keys(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
 
 
 def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:

@@ -38,7 +38,7 @@ def wrong_view(
     )
 
 
-@mistake("E302", example="bce(sigmoid) + ce + dice", repair="bce(sigmoid) + ce + dice(softmax)")
+@mistake("E302", example="bce(sigmoid) + ce + dice", repair="bce(sigmoid)@edge + ce@seg + dice@seg")
 def no_agreement(
     span: Span, name: str, operand: str, speakers: Sequence[tuple[Span, str, str]]
 ) -> Diagnostic:

@@ -101,7 +101,7 @@ def not_built(span: Span, name: str, role: str) -> Diagnostic:
     )
 
 
-@mistake("E103", example="dice(topk)", repair="dice(reduction=topk)")
+@mistake("E103", example="ce(topk)", repair="ce(reduction=topk)")
 def wrong_kind(span: Span, name: str, found: str, wanted: str, fix: str) -> Diagnostic:
     """A name stands where another kind of name belongs.
 

@@ -83,7 +83,7 @@ def side_by_side(span: Span, left: str, right: str, left_span: Span) -> Diagnost
     )
 
 
-@mistake("E004", example="dice(smooth=1", repair="dice(smooth=1)")
+@mistake("E004", example="dice(sigmoid, smooth=1", repair="dice(sigmoid, smooth=1)")
 def unclosed(span: Span, bracket: str) -> Diagnostic:
     """A bracket is never closed.
 
@@ -189,7 +189,7 @@ def value_outside_option(span: Span, kind: str) -> Diagnostic:
     )
 
 
-@mistake("E011", example="dice(smooth: 1)", repair="dice(smooth=1)")
+@mistake("E011", example="dice(sigmoid, smooth: 1)", repair="dice(sigmoid, smooth=1)")
 def colon(span: Span) -> Diagnostic:
     """A colon outside of a slice.
 
