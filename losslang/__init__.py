@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losslang.checker import check
     from losslang.diagnostics import Diagnostic, LossError
-    from losslang.explain import explain
+    from losslang.explainer import explain
     from losslang.field import LossExpr
     from losslang.formatter import format
     from losslang.module import Detail, Loss, LossWarning, compile
@@ -26,7 +26,7 @@ _HOMES = {
     "check": "checker",
     "Diagnostic": "diagnostics",
     "LossError": "diagnostics",
-    "explain": "explain",
+    "explain": "explainer",
     "LossExpr": "field",
     "format": "formatter",
     "Detail": "module",

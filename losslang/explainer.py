@@ -1,7 +1,9 @@
 """A program in words: what every term reads, through what, and which default decided what.
 
-print(losslang.explain("0.5*bce(sigmoid) + dice"))    # the reading of a program
-print(losslang.explain("E301"))                       # the page of a mistake
+    print(losslang.explain("0.5*bce(sigmoid) + dice"))    # the reading of a program
+    print(losslang.explain("E301"))                       # the page of a mistake
+
+`summary` says the same in one line.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def _addend(term: Term, alone: bool) -> str:
     if term.factor is not None:
         body = f"{_bracketed(term.factor)}*{body}"
     if abs(term.weight) != 1:
-        body = f"{formatter.number(abs(term.weight))}*{body}"
+        body = f"{_number(abs(term.weight))}*{body}"
     body = f"-{body}" if term.weight < 0 else body
     return f"metric({body})" if term.metric else body
 
@@ -129,6 +131,11 @@ def _affine(reading: Reading, value: str) -> str:
     return str(_brief(Apply("+", (Constant(reading.shift), made)), str))
 
 
+def _number(value: float) -> str:
+    """A weight to six digits: `1 - 0.9` is 0.1 to whoever wrote it."""
+    return formatter.number(float(f"{value:.6g}"))
+
+
 def _bracketed(expression: Expression) -> str:
     compound = isinstance(expression, Apply) and expression.operator in (*SUMS, "*", "/", "**")
     return f"({expression})" if compound else str(expression)
@@ -170,7 +177,7 @@ def _weights(term: Term) -> Iterator[Row]:
     if term.metric:
         yield "metric", "logged, adds nothing to the total, has no gradient"
     if not term.metric or term.weight != 1:
-        yield "weight", formatter.number(term.weight)
+        yield "weight", _number(term.weight)
     if term.factor is not None:
         yield "times", f"{term.factor}, after the reduction"
 

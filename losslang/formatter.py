@@ -116,15 +116,14 @@ def number(value: int | float) -> str:
     """`100_000`, `0.5`, `1e-5`: the shortest text that reads back as the same number."""
     if isinstance(value, int):
         return f"{value:_}" if abs(value) >= 10_000 else str(value)
-    if value.is_integer() and abs(value) < 10_000:
-        return str(int(value))
     mantissa, _, exponent = f"{value!r}".partition("e")
     if exponent:
         return f"{mantissa}e{int(exponent)}"
-    if value.is_integer() and value:
-        digits = str(int(value)).lstrip("-")
-        significant = digits.rstrip("0")
-        if len(digits) - len(significant) >= 3:
-            point = f".{significant[1:]}" if len(significant) > 1 else ""
-            return f"{'-' if value < 0 else ''}{significant[0]}{point}e{len(digits) - 1}"
-    return mantissa.removesuffix(".0")
+    if not value.is_integer():
+        return mantissa
+    digits = str(abs(int(value)))
+    significant = digits.rstrip("0")
+    if len(digits) < 5 or len(digits) - len(significant) < 3:
+        return number(int(value))
+    point = f".{significant[1:]}" if len(significant) > 1 else ""
+    return f"{'-' if value < 0 else ''}{significant[0]}{point}e{len(digits) - 1}"

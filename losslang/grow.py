@@ -143,10 +143,15 @@ def _program(statements: list[tree.Node], text: str) -> tree.Program:
         if not isinstance(statement, tree.Binding):
             raise LossError([syntax.two_results(statements[i + 1].span, statement.span)])
     if isinstance(last, tree.Binding):
-        raise LossError([syntax.no_result(last.name_span, last.name)])
+        raise LossError([syntax.no_result(last.name_span, last.name, _continued(last, text))])
     return tree.Program.model_construct(
         bindings=tuple(above), result=last, comments=_comments(text), span=Span(0, len(text))
     )
+
+
+def _continued(binding: tree.Binding, text: str) -> bool:
+    """Whether a line of a binding starts with an operator."""
+    return bool(re.search(r"\n\s*[-+*/@]", text[binding.span.start : binding.span.end]))
 
 
 def _comments(text: str) -> tuple[tree.Comment, ...]:

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, pairwise
 from pathlib import PurePath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from losslang.diagnostics import Diagnostic
 from losslang.mistakes import page
+from losslang.screen import Mark, excerpt, one_line, visible
 from losslang.text import Source, Span
-
-WIDTH = 100  # cells of a source line that `full` shows; a longer one is cut around the caret
 
 RED, YELLOW, BLUE, BOLD, PLAIN = "1;31", "1;33", "1;34", "1", ""
 
@@ -30,23 +26,13 @@ class _Piece(NamedTuple):
     style: str = PLAIN
 
 
-class _Mark(NamedTuple):
-    """An underline and its text. Counts characters of its line, then cells of what is shown of it."""
-
-    start: int
-    end: int
-    char: str
-    style: str
-    text: str
-
-
 # ---------------------------------------------------------------------------- for people
 
 
 def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """The mistake with its line of source, a caret below it, why it matters and how to repair it."""
     title = _Piece(f"{_level(diagnostic)}[{diagnostic.code}]", RED if diagnostic.is_error else YELLOW)
-    header = [title, _Piece(f": {_one_line(diagnostic.message)}", BOLD)]
+    header = [title, _Piece(f": {one_line(diagnostic.message)}", BOLD)]
     lines = [header, *_picture(diagnostic)]
     return "\n".join("".join(_paint(piece, color) for piece in line) for line in lines)
 
@@ -54,9 +40,9 @@ def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
 def concise(diagnostic: Diagnostic) -> str:
     """One line that editors and `grep` can read: the place, the code, the message, the repair."""
     place = diagnostic.source.place(diagnostic.span.start)
-    fix = f" [fix: {_one_line(diagnostic.fix)}]" if diagnostic.fix.strip() else ""
-    where = f"{_one_line(diagnostic.source.filename)}:{place}"
-    return f"{where}: {diagnostic.code} {_one_line(diagnostic.message)}{fix}"
+    fix = f" [fix: {one_line(diagnostic.fix)}]" if diagnostic.fix.strip() else ""
+    where = f"{one_line(diagnostic.source.filename)}:{place}"
+    return f"{where}: {diagnostic.code} {one_line(diagnostic.message)}{fix}"
 
 
 def _paint(piece: _Piece, color: bool) -> str:
@@ -75,15 +61,15 @@ def _picture(diagnostic: Diagnostic) -> Iterator[list[_Piece]]:
     digits = len(str(max(rows, default=1)))
     gutter = [_Piece(" " * digits + " |", BLUE)]
     place = f":{source.place(diagnostic.span.start)}" if drawable else ""
-    yield [_Piece(" " * digits + "-->", BLUE), _Piece(f" {_one_line(source.filename)}{place}")]
+    yield [_Piece(" " * digits + "-->", BLUE), _Piece(f" {one_line(source.filename)}{place}")]
     for above, row in pairwise([0, *sorted(rows)]):
         if above == 0:
             yield gutter
         elif row - above == 2:  # `...` would take a line too
-            yield _numbered(row - 1, digits, _excerpt(_line(source, row - 1), [])[0])
+            yield _numbered(row - 1, digits, excerpt(_line(source, row - 1), [])[0])
         elif row - above > 2:
             yield [_Piece("...", BLUE)]
-        shown, marks = _excerpt(_line(source, row), rows[row])
+        shown, marks = excerpt(_line(source, row), rows[row])
         yield _numbered(row, digits, shown)
         yield from ([*gutter, _Piece(" "), *under] for under in _underlines(marks))
     if diagnostic.why or diagnostic.fix:
@@ -97,16 +83,16 @@ def _numbered(row: int, digits: int, shown: str) -> list[_Piece]:
 
 
 def _note(digits: int, name: str, text: str) -> Iterator[list[_Piece]]:
-    first, *more = [_visible(line).rstrip() for line in text.strip().splitlines()] or [""]
+    first, *more = [visible(line).rstrip() for line in text.strip().splitlines()] or [""]
     if first:
         yield [_Piece(" " * digits + " =", BLUE), _Piece(f" {name}:", BOLD), _Piece(f" {first}")]
     indent = " " * (digits + len(f" = {name}: "))
     yield from ([_Piece(indent + line if line else "")] for line in more)
 
 
-def _marks(diagnostic: Diagnostic) -> dict[int, list[_Mark]]:
+def _marks(diagnostic: Diagnostic) -> dict[int, list[Mark]]:
     """The marks of each row, the caret first."""
-    rows: dict[int, list[_Mark]] = {}
+    rows: dict[int, list[Mark]] = {}
     marks = [("^", RED if diagnostic.is_error else YELLOW, diagnostic.span, diagnostic.caret)]
     marks += [("-", BLUE, span, text) for span, text in diagnostic.labels]
     for char, style, span, text in marks:
@@ -114,12 +100,12 @@ def _marks(diagnostic: Diagnostic) -> dict[int, list[_Mark]]:
         last = end.column - 1
         if end.row != start.row:  # marked in its first row, up to the end of the text there
             last = len(_line(diagnostic.source, start.row).rstrip())
-        mark = _Mark(start.column - 1, last, char, style, _one_line(text))
+        mark = Mark(start.column - 1, last, char, style, one_line(text))
         rows.setdefault(start.row, []).append(mark)
     return rows
 
 
-def _underlines(marks: list[_Mark]) -> Iterator[list[_Piece]]:
+def _underlines(marks: list[Mark]) -> Iterator[list[_Piece]]:
     """The rows below a line: all underlines, one text beside them, the others hung from bars."""
     cells: dict[int, _Piece] = {}
     # Longest first, so that what lies inside another mark stays visible; the caret wins a tie.
@@ -149,72 +135,6 @@ def _joined(cells: dict[int, _Piece], end: int = 0) -> list[_Piece]:
 
 def _line(source: Source, row: int) -> str:
     return source.lines[row - 1].removesuffix("\r")
-
-
-def _excerpt(line: str, marks: Sequence[_Mark]) -> tuple[str, list[_Mark]]:
-    """What is shown of a line, and the marks in its cells. One beyond the cut stands under the `…`."""
-    glyphs = [_glyph(char) for char in line]
-    edges = list(accumulate((width for _, width in glyphs), initial=0))
-    marks = [_in_cells(mark, edges) for mark in marks]
-    first, last = _window(edges, marks)
-    left, right = "…" * (first > 0), "…" * (last < len(line))
-    shift = edges[first] - len(left)
-    # Without a cut a caret may stand one cell after the text, where something is missing.
-    limit = edges[last] - shift
-    shown = (left + "".join(glyph for glyph, _ in glyphs[first:last]) + right).rstrip()
-    starts = [min(max(mark.start - shift, 0), limit) for mark in marks]
-    ends = [min(max(mark.end - shift, 1), limit + 1) for mark in marks]
-    return shown, [m._replace(start=s, end=e) for m, s, e in zip(marks, starts, ends, strict=True)]
-
-
-def _in_cells(mark: _Mark, edges: list[int]) -> _Mark:
-    first, last = min(mark.start, len(edges) - 1), min(mark.end, len(edges) - 1)
-    start = edges[first]
-    # A combining character is drawn into the cell of the character before it.
-    if start and edges[first : first + 2] == [start, start]:
-        start = edges[bisect_left(edges, start) - 1]
-    return mark._replace(start=start, end=max(edges[last], start + 1))
-
-
-def _window(edges: list[int], marks: Sequence[_Mark]) -> tuple[int, int]:
-    """First and last character to show: all marks in the middle, or the caret where they are too far."""
-    if edges[-1] <= WIDTH:
-        return 0, len(edges) - 1
-    start, end = min((m.start for m in marks), default=0), max((m.end for m in marks), default=0)
-    if end - start > WIDTH:
-        start, end = marks[0].start, marks[0].end
-    low = max(0, min(start - max(0, WIDTH - (end - start)) // 2, edges[-1] - WIDTH))
-    # The last character at that edge: those before it combine with one that is cut away.
-    first = bisect_right(edges, edges[bisect_left(edges, low)]) - 1
-    return first, bisect_right(edges, low + WIDTH) - 1
-
-
-@cache
-def _glyph(char: str) -> tuple[str, int]:
-    """What a terminal is given for a character, and how many cells that fills.
-
-    Whatever could steer a terminal or hide (control characters, direction marks, lone surrogates)
-    is replaced by a visible sign: the control picture (`␛`) where there is one, else `�`.
-    """
-    if char == "\t":
-        return "    ", 4
-    category = unicodedata.category(char)
-    if category in ("Mn", "Me") or "\u1160" <= char <= "\u11ff":  # the vowels of decomposed Hangul
-        return char, 0
-    width = 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
-    if category == "Zs":
-        return " " * width, width
-    if not char.isprintable():
-        return chr(0x2400 + ord(char)) if char < " " else "␡" if char == "\x7f" else "�", 1
-    return char, width
-
-
-def _visible(text: str) -> str:
-    return "".join(_glyph(char)[0] for char in text)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(filter(None, (_visible(line).strip() for line in text.splitlines())))
 
 
 # ---------------------------------------------------------------------------- for tools
@@ -258,9 +178,9 @@ def github(diagnostic: Diagnostic) -> str:
     first, last = f",col={start.column}", f",endColumn={end.column}"
     if start.row != end.row:  # GitHub refuses columns for what runs over several lines
         first = last = ""
-    file = re.sub("[%:,]", lambda found: quote(found[0]), _one_line(diagnostic.source.filename))
+    file = re.sub("[%:,]", lambda found: quote(found[0]), one_line(diagnostic.source.filename))
     where = f"file={file},line={start.row}{first},endLine={end.row}{last},title=losslang {diagnostic.code}"
-    told = [_visible(line).replace("%", "%25") for line in _told(diagnostic).splitlines()]
+    told = [visible(line).replace("%", "%25") for line in _told(diagnostic).splitlines()]
     return f"::{_level(diagnostic)} {where}::{'%0A'.join(told)}"
 
 

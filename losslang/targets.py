@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.lazy import F, torch
-from losslang.mistakes import tensors
+from losslang.mistakes import inputs, tensors
 from losslang.text import Source, Span
 from losslang.vocabulary import Tensor
 
@@ -135,7 +135,7 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
         return target
     if not isinstance(target, int | float):
         found, path = f"a {type(target).__name__}", site.operand
-        raise site.error(tensors.not_a_tensor(site.span, site.term, path, found, _keys(target)))
+        raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
     number = torch.tensor(target, device=pred.device)
     return number.expand(pred.shape if shape is None else shape)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from losslang import report
+from losslang import report, screen
 from losslang.diagnostics import Diagnostic, Label, LossError
 from losslang.mistakes import Page
 from losslang.text import Source, Span
@@ -372,7 +372,7 @@ def test_the_caret_stands_under_its_character(before: str, after: str) -> None:
     line, carets = pointing(f"{before}@{after}", len(before))
     assert carets.count("^") == 1
     assert width(line[: line.index("@")]) == carets.index("^")
-    assert width(line) <= len("1 | ") + report.WIDTH + len("……")
+    assert width(line) <= len("1 | ") + screen.WIDTH + len("……")
 
 
 @given(ODD, ODD, st.sampled_from("损한👩\uff08"))

@@ -49,9 +49,11 @@ def swallows(text: str, written: Decoded, form: str) -> Diagnostic | None:
 def cut(text: str, scalar: Scalar, written: Decoded, key: str) -> Diagnostic | None:
     """W401 for a comment of YAML just after a bare value that reads like the rest of the expression."""
     found = TAIL.match(text, scalar.end) if not scalar.style else None
-    if found is None or not OPERATOR.search(found[2]) or not _is_program(written.text):
+    if found is None:
         return None
-    tail = found[2].rstrip()
+    tail = found[2].partition("#")[0].rstrip()
+    if not OPERATOR.search(tail) or not _is_program(written.text):
+        return None
     if not _is_program(tail) and not _is_program(f"{written.text} {tail}"):
         return None
     start = found.start(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from losslang.configfile import json, toml, yaml
+from losslang.configfile import json, toml, yaml, yaml_scalars
 from losslang.configfile.nodes import Decoded, Node, Scalar
 from losslang.text import Source
 
@@ -25,7 +25,7 @@ class Form:
     spellings: Callable[[str, Scalar, str, str | None], Iterator[str]]
 
 
-YAML = Form("YAML", yaml.tree, yaml.decoded, yaml.spellings)
+YAML = Form("YAML", yaml.tree, yaml_scalars.decoded, yaml_scalars.spellings)
 TOML = Form("TOML", toml.tree, toml.decoded, toml.spellings)
 JSON = Form("JSON", json.tree, json.decoded, json.spellings)
 

@@ -228,13 +228,19 @@ def two_results(span: Span, first: Span) -> Diagnostic:
 
 
 @mistake("E014", example="rec = l1", repair="rec = l1; rec")
-def no_result(span: Span, name: str) -> Diagnostic:
-    """Only names, and no expression to train on."""
+def no_result(span: Span, name: str, continued: bool) -> Diagnostic:
+    """Only names, and no expression to train on.
+
+    A line that starts with an operator continues the one above it: `a = ce`, then `-a` on the next
+    line, is `a = ce - a`.
+    """
     return Diagnostic(
         "",
         f"`{name}` is named, but nothing says what to train on",
         span,
-        fix=f"end with an expression: `; {name}`",
+        fix="a line that starts with an operator continues the one above: end that one with `;`"
+        if continued
+        else f"end with an expression: `; {name}`",
     )
 
 

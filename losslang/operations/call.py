@@ -11,7 +11,7 @@ from losslang.diagnostics import LossError
 from losslang.formatter import access
 from losslang.lazy import torch
 from losslang.meaning import Input
-from losslang.mistakes import tensors
+from losslang.mistakes import inputs
 from losslang.targets import Site
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def fetch(root: Any, path: Input, site: Site) -> Any:
         else:
             raise _no_way(value, path, depth, site)
     if value is None:
-        raise site.error(tensors.missing_input(site.span, str(path), path.root, ()))
+        raise site.error(inputs.missing_input(site.span, str(path), path.root, ()))
     return value
 
 
@@ -60,8 +60,8 @@ def _no_way(value: Any, path: Input, depth: int, site: Site) -> LossError:
     if isinstance(value, Mapping):
         known = tuple(map(str, cast("Mapping[str, Any]", value)))
     if isinstance(step, tree.Key) and (known or isinstance(value, Mapping)):
-        return site.error(tensors.missing_input(site.span, f"{so_far}.{step.name}", step.name, known))
-    return site.error(tensors.no_way_into(site.span, str(so_far), access(step), _kind(value)))
+        return site.error(inputs.missing_input(site.span, f"{so_far}.{step.name}", step.name, known))
+    return site.error(inputs.no_way_into(site.span, str(so_far), access(step), _kind(value)))
 
 
 def _field_names(value: Any) -> tuple[str, ...]:
@@ -95,14 +95,14 @@ def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
             if name not in read and isinstance(value, torch.Tensor) and value.ndim == 0
         ]
         if unread:
-            raise site.error(tensors.unread_losses(site.span, str(path), tuple(unread)))
+            raise site.error(inputs.unread_losses(site.span, str(path), tuple(unread)))
 
 
 def real(value: Any, site: Site, last: int | None = None) -> Tensor:
     """A prediction: a float tensor, in float32 at least."""
     if not isinstance(value, torch.Tensor):
         keys = tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
-        wrong = tensors.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)
+        wrong = inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)
         raise site.error(wrong)
     if last is not None and (value.ndim == 0 or value.shape[-1] != last):
         raise site.mismatch(value, value, f"{last} numbers along the last axis", "move the axis to the end")
@@ -118,8 +118,8 @@ def scalar(value: Any, site: Site) -> Any:
     if not isinstance(value, torch.Tensor):
         if isinstance(value, int | float):
             return float(value)
-        raise site.error(tensors.not_a_tensor(site.span, site.term, site.operand, _kind(value), ()))
+        raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), ()))
     if value.numel() != 1:
-        raise site.error(tensors.not_scalar(site.span, site.term, tuple(value.shape)))
+        raise site.error(inputs.not_scalar(site.span, site.term, tuple(value.shape)))
     value = value.reshape(())
     return value if value.dtype in (torch.float32, torch.float64) else value.float()

@@ -1,0 +1,113 @@
+"""E5: what a call hands over is not what the program reads. Found at run time."""
+
+from __future__ import annotations
+
+from losslang.diagnostics import Diagnostic
+from losslang.mistakes import mistake
+from losslang.text import Span
+
+Shape = tuple[int, ...]
+
+
+def _names(available: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in available) or "nothing"
+
+
+@mistake(
+    "E501",
+    form="python",
+    example="losslang.compile('ce(mask=batch.valid)')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+    repair="losslang.compile('ce(mask=batch.valid)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), valid=torch.tensor([True, True, True, False])\n)",
+)
+def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -> Diagnostic:
+    """The program reads something that the call does not hand over.
+
+    `pred` and `target` are the first two arguments of the call, `batch.name` its keyword `name`,
+    `const.name` an entry of `compile(const=...)`.
+    """
+    if path.startswith("batch"):
+        fix = f"call `loss(pred, target, {key}=...)`"
+    elif path.startswith("const"):
+        fix = f"compile with `const={{'{key}': ...}}`"
+    else:
+        fix = f"hand it over, or read one of {_names(available)}"
+    where = path.rpartition(".")[0] or "the call"
+    return Diagnostic("", f"`{path}` is read here, and {where} has only {_names(available)}", span, fix=fix)
+
+
+@mistake(
+    "E502",
+    form="python",
+    example="losslang.compile('mse@(pred.mu, target)')(torch.randn(4), torch.randn(4))",
+    repair="losslang.compile('mse@(pred.mu, target)')({'mu': torch.randn(4)}, torch.randn(4))",
+)
+def no_way_into(span: Span, path: str, step: str, found: str) -> Diagnostic:
+    """A path asks for a part of something that has no such part.
+
+    `.key` reads an entry of a mapping or a field of a named tuple or a dataclass, `[i]` an element
+    of a list or a tuple, `[a:b]` channels of a tensor or part of a list.
+    """
+    if found.startswith("a tensor") and step.startswith("["):
+        at = int(step.strip("[]"))
+        fix = f"channels of a tensor are a slice: `[{at}:{at + 1 or ''}]`"
+    else:
+        fix = "change the path, or what the call hands over"
+    return Diagnostic("", f"`{path}` is {found}: there is no `{step}` in it", span, fix=fix)
+
+
+@mistake(
+    "E503",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4), [1.0, 2.0, 3.0, 4.0])",
+    repair="losslang.compile('mse')(torch.randn(4), torch.tensor([1.0, 2.0, 3.0, 4.0]))",
+)
+def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, ...]) -> Diagnostic:
+    """What a path leads to is not a tensor."""
+    fix = f"name a part of it: one of {_names(keys)}" if keys else "hand over a tensor"
+    return Diagnostic("", f"`{term}` reads `{path}`, which is {found}, not a tensor", span, fix=fix)
+
+
+@mistake(
+    "E512",
+    form="python",
+    example="losslang.compile('pred.aux + ce@logits')(\n"
+    "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
+    repair="losslang.compile('mean(pred.aux) + ce@logits')(\n"
+    "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
+)
+def not_scalar(span: Span, term: str, found: Shape) -> Diagnostic:
+    """A tensor stands where one number is needed.
+
+    A path that is a term of its own holds one number; so does what multiplies a loss that is
+    already reduced, as in `w*sqrt(mse)`.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` has shape {tuple(found)}, and one number is needed here",
+        span,
+        fix="reduce it: `mean(...)` or `sum(...)`",
+    )
+
+
+@mistake(
+    "E515",
+    form="python",
+    example="losslang.compile('pred.cls + pred.box')(\n"
+    "    {'cls': torch.tensor(1.0), 'box': torch.tensor(2.0), 'mask': torch.tensor(3.0)}\n)",
+    repair="losslang.compile('pred.cls + pred.box', ignore=['mask'])(\n"
+    "    {'cls': torch.tensor(1.0), 'box': torch.tensor(2.0), 'mask': torch.tensor(3.0)}\n)",
+)
+def unread_losses(span: Span, where: str, unread: tuple[str, ...]) -> Diagnostic:
+    """A mapping of losses holds one that no term reads.
+
+    Models of torchvision, detectron2 and transformers return their losses by name; one that the
+    program forgets would be lost without a word.
+    """
+    listed = ", ".join(f"'{name}'" for name in unread)
+    return Diagnostic(
+        "",
+        f"`{where}` holds {_names(unread)}, which no term reads",
+        span,
+        fix=f"add the term, or compile with `ignore=[{listed}]`",
+    )

@@ -1,0 +1,155 @@
+"""The house: who may import whom, and what may never be loaded."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from losslang.primitive import Loss
+from losslang.registry import default_registry
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "losslang"
+
+# A file imports only from strictly lower floors, so no cycle can be written. Inside one package the
+# order is that of its own line.
+FLOORS = [
+    ["text", "lazy"],
+    ["diagnostics", "tree", "vocabulary", "screen"],
+    ["mistakes", "primitive"],
+    [
+        "mistakes.syntax",
+        "mistakes.names",
+        "mistakes.meaning",
+        "mistakes.tensors",
+        "mistakes.files",
+        "mistakes.inputs",
+    ],
+    ["mistakes.options", "report", "refusal", "targets", "functions", "planned"],
+    ["activations", "reductions", "grow"],
+    ["losses.boxes", "losses.classification", "losses.distribution", "losses.embedding"],
+    ["losses.region", "losses.regression", "parser"],
+    ["losses", "formatter"],
+    ["meaning"],
+    ["registry", "terms", "plan", "configfile"],
+    ["options"],
+    ["rules", "agreement", "overrides", "uses"],
+    ["checker", "lower"],
+    ["field", "explainer", "operations", "passes"],
+    ["executor"],
+    ["module", "cli"],
+    ["", "__main__"],
+]
+FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
+TORCH = {"executor", "module"}
+"""The files that may import torch directly; all others take it from `lazy`."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def dotted(file: Path) -> str:
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def floor(name: str) -> int | None:
+    """The floor of a module: its own, or that of the package that holds it."""
+    while name not in FLOOR and "." in name:
+        name = name.rpartition(".")[0]
+    return FLOOR.get(name)
+
+
+def imports(file: Path, *, everywhere: bool = False) -> set[str]:
+    """What a file imports when it is loaded; lazily loaded and type-only imports are apart."""
+    found: set[str] = set()
+    body = ast.parse(file.read_text())
+    for node in ast.walk(body) if everywhere else body.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own(name: str) -> str:
+    """`losslang.mistakes.syntax.colon` -> `mistakes.syntax`: the module behind an import."""
+    parts = name.split(".")[1:]
+    while parts and not (
+        (PACKAGE / Path(*parts)).is_dir() or (PACKAGE / Path(*parts)).with_suffix(".py").exists()
+    ):
+        parts.pop()
+    return ".".join(parts)
+
+
+@pytest.mark.parametrize("file", FILES, ids=dotted)
+def test_a_file_imports_only_from_lower_floors(file: Path) -> None:
+    here = dotted(file)
+    assert floor(here) is not None, f"{here} has no floor"
+    package = here.partition(".")[0]
+    for name in imports(file):
+        if name.startswith("losslang"):
+            other = own(name)
+            inside = bool(other) and other.partition(".")[0] == package and (PACKAGE / package).is_dir()
+            if not inside:
+                assert floor(other) < floor(here), f"{here} (floor {floor(here)}) imports {other}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=dotted)
+def test_only_the_executors_import_torch(file: Path) -> None:
+    loaded = {name.partition(".")[0] for name in imports(file)}
+    assert "torch" not in loaded or dotted(file) in TORCH
+
+
+@pytest.mark.parametrize("file", FILES, ids=dotted)
+def test_a_file_holds_one_idea(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 320
+
+
+CHECK = """
+import sys, losslang
+losslang.check("0.5*bce(sigmoid) + dise"); losslang.format("ce"); losslang.parse("ce")
+losslang.explain("ce + dice"); losslang.explain("E301")
+from losslang.configfile import read
+read("a.yaml", "loss: ce")
+{extra}
+sys.exit("torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("extra", "loads"), [("", 0), ("losslang.compile('ce')", 1)])
+def test_checking_never_loads_torch(extra: str, loads: int) -> None:
+    """The second case shows that the first can fail."""
+    done = subprocess.run([sys.executable, "-c", CHECK.format(extra=extra)], check=False)
+    assert done.returncode == loads
+
+
+@pytest.mark.parametrize("loss", default_registry().all(Loss), ids=lambda loss: loss.name)
+def test_a_loss_is_written_in_the_house_style(loss: Loss) -> None:
+    source = inspect.getsource(loss.function)
+    body = ast.parse(inspect.cleandoc(source)).body[0]
+    assert isinstance(body, ast.FunctionDef)
+    calls = [n for n in ast.walk(body) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "total"]
+    assert len(calls) <= 1, "sums asked for twice cannot be added up block by block"
+    assert loss.summary, "the first line is the formula"
+    assert len(loss.summary) < 120
+    assert not {"reduction", "from_logits", "use_sigmoid", "weight", "mask", "ignore_index"} & set(
+        loss.option_types
+    )
+    assert all(loss.axes[name] or name == "total" for name in loss.parameters)
+    assert len(body.body) <= 12
+
+
+def test_no_page_speaks_of_this_machine() -> None:
+    """Nothing that is committed names a path of the place where it was written."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    secret = re.compile("/(root|home|wo" + "rk)/")
+    for name in tracked.split():
+        file = ROOT / name
+        if file.suffix in {".py", ".md", ".toml", ".lark", ".yaml", ".json", ""} and file.is_file():
+            assert not secret.search(file.read_text(errors="replace")), name
