@@ -216,9 +216,19 @@ class _Checker:
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
         value = self._need(self.evaluate(body, scope))
-        if not isinstance(value, Sums):
+        if not isinstance(value, Sums) or not any(map(self._is_routed, tree.walk(body))):
             raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
         return value
+
+    def _is_routed(self, node: tree.Node) -> bool:
+        """Whether `pred` and `target` mean something to a node itself: bound names keep their own."""
+        match node:
+            case tree.Call(name=name):
+                return name not in self.bindings and self.registry.loss(name) is not None
+            case tree.Path(root=root):
+                return root in ("pred", "target")
+            case _:
+                return False
 
     # -------------------------------------------------------------------------------- calls
 

@@ -30,9 +30,12 @@ def render(program: tree.Program, text: str = "") -> str:
             beside[at] = "  " + comment.text
         else:
             above[at].append(comment.text)
+    spelled = [spell(statement) for statement in statements]
     lines: list[str] = []
-    for i, statement in enumerate(statements):
-        lines += [*above[i], spell(statement) + beside[i]]
+    for i, statement in enumerate(spelled):
+        # A line that starts with a minus would continue the one above.
+        ends = ";" if i + 1 < len(spelled) and spelled[i + 1].startswith("-") else ""
+        lines += [*above[i], statement + ends + beside[i]]
     return "\n".join([*lines, *above[-1]])
 
 

@@ -154,7 +154,9 @@ class Meaning:
     @property
     def fingerprint(self) -> str:
         """The same for programs of the same mathematics, whatever names and order they are written in."""
-        lines = sorted(str(term) for term in self.terms if term.weight != 0)
+        # 1 - 0.9 and 0.1 are one weight, though not one float.
+        terms = [replace(t, weight=float(f"{t.weight:.12g}")) for t in self.terms if t.weight]
+        lines = sorted(map(str, terms))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property

@@ -101,12 +101,14 @@ def wording(declared: Any) -> str:
 
 
 def _bounds(annotations: Sequence[Any]) -> str:
-    said = {"ge": "of at least", "gt": "above", "le": "at most", "lt": "below"}
-    found: list[str] = []
+    said = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    found: dict[str, float] = {}
     for annotation in annotations:
         for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
-            found += [f"{word} {getattr(bound, key):g}" for key, word in said.items() if hasattr(bound, key)]
-    return " " + " and ".join(found) if found else ""
+            found.update({key: getattr(bound, key) for key in said if hasattr(bound, key)})
+    if found.keys() == {"ge", "le"}:
+        return f" from {found['ge']:g} to {found['le']:g}"
+    return "".join(f" {said[key]} {value:g}" for key, value in found.items())
 
 
 def describe(value: Any) -> str:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
 
-from lark import Lark, Token, Tree
+from lark import Lark, Token, Tree, lexer
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from losslang import tree
@@ -91,12 +91,19 @@ def grammar() -> str:
 
 @cache
 def _lark() -> Lark:
-    return Lark(
-        grammar(),
-        start="program",
-        parser="lalr",
-        lexer="basic",
-        propagate_positions=True,
-        maybe_placeholders=False,
-        postlex=_Statements(),
-    )
+    # Where `interegular` is installed, lark compares every two terminals for overlaps: most of the
+    # time of a check, for what a test has shown once and for all.
+    compares = lexer.has_interegular
+    lexer.has_interegular = False
+    try:
+        return Lark(
+            grammar(),
+            start="program",
+            parser="lalr",
+            lexer="basic",
+            propagate_positions=True,
+            maybe_placeholders=False,
+            postlex=_Statements(),
+        )
+    finally:
+        lexer.has_interegular = compares

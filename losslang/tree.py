@@ -20,7 +20,7 @@ RESERVED = (*ROOTS, *CLOCKS, *WORDS)
 
 
 class Node(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     span: Span = Field(default=Span(0, 0), repr=False)
 
@@ -203,10 +203,6 @@ Value = Annotated[
     Number | Word | Path | Call | Negative | Power | Product | Sum | Routed | Text | Items,
     Field(discriminator="kind"),
 ]
-
-for _node in (Option, Call, Items, Negative, Power, Product, Sum, Operands, Routed, Binding):
-    _node.model_rebuild()
-Program.model_rebuild()
 
 
 def children(node: Node) -> Iterator[Node]:

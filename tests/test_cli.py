@@ -520,3 +520,12 @@ def test_fmt_standard_input() -> None:
     refused = shell("fmt", "-", stdin=b"ce +")
     assert (refused.returncode, refused.stdout) == (1, b"")
     assert b"E006" in refused.stderr
+
+
+def test_the_public_explain_is_a_function(capsys: Capture) -> None:
+    import losslang
+
+    run(capsys, "explain", "ce")
+    assert losslang.explain("E301").startswith("E301: ")
+    with pytest.raises(losslang.LossError, match="E101"):
+        losslang.explain("dise")

@@ -58,9 +58,10 @@ def _flat(new: str) -> str | None:
     if "\n" not in new:
         return new
     try:
-        flat = "; ".join(format(new).split("\n"))
+        *above, last = format(new).split("\n")
     except LossError:
         return None
+    flat = "; ".join([*(line.removesuffix(";") for line in above), last])
     return flat if _same(flat, new) else None
 
 

@@ -105,14 +105,21 @@ def block_lines(text: str, scalar: Scalar) -> Iterator[re.Match[str]]:
 
 
 def indentation(text: str, scalar: Scalar) -> int:
-    """How many blanks before each line of a block do not belong to it."""
-    for line in block_lines(text, scalar):
-        if line[1].strip(" \t"):
-            value = scalar.value
-            first = len(value) - len(value.lstrip(" \t\n\u2028\u2029"))
-            belong = first - max(value.rfind(char, 0, first) for char in "\n\u2028\u2029") - 1
-            return len(line[1]) - len(line[1].lstrip(" \t")) - belong
-    return sum(len(line[1]) for line in block_lines(text, scalar))
+    """How many blanks before each line of a block do not belong to it.
+
+    Only the parser knows where the block may begin, so a line is compared with what is left of it.
+    """
+    value = re.split("[\n\u2028\u2029]", scalar.value)
+    lines = [line[1] for line in block_lines(text, scalar)]
+    for line in lines:
+        if line.strip(" \t"):
+            left = next(kept for kept in value if kept.strip(" \t"))
+            return _lead(line) - _lead(left)
+    return max(map(len, lines), default=0) - max(map(len, value))
+
+
+def _lead(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
 
 
 # ---------------------------------------------------------------------------- writing
@@ -139,8 +146,8 @@ def spellings(text: str, scalar: Scalar, new: str, flat: str | None) -> Iterator
 
 def _separated(new: str, flat: str) -> list[str]:
     """Lines that fold to `flat`."""
-    lines = new.split("\n")
-    separated = [line + ";" for line in lines[:-1]] + lines[-1:]
+    *above, last = new.split("\n")
+    separated = [*(line.removesuffix(";") + ";" for line in above), last]
     return separated if " ".join(separated) == flat else [flat]
 
 

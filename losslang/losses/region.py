@@ -29,8 +29,7 @@ def dice(
     """1 - (2 Σ p t + s) / (Σ p + Σ t + s), sums over space.
 
     `smooth` (s) decides what an absent class gives; at s = 0 a class absent from both is no loss,
-    the limit of s/s. `squared` puts Σ p² + Σ t² in
-    the denominator, as the paper does.
+    the limit of s/s. `squared` puts Σ p² + Σ t² in the denominator, as the paper does.
     """
     predicted, true = (probs * probs, target * target) if squared else (probs, target)
     overlap, predicted, true = total(probs * target, predicted, true)

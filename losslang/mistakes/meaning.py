@@ -9,6 +9,10 @@ from losslang.mistakes import mistake
 from losslang.text import Span
 
 
+WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
+"""Views as people say them."""
+
+
 @mistake(
     "E301",
     example="bce_with_logits(sigmoid) + dice(sigmoid)",
@@ -29,7 +33,7 @@ def wrong_view(
         why += " by p(1-p) <= 1/4" if activation == "sigmoid" else ""
     return Diagnostic(
         "",
-        f"`{name}` reads {wants}, but `{activation}` hands it {gives}",
+        f"`{name}` reads {WORDS.get(wants, wants)}, but `{activation}` hands it {WORDS.get(gives, gives)}",
         span,
         caret=f"gives: {gives}",
         labels=(Label(name_span, f"wants: {wants}"),),
@@ -130,11 +134,19 @@ def not_reduced(span: Span, name: str) -> Diagnostic:
     )
 
 
-@mistake("E309", example="2@seg", repair="2*ce@seg")
+@mistake("E309", example="seg = ce; seg@mask", repair="seg = ce@mask; seg")
 def nothing_to_route(span: Span, body: str) -> Diagnostic:
-    """`@` behind something that reads no prediction."""
+    """`@` behind something that it cannot route.
+
+    A number reads no tensor, and a name that is bound above keeps the tensors of the line that binds
+    it. The `@` would change nothing.
+    """
     return Diagnostic(
-        "", f"`{body}` holds no loss, so there is nothing to route", span, fix="put `@` behind a loss"
+        "",
+        f"nothing in `{body}` is routed by what follows",
+        span,
+        caret="keeps its own tensors",
+        fix="put `@` behind a loss, or into the line that binds the name",
     )
 
 
