@@ -38,7 +38,8 @@ class Diagnostic:
 
     @property
     def url(self) -> str:
-        return f"https://losslang.dev/mistakes/#{self.code.lower()}"
+        """The page of this mistake, from the top of the project."""
+        return f"docs/mistakes.md#{self.code.lower()}"
 
     def at(self, source: Source) -> Diagnostic:
         """The same diagnostic, placed in `source`."""

@@ -23,10 +23,10 @@ from losslang.primitive import Reduction as ReductionPrimitive
 from losslang.registry import current_registry
 from losslang.report import full
 from losslang.text import Source, Span
+from losslang.vocabulary import IN_WORDS
 
 Row = tuple[str, str]
 CODE = re.compile(r"[EeWw]\d{3}")
-IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
 SUMS = ("+", "-", "neg")
 INDENT = "  "
 

@@ -211,7 +211,6 @@ def _rule(diagnostic: Diagnostic) -> dict[str, Any]:
         "shortDescription": {"text": title},
         "fullDescription": {"text": (known.text if known else "") or title},
         "help": {"text": str(known) if known else title},
-        "helpUri": diagnostic.url,
         "defaultConfiguration": {"level": _level(diagnostic)},
     }
 

@@ -49,6 +49,8 @@ TARGETS: Mapping[str, str] = {
 }
 # What the compiler hands to a loss that asks for it.
 GIVEN = ("total", "class_weight", "pos_weight")
+IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
+"""Views as people say them, where that differs."""
 CLASSED = {"logits", "probs", "log_probs"}
 
 Total = Callable[..., Any]
@@ -59,6 +61,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "TARGETS", "VIEWS", "Count", "Float", "Fraction", "Int", "NonNegative",
+    "CLASSED", "GIVEN", "IN_WORDS", "TARGETS", "VIEWS", "Count", "Float", "Fraction", "Int", "NonNegative",
     "Positive", "Proportion", "Tensor", "Total",
 ]  # fmt: skip

@@ -291,7 +291,7 @@ error[E002]: no
   |
 1 | …+ dice + dice + dice + dice + dice + dice + dice + dice + dice + dice + dice + dice + dice + dice +
   |                                                                                                      ^ an operand is missing
-""",  # noqa: E501
+""",
     ),
 }
 
@@ -458,7 +458,7 @@ def test_json() -> None:
         ],
         "why": TWICE.why,
         "fix": TWICE.fix,
-        "url": "https://losslang.dev/mistakes/#e301",
+        "url": "docs/mistakes.md#e301",
     }
     assert (second["message"], second["fix"], second["labels"]) == ("损👩\ufffd", None, [])
     assert second["location"] == {"row": 1, "column": 5}
@@ -496,7 +496,6 @@ def check_sarif(found: list[Diagnostic]) -> dict[str, Any]:
         assert rule["shortDescription"]["text"]
         assert rule["fullDescription"]["text"]
         assert rule["help"]["text"]
-        assert rule["helpUri"].startswith("https://")
     for result, diagnostic in zip(run["results"], found, strict=True):
         assert result["ruleId"] == rules[result["ruleIndex"]]["id"] == diagnostic.code
         assert result["level"] == ("error" if diagnostic.is_error else "warning")
@@ -516,7 +515,6 @@ def test_sarif(pages: None) -> None:
         "shortDescription": {"text": "Two activations"},
         "fullDescription": {"text": "The second undoes the first."},
         "help": {"text": str(Page("E301", "Two activations", "The second undoes the first.", "a(b)", "a"))},
-        "helpUri": "https://losslang.dev/mistakes/#e301",
         "defaultConfiguration": {"level": "error"},
     }
     first = run["results"][0]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from losslang.cli.listing import KINDS, WIDTH
 from losslang.cli.outcome import Outcome, columns
-from losslang.explainer import IN_WORDS
 from losslang.meaning import show
 from losslang.mistakes import page
 from losslang.mistakes.names import unknown_name
@@ -19,7 +18,7 @@ from losslang.registry import Registry, current_registry
 from losslang.text import Span
 from losslang.uses.activation import TEMPERATURE
 from losslang.uses.universal import UNIVERSAL
-from losslang.vocabulary import GIVEN, TARGETS, VIEWS
+from losslang.vocabulary import GIVEN, IN_WORDS, TARGETS, VIEWS
 
 AXES = {"b": "sample", "c": "class", "*space": "place"}
 ANY_SHAPE = {"*shape", "*event", "*b"}

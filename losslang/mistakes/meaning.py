@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from losslang.diagnostics import Diagnostic, Label
 from losslang.mistakes import mistake
 from losslang.text import Span
-
-
-WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
-"""Views as people say them."""
+from losslang.vocabulary import IN_WORDS
 
 
 @mistake(
@@ -33,7 +30,7 @@ def wrong_view(
         why += " by p(1-p) <= 1/4" if activation == "sigmoid" else ""
     return Diagnostic(
         "",
-        f"`{name}` reads {WORDS.get(wants, wants)}, but `{activation}` hands it {WORDS.get(gives, gives)}",
+        f"`{name}` reads {IN_WORDS.get(wants, wants)}, but `{activation}` hands it {IN_WORDS.get(gives, gives)}",
         span,
         caret=f"gives: {gives}",
         labels=(Label(name_span, f"wants: {wants}"),),

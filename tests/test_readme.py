@@ -1,0 +1,67 @@
+"""The documents say what is: their examples run, their tables are those of the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import losslang
+from losslang import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"```console\n\$ losslang (\S+) (?:-e )?\"(.*?)\"\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_tour_runs() -> None:
+    """All Python of the README, in order, as one program."""
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) >= 7
+    scope: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)
+    assert scope["losslang"] is losslang
+
+
+@pytest.mark.parametrize(("command", "text", "wanted"), CONSOLE, ids=[c[0] + c[1][:12] for c in CONSOLE])
+def test_the_console_shows_what_is_shown(
+    command: str, text: str, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main([command, *(["-e"] if command == "check" else []), text])
+    assert capsys.readouterr().out.startswith(wanted)
+
+
+def test_there_is_something_on_the_console() -> None:
+    assert len(CONSOLE) == 3
+    assert all(wanted.strip() for _, _, wanted in CONSOLE)
+
+
+def test_tables_and_pages_are_those_of_the_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_readme_promises_for_later_is_refused_today() -> None:
+    later = README[README.index("## Not yet") : README.index("## More")]
+    names = set(re.findall(r"`(\w+)=?`", later))
+    assert {"ramp", "learn", "each", "ohem"} <= names
+    for text in (
+        "ramp(0, 1, steps=2)*ce",
+        "learn(0)*ce",
+        "each(ce, over=pred)",
+        "ce(reduction=ohem)",
+        "ce(like=smp)",
+    ):
+        assert [d.code for d in losslang.check(text)] == ["E102"]
+
+
+def test_links_lead_somewhere() -> None:
+    for document in ROOT.glob("*.md"):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (ROOT / link).exists(), f"{document.name}: {link}"
