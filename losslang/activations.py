@@ -68,7 +68,7 @@ LOG_FLOOR = -100.0
 def log(probs: Tensor) -> Tensor:
     """log p of given probabilities, not below LOG_FLOOR; the gradient at 0 is 0, not infinite."""
     positive = probs > torch.finfo(probs.dtype).tiny
-    return torch.where(positive, torch.where(positive, probs, 1.0).log(), LOG_FLOOR)
+    return torch.where(positive, torch.where(positive, probs, 1.0).log(), LOG_FLOOR).clamp(min=LOG_FLOOR)
 
 
 def log_complement(probs: Tensor) -> Tensor:

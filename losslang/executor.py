@@ -70,9 +70,9 @@ def build(plan: Plan, registry: Registry, *, careful: bool) -> Program:
         template.append(None)
         places[step.name] = len(ROOTS) + len(template) - 1
         calls.append((places[step.name], _bound(step, registry), inputs))
-    return Program(
-        tuple(template), tuple(calls), plan.outputs, tuple(place(output.value) for output in plan.outputs)
-    )
+    # Outputs that are numbers take slots of their own: they come before the template is closed.
+    outputs = tuple(place(output.value) for output in plan.outputs)
+    return Program(tuple(template), tuple(calls), plan.outputs, outputs)
 
 
 def _bound(step: Step, registry: Registry) -> Callable[..., Any]:

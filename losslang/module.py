@@ -15,11 +15,12 @@ from losslang.executor import Program, build
 from losslang.formatter import format
 from losslang.lower import lower
 from losslang.meaning import Meaning
+from losslang.mistakes.names import not_built
 from losslang.passes import improve, prune
 from losslang.plan import Plan
 from losslang.registry import current_registry
 from losslang.report import full
-from losslang.text import Source
+from losslang.text import Source, Span
 
 
 class LossWarning(UserWarning):
@@ -94,14 +95,18 @@ class Loss(nn.Module):
         self._program: Program = build(trained, registry, careful=False)
         self._full: Program = build(self.plan, registry, careful=False)
 
-    def forward(self, pred: Any, target: Any = None, /, **batch: Any) -> Tensor:
+    def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
-        program = self._program
-        if not self._checked and _looks_at_values():
-            program, self._checked = self._first, True
-        return program.total(program.run(pred, target, batch, self.const))
+        if "norm" in batch:
+            later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
+            raise LossError([later.at(self.meaning.source)])
+        if self._checked or not _looks_at_values():
+            return self._program.total(self._program.run(pred, target, batch, self.const))
+        total = self._first.total(self._first.run(pred, target, batch, self.const))
+        self._checked = True
+        return total
 
-    def detail(self, pred: Any, target: Any = None, /, **batch: Any) -> Detail:
+    def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
         """The total with its terms, metrics too: for logging."""
         if not self._checked and _looks_at_values():
             self._first.run(pred, target, batch, self.const)
@@ -115,7 +120,7 @@ class Loss(nn.Module):
         stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
         return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
 
-    def terms(self, pred: Any, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
+    def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients."""
         values = self._program.run(pred, target, batch, self.const)
         return {o.name: v * o.weight for o, v in zip(self._program.outputs, values, strict=True)}

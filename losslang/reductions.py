@@ -53,7 +53,7 @@ def batchmean(
     """Σ v / b: per sample, whatever else is summed. A sample with nothing counted is not counted."""
     if counted is None:
         return values.sum() / max(values.shape[0], 1)
-    return values.sum() / counted.flatten(1).any(1).sum().clamp(min=1)
+    return values.sum() / counted.reshape(counted.shape[0], -1).any(1).sum().clamp(min=1)
 
 
 @reduction()
@@ -65,7 +65,8 @@ def wmean(
     """Σ w v / Σ w over the counted values: torch's mean of a class-weighted cross entropy."""
     if weights is None:
         return mean.function(values, weights, counted)
-    total = (weights if counted is None else torch.where(counted, weights, 0.0)).sum()
+    spread = torch.as_tensor(weights, dtype=values.dtype, device=values.device).expand(values.shape)
+    total = (spread if counted is None else torch.where(counted, spread, 0.0)).sum()
     return values.sum() / torch.where(total == 0, 1.0, total)
 
 

@@ -10,6 +10,8 @@ from losslang.diagnostics import Diagnostic
 from losslang.meaning import Expression, Input, Reading, Term, below, readings
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
+from losslang.mistakes import options as option_mistakes
+from losslang.primitive import Activation
 from losslang.registry import Registry, loss_of
 from losslang.text import Span
 
@@ -37,6 +39,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             loss = loss_of(reading, registry)
             if loss.metric_only and not term.metric:
                 found.append(mistakes.only_a_metric(reading.span, reading.loss))
+            found += _yes_or_no(reading, registry)
             alone = len(terms) == 1 and term.body is reading
             if reading.reduction.name == "none" and not alone:
                 found.append(mistakes.not_reduced(reading.span, reading.loss))
@@ -65,6 +68,16 @@ def _names(node: tree.Node) -> set[str]:
 
 def _reads(term: Term) -> bool:
     return any(isinstance(part, Input | Reading) for part in below(term.body))
+
+
+def _yes_or_no(reading: Reading, registry: Registry) -> list[Diagnostic]:
+    """`pos_weight` beside an activation over classes: there is no one positive."""
+    activation = reading.activation and registry.get(Activation, reading.activation.name)
+    if reading.get("pos_weight") is None or not activation or activation.over != "class":
+        return []
+    why = f"`{activation.name}` tells classes apart, and `class_weight` weighs them"
+    span = reading.span_of("pos_weight")
+    return [option_mistakes.does_not_apply(span, reading.loss, "pos_weight", why)]
 
 
 def _is_norm(part: Expression) -> bool:

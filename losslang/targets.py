@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from losslang.diagnostics import Diagnostic, LossError
-from losslang.lazy import F, torch
+from losslang.lazy import torch
 from losslang.mistakes import inputs, tensors
 from losslang.text import Source, Span
 from losslang.vocabulary import Tensor
@@ -50,7 +50,8 @@ def like(target: Any, pred: Tensor, site: Site) -> Tensor:
     target = _tensor(target, pred, site)
     if target.shape == pred.shape:
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
-    raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
+    fix = _reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
+    raise site.mismatch(target, pred, "the prediction's shape", fix)
 
 
 def floats(target: Any, pred: Tensor, site: Site) -> Tensor:
@@ -82,10 +83,9 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
             return target.to(pred.dtype).unsqueeze(1)
         raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
     indices = _indices(target, pred, site)
-    if pred.device.type == "meta" or torch.compiler.is_compiling():
-        classes = torch.arange(pred.shape[1], device=pred.device)
-        return (indices.unsqueeze(-1) == classes).movedim(-1, 1).to(pred.dtype)
-    return F.one_hot(indices, pred.shape[1]).movedim(-1, 1).to(pred.dtype)
+    # A comparison, not one_hot: it waits for no device, and needs an eighth of the memory.
+    classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
+    return (indices.unsqueeze(1) == classes).to(pred.dtype)
 
 
 def labels(target: Any, pred: Tensor, site: Site) -> Tensor:

@@ -8,7 +8,7 @@ from losslang.meaning import Apply, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Ref, Step
 from losslang.registry import Registry
 from losslang.targets import Site
-from losslang.text import Source
+from losslang.text import Source, Span
 
 
 class Builder:
@@ -20,6 +20,7 @@ class Builder:
         self.steps: list[Step] = []
         self.counts: dict[str, int] = {}
         self.term_name = ""
+        self.use_span = Span(0, 0)
 
     def emit(
         self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
@@ -45,7 +46,9 @@ class Builder:
             case Constant(value=value):
                 return value
             case Input():
-                site = Site(self.term_name, str(expression), expression.span, self.source)
+                # `pred` and `target` that nobody wrote stand where the loss does.
+                span = expression.span if expression.span.end else self.use_span
+                site = Site(self.term_name, str(expression), span, self.source)
                 return self.emit("input", site=site, path=expression)
             case Apply(operator=operator, arguments=arguments):
                 return self.emit(f"math:{operator}", *map(self.tensor, arguments))

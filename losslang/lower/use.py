@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.lower.builder import Builder
-from losslang.meaning import Apply, Choice, Input, Reading
+from losslang.meaning import Apply, Choice, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Ref
 from losslang.primitive import Activation, Loss
 from losslang.targets import Site
@@ -26,6 +26,9 @@ class Use:
         self.activation, self.choice = activation, choice
         self.over = activation.over
         self.views: dict[str, Ref] = {}
+        self.mask: Ref | None = None
+        self.target: Ref | None = None
+        self.others: dict[str, Ref] = {}
         self.frame = _frame(loss, self.over)
 
     def site(self, part: str) -> Site:
@@ -40,42 +43,69 @@ class Use:
     # -- the tensors, in the form that the loss reads
 
     def align(self) -> None:
+        """The prediction, its mask and its target, each in the form that the loss reads.
+
+        The target comes first: what is wrong with its shape is said of the target, not of a mask.
+        """
         reading, loss = self.reading, self.loss
+        self.out.use_span = reading.span
         given = {name: self.out.tensor(operand) for name, operand in reading.operands}
         last = loss.axes[loss.views[0]][-1]
-        pred = self.emit(
-            "real", given["pred"], site=self.site("pred"), last=int(last) if last.isdigit() else None
-        )
-        self.pred = pred
-        mask = None
-        if (stated := reading.get("mask")) is not None:
-            mask = self.emit(
-                "mask", self.out.tensor(stated), pred, site=self.site("mask"), channel=self.channel
+        size = int(last) if last.isdigit() else None
+        self.pred = self.emit("real", given["pred"], site=self.site("pred"), last=size)
+        if self.activation.name in ("softmax", "log_softmax"):
+            self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
+        if loss.has_total and loss.has_classes:
+            self.emit(
+                "check:region",
+                self.pred,
+                site=self.site("pred"),
+                batch=bool(reading.get("batch")),
+                background=reading.get("background") is not False,
             )
-        target = given.get("target")
+        stated = reading.get("mask")
+        self.mask = None if stated is None else self.laid_mask(self.out.tensor(stated), "mask")
+        target, kept = given.get("target"), None
         index = reading.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
-            kept = self.emit("kept", target, index=index)
+            kept = self.emit("kept", target, self.pred, index=index, form=self.form())
             target = self.emit("hide", target, kept)
-            laid = self.emit("mask", kept, pred, site=self.site("target"), channel=self.channel)
-            mask = laid if mask is None else self.emit("both", mask, laid)
-        self.mask = mask
-        self.logits = pred if mask is None else self.emit("hide", pred, mask)
-        if "temperature" in dict(self.choice.options):
-            self.logits = self.emit("cool", self.logits, temperature=dict(self.choice.options)["temperature"])
-        if self.activation.name in ("softmax", "log_softmax"):
-            self.emit("check:channels", pred, site=self.site("pred"), activation=self.activation.name)
         self.target = None if "target" not in given else self.aligned(self.form(), target, "target")
         self.others = {
             name: self.aligned("like", value, name)
             for name, value in given.items()
             if name not in ("pred", "target")
         }
-        for name in loss.nonnegative:
+        if kept is not None:
+            laid = self.laid_mask(kept, "target")
+            self.mask = laid if self.mask is None else self.emit("both", self.mask, laid)
+        self.hide()
+
+    def laid_mask(self, mask: Argument, part: str) -> Ref:
+        return self.emit("mask", mask, self.pred, site=self.site(part), channel=self.channel)
+
+    def hide(self) -> None:
+        """Hides what is masked, in everything that the loss reads; then looks at the values once."""
+        whole = self.mask
+        if self.over == "class" and whole is not None:
+            # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
+            whole = self.emit("places", whole)
+        self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
+        temperature = dict(self.choice.options).get("temperature")
+        if temperature is not None:
+            self.logits = self.emit("cool", self.logits, temperature=temperature)
+        self.target = None if self.target is None else self.hidden(self.target)
+        self.others = {name: self.hidden(value) for name, value in self.others.items()}
+        for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]
             self.emit("check:nonnegative", checked, site=self.site(name), check=True)
-        if self.activation.name == "identity" and loss.wants == "probs":
+        if self.form() == "signs":
+            self.emit("check:signs", self.target, self.mask, site=self.site("target"), check=True)
+        if self.activation.name == "identity" and self.loss.wants == "probs":
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
+
+    def hidden(self, value: Ref) -> Ref:
+        return value if self.mask is None else self.emit("hide", value, self.mask)
 
     @property
     def channel(self) -> int:
@@ -110,11 +140,9 @@ class Use:
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
         else:
             aligned = self.emit(form, value, self.pred, site=site)
-        if form == "signs":
-            self.emit("check:signs", value, site=site, check=True)
         if form in ("labels", "dense"):
             self.emit("check:classes", value, self.pred, site=site, check=True)
-        return aligned if self.mask is None else self.emit("hide", aligned, self.mask)
+        return aligned
 
     # -- views of the prediction
 
@@ -233,9 +261,10 @@ class Use:
 
     def reduce(self, values: Ref) -> Ref:
         reading = self.reading
-        weights, counted = self.weights(values), self.counted(values)
-        if weights is not None:
-            values = self.emit("math:*", values, weights)
+        # A weight is part of a weighted mean; a factor only multiplies, whatever the mean divides by.
+        weights, counted = self.laid(reading.get("weight"), values), self.counted(values)
+        for weight in (weights, self.laid(reading.factor, values)):
+            values = values if weight is None else self.emit("math:*", values, weight)
         if counted is not None:
             values = self.emit("hide", values, counted)
         factor = reading.get("avg_factor")
@@ -244,33 +273,27 @@ class Use:
             number = float(factor) if isinstance(factor, int | float) else self.out.number(factor)
             return self.emit("math:/", total, number)
         name, options = reading.reduction.name, dict(reading.reduction.options)
-        if (
-            name == "wmean"
-            and "class_weight" in self.loss.parameters
-            and reading.get("class_weight") is not None
-        ):
-            # The loss has weighed its classes itself; the mean still has to know by how much.
-            at = self.emit("weight_of_label", self.class_weight(), self.target, values)
-            weights = self.emit("product", weights, at)
+        if name == "wmean" and reading.get("class_weight") is not None:
+            of_class = self.emit(
+                "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
+            )
+            weights = self.emit("product", weights, of_class)
         return self.emit(f"reduction:{name}", values, weights, counted, **options)
 
-    def weights(self, values: Ref) -> Ref | None:
-        """The product of all weights, over the values."""
-        said = {"weight": self.reading.get("weight"), "factor": self.reading.factor}
-        laid = [
-            self.emit(
-                "weigh",
-                self.out.tensor(expression),
-                self.pred,
-                values,
-                site=self.site(part),
-                channel=self.channel,
-                frame=self.frame,
-            )
-            for part, expression in said.items()
-            if expression is not None
-        ]
-        return self.emit("math:*", *laid) if len(laid) == 2 else laid[0] if laid else None
+    def laid(self, expression: Expression | None, values: Ref) -> Argument:
+        """A weight over the values. Each factor of a product lies by its own rank."""
+        match expression:
+            case None:
+                return None
+            case Constant(value=value):
+                return value
+            case Apply(("*" | "/") as operator, (left, right)):
+                return self.emit(f"math:{operator}", self.laid(left, values), self.laid(right, values))
+            case _:
+                site = Site(self.reading.name, str(expression), expression.span, self.out.source)
+                weight = self.out.tensor(expression)
+                channel, frame = self.channel, self.frame
+                return self.emit("weigh", weight, self.pred, values, site=site, channel=channel, frame=frame)
 
     def counted(self, values: Ref) -> Ref | None:
         """Which values count, in their shape; None where all do."""

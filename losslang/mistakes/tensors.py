@@ -31,6 +31,23 @@ def shapes_differ(
     )
 
 
+@mistake(
+    "E517",
+    form="python",
+    example="losslang.compile('giou')(torch.rand(2, 5), torch.rand(2, 4))",
+    repair="losslang.compile('giou')(torch.rand(2, 4), torch.rand(2, 4))",
+)
+def wrong_prediction(span: Span, term: str, found: Shape, wanted: str, fix: str) -> Diagnostic:
+    """The prediction itself does not have the axes that the loss needs.
+
+    Losses of classes read (B, C, *S), those of regions need space to sum over, boxes are four
+    numbers along the last axis.
+    """
+    return Diagnostic(
+        "", f"the prediction of `{term}` has shape {_shape(found)}", span, caret=f"wants {wanted}", fix=fix
+    )
+
+
 def _shape(shape: Shape) -> str:
     return str(tuple(shape))
 

@@ -11,7 +11,7 @@ from losslang.diagnostics import LossError
 from losslang.formatter import access
 from losslang.lazy import torch
 from losslang.meaning import Input
-from losslang.mistakes import inputs
+from losslang.mistakes import inputs, tensors
 from losslang.targets import Site
 
 if TYPE_CHECKING:
@@ -105,11 +105,14 @@ def real(value: Any, site: Site, last: int | None = None) -> Tensor:
         wrong = inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)
         raise site.error(wrong)
     if last is not None and (value.ndim == 0 or value.shape[-1] != last):
-        raise site.mismatch(value, value, f"{last} numbers along the last axis", "move the axis to the end")
+        wanted, fix = f"{last} numbers along its last axis", "move that axis to the end"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(value.shape), wanted, fix))
     if value.dtype in (torch.float32, torch.float64):
         return value
     if value.is_complex():
         raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
+    if not value.dtype.is_floating_point:
+        raise site.type_error(value, "floats", "are prediction and target swapped?")
     return value.float()
 
 

@@ -13,36 +13,66 @@ from losslang.vocabulary import Tensor
 def check_channels(pred: Tensor, site: Site, activation: str) -> None:
     """Refuses a softmax over one channel, and a prediction without a class axis."""
     if pred.ndim < 2:
-        raise site.mismatch(pred, pred, "a prediction (B, C, ...) with a class axis", "unsqueeze the batch")
+        wanted, fix = "(B, C, *S), with a class axis", "add the batch: `pred[None]`"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
     if pred.shape[1] == 1:
         raise site.error(tensors.one_channel_softmax(site.span, site.term, activation, tuple(pred.shape)))
 
 
-def check_probs(probs: Tensor, site: Site, over: str) -> None:
+def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> None:
+    """Refuses a prediction that has nothing to sum over, or nothing but background."""
+    shape = tuple(pred.shape)
+    if pred.ndim < (2 if batch else 3):
+        wanted = "(B, C) or (B, C, *S)" if batch else "(B, C, *S), with an axis of space"
+        fix = "unsqueeze it: `pred[:, None]`" if batch else "add that axis, or sum over samples: `batch=true`"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
+    if not background and pred.shape[1] == 1:
+        wanted, fix = "a second channel: channel 0 is dropped", "remove `background=false`"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
+
+
+def _seen(value: Any) -> Tensor | None:
+    """A tensor whose values can be looked at."""
+    if isinstance(value, torch.Tensor) and value.numel() and not value.is_meta:
+        return value.detach()
+    return None
+
+
+def check_probs(value: Any, site: Site, over: str) -> None:
     """Refuses values outside of [0, 1] where probabilities are read."""
-    if probs.numel() and bool(((probs < -1e-4) | (probs > 1 + 1e-4)).any()):
+    probs = _seen(value)
+    if probs is not None and bool(((probs < -1e-4) | (probs > 1 + 1e-4)).any()):
         low, high = float(probs.min()), float(probs.max())
         raise site.error(tensors.not_probabilities(site.span, site.term, low, high, over))
 
 
-def check_classes(target: Any, pred: Tensor, site: Site) -> None:
-    """Refuses class indices that the prediction has no channel for."""
-    indices = isinstance(target, torch.Tensor) and not target.dtype.is_floating_point
-    if indices and target.shape != pred.shape and pred.ndim > 1 and pred.shape[1] > 1 and target.numel():
-        low, high = int(target.min()), int(target.max())
-        if low < 0 or high >= pred.shape[1]:
+def check_classes(value: Any, pred: Tensor, site: Site) -> None:
+    """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
+    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    if target is None:
+        return
+    low, high = float(target.min()), float(target.max())
+    one_channel = pred.ndim < 2 or pred.shape[1] == 1
+    if target.dtype.is_floating_point or target.shape == pred.shape or one_channel:
+        if low < 0 or high > 1:
             found = low if low < 0 else high
-            raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
+            wanted = "between 0 and 1; `ignore_index=` leaves a label out"
+            raise site.error(tensors.out_of_range(site.span, site.term, site.operand, found, wanted))
+    elif low < 0 or high >= pred.shape[1]:
+        found = int(low if low < 0 else high)
+        raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
 
 
-def check_signs(target: Any, site: Site) -> None:
+def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
     """Refuses a float 0 where +1 and -1 are read."""
-    if isinstance(target, torch.Tensor) and target.dtype.is_floating_point and bool((target == 0).any()):
+    target = _seen(value)
+    if target is not None and bool((target == 0 if mask is None else (target == 0) & mask).any()):
         raise site.error(tensors.not_signs(site.span, site.term))
 
 
 def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
-    if isinstance(value, torch.Tensor) and value.numel() and float(value.min()) < 0:
-        found = float(value.min())
-        raise site.error(tensors.out_of_range(site.span, site.term, site.operand, found, "at least 0"))
+    seen = _seen(value)
+    if seen is not None and float(seen.min()) < 0:
+        wrong = tensors.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
+        raise site.error(wrong)

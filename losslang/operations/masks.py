@@ -48,42 +48,56 @@ def _fits(value: Tensor, shape: Sequence[int]) -> bool:
     return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
 
 
-def mask(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
-    """True where an element counts."""
+def mask(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor | None:
+    """True where an element counts; None where all do."""
+    if value is None:
+        return None
     laid = lay(value, pred, site, channel)
     return laid if laid.dtype == torch.bool else laid != 0
 
 
-def kept(target: Tensor, index: int) -> Tensor:
-    """True where the target is not the ignored index."""
-    return target != index
+def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
+    """True where the target is not the ignored index; None where it holds no indices."""
+    if not isinstance(target, torch.Tensor):
+        return None
+    is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
+    return None if form == "labels" and is_distribution else target != index
 
 
-def both(a: Tensor, b: Tensor) -> Tensor:
-    """True where both are."""
+def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """True where both are; None is everywhere."""
+    if a is None or b is None:
+        return b if a is None else a
     return a & b
 
 
-def hide(value: Any, mask: Tensor) -> Any:
+def hide(value: Any, mask: Tensor | None) -> Any:
     """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient."""
-    if not isinstance(value, torch.Tensor):
+    if mask is None or not isinstance(value, torch.Tensor):
         return value
     if mask.ndim == value.ndim + 1:
-        mask = mask.squeeze(1) if mask.shape[1] == 1 else mask.any(1)
+        mask = mask.any(1)
     return torch.where(mask, value, torch.zeros((), dtype=value.dtype, device=value.device))
 
 
-def hide_raw(target: Any, mask: Tensor) -> Any:
+def hide_raw(target: Any, mask: Tensor | None) -> Any:
     """As `hide`, for a target before its shape is known to fit: what does not lie plainly is left."""
-    if not isinstance(target, torch.Tensor) or mask.ndim not in (target.ndim, target.ndim + 1):
+    if mask is None or not isinstance(target, torch.Tensor):
         return target
-    over = mask if mask.ndim == target.ndim else mask.any(1)
-    return hide(target, over) if _fits(over, target.shape) else target
+    if mask.ndim == target.ndim + 1:
+        mask = mask.any(1)
+    return hide(target, mask) if _fits(mask, target.shape) else target
 
 
-def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor:
-    """The mask over a loss's values, in their shape."""
-    assert mask is not None
+def places(mask: Tensor | None) -> Tensor | None:
+    """The places where any channel counts: what may be hidden from a softmax over the channels."""
+    return mask if mask is None or mask.shape[1] == 1 else mask.any(1, keepdim=True)
+
+
+def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
+    """The mask over a loss's values, in their shape; None where all count."""
+    if mask is None:
+        return None
     if frame == "region":
         seen = mask.flatten(2).any(2) if mask.ndim > 2 else mask
         return (seen.any(0, keepdim=True) if batch else seen).expand(values.shape)
@@ -114,6 +128,7 @@ def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor
         "places": "one per sample and place",
         "rows": "one per row",
         "region": "one per sample and class",
+        "number": "one number",
     }
     wrong = tensors.too_fine(site.span, site.term, site.operand, tuple(laid.shape), kinds[frame])
     raise site.error(wrong)

@@ -16,9 +16,9 @@ def foreground(value: Tensor) -> Tensor:
     return value[:, 1:]
 
 
-def foreground_mask(mask: Tensor) -> Tensor:
+def foreground_mask(mask: Tensor | None) -> Tensor | None:
     """A mask of one channel covers all classes."""
-    return mask[:, 1:] if mask.shape[1] > 1 else mask
+    return mask if mask is None or mask.shape[1] == 1 else mask[:, 1:]
 
 
 def true_class(values: Tensor, target: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ def _class_counts(target: Tensor, pred: Tensor, mask: Tensor | None) -> tuple[Te
 def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
     """N / (C N_c), the weights that give every class of the batch the same say; an absent one has none."""
     counts, places = _class_counts(target, pred, mask)
-    return torch.where(counts > 0, places / (counts.numel() * counts.clamp(min=1)), 0.0).to(pred.dtype)
+    held = torch.where(counts > 0, counts, 1.0)
+    return torch.where(counts > 0, places / (counts.numel() * held), 0.0).to(pred.dtype)
 
 
 def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
@@ -82,8 +83,13 @@ def _of_label(weight: Tensor, target: Tensor, values: Tensor) -> Tensor:
     return (target * weight.reshape(-1, *[1] * (target.ndim - 2))).sum(1)
 
 
-def weight_of_label(weight: Tensor, target: Tensor, values: Tensor) -> Tensor | None:
-    """The weight of each label; None for soft targets, whose mean divides by the count as torch's does."""
+def weight_of_class(weight: Tensor, target: Tensor, values: Tensor, by: str) -> Tensor | None:
+    """The class weight of each value, for a mean that divides by their sum.
+
+    None for soft labels: there the mean divides by the count, as torch's does.
+    """
+    if by == "axis":
+        return weight.reshape(-1, *[1] * (values.ndim - 2)).expand(values.shape)
     return weight[target] if target.ndim == values.ndim else None
 
 
