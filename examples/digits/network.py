@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class TwoHeads(nn.Module):
     """Scans (N, 1, 8, 8) to the logits of the digit (N, 10) and of the stroke mask (N, 1, 8, 8)."""
 
-    def __init__(self, width: int = 32):
+    def __init__(self, width: int = 24):
         super().__init__()
         self.fine = nn.Sequential(_convolution(1, width), _convolution(width, width))
         self.coarse = nn.Sequential(_convolution(width, 2 * width), _convolution(2 * width, 2 * width))

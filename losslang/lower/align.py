@@ -1,0 +1,148 @@
+"""The tensors of one use of a loss, each in the form that the loss reads, with what is masked hidden."""
+
+from __future__ import annotations
+
+from losslang.lower.builder import Builder
+from losslang.meaning import Choice, Reading
+from losslang.plan import Argument, Ref
+from losslang.primitive import Activation, Loss
+from losslang.targets import Site
+
+
+class Aligned:
+    """One use of a loss: prediction, mask, target and other operands as steps."""
+
+    def __init__(self, builder: Builder, loss: Loss, reading: Reading):
+        self.out = builder
+        self.loss = loss
+        self.reading = reading
+        self.emit = builder.emit
+        choice = reading.activation or Choice("identity")
+        activation = builder.registry.get(Activation, choice.name)
+        assert activation is not None
+        self.activation, self.choice = activation, choice
+        self.over = activation.over
+        self.mask: Ref | None = None
+        self.target: Ref | None = None
+        self.others: dict[str, Ref] = {}
+        self.frame = _frame(loss, self.over)
+
+    def site(self, part: str) -> Site:
+        """Whom to blame for an operand or an option of this use."""
+        return Site(self.reading.name, part, self.reading.span_of(part), self.out.source)
+
+    def align(self) -> None:
+        """The prediction, its mask and its target, each in the form that the loss reads.
+
+        The target comes first: what is wrong with its shape is said of the target, not of a mask.
+        """
+        reading, loss = self.reading, self.loss
+        self.out.use_span = reading.span
+        given = {name: self.out.tensor(operand) for name, operand in reading.operands}
+        last = loss.axes[loss.views[0]][-1]
+        size = int(last) if last.isdigit() else None
+        self.pred = self.emit("real", given["pred"], site=self.site("pred"), last=size)
+        if self.activation.name in ("softmax", "log_softmax"):
+            self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
+        if loss.has_total and loss.has_classes:
+            self.emit(
+                "check:region",
+                self.pred,
+                site=self.site("pred"),
+                batch=bool(reading.get("batch")),
+                background=reading.get("background") is not False,
+            )
+        stated = reading.get("mask")
+        self.mask = None if stated is None else self.laid_mask(self.out.tensor(stated), "mask")
+        target, kept = given.get("target"), None
+        index = reading.get("ignore_index")
+        if isinstance(target, Ref) and index is not None and index != "none":
+            kept = self.emit("kept", target, self.pred, index=index, form=self.form())
+            target = self.emit("hide", target, kept)
+        self.target = None if "target" not in given else self.aligned(self.form(), target, "target")
+        self.others = {
+            name: self.aligned("like", value, name)
+            for name, value in given.items()
+            if name not in ("pred", "target")
+        }
+        if kept is not None:
+            laid = self.laid_mask(kept, "target")
+            self.mask = laid if self.mask is None else self.emit("both", self.mask, laid)
+        self.hide()
+
+    def laid_mask(self, mask: Argument, part: str) -> Ref:
+        return self.emit("mask", mask, self.pred, site=self.site(part), channel=self.channel)
+
+    def hide(self) -> None:
+        """Hides what is masked, in everything that the loss reads; then looks at the values once."""
+        whole = self.mask
+        if self.over == "class" and whole is not None:
+            # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
+            whole = self.emit("places", whole)
+        self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
+        temperature = dict(self.choice.options).get("temperature")
+        if temperature is not None:
+            self.logits = self.emit("cool", self.logits, temperature=temperature)
+        self.target = None if self.target is None else self.hidden(self.target)
+        self.others = {name: self.hidden(value) for name, value in self.others.items()}
+        for name in self.loss.nonnegative:
+            checked = self.target if name == "target" else self.others[name]
+            self.emit("check:nonnegative", checked, site=self.site(name), check=True)
+        if self.form() == "signs":
+            self.emit("check:signs", self.target, self.mask, site=self.site("target"), check=True)
+        if self.activation.name == "identity" and self.loss.wants == "probs":
+            self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
+
+    def hidden(self, value: Ref) -> Ref:
+        return value if self.mask is None else self.emit("hide", value, self.mask)
+
+    @property
+    def channel(self) -> int:
+        """The axis that a mask of one rank less lacks; 0 where it may be the second or the last."""
+        return {"rows": -1, "values": 0}.get(self.frame, 1)
+
+    def guess(self) -> str:
+        """The activation to suggest for a prediction that turns out to hold logits."""
+        return "softmax" if "labels" in self.loss.parameters else "sigmoid"
+
+    def form(self) -> str:
+        """The form in which the loss reads its target."""
+        names = set(self.loss.parameters)
+        if "labels" in names:
+            return "labels"
+        if names & {"positive_truth", "p_true"}:
+            return "labels" if self.over == "class" else "dense"
+        if "signs" in names:
+            return "signs"
+        if names & {"target_probs", "target_logits"}:
+            return "floats"
+        return "dense" if self.loss.has_classes else "like"
+
+    def aligned(self, form: str, value: Argument, operand: str) -> Ref:
+        site = self.site(operand)
+        if self.mask is not None:
+            value = self.emit("hide_raw", value, self.mask)
+        quantiles = dict(self.reading.options).get(self.loss.extra_axis)
+        if form == "like" and isinstance(quantiles, tuple):
+            aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
+        elif form == "dense":
+            aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
+        else:
+            aligned = self.emit(form, value, self.pred, site=site)
+        if form in ("labels", "dense"):
+            self.emit("check:classes", value, self.pred, site=site, check=True)
+        return aligned
+
+
+def _frame(loss: Loss, over: str) -> str:
+    """How a loss's values lie in its prediction: which axes they no longer have."""
+    before, after = loss.axes[loss.views[0]], loss.result_axes
+    if after == ("*event",):
+        return "places" if over == "class" else "same"
+    if after == ():
+        return "number"
+    if before == after:
+        return "same" if loss.has_classes else "values"
+    if before[-1] == "d" or before[-1].isdigit():
+        return "rows"
+    return "region" if after == ("b", "c") else "places"
