@@ -11,7 +11,7 @@ from pathlib import Path
 
 from losslang.mistakes import Page, pages
 from losslang.primitive import Loss
-from losslang.registry import default_registry
+from losslang.registry import current_registry
 from losslang.vocabulary import IN_WORDS
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ FAMILIES = {
 def losses() -> str:
     """The table of losses, family by family."""
     rows = ["| loss | formula | reads | values |", "|---|---|---|---|"]
-    for loss in default_registry().all(Loss):
+    for loss in current_registry().all(Loss):
         formula = loss.summary.replace("|", "\\|")
         rows.append(f"| `{loss.name}` | {formula} | {reads(loss)} | {values(loss)} |")
     return "\n".join(rows)

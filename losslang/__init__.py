@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losslang.checker import check
+    from losslang.decorators import activation, function, loss, reduction
     from losslang.diagnostics import Diagnostic, LossError
     from losslang.explainer import explain
     from losslang.field import LossExpr
     from losslang.formatter import format
     from losslang.module import Detail, Loss, LossWarning, compile
     from losslang.parser import parse
-    from losslang.primitive import activation, function, loss, reduction
     from losslang.registry import Registry
 
 _HOMES = {
@@ -34,10 +34,10 @@ _HOMES = {
     "LossWarning": "module",
     "compile": "module",
     "parse": "parser",
-    "activation": "primitive",
-    "function": "primitive",
-    "loss": "primitive",
-    "reduction": "primitive",
+    "activation": "decorators",
+    "function": "decorators",
+    "loss": "decorators",
+    "reduction": "decorators",
     "Registry": "registry",
 }
 __all__ = [

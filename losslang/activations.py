@@ -6,8 +6,8 @@ once, so no function here knows of it.
 
 from __future__ import annotations
 
+from losslang.decorators import activation
 from losslang.lazy import F, torch
-from losslang.primitive import activation
 from losslang.vocabulary import Float, Tensor
 
 

@@ -307,4 +307,4 @@ def _arity(function: Function) -> tuple[int, str]:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2, "two or more arguments"
     number = len(parameters)
-    return number, f"{('no', 'one', 'two', 'three')[number]} argument{'s' * (number != 1)}"
+    return number, f"{number} argument{'s' * (number != 1)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from losslang.decorators import function
 from losslang.lazy import F, torch
-from losslang.primitive import function
 from losslang.vocabulary import Float, Tensor
 
 
@@ -76,7 +76,8 @@ def clip(
 @function(reduces=True, fold=_same)
 def mean(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean of all elements; of none it is 0."""
-    return x.mean() if x.numel() else x.sum()
+    real = x if x.is_floating_point() else x.float()
+    return real.mean() if real.numel() else real.sum()
 
 
 @function(reduces=True, fold=_same)
@@ -127,5 +128,11 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
 def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
     """Two operands of which one may be a number."""
     if isinstance(a, torch.Tensor):
-        return a, torch.as_tensor(b, dtype=a.dtype, device=a.device)
-    return torch.as_tensor(a, dtype=b.dtype, device=b.device), b  # pyright: ignore
+        return a, b if isinstance(b, torch.Tensor) else _beside(a, b)
+    return _beside(b, a), b  # pyright: ignore
+
+
+def _beside(tensor: Tensor, number: float) -> Tensor:
+    """A number in a tensor's type; beside whole numbers a fraction stays one."""
+    kept = tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype()
+    return torch.tensor(number, dtype=kept, device=tensor.device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from losslang import formatter
@@ -21,11 +22,28 @@ class Ref:
 
 
 Argument = Ref | float | None
+ARITHMETIC = {"+": "sum", "-": "difference", "*": "product", "/": "ratio", "**": "power"}
+
+
+class Names:
+    """Gives out names of steps: what the step does, and a number where it was done before."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def after(self, operation: str) -> str:
+        last = operation.rpartition(":")[2]
+        stem = ARITHMETIC.get(last, last.partition(".")[0])
+        self.counts[stem] = self.counts.get(stem, 0) + 1
+        return stem if self.counts[stem] == 1 else f"{stem}{self.counts[stem]}"
 
 
 @dataclass(frozen=True)
 class Step:
-    """`name = operation(inputs, options)`. `check` marks a step that only looks at values."""
+    """`name = operation(inputs, options)`. `check` marks a step that only looks at values.
+
+    `owners` are the terms that asked for it: what a dropped term refuses is not refused.
+    """
 
     name: str
     operation: str
@@ -33,11 +51,18 @@ class Step:
     options: tuple[tuple[str, Any], ...] = ()
     site: Site | None = field(default=None, compare=False, repr=False)
     check: bool = False
+    owners: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __str__(self) -> str:
-        inside = [_shown(i) for i in self.inputs] + [f"{n}={show(v)}" for n, v in self.options]
+        inside = [_shown(i) for i in self.inputs] + [
+            f"{n}={show(v)}" for n, v in self.options if v is not None
+        ]
         called = f"{self.operation}({', '.join(inside)})"
-        return f"{called}" if self.check else f"{self.name} = {called}"
+        return (
+            called
+            if self.operation == "complete" or self.operation.startswith("check:")
+            else f"{self.name} = {called}"
+        )
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -63,9 +88,30 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [str(step) for step in self.steps]
-        weighed = [f"{formatter.number(o.weight)}*{_shown(o.value)}" for o in self.outputs if not o.metric]
+        weighed = [_weighed(o) for o in self.outputs if not o.metric]
         lines += [f"metric {o.name}: {_shown(o.value)}" for o in self.outputs if o.metric]
         return "\n".join([*lines, f"total = {' + '.join(weighed) or '0'}"])
+
+
+def _weighed(output: Output) -> str:
+    value = _shown(output.value)
+    return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
+
+
+def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
+    """The plan with steps replaced by what they are: their readers read that, and they are gone."""
+
+    def through(argument: Argument) -> Argument:
+        while isinstance(argument, Ref) and argument.name in values:
+            argument = values[argument.name]
+        return argument
+
+    steps = tuple(
+        replace(step, inputs=tuple(map(through, step.inputs)))
+        for step in plan.steps
+        if step.name not in values
+    )
+    return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
 
 
 def _shown(argument: Argument) -> str:

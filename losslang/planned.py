@@ -5,7 +5,8 @@ They parse, they are reserved, and using one gets a single clear error instead o
 
 from __future__ import annotations
 
-from losslang.primitive import DEFINED, Planned
+from losslang.decorators import DEFINED
+from losslang.primitive import Planned
 
 _PLANNED = {
     "schedule": {

@@ -45,6 +45,11 @@ class Primitive:
     def kind(self) -> str:
         return type(self).__name__.lower()
 
+    @property
+    def origin(self) -> str:
+        """Where the function is defined: its module and its name there."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
     @cached_property
     def summary(self) -> str:
         """The first line of the docstring: a loss's formula."""
@@ -162,6 +167,8 @@ class Loss(Primitive):
 
         It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
         """
+        if self.has_total:
+            raise TypeError(f"loss {self.name}: a kernel cannot have `total`")
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.kernels[activation] = function
@@ -201,109 +208,10 @@ class Planned(Primitive):
 
 def _axes(annotation: object) -> tuple[str, ...]:
     """`Float[Tensor, "b c *space"]` -> ('b', 'c', '*space')."""
+    if annotation is inspect.Parameter.empty:
+        return ()
     found = re.search(r"""["']([^"']*)["']""", str(annotation))
     return tuple(found[1].split()) if found else ()
-
-
-Define = Callable[[Callable[..., Any]], Any]
-DEFINED: list[Primitive] = []
-"""Every primitive decorated so far, in order; the registry collects them."""
-
-
-def loss(
-    *,
-    aliases: tuple[str, ...] = (),
-    paper: str = "",
-    activation: str | None = None,
-    reduction: str = "mean",
-    ignore_index: int | None = None,
-    metric_only: bool = False,
-    range: tuple[float, float] | None = None,
-    zero_when: str = "",
-    extra_axis: str = "",
-    given: str = "",
-    nonnegative: tuple[str, ...] = (),
-) -> Callable[[Callable[..., Any]], Loss]:
-    """Registers a loss. Its parameters and annotations say the rest.
-
-    `activation` and `reduction` are the defaults; `range` and `zero_when` are laws that the tests
-    hold every loss to; `extra_axis` names a list option whose entries are a last axis of the
-    prediction; `given` names the view that the prediction is taken to be when it is not the one
-    that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
-    call checks. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
-    """
-
-    def define(function: Callable[..., Any]) -> Loss:
-        described = Loss(
-            _name(function),
-            function,
-            aliases,
-            paper,
-            activation=activation,
-            reduction=reduction,
-            ignore_index=ignore_index,
-            metric_only=metric_only,
-            range=range,
-            zero_when=zero_when,
-            extra_axis=extra_axis,
-            given=given,
-            nonnegative=nonnegative,
-        )
-        unknown = [n for n in described.parameters if not (n in VIEWS or n in TARGETS or n in GIVEN)]
-        if not described.views:
-            raise TypeError(f"loss {described.name}: no parameter is a view ({', '.join(VIEWS)})")
-        if any(not described.axes[n] for n in unknown):
-            raise TypeError(f"loss {described.name}: annotate {unknown} with axes, as Float[Tensor, 'b c']")
-        DEFINED.append(described)
-        return described
-
-    return define
-
-
-def activation(
-    *,
-    takes: str = "logits",
-    gives: str = "probs",
-    over: Literal["element", "class"] = "element",
-    aliases: tuple[str, ...] = (),
-    paper: str = "",
-) -> Callable[[Callable[..., Any]], Activation]:
-    """Registers an activation: which view it takes, which it gives, and over which axis."""
-
-    def define(function: Callable[..., Any]) -> Activation:
-        made = Activation(_name(function), function, aliases, paper, takes=takes, gives=gives, over=over)
-        DEFINED.append(made)
-        return made
-
-    return define
-
-
-def reduction(*, aliases: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Reduction]:
-    """Registers a reduction of (values, weights, counted)."""
-
-    def define(function: Callable[..., Any]) -> Reduction:
-        made = Reduction(_name(function), function, aliases)
-        DEFINED.append(made)
-        return made
-
-    return define
-
-
-def function(
-    *, reduces: bool = False, fold: Callable[..., float] | None = None
-) -> Callable[[Callable[..., Any]], Function]:
-    """Registers arithmetic. `fold` is the same on plain floats; `reduces` marks what gives one number."""
-
-    def define(function: Callable[..., Any]) -> Function:
-        made = Function(_name(function), function, reduces=reduces, fold=fold)
-        DEFINED.append(made)
-        return made
-
-    return define
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return function.__name__.rstrip("_")
 
 
 def choices(kind: object) -> tuple[str, ...]:

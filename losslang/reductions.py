@@ -7,8 +7,8 @@ over nothing is 0 with a zero gradient, never NaN.
 
 from __future__ import annotations
 
+from losslang.decorators import reduction
 from losslang.lazy import torch
-from losslang.primitive import reduction
 from losslang.vocabulary import Count, Float, Fraction, Tensor
 
 
@@ -89,7 +89,7 @@ def topk(
         return mean.function(flat.topk(kept, sorted=False).values, None, None)
     ranked = torch.where(counted.flatten(), flat, -torch.inf).sort(descending=True).values
     number = counted.sum()
-    wanted = torch.as_tensor(k, device=flat.device) if k else (frac * number).long().clamp(min=1)
+    wanted = torch.as_tensor(k, device=flat.device) if k else (frac * number.double()).long().clamp(min=1)
     wanted = torch.minimum(wanted, number)
     hardest = torch.arange(flat.numel(), device=flat.device) < wanted
     return torch.where(hardest, ranked, 0.0).sum() / wanted.clamp(min=1)

@@ -6,16 +6,17 @@ in the program decides the kind. Taking a name twice is an error that names both
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
 
-from losslang import activations, functions, losses, planned, reductions
+from losslang import activations, functions, losses, planned, reductions, tree
+from losslang.decorators import DEFINED
 from losslang.meaning import Reading
-from losslang.primitive import DEFINED, Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
 
 Kind = TypeVar("Kind", bound=Primitive)
+RESERVED = (*tree.RESERVED, "metric")
 BUILTIN = (activations, functions, losses, planned, reductions)
 
 
@@ -29,33 +30,47 @@ class Found(NamedTuple):
 class Registry:
     """Primitives by kind and name."""
 
-    def __init__(self, primitives: Iterator[Primitive] | None = None):
+    def __init__(self) -> None:
         self._by_kind: dict[type[Primitive], dict[str, Primitive]] = {}
         self._aliases: dict[str, Found] = {}
-        for primitive in primitives or ():
-            self.add(primitive)
+        self.collected = 0
 
     def add(self, primitive: Primitive) -> None:
-        """Registers a primitive under its name and its aliases."""
-        names = self._by_kind.setdefault(type(primitive), {})
-        taken = names.get(primitive.name)
-        if taken is None and isinstance(primitive, Loss) and primitive.name in self._aliases:
-            taken = self._aliases[primitive.name].loss
-        if taken is not None:
-            raise ValueError(
-                f"the {primitive.kind} `{primitive.name}` of {primitive.function.__module__} is already "
-                f"defined in {taken.function.__module__}"
-            )
-        names[primitive.name] = primitive
+        """Registers a primitive under its name and its aliases.
+
+        The same function defined again, as in a notebook cell that is run twice, replaces itself.
+        """
+        self._fits(primitive)
         if isinstance(primitive, Loss):
             for alias in primitive.aliases:
                 self._alias(primitive, alias)
+        self._by_kind.setdefault(type(primitive), {})[primitive.name] = primitive
+
+    def _fits(self, primitive: Primitive) -> None:
+        """Raises ValueError for a name that is taken, and for defaults that nobody has defined."""
+        name, kind = primitive.name, primitive.kind
+        if isinstance(primitive, Loss | Function) and (name in RESERVED or self.get(Planned, name)):
+            raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")
+        taken = self._by_kind.get(type(primitive), {}).get(name)
+        if isinstance(primitive, Loss):
+            taken = taken or (self._aliases[name].loss if name in self._aliases else None)
+            if primitive.activation and not self.get(Activation, primitive.activation):
+                raise ValueError(
+                    f"the default activation `{primitive.activation}` of `{name}` does not exist"
+                )
+            if not self.get(Reduction, primitive.reduction):
+                raise ValueError(f"the default reduction `{primitive.reduction}` of `{name}` does not exist")
+        if taken is not None and taken.origin != primitive.origin:
+            raise ValueError(
+                f"the {kind} `{name}` of {primitive.origin} is already defined in {taken.origin}"
+            )
 
     def _alias(self, loss: Loss, alias: str) -> None:
         name, _, spelled = alias.partition(" = ")
         carried = spelled.partition("(")[2].rstrip(")") or None
-        if name in self._aliases or name in self._by_kind.get(Loss, {}):
-            raise ValueError(f"the alias `{name}` of `{loss.name}` is already taken")
+        taken = self.loss(name)
+        if taken is not None and taken.loss.origin != loss.origin:
+            raise ValueError(f"the alias `{name}` of `{loss.name}` already means `{taken.loss.name}`")
         self._aliases[name] = Found(loss, carried)
 
     def get(self, kind: type[Kind], name: str) -> Kind | None:
@@ -82,15 +97,6 @@ class Registry:
         return kinds + (("loss",) if name in self._aliases else ())
 
 
-@cache
-def default_registry() -> Registry:
-    """The built-in primitives, those of installed plug-ins (entry points in the group `losslang`)
-    and those that the program has decorated before its first use of losslang."""
-    for plugin in entry_points(group="losslang"):
-        plugin.load()
-    return Registry(iter(DEFINED))
-
-
 def loss_of(reading: Reading, registry: Registry) -> Loss:
     """The loss behind a checked use."""
     found = registry.loss(reading.loss)
@@ -99,13 +105,24 @@ def loss_of(reading: Reading, registry: Registry) -> Loss:
     return found.loss
 
 
+@cache
+def _registry() -> Registry:
+    for plugin in entry_points(group="losslang"):
+        plugin.load()
+    return Registry()
+
+
 def current_registry() -> Registry:
-    """The default registry, with whatever has been decorated since it was made."""
-    registry = default_registry()
-    for primitive in DEFINED[_seen(registry) :]:
-        registry.add(primitive)
+    """The built-in primitives, those of plug-ins (entry points in the group `losslang`) and those that
+    have been decorated so far."""
+    registry = _registry()
+    # Losses last: their defaults name activations and reductions.
+    for primitive in sorted(DEFINED[registry.collected :], key=lambda p: isinstance(p, Loss)):
+        try:
+            registry.add(primitive)
+        except ValueError:
+            # Refused once, not in every later check.
+            DEFINED.remove(primitive)
+            raise
+        registry.collected += 1
     return registry
-
-
-def _seen(registry: Registry) -> int:
-    return sum(len(registry.all(kind)) for kind in (Loss, Activation, Reduction, Function, Planned))

@@ -49,6 +49,11 @@ TARGETS: Mapping[str, str] = {
 }
 # What the compiler hands to a loss that asks for it.
 GIVEN = ("total", "class_weight", "pos_weight")
+# The options that every loss has where its axes allow.
+UNIVERSAL = (
+    "reduction", "mask", "ignore_index", "weight", "class_weight", "pos_weight", "batch", "background",
+    "avg_factor", "empty",
+)  # fmt: skip
 IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
 """Views as people say them, where that differs."""
 CLASSED = {"logits", "probs", "log_probs"}
@@ -61,6 +66,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "TARGETS", "VIEWS", "Count", "Float", "Fraction", "Int", "NonNegative",
+    "CLASSED", "GIVEN", "IN_WORDS", "TARGETS", "UNIVERSAL", "VIEWS", "Count", "Float", "Fraction", "Int", "NonNegative",
     "Positive", "Proportion", "Tensor", "Total",
 ]  # fmt: skip

@@ -365,9 +365,9 @@ def test_list(capsys: Capture, kind: str) -> None:
 def names() -> list[str]:
     from losslang.cli.listing import KINDS
     from losslang.primitive import Planned
-    from losslang.registry import default_registry
+    from losslang.registry import current_registry
 
-    known = [name for kind in (*KINDS.values(), Planned) for name in default_registry().names(kind)]
+    known = [name for kind in (*KINDS.values(), Planned) for name in current_registry().names(kind)]
     return sorted({name.removeprefix("reduction:") for name in known})
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
+from losslang.decorators import loss
 from losslang.lazy import torch
-from losslang.primitive import loss
 from losslang.vocabulary import Float, Positive, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]

@@ -6,9 +6,9 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 
 from __future__ import annotations
 
+from losslang.decorators import loss
 from losslang.functions import power
 from losslang.lazy import F, torch
-from losslang.primitive import loss
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 

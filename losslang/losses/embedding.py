@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from losslang.decorators import loss
 from losslang.lazy import F, torch
-from losslang.primitive import loss
 from losslang.vocabulary import Float, NonNegative, Positive, Tensor
 
 

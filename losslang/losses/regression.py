@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
+from losslang.decorators import loss
 from losslang.functions import root
 from losslang.lazy import F, torch
-from losslang.primitive import loss
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
 

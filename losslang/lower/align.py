@@ -22,6 +22,7 @@ class Aligned:
         assert activation is not None
         self.activation, self.choice = activation, choice
         self.over = activation.over
+        self.stated: Ref | None = None
         self.mask: Ref | None = None
         self.target: Ref | None = None
         self.others: dict[str, Ref] = {}
@@ -54,6 +55,7 @@ class Aligned:
             )
         stated = reading.get("mask")
         self.mask = None if stated is None else self.laid_mask(self.out.tensor(stated), "mask")
+        self.stated = self.mask
         target, kept = given.get("target"), None
         index = reading.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
@@ -83,7 +85,9 @@ class Aligned:
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:
             self.logits = self.emit("cool", self.logits, temperature=temperature)
-        self.target = None if self.target is None else self.hidden(self.target)
+        # An ignored label is hidden already, before it became what the loss reads.
+        if self.target is not None and self.stated is not None:
+            self.target = self.emit("hide", self.target, self.stated)
         self.others = {name: self.hidden(value) for name, value in self.others.items()}
         for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.meaning import Apply, Constant, Expression, Input, Reading
-from losslang.plan import Argument, Ref, Step
+from losslang.plan import Argument, Names, Ref, Step
 from losslang.registry import Registry
 from losslang.targets import Site
 from losslang.text import Source, Span
@@ -18,7 +18,7 @@ class Builder:
         self.registry = registry
         self.source = source
         self.steps: list[Step] = []
-        self.counts: dict[str, int] = {}
+        self.names = Names()
         self.term_name = ""
         self.use_span = Span(0, 0)
 
@@ -26,11 +26,9 @@ class Builder:
         self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
     ) -> Ref:
         """Appends a step and returns what it computes."""
-        stem = operation.rpartition(":")[2]
-        stem = stem if stem.isidentifier() else {"+": "sum", "*": "product"}.get(stem, "value")
-        self.counts[stem] = self.counts.get(stem, 0) + 1
-        name = stem if self.counts[stem] == 1 else f"{stem}{self.counts[stem]}"
-        self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check))
+        name = self.names.after(operation)
+        owners = frozenset([self.term_name])
+        self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check, owners))
         return Ref(name)
 
     def number(self, expression: Expression) -> Argument:

@@ -54,7 +54,9 @@ class Use(Aligned):
 
     def activated(self) -> Ref:
         name = self.activation.name
-        return self.logits if name == "identity" else self.emit(f"activation:{name}", self.logits)
+        options = {n: v for n, v in self.choice.options if n != "temperature"}
+        same = name == "identity"
+        return self.logits if same else self.emit(f"activation:{name}", self.logits, check=False, **options)
 
     def truth(self, what: str, view: Argument) -> Ref:
         return self.emit(f"{what}_{'class' if self.over == 'class' else 'element'}", view, self.target)
@@ -157,7 +159,7 @@ class Use(Aligned):
             of_class = self.emit(
                 "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
             )
-            weights = self.emit("product", weights, of_class)
+            weights = of_class if weights is None else self.emit("product", weights, of_class)
         return self.emit(f"reduction:{name}", values, weights, counted, **options)
 
     def laid(self, expression: Expression | None, values: Ref) -> Argument:

@@ -100,6 +100,8 @@ def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
 
 def real(value: Any, site: Site, last: int | None = None) -> Tensor:
     """A prediction: a float tensor, in float32 at least."""
+    if value is None:
+        raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
     if not isinstance(value, torch.Tensor):
         keys = tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
         wrong = inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)

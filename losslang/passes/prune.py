@@ -1,26 +1,40 @@
-"""A step that nobody reads is not computed."""
+"""A step that nobody reads is not computed, and a check that nobody asked for is not made."""
 
 from __future__ import annotations
 
-from losslang.plan import Plan, Ref, Step
+from dataclasses import replace
 
-KEPT = ("complete",)
-"""Operations that are there for what they refuse."""
+from losslang.plan import Argument, Names, Plan, Ref, Step
 
 
 def prune(plan: Plan, *, metrics: bool = True) -> Plan:
-    """Drops the steps that no term and no check needs; `metrics=False` drops the metrics as well."""
+    """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
+    terms = {output.name for output in outputs}
     wanted = {output.value.name for output in outputs if isinstance(output.value, Ref)}
+    kept: list[Step] = []
     for step in reversed(plan.steps):
-        if step.name in wanted:
+        if step.name in wanted or _guards(step, terms):
+            kept.append(step)
             wanted.update(step.reads)
-    kept = tuple(step for step in plan.steps if step.name in wanted or _guards(step, wanted))
-    return Plan(kept, outputs)
+    return _renamed(Plan(tuple(reversed(kept)), outputs))
 
 
-def _guards(step: Step, computed: set[str]) -> bool:
-    """Whether a step refuses something about what is computed anyway."""
-    if step.operation in KEPT:
-        return True
-    return step.operation.startswith("check:") and computed.issuperset(step.reads)
+def _guards(step: Step, terms: set[str]) -> bool:
+    """Whether a step refuses something on behalf of a term that is still there."""
+    return step.operation == "complete" or (step.operation.startswith("check:") and bool(step.owners & terms))
+
+
+def _renamed(plan: Plan) -> Plan:
+    names = Names()
+    new = {step.name: Ref(names.after(step.operation)) for step in plan.steps}
+
+    def through(argument: Argument) -> Argument:
+        return new[argument.name] if isinstance(argument, Ref) else argument
+
+    steps = [
+        replace(step, name=new[step.name].name, inputs=tuple(map(through, step.inputs)))
+        for step in plan.steps
+    ]
+    outputs = [replace(output, value=through(output.value)) for output in plan.outputs]
+    return Plan(tuple(steps), tuple(outputs))

@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from losslang.plan import Argument, Plan, Ref, Step
+from losslang.plan import Argument, Plan, Ref, substituted
 
 
 def share(plan: Plan) -> Plan:
     """Replaces every step that computes what an earlier one did by that one."""
-    first: dict[Any, Step] = {}
-    renamed: dict[str, Ref] = {}
-
-    def through(argument: Argument) -> Argument:
-        return renamed.get(argument.name, argument) if isinstance(argument, Ref) else argument
-
+    first: dict[Any, str] = {}
+    same: dict[str, Argument] = {}
+    owners: dict[str, frozenset[str]] = {}
     for step in plan.steps:
-        step = replace(step, inputs=tuple(map(through, step.inputs)))
+        inputs = tuple(same.get(i.name, i) if isinstance(i, Ref) else i for i in step.inputs)
         # 1 == 1.0 == True in Python, and their texts differ.
-        key = (step.operation, repr(step.inputs), repr(step.options))
-        if key in first:
-            renamed[step.name] = Ref(first[key].name)
-        else:
-            first[key] = step
-    outputs = tuple(replace(output, value=through(output.value)) for output in plan.outputs)
-    return Plan(tuple(first.values()), outputs)
+        key = (step.operation, repr(inputs), repr(step.options))
+        kept = first.setdefault(key, step.name)
+        if kept != step.name:
+            same[step.name] = Ref(kept)
+        owners[kept] = owners.get(kept, frozenset()) | step.owners
+    shared = substituted(plan, same)
+    return Plan(tuple(replace(s, owners=owners[s.name]) for s in shared.steps), shared.outputs)
