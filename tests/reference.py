@@ -50,6 +50,7 @@ FORMS = {
     "giou": ("like", "row"),
 }
 CLASS_ACTIVATIONS = ("softmax", "log_softmax", "exp")
+MIXING = ("softmax", "log_softmax")  # each output reads every channel of its place
 
 
 @dataclass
@@ -134,27 +135,28 @@ class _Call:
             form, frame = "labels", "place"
         options = dict(r.options)
         raw = self.expression(given["target"]) if "target" in given else None
+        by_index = raw is not None and not raw.is_floating_point() and raw.shape != x.shape
+        several = isinstance(options.get("q"), tuple)
+        lacks = -1 if frame == "row" or several else 1  # the axis that a mask of one rank less lacks
 
         # Masks, as wide as the prediction.
         mask = torch.ones_like(x, dtype=torch.bool)
         if (m := r.get("mask")) is not None:
-            mask = mask & (spread(self.expression(m), x, frame) != 0)
+            mask = mask & (spread(self.expression(m), x, lacks) != 0)
         index = r.get("ignore_index")
-        if index is not None and index != "none":
+        if index is not None and index != "none" and (by_index or form != "labels"):
             mask = mask & as_wide(raw != index, x)
             raw = torch.where(raw == index, torch.zeros_like(raw), raw)
-        x = torch.where(mask, x, torch.zeros_like(x)) / temperature
+        # A softmax reads all channels of a place: it is hidden from it when all of them are masked.
+        shown = mask.any(1, keepdim=True).expand_as(mask) if activation in MIXING else mask
+        x = torch.where(shown, x, torch.zeros_like(x)) / temperature
 
-        by_index = raw is not None and not raw.is_floating_point() and raw.shape != x.shape
-        several = isinstance(options.get("q"), tuple)
         t = x if raw is None else raw.unsqueeze(-1).double().expand_as(x) if several else dense(raw, x, form)
         t = torch.where(mask, t, torch.zeros_like(t))
         if form == "signs":
             t = torch.where(mask, t, torch.ones_like(t))
         extra = {n: self.expression(e) for n, e in given.items() if n not in ("pred", "target")}
-        extra = {
-            n: torch.where(mask, e.double().expand_as(x), torch.ones_like(x)) for n, e in extra.items()
-        }
+        extra = {n: torch.where(mask, e.double().expand_as(x), torch.ones_like(x)) for n, e in extra.items()}
 
         if r.get("background") is False:
             x_all, x, t, mask = x, x, t[:, 1:], mask[:, 1:]
@@ -176,7 +178,7 @@ class _Call:
         if (w := weights["class_weight"]) is not None:
             weights["class_weight"] = w = self.per_class(w, t, mask)
         if (p := weights["pos_weight"]) is not None:
-            weights["pos_weight"] = p = self.positives(p, t, mask, by_class=form == "labels")
+            weights["pos_weight"] = p = self.positives(p, t, mask)
 
         values = LOSSES[r.loss](view, t, mask, batch=batch, extra=extra, weights=weights, **options)
 
@@ -186,25 +188,22 @@ class _Call:
             if policy == "skip":
                 counted = counted & present
         if p is not None and r.loss == "focal":
-            truth = not_background(t) if form == "labels" else t
-            values = values * torch.where(truth > 0, (p - 1) * truth + 1, torch.ones_like(truth))
+            values = values * (t * p + (1 - t))
         if w is not None and r.loss != "ce":
-            if frame == "place":
-                values = values * (t * along(w, t)).sum(1)
-            else:
-                values = values * along(w, values)
+            values = values * ((t * along(w, t)).sum(1) if frame == "place" else along(w, values))
         values = r.shift + r.scale * values
 
-        # Weights of elements: `weight=` is a weight of the mean, a factor leaves its denominator alone.
+        # Weights of elements: `weight=` and the weights of classes are what a weighted mean divides by;
+        # a factor only multiplies.
         inside = torch.ones_like(values)
         denominator: Tensor | None = None
         if (own := r.get("weight")) is not None:
-            inside = denominator = onto(self.expression(own), mask, values, frame)
+            inside = denominator = self.laid(own, mask, values, frame, lacks)
         if r.factor is not None:
-            inside = inside * onto(self.expression(r.factor), mask, values, frame)
-        if r.loss == "ce" and w is not None and by_index:
-            label_weight = (t * along(w, t)).sum(1)
-            denominator = label_weight if denominator is None else denominator * label_weight
+            inside = inside * self.laid(r.factor, mask, values, frame, lacks)
+        if w is not None and (by_index or frame != "place"):
+            of_class = (t * along(w, t)).sum(1) if frame == "place" else along(w, values).expand_as(values)
+            denominator = of_class if denominator is None else denominator * of_class
         values = torch.where(counted, values * inside, torch.zeros_like(values))
 
         if (factor := r.get("avg_factor")) is not None:
@@ -212,6 +211,14 @@ class _Call:
             return values.sum() / by
         choice = dict(r.reduction.options)
         return REDUCTIONS[r.reduction.name](values, counted.expand_as(values), denominator, **choice)
+
+    def laid(self, e: Expression, mask: Tensor, values: Tensor, frame: str, lacks: int) -> Tensor:
+        """A weight in the shape of a loss's values; each factor of a product lies by its own rank."""
+        match e:
+            case Apply(operator=("*" | "/") as operator, arguments=parts):
+                return FUNCTIONS[operator](*(self.laid(p, mask, values, frame, lacks) for p in parts))
+            case _:
+                return onto(self.expression(e), mask, values, frame, lacks)
 
     def per_class(self, given: Any, t: Tensor, mask: Tensor) -> Tensor:
         if isinstance(given, str):
@@ -225,11 +232,10 @@ class _Call:
             return torch.tensor(given, dtype=torch.float64)
         return torch.as_tensor(self.expression(given), dtype=torch.float64)
 
-    def positives(self, given: Any, t: Tensor, mask: Tensor, by_class: bool) -> Tensor:
-        truth, seen = (not_background(t), mask.any(1)) if by_class else (t, mask)
+    def positives(self, given: Any, t: Tensor, mask: Tensor) -> Tensor:
         if given == "balanced":
-            yes = (truth * seen).sum()
-            no = seen.sum() - yes
+            yes = (t * mask).sum()
+            no = mask.sum() - yes
             return no / yes if yes > 0 else torch.ones((), dtype=torch.float64)
         if isinstance(given, tuple):
             return along(torch.tensor(given, dtype=torch.float64), t)
@@ -246,20 +252,22 @@ def along(vector: Tensor, like: Tensor) -> Tensor:
     return vector.reshape(1, -1, *[1] * (like.ndim - 2)) if vector.ndim and like.ndim > 1 else vector
 
 
-def spread(value: Any, x: Tensor, frame: str) -> Tensor:
+def spread(value: Any, x: Tensor, lacks: int) -> Tensor:
     """A mask or a weight in the prediction's shape, by its rank (LANGUAGE.md 4)."""
     value = torch.as_tensor(value)
     if value.ndim == x.ndim or value.ndim == 0:
         return value.expand_as(x)
     if value.ndim == x.ndim - 1:
-        return value.unsqueeze(-1 if frame == "row" else 1).expand_as(x)
+        return value.unsqueeze(lacks).expand_as(x)
     assert value.ndim == 1, "a mask or a weight of this rank does not lie"
     return value.reshape(-1, *[1] * (x.ndim - 1)).expand_as(x)
 
 
-def onto(weight: Any, mask: Tensor, values: Tensor, frame: str) -> Tensor:
+def onto(weight: Any, mask: Tensor, values: Tensor, frame: str, lacks: int) -> Tensor:
     """A weight in the shape of a loss's values."""
-    wide = spread(weight, mask, frame).double()
+    if torch.as_tensor(weight).ndim == 0:
+        return torch.as_tensor(weight).double().expand_as(values)
+    wide = spread(weight, mask, lacks).double()
     match frame:
         case "place":
             return wide[:, 0]
@@ -436,7 +444,7 @@ def tversky(
 
 @textbook
 def focal_tversky(v: _View, t: Tensor, mask: Tensor, *, gamma: float, **options: Any):
-    return tversky(v, t, mask, **options) ** gamma
+    return _power(tversky(v, t, mask, **options), torch.tensor(gamma, dtype=torch.float64))
 
 
 @textbook
@@ -563,9 +571,7 @@ def gaussian_nll(
 
 
 @textbook
-def poisson_nll(
-    v: _View, t: Tensor, mask: Tensor, *, log_input: bool, full: bool, eps: float, **_: Any
-):
+def poisson_nll(v: _View, t: Tensor, mask: Tensor, *, log_input: bool, full: bool, eps: float, **_: Any):
     x = v.values
     value = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
     if full:
@@ -587,7 +593,15 @@ def cosine(v: _View, t: Tensor, mask: Tensor, *, eps: float, **_: Any):
 
 @textbook
 def triplet(
-    v: _View, t: Tensor, mask: Tensor, *, extra: dict[str, Tensor], margin: float, p: float, swap: bool, **_: Any
+    v: _View,
+    t: Tensor,
+    mask: Tensor,
+    *,
+    extra: dict[str, Tensor],
+    margin: float,
+    p: float,
+    swap: bool,
+    **_: Any,
 ):
     a, positive, negative = v.values, extra["positive"], extra["negative"]
     near, far = _norm(a - positive + 1e-6, p), _norm(a - negative + 1e-6, p)

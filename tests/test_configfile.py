@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from losslang import formatter
@@ -27,6 +27,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# A busy machine is no reason to fail.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BLANKS = " \t\r\n\x85\u2028\u2029"
 
 
@@ -208,7 +210,7 @@ def agrees(reading: Reading, wanted: list[str]) -> None:
         assert_exact(source)
 
 
-@settings(deadline=None, max_examples=600)
+@settings(PATIENT, max_examples=600)
 @given(yaml_files())
 def test_yaml_agrees_with_pyyaml(text: str) -> None:
     reading = read("c.yaml", text)
@@ -242,7 +244,7 @@ def toml_files(draw: st.DrawFn) -> str:
     return before + "loss = " + style + written + style + after
 
 
-@settings(deadline=None, max_examples=400)
+@settings(PATIENT, max_examples=400)
 @given(toml_files())
 def test_toml_agrees_with_the_standard_library(text: str) -> None:
     reading = read("c.toml", text)
@@ -254,7 +256,7 @@ def test_toml_agrees_with_the_standard_library(text: str) -> None:
         agrees(reading, wanted)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(st.text(), st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_json_agrees_with_the_standard_library(text: str, ascii_only: bool, indent: int | str | None) -> None:
     inside: list[Any] = [{"é": text, "loss": "x" + text}, {}, []]
@@ -262,7 +264,7 @@ def test_json_agrees_with_the_standard_library(text: str, ascii_only: bool, inde
     agrees(read("c.json", written), ["x" + text])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(
     st.text(st.sampled_from("loss:=[]{}'\"|>&*!%@`#-?, \t\r\n\\ax0\u2028\ufeff\0")),
     st.sampled_from(["yaml", "toml", "json"]),
@@ -591,7 +593,7 @@ def test_hostile_files_end_soon(suffix: str, text: str, code: str) -> None:
     assert " ".join(diagnostic.code for diagnostic in reading.diagnostics) == code
     assert len(reading.sources) == (not code)
     # A second is the aim; what this guards against takes minutes.
-    assert took < 5
+    assert took < 10
 
 
 # ---------------------------------------------------------------------------- writing
@@ -699,7 +701,7 @@ def holders(draw: st.DrawFn) -> tuple[str, str, str]:
     )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(PATIENT, max_examples=500)
 @given(holders(), programs())
 def test_a_rewritten_file_says_the_new_text_and_nothing_else_changed(
     holder: tuple[str, str, str], new: str

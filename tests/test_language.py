@@ -69,10 +69,10 @@ def test_parsing_what_is_formatted_gives_the_same_tree(program: tree.Program) ->
 @settings(max_examples=3_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(NOISE)
 def test_any_text_ends_in_a_result_or_in_a_diagnostic_with_a_place(text: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     found = check(text)
     # A bound on hanging, a hundred times the usual time: not a measurement.
-    assert time.process_time() - start < 1
+    assert time.thread_time() - start < 1
     for diagnostic in found:
         assert 0 <= diagnostic.span.start <= diagnostic.span.end <= max(len(text), 4097)
         assert diagnostic.message

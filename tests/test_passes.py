@@ -267,20 +267,6 @@ def test_nothing_is_done_twice(text: str, operation: str, times: int):
     assert operations(text).count(operation) == times
 
 
-def bug(reason: str) -> pytest.MarkDecorator:
-    """A test of what a plan should be, and is not today."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
-@bug("`ce` hides the labels of -100 and with them the logits, so its softmax is of another tensor")
-def test_ce_and_dice_share_the_prediction():
-    """The first program that everybody writes: one view of the prediction, read by both."""
-    plan = improve(planned("ce + dice"))
-    steps = {step.name: step for step in plan.steps}
-    read = {s.operation: s.reads[0] for s in steps.values() if "softmax(" in str(s) or "ce.softmax" in str(s)}
-    assert read["kernel:ce.softmax"] == read["activation:softmax"]
-
-
 def test_a_dropped_term_reads_nothing():
     assert improve(planned("mse + 0*dice(sigmoid)@seg")) == improve(planned("mse"))
 

@@ -1,0 +1,637 @@
+"""Laws for every loss of the registry, generated from what each declares of itself."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import losslang
+from losslang.primitive import Loss
+from losslang.registry import current_registry
+
+LOSSES = {loss.name: loss for loss in current_registry().all(Loss)}
+TRAINED = [name for name, loss in LOSSES.items() if not loss.metric_only]
+REGION = [name for name, loss in LOSSES.items() if loss.has_total and loss.has_classes]
+Call = tuple[Tensor, Any, dict[str, Any]]
+
+
+def compiled(text: str, **more: Any) -> losslang.Loss:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", losslang.LossWarning)
+        return losslang.compile(text, **more)
+
+
+# -------------------------------------------------------------------- uses and data of a loss
+
+
+@cache
+def uses(name: str) -> tuple[str, ...]:
+    """The activations under which a loss is tried: `''` is its default."""
+    loss = LOSSES[name]
+    if loss.wants != "probs" or loss.activation is not None:
+        return ("",)
+    # A divergence compares distributions, and the sigmoids of one sample are none.
+    return (
+        ("softmax", "identity") if "target_probs" in loss.parameters else ("sigmoid", "softmax", "identity")
+    )
+
+
+USES = [(name, use) for name in TRAINED for use in uses(name)]
+BY_LOGITS = [(n, u) for n, u in USES if u in ("sigmoid", "softmax") or LOSSES[n].activation == "softmax"]
+each_use = pytest.mark.parametrize(("name", "use"), USES, ids=[f"{n}-{u}" if u else n for n, u in USES])
+each_logit_use = pytest.mark.parametrize(
+    ("name", "use"), BY_LOGITS, ids=[f"{n}-{u}" if u else n for n, u in BY_LOGITS]
+)
+
+
+def text_of(name: str, use: str = "", *options: str) -> str:
+    """A program of this loss alone, its operands beyond the first two from the batch."""
+    loss = LOSSES[name]
+    operands = [o.name for o in loss.operands if o.name not in ("pred", "target")]
+    inside = [*([use] if use else []), *options, *(f"{o}=batch.{o}" for o in operands)]
+    return f"{name}({', '.join(inside)})" if inside else name
+
+
+def form_of(name: str, use: str = "") -> str:
+    """What kind of target is natural for a loss."""
+    loss = LOSSES[name]
+    names = set(loss.parameters)
+    if "signs" in names:
+        return "signs"
+    if "labels" in names or ("positive_truth" in names and use == "softmax"):
+        return "indices"
+    if names & {"target_probs", "target_logits"}:
+        return "soft"
+    if loss.axes[loss.views[0]][-1] == "4":
+        return "boxes"
+    return "classes" if loss.has_classes else "like"
+
+
+def data(
+    name: str,
+    use: str = "",
+    *,
+    seed: int = 0,
+    shape: tuple[int, ...] = (3, 4, 2, 3),
+    dtype: Any = torch.float64,
+) -> Call:
+    """A prediction, a target and the other operands of a loss."""
+    loss, r = LOSSES[name], torch.Generator().manual_seed(seed)
+    form = form_of(name, use)
+
+    def real(*size: int) -> Tensor:
+        return torch.randn(size, generator=r, dtype=torch.float64)
+
+    if form == "boxes":
+        low, other = real(5, 2), real(5, 2)
+        size, others = 1 + real(5, 2).abs(), 1 + real(5, 2).abs()
+        pred, target = torch.cat([low, low + size], -1), torch.cat([other, other + others], -1)
+        return pred.to(dtype), target.to(dtype), {}
+    pred = real(*shape)
+    b, c, *space = shape
+    indices = torch.randint(0, c, (b, *space), generator=r)
+    onehot = torch.nn.functional.one_hot(indices, c).movedim(-1, 1).double()
+    target: Any = {
+        "signs": 2 * onehot - 1,
+        "indices": indices,
+        "soft": torch.softmax(real(*shape), 1),
+        "classes": onehot,
+        "like": real(*shape),
+    }[form]
+    if name == "poisson_nll":
+        target = target.abs().round()
+    if use == "identity" or (not use and loss.wants == "probs"):
+        pred = torch.softmax(pred, 1)
+    if name == "nll":
+        pred = torch.log_softmax(pred, 1)
+    target = target.to(dtype) if target.is_floating_point() else target
+    others = {
+        o.name: real(*shape).abs().to(dtype) + 0.1 for o in loss.operands if o.name not in ("pred", "target")
+    }
+    if "target" not in [o.name for o in loss.operands]:
+        target = None
+    return pred.to(dtype), target, others
+
+
+def run(name: str, use: str, call: Call, *options: str) -> Tensor:
+    pred, target, batch = call
+    return compiled(text_of(name, use, *options))(pred, target, **batch)
+
+
+def value_and_gradient(loss: Any, call: Call) -> tuple[Tensor, Tensor]:
+    pred, target, batch = call
+    pred = pred.detach().clone().requires_grad_()
+    value = loss(pred, target, **batch)
+    (grad,) = torch.autograd.grad(value, pred, allow_unused=True)
+    return value.detach(), torch.zeros_like(pred) if grad is None else grad
+
+
+def perfect(name: str, use: str) -> Call:
+    """A call where the prediction is right: it equals the target, or gives probability 1 to the truth."""
+    pred, target, batch = data(name, use)
+    loss = LOSSES[name]
+    if loss.zero_when == "equal":
+        return (target.clone() if target is not None else pred), target, batch
+    if form_of(name, use) == "soft":
+        if use == "softmax" or (not use and loss.activation == "softmax"):
+            return target.log(), target, batch
+        return (torch.logit(target) if use == "sigmoid" else target.clone()), target, batch
+    truth = target
+    if not target.is_floating_point():
+        truth = torch.nn.functional.one_hot(target, pred.shape[1]).movedim(-1, 1).double()
+    if name == "nll":
+        return (truth - 1) * 60, target, batch
+    if use == "identity":
+        return truth.clone(), target, batch
+    return 60 * truth - 30, target, batch
+
+
+# -------------------------------------------------------------------- the laws
+
+
+def test_the_registry_is_the_specification():
+    """LANGUAGE.md 11: exactly these, under these names."""
+    wanted = (
+        "ce nll bce focal dice jaccard tversky focal_tversky mse half_mse sse l1 rmse smooth_l1 huber"
+        " log_cosh charbonnier tukey quantile hinge squared_hinge multi_margin zero_one kl kd js"
+        " gaussian_nll poisson_nll cosine triplet iou giou"
+    )
+    assert set(wanted.split()) <= set(LOSSES)
+
+
+@each_use
+def test_runs_with_its_defaults(name: str, use: str):
+    """A 0-d float64 tensor for float64, with a gradient of the prediction's shape that is not 0."""
+    value, grad = value_and_gradient(compiled(text_of(name, use)), data(name, use))
+    assert value.shape == ()
+    assert value.dtype == torch.float64
+    assert value.isfinite()
+    assert grad.abs().sum() > 0
+    assert grad.isfinite().all()
+
+
+@each_use
+def test_range(name: str, use: str):
+    low, high = LOSSES[name].range or (-math.inf, math.inf)
+    loss = compiled(text_of(name, use, *(["reduction=none"] if LOSSES[name].result_axes else [])))
+    for seed in range(5):
+        pred, target, batch = data(name, use, seed=seed)
+        if name == "poisson_nll":
+            batch = {}
+        values = loss(pred, target, **batch)
+        assert values.min() >= low - 1e-12
+        assert values.max() <= high + 1e-12
+
+
+@pytest.mark.parametrize(("name", "use"), [(n, u) for n, u in USES if LOSSES[n].zero_when])
+def test_zero_when_the_prediction_is_right(name: str, use: str):
+    call = perfect(name, use)
+    value, grad = value_and_gradient(compiled(text_of(name, use)), call)
+    # sigmoid(30) is no 1: with s = 1e-5 an absent class gives 1e-13 n / s, and a power of 3/4 of that.
+    assert abs(value.item()) <= 1e-4
+    if use == "identity" or LOSSES[name].zero_when == "equal":
+        assert abs(value.item()) <= 1e-12
+    assert grad.isfinite().all()
+
+
+@each_use
+def test_gradcheck(name: str, use: str):
+    pred, target, batch = data(name, use, shape=(2, 3, 2) if name in REGION else (2, 3), seed=1)
+    loss = compiled(text_of(name, use))
+    loss(pred, target, **batch)
+    names = list(batch)
+
+    def function(pred: Tensor, *others: Tensor) -> Tensor:
+        return loss(pred, target, **dict(zip(names, others, strict=True)))
+
+    inputs = [pred.requires_grad_(), *(b.requires_grad_() for b in batch.values())]
+    assert torch.autograd.gradcheck(function, inputs, eps=1e-6, atol=1e-6, rtol=1e-5)
+
+
+@each_use
+def test_gradient_into_the_target(name: str, use: str):
+    """A soft target or a regression target that wants a gradient gets the right one; a teacher none."""
+    pred, target, batch = data(name, use, shape=(2, 3), seed=2)
+    if target is None or not target.is_floating_point() or form_of(name, use) in ("signs", "classes"):
+        pytest.skip("not a float target that is learned")
+    if name == "quantile" or (name == "poisson_nll"):
+        target = target + 0.3
+    loss = compiled(text_of(name, use))
+    loss(pred, target, **batch)
+    target.requires_grad_()
+    value = loss(pred.requires_grad_(), target, **batch)
+    if name == "kd":
+        assert torch.autograd.grad(value, target, allow_unused=True) == (None,)
+    else:
+        assert torch.autograd.gradcheck(
+            lambda t: loss(pred.detach(), t, **batch), (target,), atol=1e-6, rtol=1e-5
+        )
+
+
+@each_logit_use
+@pytest.mark.parametrize("size", [1e4, -1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_huge_logits_are_finite(name: str, use: str, size: float, dtype: torch.dtype):
+    """One element at ±1e4, then all of them, right and wrong."""
+    pred, target, batch = data(name, use, dtype=dtype)
+    loss = compiled(text_of(name, use))
+    one = pred.clone()
+    one[0, 0] = size
+    for logits in (one, pred.sign() * size, torch.full_like(pred, size)):
+        value, grad = value_and_gradient(loss, (logits, target, batch))
+        assert value.isfinite(), value
+        assert grad.isfinite().all()
+
+
+@each_use
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(name: str, use: str, dtype: torch.dtype):
+    """Half in, float32 out, within 1e-2 of the same numbers in float32; the gradient is half again."""
+    call = data(name, use, dtype=torch.float32)
+    loss = compiled(text_of(name, use))
+
+    def to(value: Any, kind: torch.dtype) -> Any:
+        return value.to(kind) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    half = (to(call[0], dtype), to(call[1], dtype), {k: to(v, dtype) for k, v in call[2].items()})
+    back = (
+        to(half[0], torch.float32),
+        to(half[1], torch.float32),
+        {k: to(v, torch.float32) for k, v in half[2].items()},
+    )
+    wanted, _ = value_and_gradient(loss, back)
+    with torch.autocast("cpu", dtype=dtype):
+        value, grad = value_and_gradient(loss, half)
+    assert value.dtype == torch.float32
+    assert grad.dtype == dtype
+    assert grad.isfinite().all()
+    torch.testing.assert_close(value, wanted, rtol=1e-2, atol=1e-2)
+
+
+def masked(name: str, use: str, call: Call, rank: str) -> Tensor:
+    """A mask that hides about half, of one of the ranks that lie."""
+    pred = call[0]
+    r = torch.Generator().manual_seed(4)
+    shape = {
+        "sample": pred.shape[:1],
+        "place": pred.shape[:1] + pred.shape[2:] if form_of(name, use) != "boxes" else pred.shape[:-1],
+    }[rank]
+    if LOSSES[name].axes[LOSSES[name].views[0]][-1] in ("d", "4"):
+        shape = {"sample": pred.shape[:1], "place": pred.shape[:-1]}[rank]
+    mask = torch.rand(shape, generator=r) > 0.5
+    mask.view(-1)[0], mask.view(-1)[-1] = True, False
+    return mask
+
+
+def over_prediction(name: str, mask: Tensor, pred: Tensor) -> Tensor:
+    """The mask in the prediction's shape."""
+    if mask.ndim == pred.ndim - 1:
+        axis = -1 if LOSSES[name].axes[LOSSES[name].views[0]][-1] in ("d", "4") else 1
+        return mask.unsqueeze(axis).expand_as(pred)
+    return mask.reshape(-1, *[1] * (pred.ndim - 1)).expand_as(pred)
+
+
+@each_use
+def test_all_masked_is_zero(name: str, use: str):
+    pred, target, batch = data(name, use)
+    loss = compiled(text_of(name, use, "mask=batch.mask"))
+    value, grad = value_and_gradient(loss, (pred, target, {**batch, "mask": torch.zeros(len(pred))}))
+    assert value.item() == 0
+    assert grad.abs().sum() == 0
+
+
+@each_use
+@pytest.mark.parametrize(("rank", "poison"), [("sample", math.inf), ("place", math.nan)])
+def test_nothing_leaks_from_under_the_mask(name: str, use: str, rank: str, poison: float):
+    pred, target, batch = data(name, use)
+    mask = masked(name, use, (pred, target, batch), rank)
+    loss = compiled(text_of(name, use, "mask=batch.mask"))
+    clean = value_and_gradient(loss, (pred, target, {**batch, "mask": mask}))
+    hidden = ~over_prediction(name, mask, pred)
+
+    def spoil(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if value.is_floating_point():
+            return torch.where(hidden, torch.full_like(value, poison), value)
+        return torch.where(hidden[:, 0], torch.full_like(value, 10**9), value)
+
+    dirty = (spoil(pred), spoil(target), {**{k: spoil(v) for k, v in batch.items()}, "mask": mask})
+    value, grad = value_and_gradient(loss, dirty)
+    torch.testing.assert_close(value, clean[0], rtol=1e-14, atol=0)
+    torch.testing.assert_close(grad, clean[1], rtol=1e-14, atol=1e-16)
+    assert grad[hidden].abs().sum() == 0
+    assert clean[0] != value_and_gradient(compiled(text_of(name, use)), (pred, target, batch))[0]
+
+
+@each_use
+def test_a_mask_of_samples_is_the_batch_without_them(name: str, use: str):
+    pred, target, batch = data(name, use)
+    mask = torch.tensor([True] * (len(pred) - 1) + [False])
+    part = compiled(text_of(name, use, "mask=batch.mask"))(pred, target, **batch, mask=mask)
+    whole = compiled(text_of(name, use))(
+        pred[:-1], None if target is None else target[:-1], **{k: v[:-1] for k, v in batch.items()}
+    )
+    torch.testing.assert_close(part, whole, rtol=1e-12, atol=1e-12)
+
+
+# -------------------------------------------------------------------- regions, and masks of channels
+
+each_region = pytest.mark.parametrize(("name", "use"), [(n, u) for n, u in USES if n in REGION])
+
+
+@each_region
+def test_a_region_needs_space(name: str, use: str):
+    """(B, C) has nothing to sum over, unless the samples are summed too: then it is (1, C, B)."""
+    pred, target, _ = data(name, use, shape=(5, 3), seed=3)
+    for small in (pred, pred[:, 0]):
+        with pytest.raises(losslang.LossError, match="E517"):
+            compiled(text_of(name, use))(small, target if small.ndim == 2 else target[:, 0])
+    over_samples, alone = compiled(text_of(name, use, "batch=true")), compiled(text_of(name, use))
+    torch.testing.assert_close(
+        over_samples(pred, target), alone(pred.T[None], target.T[None]), rtol=1e-12, atol=0
+    )
+    assert torch.autograd.gradcheck(lambda p: over_samples(p, target), (pred.requires_grad_(),))
+
+
+@each_region
+def test_a_region_without_background_needs_a_second_channel(name: str, use: str):
+    if use == "softmax":
+        pytest.skip("a softmax over one channel is refused before")
+    pred, target, _ = data(name, use)
+    loss = compiled(text_of(name, use, "background=false"))
+    with pytest.raises(losslang.LossError, match="E517"):
+        loss(pred[:, :1], target[:, :1])
+    values = run(name, use, (pred, target, {}), "reduction=none")
+    torch.testing.assert_close(loss(pred, target), values[:, 1:].mean(), rtol=1e-12, atol=0)
+
+
+@each_region
+def test_a_mask_of_channels_leaves_out_regions(name: str, use: str):
+    """(B, C, 1, 1): partial labelling. What is left has the values that it had, also after a softmax."""
+    pred, target, _ = data(name, use)
+    seen = torch.rand(pred.shape[:2], generator=torch.Generator().manual_seed(6)) > 0.4
+    value, grad = value_and_gradient(
+        compiled(text_of(name, use, "mask=batch.mask")), (pred, target, {"mask": seen[:, :, None, None]})
+    )
+    other = pred.clone().requires_grad_()
+    wanted = run(name, use, (other, target, {}), "reduction=none")[seen].mean()
+    torch.testing.assert_close(value, wanted.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(grad, torch.autograd.grad(wanted, other)[0], rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        (n, u)
+        for n, u in USES
+        if LOSSES[n].result_axes == ("b", "*space")
+        or (LOSSES[n].result_axes == ("*event",) and u == "softmax")
+    ],
+)
+def test_a_mask_of_channels_is_too_fine_for_one_value_per_place(name: str, use: str):
+    pred, target, _ = data(name, use)
+    loss = compiled(text_of(name, use, "mask=batch.mask"))
+    with pytest.raises(losslang.LossError, match="E510"):
+        loss(pred, target, mask=torch.ones_like(pred, dtype=torch.bool))
+
+
+@each_use
+def test_an_integer_prediction_is_refused(name: str, use: str):
+    pred, target, batch = data(name, use)
+    with pytest.raises(losslang.LossError, match="E505") as caught:
+        compiled(text_of(name, use))((10 * pred).long(), target, **batch)
+    assert "swapped?" in str(caught.value)
+
+
+# -------------------------------------------------------------------- more laws
+
+
+@pytest.mark.parametrize(
+    ("name", "use"), [(n, u) for n, u in USES if form_of(n, u) in ("classes", "indices")]
+)
+@pytest.mark.parametrize("target_is", [0, 1])
+@pytest.mark.parametrize("says", [-30.0, 30.0])
+def test_empty_target_and_empty_prediction(name: str, use: str, target_is: int, says: float):
+    """Nothing or everything there, nothing or everything predicted: finite, with a finite gradient."""
+    pred, target, batch = data(name, use)
+    target = torch.full_like(target, target_is)
+    if use == "identity":
+        pred = torch.full_like(pred, float(says > 0))
+    elif name == "nll":
+        pred = torch.log_softmax(
+            torch.where(torch.arange(4).reshape(1, 4, 1, 1) == 0, says, -says) + 0 * pred, 1
+        )
+    else:
+        pred = torch.full_like(pred, says)
+    value, grad = value_and_gradient(compiled(text_of(name, use)), (pred, target, batch))
+    assert value.isfinite()
+    assert grad.isfinite().all()
+
+
+@each_use
+def test_no_samples_at_all(name: str, use: str):
+    """The mean over nothing is 0 with a zero gradient."""
+    pred, target, batch = data(name, use)
+    call = (pred[:0], None if target is None else target[:0], {k: v[:0] for k, v in batch.items()})
+    value, grad = value_and_gradient(compiled(text_of(name, use)), call)
+    assert value.item() == 0
+    assert grad.shape == pred[:0].shape
+
+
+@each_use
+def test_order_of_samples_is_no_matter(name: str, use: str):
+    pred, target, batch = data(name, use)
+    order = torch.tensor([2, 0, 1, *range(3, len(pred))])
+    loss = compiled(text_of(name, use))
+    found = loss(
+        pred[order], None if target is None else target[order], **{k: v[order] for k, v in batch.items()}
+    )
+    torch.testing.assert_close(found, loss(pred, target, **batch), rtol=1e-12, atol=1e-12)
+
+
+@each_use
+def test_the_whole_batch_is_the_mean_of_its_halves(name: str, use: str):
+    """For equal halves, where nothing is asked of the batch as a whole."""
+    if not LOSSES[name].result_axes:
+        pytest.skip("one number")
+    pred, target, batch = data(name, use)
+    n = len(pred) // 2 * 2
+    loss = compiled(text_of(name, use))
+
+    def part(rows: slice) -> Tensor:
+        return loss(
+            pred[rows], None if target is None else target[rows], **{k: v[rows] for k, v in batch.items()}
+        )
+
+    halves = part(slice(0, n // 2)) + part(slice(n // 2, n))
+    by = 1 if LOSSES[name].reduction == "sum" else 2
+    torch.testing.assert_close(part(slice(0, n)), halves / by, rtol=1e-12, atol=1e-12)
+
+
+OTHER: dict[tuple[str, str], list[str]] = {
+    ("quantile", "q"): ["0.9"],
+    ("iou", "format"): ["xywh", "cxcywh"],
+    ("giou", "format"): ["xywh", "cxcywh"],
+    ("iou", "mode"): ["log", "square"],
+    ("multi_margin", "p"): ["2"],
+    ("cosine", "eps"): ["5"],
+    ("kd", "temperature"): ["2"],
+    ("tukey", "c"): ["1"],
+    ("gaussian_nll", "eps"): ["1"],
+    ("focal", "alpha"): ["0.3"],
+}
+OPTIONS = [(n, o, v) for n in TRAINED for o in LOSSES[n].option_types for v in OTHER.get((n, o), ["other"])]
+
+
+@pytest.mark.parametrize(("name", "option", "value"), OPTIONS)
+def test_no_option_is_inert(name: str, option: str, value: str):
+    """Every declared option changes the value somewhere, and its written default nowhere."""
+    default = LOSSES[name].defaults[option]
+    if value == "other":
+        value = str(not default).lower() if isinstance(default, bool) else f"{(default or 0) + 0.5:g}"
+    more = ["log_input=false"] if (name, option) == ("poisson_nll", "eps") else []
+    for use in uses(name):
+        pred, target, batch = data(name, use)
+        call = (pred.abs() + 0.01, target, batch) if more else (pred, target, batch)
+        if target is not None and name == "poisson_nll":
+            call = (call[0], target + 2, batch)
+        plain, changed = run(name, use, call, *more), run(name, use, call, *more, f"{option}={value}")
+        assert plain != changed
+        shown = (
+            {None: "none", True: "true", False: "false"}.get(default, default)
+            if not isinstance(default, float | int) or isinstance(default, bool)
+            else f"{default:g}"
+        )
+        assert run(name, use, call, *more, f"{option}={shown}") == plain
+
+
+@each_use
+def test_unreduced_values_have_the_declared_axes(name: str, use: str):
+    loss = LOSSES[name]
+    pred, target, batch = data(name, use)
+    if not loss.result_axes:
+        assert any(d.code == "E205" for d in losslang.check(text_of(name, use, "reduction=none")))
+        return
+    values = run(name, use, (pred, target, batch), "reduction=none")
+    axes = loss.result_axes
+    shape = tuple(pred.shape)
+    wanted = {
+        ("b", "*space"): shape[:1] + shape[2:],
+        ("b", "c"): shape[:2],
+        ("*b",): shape[:-1],
+        ("*event",): shape[:1] + shape[2:] if use == "softmax" else shape,
+        ("*shape",): shape,
+    }[axes]
+    assert tuple(values.shape) == wanted
+    if loss.reduction in ("mean", "sum"):
+        total = run(name, use, (pred, target, batch))
+        torch.testing.assert_close(getattr(values, loss.reduction)(), total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        run(name, use, (pred, target, batch), "reduction=sum"), values.sum(), rtol=1e-12, atol=1e-12
+    )
+
+
+@each_use
+def test_memory_layout_is_no_matter(name: str, use: str):
+    pred, target, batch = data(name, use)
+    loss = compiled(text_of(name, use))
+    wanted = value_and_gradient(loss, (pred, target, batch))
+
+    def strided(value: Any) -> Any:
+        return torch.stack([value, value], -1)[..., 0] if isinstance(value, Tensor) else value
+
+    layouts = [(strided(pred), strided(target), {k: strided(v) for k, v in batch.items()})]
+    assert not layouts[0][0].is_contiguous()
+    if pred.ndim == 4:
+        layouts.append((pred.contiguous(memory_format=torch.channels_last), target, batch))
+    for call in layouts:
+        value, grad = value_and_gradient(loss, call)
+        torch.testing.assert_close(value, wanted[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(grad, wanted[1], rtol=1e-12, atol=1e-12)
+
+
+@each_use
+def test_types(name: str, use: str):
+    """Double in, double out; float in, float out."""
+    for dtype in (torch.float32, torch.float64):
+        value, grad = value_and_gradient(compiled(text_of(name, use)), data(name, use, dtype=dtype))
+        assert value.dtype == grad.dtype == dtype
+
+
+@pytest.mark.parametrize(("name", "use"), [(n, u) for n, u in BY_LOGITS if u == "softmax" or not u])
+def test_softmax_over_one_channel_is_refused(name: str, use: str):
+    pred, target, batch = data(name, use, shape=(3, 1, 2, 3))
+    with pytest.raises(losslang.LossError, match="E508"):
+        run(name, use, (pred, target, batch))
+
+
+@each_use
+def test_functional_transforms(name: str, use: str):
+    """torch.func.grad and vmap over stacked calls, on a module that has never been called."""
+    calls = [data(name, use, seed=seed) for seed in (0, 1)]
+    loss = compiled(text_of(name, use))
+    pred, target, batch = calls[0]
+    found = torch.func.grad(lambda p: loss(p, target, **batch))(pred)
+    torch.testing.assert_close(found, value_and_gradient(loss, calls[0])[1], rtol=1e-12, atol=1e-12)
+    preds = torch.stack([c[0] for c in calls])
+    others = [torch.stack([c[2][k] for c in calls]) for k in batch]
+    targets = () if target is None else (torch.stack([c[1] for c in calls]),)
+
+    def one(p: Tensor, *rest: Tensor) -> Tensor:
+        own = rest[len(targets) :]
+        return loss(p, rest[0] if targets else None, **dict(zip(batch, own, strict=True)))
+
+    both = torch.func.vmap(one)(preds, *targets, *others)
+    torch.testing.assert_close(
+        both, torch.stack([loss(p, t, **b) for p, t, b in calls]), rtol=1e-12, atol=1e-12
+    )
+    each = torch.func.vmap(torch.func.grad(one))(preds, *targets, *others)
+    torch.testing.assert_close(each[1], value_and_gradient(loss, calls[1])[1], rtol=1e-12, atol=1e-12)
+
+
+@each_use
+def test_meta_tensors(name: str, use: str):
+    pred, target, batch = data(name, use)
+    loss = compiled(text_of(name, use))
+    value = loss(
+        pred.to("meta"),
+        None if target is None else target.to("meta"),
+        **{k: v.to("meta") for k, v in batch.items()},
+    )
+    assert value.shape == ()
+    assert value.device.type == "meta"
+
+
+def test_every_loss_traces_in_one_graph():
+    """fullgraph=True: all losses in a few programs, forward and backward, equal to eager."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, use in USES:
+        groups.setdefault("boxes" if form_of(name, use) == "boxes" else "other", []).append((name, use))
+    for members in groups.values():
+        losses = [compiled(text_of(n, u)) for n, u in members]
+        calls = [data(n, u) for n, u in members]
+        preds = [c[0].clone().requires_grad_() for c in calls]
+        targets, batches = [c[1] for c in calls], [c[2] for c in calls]
+
+        def together(preds: Any, losses: Any = losses, targets: Any = targets, batches: Any = batches) -> Any:
+            return [loss(p, t, **b) for loss, p, t, b in zip(losses, preds, targets, batches, strict=True)]
+
+        torch._dynamo.reset()
+        traced = torch.compile(together, fullgraph=True, backend="eager")
+        found, wanted = traced(preds), together(preds)
+        for (name, use), a, b in zip(members, found, wanted, strict=True):
+            torch.testing.assert_close(
+                a, b, rtol=1e-10, atol=1e-12, msg=lambda m, n=name, u=use: f"{n}({u}): {m}"
+            )
+        a = torch.autograd.grad(torch.stack(found).sum(), preds)
+        b = torch.autograd.grad(torch.stack(wanted).sum(), preds)
+        for x, y in zip(a, b, strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
+    torch._dynamo.reset()
