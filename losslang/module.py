@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from losslang.checker import analyze
 from losslang.diagnostics import LossError
@@ -97,21 +98,21 @@ class Loss(nn.Module):
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
+        return self._program.total(self._run(self._program, pred, target, batch))
+
+    def _run(self, program: Program, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:
+        """The values of a program's terms; the first call with values looks at them."""
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        if self._checked or not _looks_at_values():
-            return self._program.total(self._program.run(pred, target, batch, self.const))
-        total = self._first.total(self._first.run(pred, target, batch, self.const))
-        self._checked = True
-        return total
+        if not self._checked and _looks_at_values():
+            self._first.run(pred, target, batch, self.const)
+            self._checked = _has_values((pred, target, batch))
+        return program.run(pred, target, batch, self.const)
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
         """The total with its terms, metrics too: for logging."""
-        if not self._checked and _looks_at_values():
-            self._first.run(pred, target, batch, self.const)
-            self._checked = True
-        values = self._full.run(pred, target, batch, self.const)
+        values = self._run(self._full, pred, target, batch)
         total = self._full.total(values)
         dtype, device = total.dtype, total.device
         numbers = [torch.as_tensor(v, dtype=dtype, device=device).detach() for v in values]
@@ -122,7 +123,7 @@ class Loss(nn.Module):
 
     def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients."""
-        values = self._program.run(pred, target, batch, self.const)
+        values = self._run(self._program, pred, target, batch)
         return {o.name: v * o.weight for o, v in zip(self._program.outputs, values, strict=True)}
 
     @property
@@ -183,3 +184,9 @@ def _looks_at_values() -> bool:
     if torch.compiler.is_compiling():
         return False
     return torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore
+
+
+def _has_values(inputs: Any) -> bool:
+    """Whether every tensor of a call holds something to look at."""
+    leaves: list[Any] = tree_leaves(inputs)
+    return not any(isinstance(x, Tensor) and (x.is_meta or not x.numel()) for x in leaves)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from losslang import tree
 from losslang.diagnostics import Diagnostic
-from losslang.meaning import Expression, Input, Reading, Term, below, readings
+from losslang.meaning import Apply, Expression, Input, Reading, Term, below, readings
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
@@ -28,11 +28,12 @@ def unused(program: tree.Program) -> list[Diagnostic]:
 def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[Diagnostic]:
     """What can only be said of the program as a whole."""
     found: list[Diagnostic] = []
-    if not any(_reads(term) for term in terms):
-        found.append(mistakes.nothing_to_learn(span, "a number"))
-    elif all(term.metric for term in terms):
+    if not any(_learns(term.body) for term in terms):
+        detached = any(isinstance(part, Input | Reading) for term in terms for part in below(term.body))
+        found.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
+    elif not any(_learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
-    elif not any(term.weight for term in terms if not term.metric):
+    elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     for term in terms:
         for reading in readings(term):
@@ -66,8 +67,15 @@ def _names(node: tree.Node) -> set[str]:
     return {part.name for part in tree.walk(node) if isinstance(part, tree.Call)}
 
 
-def _reads(term: Term) -> bool:
-    return any(isinstance(part, Input | Reading) for part in below(term.body))
+def _learns(expression: Expression) -> bool:
+    """Whether a gradient can flow from an expression into a tensor of the call."""
+    match expression:
+        case Apply("detach"):
+            return False
+        case Apply(arguments=arguments):
+            return any(map(_learns, arguments))
+        case _:
+            return isinstance(expression, Input | Reading)
 
 
 def _yes_or_no(reading: Reading, registry: Registry) -> list[Diagnostic]:

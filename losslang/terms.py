@@ -197,8 +197,13 @@ def _pushed(body: Expression, tensor: Expression) -> Expression | None:
         case Reading():
             return replace(body, factor=_times(body.factor, "*", tensor, body.span))
         case Apply("+", (Constant(shift), Apply("*", (Constant(scale), Reading() as reading)))):
-            whole = replace(reading, shift=shift, scale=scale)
-            return replace(whole, factor=_times(reading.factor, "*", tensor, body.span))
+            # w (c + k f v) = w c + k (w f) v: the constant is reduced as the loss beside it is.
+            constant = replace(reading, scale=0.0, shift=shift, factor=tensor)
+            weighed = replace(reading, factor=_times(reading.factor, "*", tensor, body.span))
+            if reading.factor is None and (reading.scale, reading.shift) == (1.0, 0.0):
+                return replace(weighed, scale=scale, shift=shift)
+            scaled = Apply("*", (Constant(scale), weighed), body.span)
+            return Apply("+", (constant, scaled), body.span)
         case Apply("detach", (inner,)):
             inside = _pushed(inner, tensor)
             return None if inside is None else replace(body, arguments=(inside,))

@@ -78,7 +78,7 @@ class Aligned:
     def hide(self) -> None:
         """Hides what is masked, in everything that the loss reads; then looks at the values once."""
         whole = self.mask
-        if self.over == "class" and whole is not None:
+        if self.over == "class" and self.activation.takes == "logits" and whole is not None:
             # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
             whole = self.emit("places", whole)
         self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
@@ -133,8 +133,8 @@ class Aligned:
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
         else:
             aligned = self.emit(form, value, self.pred, site=site)
-        if form in ("labels", "dense"):
-            self.emit("check:classes", value, self.pred, site=site, check=True)
+        if form in ("labels", "dense") or "target_probs" in self.loss.parameters:
+            self.emit("check:classes", value, self.pred, site=site, check=True, form=form)
         return aligned
 
 

@@ -55,7 +55,14 @@ class _Lowering(Builder):
         read: dict[Input, list[str]] = {}
         for term in meaning.terms:
             body = term.body
-            if isinstance(body, Input) and body.steps and isinstance(body.steps[-1], tree.Key):
+            # Keywords of the call that nobody reads are ignored: `batch` itself is no mapping of losses.
+            is_keyword = isinstance(body, Input) and body.root == "batch" and len(body.steps) == 1
+            if (
+                isinstance(body, Input)
+                and body.steps
+                and isinstance(body.steps[-1], tree.Key)
+                and not is_keyword
+            ):
                 parent = Input(body.root, body.steps[:-1], span=body.span)
                 read.setdefault(parent, []).append(body.steps[-1].name)
         every = {str(i) for t in meaning.terms for i in _inputs(t)}

@@ -169,8 +169,8 @@ class Use(Aligned):
                 return None
             case Constant(value=value):
                 return value
-            case Apply(("*" | "/") as operator, (left, right)):
-                return self.emit(f"math:{operator}", self.laid(left, values), self.laid(right, values))
+            case Apply(("+" | "-" | "*" | "/" | "neg") as operator, parts):
+                return self.emit(f"math:{operator}", *(self.laid(part, values) for part in parts))
             case _:
                 site = Site(self.reading.name, str(expression), expression.span, self.out.source)
                 weight = self.out.tensor(expression)

@@ -27,8 +27,8 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -
     `const.name` an entry of `compile(const=...)`.
     """
     if path in ("pred", "target"):
-        fix = "call `loss(pred, target)`" if path == "target" else "call `loss(pred)`"
-        return Diagnostic("", f"`{path}` is read here, and the call does not hand it over", span, fix=fix)
+        message = f"`{path}` is read here, and the call does not hand it over"
+        return Diagnostic("", message, span, fix="call `loss(pred, target)`")
     if path.startswith("batch"):
         fix = f"call `loss(pred, target, {key}=...)`"
     elif path.startswith("const"):

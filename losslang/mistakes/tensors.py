@@ -169,7 +169,10 @@ def too_fine(span: Span, term: str, what: str, found: Shape, values: str) -> Dia
         "",
         f"`{what}` {_shape(found)} is finer than the values of `{term}`: {values}",
         span,
-        fix="use one weight per sample, shape (B,), or a mask, which enters the sums themselves",
+        fix={
+            "mask": "give it one channel: what is masked is masked for every class",
+            "one number": f"reduce it: `mean({what})`",
+        }.get(what if what == "mask" else values, "use one weight per sample, shape (B,), or a mask"),
     )
 
 

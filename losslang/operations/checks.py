@@ -46,14 +46,16 @@ def check_probs(value: Any, site: Site, over: str) -> None:
         raise site.error(tensors.not_probabilities(site.span, site.term, low, high, over))
 
 
-def check_classes(value: Any, pred: Tensor, site: Site) -> None:
+def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
-    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    is_number = isinstance(value, int | float)
+    target = _seen(torch.tensor(value) if is_number else value)
     if target is None:
         return
     low, high = float(target.min()), float(target.max())
     one_channel = pred.ndim < 2 or pred.shape[1] == 1
-    if target.dtype.is_floating_point or target.shape == pred.shape or one_channel:
+    spread = is_number and form == "dense"
+    if target.dtype.is_floating_point or target.shape == pred.shape or one_channel or spread:
         if low < 0 or high > 1:
             found = low if low < 0 else high
             wanted = "between 0 and 1; `ignore_index=` leaves a label out"

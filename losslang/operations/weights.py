@@ -27,16 +27,11 @@ def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
 
 
 def _class_counts(target: Tensor, pred: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """How many places each class has, and how many there are."""
+    """How many places each class has, and how many there are for it."""
     if target.ndim == pred.ndim:
-        seen = target if mask is None else target * mask
         dims = [i for i in range(target.ndim) if i != 1]
-        places = (
-            torch.ones_like(target[:, :1])
-            if mask is None
-            else mask[:, :1].to(target.dtype).expand_as(target[:, :1])
-        )
-        return seen.sum(dims), places.sum()
+        counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
+        return (target * counted).sum(dims), counted.sum(dims)
     counted = torch.ones_like(target) if mask is None else mask.squeeze(1).expand_as(target).long()
     zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
     counts = zeros.scatter_add(0, target.flatten(), counted.flatten())
