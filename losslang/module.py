@@ -106,8 +106,10 @@ class Loss(nn.Module):
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
         if not self._checked and _looks_at_values():
-            self._first.run(pred, target, batch, self.const)
+            values = self._first.run(pred, target, batch, self.const)
             self._checked = _has_values((pred, target, batch))
+            if program is self._program:
+                return values
         return program.run(pred, target, batch, self.const)
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
