@@ -20,7 +20,7 @@ from losslang.mistakes import page, pages
 from losslang.mistakes.names import nearest
 from losslang.primitive import Activation, Loss
 from losslang.primitive import Reduction as ReductionPrimitive
-from losslang.registry import current_registry
+from losslang.registry import current_registry, loss_of
 from losslang.report import full
 from losslang.text import Source, Span
 from losslang.vocabulary import IN_WORDS
@@ -106,7 +106,11 @@ def _reading(reading: Reading) -> str:
 def _activated(reading: Reading) -> str:
     """`sigmoid, from bce`; nothing where a loss of values reads them as they are."""
     chosen = str(reading.activation)
-    if reading.origin == "default" and chosen == "identity" and _loss(reading).wants not in IN_WORDS:
+    if (
+        reading.origin == "default"
+        and chosen == "identity"
+        and loss_of(reading, current_registry()).wants not in IN_WORDS
+    ):
         return ""
     if reading.origin in ("written", "default"):
         return chosen
@@ -195,7 +199,7 @@ def _computes(body: Expression) -> Iterator[Row]:
 
 def _use(reading: Reading, source: Source) -> Iterator[Row]:
     """One use of a loss, from its formula to its reduction."""
-    loss = _loss(reading)
+    loss = loss_of(reading, current_registry())
     written = {name for name, _ in reading.spans}
     yield "formula", loss.summary.rstrip(".")
     yield "reads", _operands(reading)
@@ -277,12 +281,6 @@ def _elements(reading: Reading) -> Iterator[Row]:
         yield "values", f"{_affine(reading, 'v')} in the place of v, before the reduction"
     if reading.factor is not None:
         yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
-
-
-def _loss(reading: Reading) -> Loss:
-    found = current_registry().loss(reading.loss)
-    assert found is not None
-    return found.loss
 
 
 def _table(rows: Iterable[Row], indent: str) -> Iterator[str]:

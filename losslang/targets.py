@@ -138,7 +138,9 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
     if not isinstance(target, int | float):
         found, path = f"a {type(target).__name__}", site.operand
         raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
-    number = torch.tensor(target, device=pred.device)
+    # A fraction is read in the prediction's own precision; a whole number may be a class.
+    kind = pred.dtype if isinstance(target, float) else None
+    number = torch.tensor(target, dtype=kind, device=pred.device)
     return number.expand(pred.shape if shape is None else shape)
 
 

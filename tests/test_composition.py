@@ -318,3 +318,9 @@ def test_the_root_of_nothing_has_no_gradient():
         (grad,) = torch.autograd.grad(value, pred)
         assert value.item() == 0
         assert grad.tolist() == [0, 0, 0], text
+
+
+def test_a_fraction_as_target_keeps_the_precision_of_the_prediction():
+    pred = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    value = losslang.compile("mse(target=0.1)")(pred)
+    torch.testing.assert_close(value, ((pred - 0.1) ** 2).mean(), rtol=1e-15, atol=0)
