@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
 from lark import Lark, Token, Tree, lexer
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
@@ -44,7 +44,8 @@ def _parse(text: str) -> tree.Program:
         raise LossError([refused_character(text, at)]) from None
     except UnexpectedToken as error:
         refused: Any = error.token
-        raise LossError([refused_token(text, refused, lark.lex(text))]) from None
+        tokens: Any = _lark(None)
+        raise LossError([refused_token(text, refused, tokens.lex(text))]) from None
     return grow(parsed, text)
 
 
@@ -90,7 +91,8 @@ def grammar() -> str:
 
 
 @cache
-def _lark() -> Lark:
+def _lark(parser: Literal["lalr"] | None = "lalr") -> Lark:
+    """The parser, built once; with None what only cuts a text into tokens, for texts that are refused."""
     # Where `interegular` is installed, lark compares every two terminals for overlaps: most of the
     # time of a check, for what a test has shown once and for all.
     compares = lexer.has_interegular
@@ -99,7 +101,7 @@ def _lark() -> Lark:
         return Lark(
             grammar(),
             start="program",
-            parser="lalr",
+            parser=parser,
             lexer="basic",
             propagate_positions=True,
             maybe_placeholders=False,
