@@ -9,6 +9,8 @@ from typing import Any, Literal
 from losslang.primitive import Activation, Function, Loss, Primitive, Reduction
 from losslang.vocabulary import GIVEN, UNIVERSAL, VIEWS
 
+REDUCED = ("values", "weights", "counted")
+
 DEFINED: list[Primitive] = []
 """Every primitive decorated so far, in order; the registry collects them."""
 
@@ -26,6 +28,7 @@ def loss(
     extra_axis: str = "",
     given: str = "",
     nonnegative: tuple[str, ...] = (),
+    whole: bool = False,
 ) -> Callable[[Callable[..., Any]], Loss]:
     """Registers a loss. Its parameters and annotations say the rest.
 
@@ -33,7 +36,8 @@ def loss(
     hold every loss to; `extra_axis` names a list option whose entries are a last axis of the
     prediction; `given` names the view that the prediction is taken to be when it is not the one
     that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
-    call checks. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
+    call checks; `whole` says that an element of the result reads more than its own place (a sort, a
+    convolution, a sum inside), so that it cannot be computed in parts. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
     """
 
     def define(function: Callable[..., Any]) -> Loss:
@@ -51,6 +55,7 @@ def loss(
             extra_axis=extra_axis,
             given=given,
             nonnegative=nonnegative,
+            whole=whole,
         )
         _is_described(described)
         _is_a_loss(described)
@@ -81,14 +86,17 @@ def activation(
     return define
 
 
-def reduction() -> Callable[[Callable[..., Any]], Reduction]:
-    """Registers a reduction of (values, weights, counted)."""
+def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Reduction]:
+    """Registers a reduction of (values, weights, counted), and of `total` where it only sums.
+
+    One that takes `total` never needs all values at once. `per_sample` keeps the first axis of its sums.
+    """
 
     def define(function: Callable[..., Any]) -> Reduction:
-        made = Reduction(_name(function), function)
+        made = Reduction(_name(function), function, per_sample=per_sample)
         _is_described(made)
-        if made.parameters != ("values", "weights", "counted"):
-            raise TypeError(f"reduction {made.name}: its parameters are values, weights, counted")
+        if made.parameters not in (REDUCED, (*REDUCED, "total")):
+            raise TypeError(f"reduction {made.name}: its parameters are values, weights, counted and total")
         DEFINED.append(made)
         return made
 

@@ -1,179 +1,200 @@
-"""Plan to something that runs: each step bound to its function once, then a plain loop."""
+"""Plan to something that runs: whole on small tensors, block by block on large ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from inspect import signature
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from losslang import lazy
-from losslang.meaning import Input
-from losslang.operations import MATH, OPERATIONS
-from losslang.operations.regions import region_total
-from losslang.plan import Output, Plan, Ref, Step
-from losslang.primitive import Activation, Function, Loss, Reduction
+from losslang.binding import Binding, Calls
+from losslang.blocks import Sum, Totals, Walk, Walker, split
+from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
 
 lazy.load()
 
 ROOTS = ("pred", "target", "batch", "const")
-Call = tuple[int, Callable[..., Any], Callable[[list[Any]], Sequence[Any]]]
+LARGE = 2**18
+"""Elements from which on a prediction is walked over in blocks; a smaller one is in the cache anyway."""
+READING = ("input", "complete")
 
 
 @dataclass(frozen=True)
 class Program:
-    """A plan bound to its functions: every value has a slot, every step fills one."""
+    """A plan bound to its functions, from given roots to the values of its outputs."""
 
-    template: tuple[Any, ...]
-    calls: tuple[Call, ...]
-    outputs: tuple[Output, ...]
+    calls: Calls
     places: tuple[int, ...]
-    weights: tuple[float | None, ...]
 
-    def run(self, pred: Any, target: Any, batch: Mapping[str, Any], const: Mapping[str, Any]) -> list[Any]:
-        """The value of every output."""
-        slots = [pred, target, batch, const, *self.template]
-        for place, function, arguments in self.calls:
-            slots[place] = function(*arguments(slots))
+    def run(self, *roots: Any) -> list[Any]:
+        slots = self.calls.run(*roots)
         return [slots[place] for place in self.places]
 
-    def total(self, values: Sequence[Any]) -> torch.Tensor:
-        """The weighted sum of the outputs that are trained on."""
-        total: Any = None
-        for value, weight in zip(values, self.weights, strict=True):
-            if weight is not None:
-                part = value if weight == 1 else value * weight
-                total = part if total is None else total + part
-        return total if isinstance(total, torch.Tensor) else torch.tensor(float(total or 0.0))
+
+class Executor:
+    """Runs a plan in the way that suits the tensors of the call."""
+
+    def __init__(self, plan: Plan, registry: Registry):
+        self.plan = plan
+        self.registry = registry
+        self.first = whole(plan, registry, careful=True)
+        self.later = whole(plan, registry, careful=False)
+        self.reader = _reader(plan, registry)
+        self.blocked: dict[Any, Program | None] = {}
+
+    def run(
+        self, pred: Any, target: Any, batch: Mapping[str, Any], const: Mapping[str, Any], *, careful: bool
+    ) -> list[Any]:
+        """The value of every output; `careful` looks at the values of the tensors too."""
+        if _may_be_large(pred, batch) and is_eager():
+            inputs = self.reader.run(pred, target, batch, const)
+            program = self._in_blocks(inputs, careful)
+            if program is not None:
+                return program.run(*inputs)
+        return (self.first if careful else self.later).run(pred, target, batch, const)
+
+    def _in_blocks(self, inputs: Sequence[Any], careful: bool) -> Program | None:
+        """The program for tensors like these; None where nothing in it is large."""
+        if any(isinstance(v, Tensor) and type(v) not in (Tensor, nn.Parameter) for v in inputs):
+            return None
+        key = careful, *map(_signature, inputs)
+        if key not in self.blocked:
+            walks = walks_of(self.plan, self.registry, inputs, LARGE)
+            self.blocked[key] = in_blocks(self.plan, walks, self.registry, careful=careful) if walks else None
+        return self.blocked[key]
 
 
-def build(plan: Plan, registry: Registry, *, careful: bool) -> Program:
-    """The program of a plan. `careful` keeps the steps that look at values, for the first call."""
-    binding = _Binding(registry)
+def walks_of(plan: Plan, registry: Registry, inputs: Sequence[Any], least: int) -> tuple[Walk, ...]:
+    """What of a plan runs block by block on tensors like these; nothing where they do not fit the plan.
+
+    The plan runs once on tensors without data, which knows every shape and costs nothing.
+    """
+    if len({value.device for value in inputs if isinstance(value, Tensor) and value.ndim}) > 1:
+        return ()
+    binding = _from_inputs(plan, registry)
+    predictions = [step for step in plan.steps if step.operation == "real"]
+    for step in plan.steps:
+        if step.operation not in READING:
+            binding.step(step)
+    calls = binding.done()
+    hollow = [value.to("meta") if isinstance(value, Tensor) else value for value in inputs]
+    try:
+        slots = calls.run(*hollow)
+    except Exception:
+        # What does not fit is refused, with all its reasons, by the whole program.
+        return ()
+    shapes = {step.name: tuple(slots[binding.places[step.name]].shape) for step in predictions}
+    return split(plan, registry, shapes, least)
+
+
+def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
+    """Every step on everything at once. `careful` keeps the steps that look at values, for the first call."""
+    binding = Binding(registry, ROOTS)
     for step in plan.steps:
         if careful or not step.check:
             binding.step(step)
-    # Outputs that are numbers take slots of their own: they come before the template is closed.
-    outputs = tuple(binding.place(output.value) for output in plan.outputs)
-    weights = tuple(None if output.metric else output.weight for output in plan.outputs)
-    return Program(tuple(binding.template), tuple(binding.calls), plan.outputs, outputs, weights)
+    return _program(binding, [output.value for output in plan.outputs])
 
 
-class _Binding:
-    """Gives every value a slot, and every step its function."""
-
-    def __init__(self, registry: Registry):
-        self.registry = registry
-        self.places = {name: i for i, name in enumerate(ROOTS)}
-        self.template: list[Any] = []
-        self.calls: list[Call] = []
-
-    def place(self, argument: Any) -> int:
-        return self.places[argument.name] if isinstance(argument, Ref) else self.slot(argument)
-
-    def slot(self, value: Any) -> int:
-        self.template.append(value)
-        return len(ROOTS) + len(self.template) - 1
-
-    def step(self, step: Step) -> None:
-        path = dict(step.options).get("path")
-        inputs = list(map(self.place, step.inputs))
-        if isinstance(path, Input):
-            inputs.insert(0, ROOTS.index(path.root))
-            if step.operation == "input" and not path.steps:
-                # A whole root is itself.
-                self.places[step.name] = inputs[0]
-                return
-        function = _bound(step, self.registry)
-        if step.operation.startswith("loss:"):
-            function, inputs = self._with_total(step, function, inputs)
-        self.places[step.name] = self.slot(None)
-        self.calls.append((self.places[step.name], function, _getter(inputs)))
-
-    def _with_total(
-        self, step: Step, function: Callable[..., Any], inputs: list[int]
-    ) -> tuple[Callable[..., Any], list[int]]:
-        """A loss that sums gets its `total`: made once where nothing is masked, else in every call."""
-        loss = _found(self.registry.get(Loss, step.operation.removeprefix("loss:")), step.operation)
-        if not loss.has_total:
-            return function, inputs
-        at, keep = loss.parameters.index("total"), len(loss.result_axes)
-        options = dict(step.options)
-        batch = options.pop("batch")
-        *given, mask = inputs
-        if step.inputs[-1] is None:
-            given[at] = self.slot(region_total(None, keep, batch))
-            return partial(loss.function, **options), given
-        return partial(_masked, partial(loss.function, **options), at, keep, batch), [*given, mask]
+def in_blocks(plan: Plan, walks: Sequence[Walk], registry: Registry, *, careful: bool) -> Program:
+    """The same with walks for their steps, from the values of the inputs on."""
+    binding = _from_inputs(plan, registry)
+    ends = {step.name for walk in walks for step in walk.sums}
+    before, after = _around(plan, walks, ends, careful=careful)
+    for step in before:
+        binding.step(step)
+    for walk in walks:
+        _walk(binding, walk, careful)
+    for step in after:
+        binding.step(step)
+    return _program(binding, [output.value for output in plan.outputs])
 
 
-def _getter(inputs: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
-    """What takes the inputs of a step out of the slots.
-
-    Spelled out for the usual numbers: on small tensors a loop here would be a tenth of the time.
-    """
-    match inputs:
-        case [a]:
-            return lambda slots: (slots[a],)
-        case [a, b]:
-            return lambda slots: (slots[a], slots[b])
-        case [a, b, c]:
-            return lambda slots: (slots[a], slots[b], slots[c])
-        case _:
-            return lambda slots: [slots[i] for i in inputs]
+def _walk(binding: Binding, walk: Walk, careful: bool) -> None:
+    """One call that runs the walk, and one for every sum that it ends in."""
+    name = f"walk over {walk.shape}"
+    walker = Walker.of(walk, binding.registry, careful=careful)
+    binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
+    own = {step.name for step in walk.maps}
+    for index, step in enumerate(walk.sums):
+        live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
+        finish = _finish(walker.maps.sums[index], index, live)
+        places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
+        binding.call(step.name, finish, places)
 
 
-def _bound(step: Step, registry: Registry) -> Callable[..., Any]:
-    function = _function(step.operation, registry)
-    options = dict(step.options)
-    if step.site is not None and "site" in signature(function).parameters:
-        options["site"] = step.site
-    return partial(function, **options) if options else function
+def _finish(end: Sum, index: int, live: Sequence[int]) -> Callable[..., Any]:
+    def finish(found: Totals, *values: Any) -> Any:
+        arguments = list(found.empty[index])
+        for place, value in zip(live, values, strict=True):
+            arguments[place] = value
+        return end.combine(arguments, found.totals[index])
+
+    return finish
 
 
-def _function(operation: str, registry: Registry) -> Callable[..., Any]:
-    kind, _, name = operation.partition(":")
-    match kind:
-        case "math" if name in MATH:
-            return MATH[name]
-        case "math":
-            return _arithmetic(_found(registry.get(Function, name), operation))
-        case "activation":
-            return _found(registry.get(Activation, name), operation).function
-        case "reduction":
-            return _found(registry.get(Reduction, name), operation).function
-        case "kernel":
-            loss, _, activation = name.partition(".")
-            return _found(registry.get(Loss, loss), operation).kernels[activation]
-        case "loss":
-            return _found(registry.get(Loss, name), operation).function
-        case _:
-            return OPERATIONS[operation]
+def _around(
+    plan: Plan, walks: Sequence[Walk], ends: set[str], *, careful: bool
+) -> tuple[list[Step], list[Step]]:
+    """The steps that must run whole, before the walks and after them."""
+    walked = {step.name for walk in walks for step in walk.maps}
+    wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
+    wanted |= {name for walk in walks for name, _ in walk.inputs}
+    wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
+    kept: list[Step] = []
+    for step in reversed(plan.steps):
+        if step.name in wanted and step.name not in ends and step.operation not in READING:
+            kept.append(step)
+            wanted.update(step.reads)
+    late = set(ends)
+    before: list[Step] = []
+    after: list[Step] = []
+    for step in reversed(kept):
+        if late.isdisjoint(step.reads):
+            before.append(step)
+        else:
+            late.add(step.name)
+            after.append(step)
+    return before, after
 
 
-def _found(primitive: Any, operation: str) -> Any:
-    if primitive is None:
-        raise LookupError(f"`{operation}` is not registered here; import the module that defines it first")
-    return primitive
+def _from_inputs(plan: Plan, registry: Registry) -> Binding:
+    return Binding(registry, [step.name for step in plan.steps if step.operation == "input"])
 
 
-def _arithmetic(function: Function) -> Callable[..., Any]:
-    """A function of tensors that folds plain numbers, as those of `compile(const=...)` are."""
-
-    def apply(*arguments: Any) -> Any:
-        if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
-            return function.function(*arguments)
-        return function.fold(*arguments)
-
-    return apply
+def _reader(plan: Plan, registry: Registry) -> Program:
+    """What takes the inputs out of the call."""
+    binding = Binding(registry, ROOTS)
+    reading = [step for step in plan.steps if step.operation in READING]
+    for step in reading:
+        binding.step(step)
+    return _program(binding, [Ref(step.name) for step in reading if step.operation == "input"])
 
 
-def _masked(function: Callable[..., Any], at: int, keep: int, batch: bool, *arguments: Any) -> Any:
-    """A loss that sums, under a mask that is known only now."""
-    *given, mask = arguments
-    given[at] = region_total(mask, keep, batch)
-    return function(*given)
+def _program(binding: Binding, values: Sequence[Any]) -> Program:
+    # Values that are numbers take slots of their own: before the template is closed.
+    places = tuple(map(binding.place, values))
+    return Program(binding.done(), places)
+
+
+def _signature(value: Any) -> Any:
+    """What of an input decides how a program runs."""
+    return (value.shape, value.dtype, value.device) if isinstance(value, Tensor) else (type(value).__name__,)
+
+
+def _may_be_large(pred: Any, batch: Mapping[str, Any]) -> bool:
+    if not batch and type(pred) is Tensor:
+        return pred.numel() >= LARGE
+    return True
+
+
+def is_eager() -> bool:
+    """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
+    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:  # pyright: ignore
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore

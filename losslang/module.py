@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from losslang.checker import analyze
 from losslang.diagnostics import LossError
-from losslang.executor import Program, build
+from losslang.executor import Executor, is_eager
 from losslang.formatter import format
 from losslang.lower import lower
 from losslang.meaning import Meaning
@@ -91,42 +91,41 @@ class Loss(nn.Module):
 
     def _bind(self) -> None:
         registry = current_registry()
-        trained = prune(self.plan, metrics=False)
-        self._first: Program = build(trained, registry, careful=True)
-        self._program: Program = build(trained, registry, careful=False)
-        self._full: Program = build(self.plan, registry, careful=False)
+        self._trained = Executor(prune(self.plan, metrics=False), registry)
+        self._full = Executor(self.plan, registry)
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
-        return self._program.total(self._run(self._program, pred, target, batch))
+        total = self._trained.plan.total(self._run(self._trained, pred, target, batch))
+        return total if isinstance(total, Tensor) else torch.tensor(float(total))
 
-    def _run(self, program: Program, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:
-        """The values of a program's terms; the first call with values looks at them."""
+    def _run(self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:
+        """The values of a plan's terms; the first call with values looks at them."""
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        if not self._checked and _looks_at_values():
-            values = self._first.run(pred, target, batch, self.const)
-            self._checked = _has_values((pred, target, batch))
-            if program is self._program:
-                return values
-        return program.run(pred, target, batch, self.const)
+        if self._checked or not is_eager():
+            return executor.run(pred, target, batch, self.const, careful=False)
+        values = executor.run(pred, target, batch, self.const, careful=True)
+        self._checked = _has_values((pred, target, batch))
+        return values
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
         """The total with its terms, metrics too: for logging."""
         values = self._run(self._full, pred, target, batch)
-        total = self._full.total(values)
+        outputs = self._full.plan.outputs
+        found = self._full.plan.total(values)
+        total = found if isinstance(found, Tensor) else torch.tensor(float(found))
         dtype, device = total.dtype, total.device
         numbers = [torch.as_tensor(v, dtype=dtype, device=device).detach() for v in values]
-        outputs = self._full.outputs
         weights = torch.tensor([0.0 if o.metric else o.weight for o in outputs], dtype=dtype, device=device)
         stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
         return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
 
     def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients."""
-        values = self._run(self._program, pred, target, batch)
-        return {o.name: v * o.weight for o, v in zip(self._program.outputs, values, strict=True)}
+        values = self._run(self._trained, pred, target, batch)
+        return {o.name: v * o.weight for o, v in zip(self._trained.plan.outputs, values, strict=True)}
 
     @property
     def const(self) -> Mapping[str, Any]:
@@ -173,19 +172,12 @@ class Loss(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the bound programs: functions are found again where the module is loaded."""
-        bound = ("_first", "_program", "_full")
+        bound = ("_trained", "_full")
         return {name: value for name, value in self.__dict__.items() if name not in bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # pyright: ignore[reportUnknownMemberType]
         self._bind()
-
-
-def _looks_at_values() -> bool:
-    """Whether values may be looked at: not while torch traces or transforms."""
-    if torch.compiler.is_compiling():
-        return False
-    return torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore
 
 
 def _has_values(inputs: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,6 +85,15 @@ class Plan:
 
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
+
+    def total(self, values: Sequence[Any]) -> Any:
+        """The weighted sum of the terms that are trained on, of their values in order."""
+        total: Any = None
+        for output, value in zip(self.outputs, values, strict=True):
+            if not output.metric:
+                part = value if output.weight == 1 else value * output.weight
+                total = part if total is None else total + part
+        return 0.0 if total is None else total
 
     def __str__(self) -> str:
         lines = [str(step) for step in self.steps]

@@ -111,6 +111,7 @@ class Loss(Primitive):
     extra_axis: str = ""
     given: str = ""
     nonnegative: tuple[str, ...] = ()
+    whole: bool = False
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False
     )
@@ -158,6 +159,14 @@ class Loss(Primitive):
         return "total" in self.parameters
 
     @property
+    def is_map(self) -> bool:
+        """Whether a part of the batch or of space can be computed without the rest.
+
+        A star in the result says so: each of its elements reads its own place alone.
+        """
+        return not self.whole and (self.has_total or any(axis.startswith("*") for axis in self.result_axes))
+
+    @property
     def has_classes(self) -> bool:
         """Whether the prediction has a class axis: dimension 1."""
         return bool(CLASSED & {VIEWS[name] for name in self.views})
@@ -188,7 +197,16 @@ class Activation(Primitive):
 
 @dataclass(frozen=True)
 class Reduction(Primitive):
-    """Natural values to one number. Parameters: values, weights, counted."""
+    """Natural values to one number. Parameters: values, weights, counted; `total` where it only sums.
+
+    The sums of one `per_sample` keep the first axis.
+    """
+
+    per_sample: bool = False
+
+    @property
+    def has_total(self) -> bool:
+        return "total" in self.parameters
 
 
 @dataclass(frozen=True)

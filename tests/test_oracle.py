@@ -18,7 +18,7 @@ from reference import evaluate, meaning_of
 from torch import Tensor
 
 import losslang
-from losslang.executor import build
+from losslang.executor import whole
 from losslang.lower import lower
 from losslang.passes import PASSES
 from losslang.plan import verify
@@ -372,8 +372,8 @@ def test_every_pass_keeps_the_mathematics(text: str, layout: str):
     wanted = evaluate(text, pred, target, batch).total
     for rewrite in (lambda plan: plan, *PASSES):
         plan = verify(rewrite(plan))
-        program = build(plan, registry, careful=False)
-        found = program.total(program.run(pred, target, batch, {}))
+        program = whole(plan, registry, careful=False)
+        found = plan.total(program.run(pred, target, batch, {}))
         name = getattr(rewrite, "__name__", "?")
         same(found, wanted, pred, f"{text} after {name}\n{plan}")
 
@@ -626,13 +626,13 @@ def test_passes_by_hypothesis(written: tuple[str, str], seed: int):
     pred, target, batch = data(layout, seed)
     registry = current_registry()
     plan = verify(lower(checked.meaning))
-    first = build(plan, registry, careful=True)
-    wanted = first.total(first.run(pred, target, batch, {}))
+    first = whole(plan, registry, careful=True)
+    wanted = plan.total(first.run(pred, target, batch, {}))
     for rewrite in PASSES:
         plan = verify(rewrite(plan))
-        program = build(plan, registry, careful=False)
+        program = whole(plan, registry, careful=False)
         same(
-            program.total(program.run(pred, target, batch, {})),
+            plan.total(program.run(pred, target, batch, {})),
             wanted,
             pred,
             f"{text} after {rewrite.__name__}",

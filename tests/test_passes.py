@@ -23,7 +23,7 @@ from torch import Tensor
 
 import losslang
 from losslang.checker import analyze
-from losslang.executor import build
+from losslang.executor import ROOTS, whole
 from losslang.lower import lower
 from losslang.meaning import NOWHERE, Input
 from losslang.passes import PASSES, fold, improve, prune, share, stable
@@ -116,9 +116,9 @@ class Result:
 
 
 def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, careful: bool = False) -> Result:
-    program = build(plan, current_registry(), careful=careful)
-    values = program.run(**roots)
-    total = program.total(values)
+    program = whole(plan, current_registry(), careful=careful)
+    values = program.run(*(roots[root] for root in ROOTS))
+    total = plan.total(values)
     gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
     named = [(o.name, v) for o, v in zip(plan.outputs, values, strict=True) if o.weight or o.metric]
     return Result(named, total, gradients)

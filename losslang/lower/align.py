@@ -42,7 +42,8 @@ class Aligned:
         given = {name: self.out.tensor(operand) for name, operand in reading.operands}
         last = loss.axes[loss.views[0]][-1]
         size = int(last) if last.isdigit() else None
-        self.pred = self.emit("real", given["pred"], site=self.site("pred"), last=size)
+        self.raw = given["pred"]
+        self.pred = self.emit("real", self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
             self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
         if loss.has_total and loss.has_classes:

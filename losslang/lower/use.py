@@ -137,7 +137,7 @@ class Use(Aligned):
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
         dropped = 1 if self.reading.get("background") is False else 0
-        return self.emit("per_class", given, self.pred, site=site, dropped=dropped)
+        return self.emit("per_class", given, self.raw, site=site, dropped=dropped)
 
     # -- one number
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ def empty(values: Tensor, present: Tensor, policy: str) -> Tensor:
 
 
 def region_total(mask: Tensor | None, keep: int, batch: bool) -> Callable[..., tuple[Any, ...]]:
-    """`total` for a loss whose values keep the first `keep` axes of what it sums; a tensor comes first."""
+    """`total` for what keeps the first `keep` axes of what it sums; a tensor comes first."""
     if mask is None and not batch:
         return partial(_plain_total, keep)
     return partial(_total, mask, keep, batch)
@@ -33,35 +33,55 @@ def _plain_total(keep: int, like: Tensor, *others: Any) -> tuple[Any, ...]:
     dims = tuple(range(keep, like.ndim))
     if not dims:
         return like, *others
-    return like.sum(dims), *[
-        v.sum(dims) if isinstance(v, torch.Tensor) else v * _count(like, None, dims) for v in others
-    ]
+    number = _number(like, dims)
+    return like.sum(dims), *[v.sum(dims) if isinstance(v, torch.Tensor) else v * number for v in others]
 
 
-def _total(mask: Tensor | None, keep: int, batch: bool, like: Tensor, *others: Any) -> tuple[Any, ...]:
+def _total(mask: Tensor | None, keep: int, batch: bool, *parts: Any) -> tuple[Any, ...]:
+    sums, count = region_sums(mask, keep, batch, parts)
+    return finished(parts, sums, count, masked=mask is not None, keep=keep)
+
+
+def region_sums(
+    mask: Tensor | None, keep: int, batch: bool, parts: Sequence[Any]
+) -> tuple[list[Tensor], Any]:
+    """The sum of every tensor among `parts` over its region, and how many elements that is.
+
+    Sums of two parts of a region add up to those of the whole.
+    """
+    like = parts[0]
     space = tuple(range(keep, like.ndim))
     dims = (0, *space) if batch else space
 
-    def summed(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value * _count(like, mask, dims)
-        whole = value if mask is None else value * mask
-        if batch:
-            return whole.sum(dims, keepdim=True).flatten(1)
-        return whole.sum(dims) if dims else whole
+    def summed(value: Tensor) -> Tensor:
+        if not dims:
+            return value
+        return value.sum(dims, keepdim=True).flatten(1) if batch else value.sum(dims)
 
-    sums = tuple(map(summed, (like, *others)))
-    if mask is None or keep == 0:
-        return sums
-    # A region that is masked entirely is dropped from the mean; until then it must stay finite.
-    seen = summed(torch.ones_like(like)) > 0
-    return tuple(torch.where(seen, s, 1.0) for s in sums)
+    tensors = [v for v in parts if isinstance(v, torch.Tensor)]
+    if mask is None:
+        return [summed(v) for v in tensors], _number(like, dims)
+    return [summed(v * mask) for v in tensors], summed(mask.expand(like.shape))
 
 
-def _count(like: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Any:
-    """How many elements are summed; at least 1, so that the mean over nothing is 0."""
-    if mask is not None:
-        return mask.expand(like.shape).sum(dims).clamp(min=1)
+def finished(
+    parts: Sequence[Any], sums: Sequence[Tensor], count: Any, *, masked: bool, keep: int
+) -> tuple[Any, ...]:
+    """What `total` gives for `parts`: their sums, a number times the count, and 1 where nothing counts.
+
+    The mean over nothing is 0, so the count is at least 1; a region that is masked entirely is dropped
+    from the mean, and until then it must stay finite.
+    """
+    some = count.clamp(min=1) if isinstance(count, torch.Tensor) else max(count, 1)
+    left = iter(sums)
+    totals = tuple(next(left) if isinstance(v, torch.Tensor) else v * some for v in parts)
+    if not masked or keep == 0:
+        return totals
+    return tuple(torch.where(count > 0, s, 1.0) for s in totals)
+
+
+def _number(like: Tensor, dims: tuple[int, ...]) -> int:
+    """How many elements a region has; at least 1."""
     number = 1
     for dim in dims:
         number *= like.shape[dim]

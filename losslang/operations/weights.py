@@ -16,8 +16,9 @@ def constant(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
-    """One weight per class that is left in the loss, in the prediction's type; a single one is for all."""
-    vector = torch.as_tensor(value, dtype=pred.dtype, device=pred.device).flatten()
+    """One weight per class that is left in the loss, in the precision of the loss; a single one is for all."""
+    kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
+    vector = torch.as_tensor(value, dtype=kind, device=pred.device).flatten()
     classes = (pred.shape[1] if pred.ndim > 1 else 1) - dropped
     number = vector.numel()
     if number != classes and not (number == 1 and site.operand == "pos_weight"):

@@ -1,0 +1,174 @@
+"""Steps to something that runs: each bound to its function once, then a plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
+
+from losslang import functions
+from losslang.lazy import torch
+from losslang.meaning import Input
+from losslang.operations import MATH, OPERATIONS
+from losslang.operations.regions import region_total
+from losslang.plan import Ref, Step
+from losslang.primitive import Activation, Function, Loss, Reduction
+from losslang.registry import Registry
+
+Call = tuple[int, Callable[..., Any], Callable[[list[Any]], Sequence[Any]]]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Bound steps: every value has a slot, every call fills one."""
+
+    template: tuple[Any, ...]
+    calls: tuple[Call, ...]
+
+    def run(self, *roots: Any) -> list[Any]:
+        """All slots, filled."""
+        slots = [*roots, *self.template]
+        for place, function, arguments in self.calls:
+            slots[place] = function(*arguments(slots))
+        return slots
+
+
+class Binding:
+    """Gives every value a slot, and every step its function."""
+
+    def __init__(self, registry: Registry, roots: Sequence[str]):
+        self.registry = registry
+        self.roots = len(roots)
+        self.places = {name: i for i, name in enumerate(roots)}
+        self.template: list[Any] = []
+        self.calls: list[Call] = []
+
+    def place(self, argument: Any) -> int:
+        return self.places[argument.name] if isinstance(argument, Ref) else self.slot(argument)
+
+    def slot(self, value: Any) -> int:
+        self.template.append(value)
+        return self.roots + len(self.template) - 1
+
+    def call(self, name: str, function: Callable[..., Any], inputs: Sequence[int]) -> None:
+        """The value `name` is what `function` makes of these slots."""
+        self.places[name] = self.slot(None)
+        self.calls.append((self.places[name], function, getter(inputs)))
+
+    def step(self, step: Step) -> None:
+        """A step, computed on everything at once."""
+        inputs = list(map(self.place, step.inputs))
+        path = dict(step.options).get("path")
+        if isinstance(path, Input):
+            inputs.insert(0, self.places[path.root])
+            if step.operation == "input" and not path.steps:
+                # A whole root is itself.
+                self.places[step.name] = inputs[0]
+                return
+        function, at = bound(step, self.registry)
+        if at is None:
+            self.call(step.name, function, inputs)
+        elif step.operation == "reduction:mean" and step.inputs[2] is None:
+            # The same number in one kernel.
+            self.call(step.name, functions.mean.function, inputs[:1])
+        else:
+            self._sum(step, function, at, inputs)
+
+    def _sum(self, step: Step, function: Callable[..., Any], at: int, inputs: list[int]) -> None:
+        """What sums gets its `total`: made once where nothing is masked, else in every call."""
+        keep, batch = region(step, self.registry)
+        if step.operation.startswith("reduction:"):
+            self.call(step.name, function, [*inputs, self.slot(region_total(None, keep, batch))])
+        elif step.inputs[-1] is None:
+            inputs[at] = self.slot(region_total(None, keep, batch))
+            self.call(step.name, function, inputs[:-1])
+        else:
+            self.call(step.name, partial(_masked, function, at, keep, batch), inputs)
+
+    def done(self) -> Calls:
+        return Calls(tuple(self.template), tuple(self.calls))
+
+
+def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | None]:
+    """The function of a step with its options, and where it takes its `total`, if it takes one."""
+    function, at = _function(step.operation, registry)
+    options = dict(step.options)
+    if at is not None:
+        options.pop("batch", None)
+    if step.site is not None and "site" in signature(function).parameters:
+        options["site"] = step.site
+    return (partial(function, **options) if options else function), at
+
+
+def region(step: Step, registry: Registry) -> tuple[int, bool]:
+    """How many axes the sums of a step keep, and whether they run over the samples too."""
+    kind, _, name = step.operation.partition(":")
+    if kind == "reduction":
+        reduction = registry.get(Reduction, name)
+        return (1 if reduction is not None and reduction.per_sample else 0), False
+    loss = registry.get(Loss, name)
+    return len(_found(loss, step.operation).result_axes), bool(dict(step.options).get("batch"))
+
+
+def getter(inputs: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
+    """What takes the inputs of a step out of the slots.
+
+    Spelled out for the usual numbers: on small tensors a loop here would be a tenth of the time.
+    """
+    match inputs:
+        case [a]:
+            return lambda slots: (slots[a],)
+        case [a, b]:
+            return lambda slots: (slots[a], slots[b])
+        case [a, b, c]:
+            return lambda slots: (slots[a], slots[b], slots[c])
+        case _:
+            return lambda slots: [slots[i] for i in inputs]
+
+
+def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], int | None]:
+    kind, _, name = operation.partition(":")
+    match kind:
+        case "math" if name in MATH:
+            return MATH[name], None
+        case "math":
+            return _arithmetic(_found(registry.get(Function, name), operation)), None
+        case "activation":
+            return _found(registry.get(Activation, name), operation).function, None
+        case "reduction":
+            reduction = _found(registry.get(Reduction, name), operation)
+            return reduction.function, 3 if reduction.has_total else None
+        case "kernel":
+            loss, _, activation = name.partition(".")
+            return _found(registry.get(Loss, loss), operation).kernels[activation], None
+        case "loss":
+            loss = _found(registry.get(Loss, name), operation)
+            return loss.function, loss.parameters.index("total") if loss.has_total else None
+        case _:
+            return OPERATIONS[operation], None
+
+
+def _found(primitive: Any, operation: str) -> Any:
+    if primitive is None:
+        raise LookupError(f"`{operation}` is not registered here; import the module that defines it first")
+    return primitive
+
+
+def _arithmetic(function: Function) -> Callable[..., Any]:
+    """A function of tensors that folds plain numbers, as those of `compile(const=...)` are."""
+
+    def apply(*arguments: Any) -> Any:
+        if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
+            return function.function(*arguments)
+        return function.fold(*arguments)
+
+    return apply
+
+
+def _masked(function: Callable[..., Any], at: int, keep: int, batch: bool, *arguments: Any) -> Any:
+    """A loss that sums, under a mask that is known only now."""
+    *given, mask = arguments
+    given[at] = region_total(mask, keep, batch)
+    return function(*given)

@@ -1,0 +1,93 @@
+"""The maps of a walk, bound to their functions: the same for a block and for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslang.binding import Binding, Calls, getter
+from losslang.blocks.cut import Block, Cut
+from losslang.blocks.split import Walk
+from losslang.blocks.sums import Sum
+from losslang.lazy import torch
+from losslang.registry import Registry
+from losslang.vocabulary import Tensor
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Inputs to the parts of sums, and back to gradients, by automatic differentiation of a block."""
+
+    cut: Cut
+    is_cut: tuple[bool, ...]
+    calls: Calls
+    arguments: tuple[Callable[[list[Any]], Sequence[Any]], ...]
+    """What takes the arguments of each sum out of the slots."""
+    sums: tuple[Sum, ...]
+
+    @classmethod
+    def of(cls, walk: Walk, registry: Registry, elements: int, *, careful: bool = False) -> Maps:
+        """The maps of a walk. `careful` keeps the steps that look at values."""
+        binding = Binding(registry, [name for name, _ in walk.inputs])
+        for step in walk.maps:
+            if careful or not step.check:
+                binding.step(step)
+        return cls(
+            Cut.of(walk.shape, walk.across, elements),
+            tuple(is_cut for _, is_cut in walk.inputs),
+            # The arguments may be numbers, which take slots of their own: before the template is closed.
+            arguments=tuple(getter(list(map(binding.place, step.inputs))) for step in walk.sums),
+            calls=binding.done(),
+            sums=tuple(Sum.of(step, registry) for step in walk.sums),
+        )
+
+    def block(self, inputs: Sequence[Any], block: Block) -> list[Any]:
+        """What of the inputs lies in a block."""
+        return [
+            self.cut.part(value, block) if is_cut and isinstance(value, torch.Tensor) else value
+            for value, is_cut in zip(inputs, self.is_cut, strict=True)
+        ]
+
+    def given(self, inputs: Sequence[Any]) -> list[Sequence[Any]]:
+        """The arguments of every sum."""
+        slots = self.calls.run(*inputs)
+        return [arguments(slots) for arguments in self.arguments]
+
+    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
+        """Every sum over these inputs."""
+        return [end.part(given) for end, given in zip(self.sums, self.given(inputs), strict=True)]
+
+    def gradients(
+        self, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor | None]:
+        """The gradient of Σ weight * part for every wanted input."""
+        with torch.enable_grad():
+            leaves = [
+                value.detach().requires_grad_() if want else value
+                for value, want in zip(inputs, wanted, strict=True)
+            ]
+            return pulled(self.parts(leaves), leaves, wanted, weights, again=False)
+
+
+def pulled(
+    parts: Sequence[Sequence[Tensor]],
+    inputs: Sequence[Any],
+    wanted: Sequence[bool],
+    weights: Sequence[Sequence[Tensor]],
+    *,
+    again: bool,
+) -> list[Tensor | None]:
+    """The gradient of Σ weight * part for every wanted input; `again` if it is differentiated in turn."""
+    pairs = [
+        (part, weight)
+        for own, given in zip(parts, weights, strict=True)
+        for part, weight in zip(own, given, strict=True)
+        if part.requires_grad
+    ]
+    leaves = [value for value, want in zip(inputs, wanted, strict=True) if want]
+    if not pairs:
+        return [None] * len(inputs)
+    ends, cotangents = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(ends, leaves, cotangents, create_graph=again, allow_unused=True))
+    return [next(found) if want else None for want in wanted]

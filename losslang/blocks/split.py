@@ -1,0 +1,129 @@
+"""Which steps of a plan can run block by block.
+
+Between a prediction and a sum stand maps: steps of which a part of the batch or of space can be
+computed without the rest. All maps over predictions of one shape, with the sums that end them, are
+one walk over the data, whatever number of terms they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from losslang.operations import MAPS
+from losslang.plan import Plan, Step
+from losslang.primitive import Activation, Loss, Reduction
+from losslang.registry import Registry
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Maps over predictions of one shape, and the sums that end them."""
+
+    shape: Shape
+    maps: tuple[Step, ...]
+    sums: tuple[Step, ...]
+    inputs: tuple[tuple[str, bool], ...]
+    """The values from outside that the walk reads, and whether each is cut with the prediction."""
+    across: bool
+    """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
+
+    def __str__(self) -> str:
+        lines = [
+            f"walk over {self.shape}",
+            *(f"  {s}" for s in self.maps),
+            *(f"  sum {s}" for s in self.sums),
+        ]
+        return "\n".join(lines)
+
+
+def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: int) -> tuple[Walk, ...]:
+    """The walks of a plan, given the shapes of its predictions; smaller ones than `least` are left whole."""
+    sources: dict[str, frozenset[str]] = {}
+    after: set[str] = set()
+    ends: dict[Shape, list[Step]] = {}
+    for step in plan.steps:
+        read = frozenset[str]().union(*(sources.get(name, frozenset()) for name in step.reads))
+        late = any(name in after for name in step.reads)
+        if step.operation == "real" and not late:
+            sources[step.name] = frozenset([step.name])
+        elif read and not late and _is_map(step, registry):
+            sources[step.name] = read
+        elif read and not late and _is_sum(step, registry):
+            over = {shapes[name] for name in read}
+            if len(over) == 1 and prod(next(iter(over))) >= least:
+                ends.setdefault(over.pop(), []).append(step)
+            after.add(step.name)
+        elif late:
+            after.add(step.name)
+    return tuple(_walk(shape, sums, plan, registry, set(sources)) for shape, sums in ends.items())
+
+
+def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocked: set[str]) -> Walk:
+    wanted = {name for step in sums for name in step.reads if name in blocked}
+    for step in reversed(plan.steps):
+        if step.name in wanted:
+            wanted.update(name for name in step.reads if name in blocked)
+    maps = tuple(
+        step
+        for step in plan.steps
+        if step.name in wanted
+        or (
+            step.check
+            and not wanted.isdisjoint(step.reads)
+            and wanted.issuperset(blocked.intersection(step.reads))
+        )
+    )
+    made = {step.name: step for step in plan.steps}
+    inputs = dict.fromkeys(
+        (name, _is_cut(made[name], step))
+        for step in (*maps, *sums)
+        for name in step.reads
+        if name not in wanted
+    )
+    across = len(shape) > 2 and all(_is_across(step, registry) for step in (*maps, *sums))
+    return Walk(shape, maps, tuple(sums), tuple(inputs), across)
+
+
+def _is_cut(made: Step, reader: Step) -> bool:
+    """Whether a value from outside lies along the prediction, other than a weight per class."""
+    is_tensor_of_call = made.operation == "input" or made.operation.startswith("math:")
+    return is_tensor_of_call and reader.operation != "per_class"
+
+
+def _is_map(step: Step, registry: Registry) -> bool:
+    kind, _, name = step.operation.partition(":")
+    match kind:
+        case "activation":
+            return registry.get(Activation, name) is not None
+        case "loss" | "kernel":
+            loss = _loss(name, registry)
+            return loss is not None and loss.is_map and not loss.has_total
+        case "math":
+            return name in ("+", "-", "*", "/", "**", "neg")
+        case _:
+            return step.operation in MAPS
+
+
+def _is_sum(step: Step, registry: Registry) -> bool:
+    kind, _, name = step.operation.partition(":")
+    if kind == "reduction":
+        return registry.get(Reduction, name) is not None
+    loss = _loss(name, registry) if kind == "loss" else None
+    return loss is not None and loss.is_map and loss.has_total
+
+
+def _is_across(step: Step, registry: Registry) -> bool:
+    """Whether a step does not care where a sample is cut along dimension 2."""
+    kind, _, name = step.operation.partition(":")
+    if kind not in ("loss", "kernel"):
+        return step.operation != "last_axis"
+    loss = _loss(name, registry)
+    return loss is not None and (loss.has_classes or loss.axes[loss.views[0]] == ("*shape",))
+
+
+def _loss(name: str, registry: Registry) -> Loss | None:
+    return registry.get(Loss, name.partition(".")[0])

@@ -1,0 +1,100 @@
+"""The sum that ends a map: its part of a block, and what becomes of the totals.
+
+A loss or a reduction that sums does so through `total`, once. What it hands to `total` is computed
+block by block and added up; what it does with the totals is computed once, in the same function,
+on a block without elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslang.binding import bound, region
+from losslang.lazy import torch
+from losslang.operations.regions import finished, region_sums
+from losslang.plan import Step
+from losslang.registry import Registry
+from losslang.vocabulary import Tensor
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A step that ends a map. `at` is where it takes `total`; None keeps its values, as a sort needs."""
+
+    function: Callable[..., Any]
+    at: int | None
+    keep: int
+    batch: bool
+    is_loss: bool
+
+    @classmethod
+    def of(cls, step: Step, registry: Registry) -> Sum:
+        function, at = bound(step, registry)
+        keep, batch = (0, False) if at is None else region(step, registry)
+        return cls(function, at, keep, batch, step.operation.startswith("loss:"))
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether the sums of different samples stand side by side."""
+        return self.keep > 0 and not self.batch
+
+    def part(self, arguments: Sequence[Any]) -> list[Tensor]:
+        """The sums of a block, the number of summed elements last where somebody asks for it.
+
+        Where the values are kept: every argument that is a tensor.
+        """
+        if self.at is None:
+            shape = arguments[0].shape
+            return [value.expand(shape) for value in arguments if isinstance(value, torch.Tensor)]
+        parts, mask = self._parts(arguments)
+        sums, count = region_sums(mask, self.keep, self.batch, parts)
+        if isinstance(count, torch.Tensor):
+            return [*sums, count]
+        if len(sums) == len(parts):
+            return sums
+        shape = (sums[0].shape[0], *[1] * (self.keep - 1)) if self.per_sample else ()
+        return [*sums, torch.full(shape, count, dtype=torch.long, device=sums[0].device)]
+
+    def combine(self, arguments: Sequence[Any], totals: Sequence[Tensor]) -> Any:
+        """The value of the step, given the totals of all blocks; `arguments` hold no elements."""
+        if self.at is None:
+            left = iter(totals)
+            return self.function(*(next(left) if isinstance(v, torch.Tensor) else v for v in arguments))
+
+        def total(*parts: Any) -> tuple[Any, ...]:
+            number = sum(isinstance(part, torch.Tensor) for part in parts)
+            count = totals[number] if len(totals) > number else 1
+            return finished(parts, totals[:number], count, masked=mask is not None, keep=self.keep)
+
+        given, mask = self._given(arguments, total)
+        return self.function(*given)
+
+    def _given(self, arguments: Sequence[Any], total: Callable[..., Any]) -> tuple[list[Any], Any]:
+        """What the function is called with, and the mask of a loss, which stands last."""
+        given = list(arguments)
+        if not self.is_loss:
+            return [*given, total], None
+        mask = given.pop()
+        given[self.at or 0] = total
+        return given, mask
+
+    def _parts(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        given, mask = self._given(arguments, _hand_over)
+        try:
+            self.function(*given)
+        except _HandedOverError as handed:
+            return handed.parts, mask
+        raise TypeError(f"{self.function} takes `total` and does not call it")
+
+
+class _HandedOverError(Exception):
+    """Carries what is to be summed out of the function that would go on with the sums."""
+
+    def __init__(self, parts: tuple[Any, ...]):
+        self.parts = parts
+
+
+def _hand_over(*parts: Any) -> Any:
+    raise _HandedOverError(parts)

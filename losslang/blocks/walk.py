@@ -1,0 +1,116 @@
+"""A walk over the data, block by block: forward adds up the sums, backward runs the maps once more.
+
+Nothing is saved but the inputs, and nothing is made in backward but the gradient and one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from losslang.blocks.cut import ELEMENTS
+from losslang.blocks.ledger import Ledger, of_block
+from losslang.blocks.maps import Maps, pulled
+from losslang.blocks.split import Walk
+from losslang.registry import Registry
+
+
+class Totals(NamedTuple):
+    """What a walk found: for every sum its totals, and its arguments over no elements."""
+
+    totals: list[list[Tensor]]
+    empty: list[Sequence[Any]]
+
+
+class Walker:
+    """Runs a walk over tensors of one signature."""
+
+    def __init__(self, maps: Maps):
+        self.maps = maps
+        self.empty: list[Sequence[Any]] = []
+        self.lengths: list[int] = []
+
+    @classmethod
+    def of(cls, walk: Walk, registry: Registry, *, careful: bool) -> Walker:
+        """The walk bound to its functions; `careful` looks at values."""
+        return cls(Maps.of(walk, registry, ELEMENTS, careful=careful))
+
+    def __call__(self, *inputs: Any) -> Totals:
+        maps = self.maps
+        if not self.empty:
+            with torch.no_grad():
+                self.empty = maps.given(maps.block(inputs, maps.cut.nothing()))
+            self.lengths = [len(end.part(a)) for end, a in zip(maps.sums, self.empty, strict=True)]
+        flat = cast("tuple[Tensor, ...]", _Walk.apply(maps, self.lengths, *inputs))  # pyright: ignore
+        return Totals(_grouped(flat, self.lengths), self.empty)
+
+
+class _Walk(torch.autograd.Function):
+    """Inputs to totals."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Maps, lengths: list[int], *inputs: Any) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*[value if isinstance(value, Tensor) else None for value in inputs])
+        ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
+        ctx.maps, ctx.lengths = maps, lengths
+        ledger = Ledger(maps.cut, maps.sums)
+        with torch.autocast(_device(inputs), enabled=False):
+            for block in maps.cut:
+                ledger.add(block, maps.parts(maps.block(inputs, block)))
+        totals = [total for own in ledger.totals() for total in own]
+        ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
+        return tuple(totals)
+
+    @staticmethod
+    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
+        saved = zip(ctx.saved_tensors, ctx.others, strict=True)
+        inputs = [other if tensor is None else tensor for tensor, other in saved]
+        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[2:], _grouped(weights, ctx.lengths)
+        with torch.autocast(_device(inputs), enabled=False):
+            if torch.is_grad_enabled():
+                # The gradient is differentiated in turn: everything is one block.
+                found = pulled(maps.parts(inputs), inputs, wanted, grouped, again=True)
+            else:
+                found = _by_blocks(maps, inputs, wanted, grouped)
+        return None, None, *found
+
+
+def _by_blocks(
+    maps: Maps, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
+) -> list[Tensor | None]:
+    cut = maps.cut
+    once = [
+        is_cut and isinstance(value, Tensor) and cut.visits_once(tuple(value.shape))
+        for value, is_cut in zip(inputs, maps.is_cut, strict=True)
+    ]
+    gradients = [
+        (torch.empty_like(value) if written else torch.zeros_like(value)) if want else None
+        for value, written, want in zip(inputs, once, wanted, strict=True)
+    ]
+    for block in cut:
+        shares = [
+            [of_block(cut, end, block, weight) for weight in own]
+            for end, own in zip(maps.sums, weights, strict=True)
+        ]
+        found = maps.gradients(maps.block(inputs, block), wanted, shares)
+        for place, part, written in zip(maps.block(gradients, block), found, once, strict=True):
+            if place is None:
+                continue
+            if written:
+                place.zero_() if part is None else place.copy_(part)
+            elif part is not None:
+                place.add_(part)
+    return gradients
+
+
+def _grouped(flat: Iterable[Tensor], lengths: Sequence[int]) -> list[list[Tensor]]:
+    left = iter(flat)
+    return [list(islice(left, number)) for number in lengths]
+
+
+def _device(inputs: Sequence[Any]) -> str:
+    return next(value.device.type for value in inputs if isinstance(value, Tensor))
