@@ -44,7 +44,8 @@ class Executor:
         self.registry = registry
         self.first = whole(plan, registry, careful=True)
         self.later = whole(plan, registry, careful=False)
-        self.reader = _reader(plan, registry)
+        self.reader = _part(plan, registry, "input")
+        self.guard = _part(plan, registry, "complete")
         self.blocked: dict[Any, Program | None] = {}
 
     def run(
@@ -55,6 +56,7 @@ class Executor:
             inputs = self.reader.run(pred, target, batch, const)
             program = self._in_blocks(inputs, careful)
             if program is not None:
+                self.guard.run(pred, target, batch, const)
                 return program.run(*inputs)
         return (self.first if careful else self.later).run(pred, target, batch, const)
 
@@ -167,13 +169,13 @@ def _from_inputs(plan: Plan, registry: Registry) -> Binding:
     return Binding(registry, [step.name for step in plan.steps if step.operation == "input"])
 
 
-def _reader(plan: Plan, registry: Registry) -> Program:
-    """What takes the inputs out of the call."""
+def _part(plan: Plan, registry: Registry, operation: str) -> Program:
+    """The steps of one kind that read the call itself."""
     binding = Binding(registry, ROOTS)
-    reading = [step for step in plan.steps if step.operation in READING]
-    for step in reading:
+    steps = [step for step in plan.steps if step.operation == operation]
+    for step in steps:
         binding.step(step)
-    return _program(binding, [Ref(step.name) for step in reading if step.operation == "input"])
+    return _program(binding, [Ref(step.name) for step in steps])
 
 
 def _program(binding: Binding, values: Sequence[Any]) -> Program:
