@@ -12,7 +12,8 @@ from torch.autograd import forward_ad
 
 from losslang import lazy
 from losslang.binding import Binding, Calls
-from losslang.blocks import Sum, Totals, Walk, Walker, split
+from losslang.blocks import ELEMENTS, Maps, Sum, Totals, Walk, Walker, split
+from losslang.closed import chooser
 from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
 
@@ -120,12 +121,15 @@ def in_blocks(plan: Plan, walks: Sequence[Walk], registry: Registry, *, careful:
 def _walk(binding: Binding, walk: Walk, careful: bool) -> None:
     """One call that runs the walk, and one for every sum that it ends in."""
     name = f"walk over {walk.shape}"
-    walker = Walker.of(walk, binding.registry, careful=careful)
+    registry = binding.registry
+    maps = Maps.of(walk, registry, ELEMENTS)
+    looking = Maps.of(walk.looking, registry, ELEMENTS) if careful else None
+    walker = Walker(maps, chooser(maps, walk, registry), looking)
     binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
         live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
-        finish = _finish(walker.maps.sums[index], index, live)
+        finish = _finish(maps.sums[index], index, live)
         places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
         binding.call(step.name, finish, places)
 
@@ -144,7 +148,7 @@ def _around(
     plan: Plan, walks: Sequence[Walk], ends: set[str], *, careful: bool
 ) -> tuple[list[Step], list[Step]]:
     """The steps that must run whole, before the walks and after them."""
-    walked = {step.name for walk in walks for step in walk.maps}
+    walked = {step.name for walk in walks for step in (*walk.maps, *walk.looks)}
     wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
     wanted |= {name for walk in walks for name, _ in walk.inputs}
     wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}

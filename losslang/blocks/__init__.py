@@ -1,7 +1,9 @@
 """Large tensors, block by block: one pass forward, one pass backward, nothing kept between them."""
 
+from losslang.blocks.cut import ELEMENTS
+from losslang.blocks.maps import Maps
 from losslang.blocks.split import Walk, split
 from losslang.blocks.sums import Sum
-from losslang.blocks.walk import Totals, Walker
+from losslang.blocks.walk import Form, Totals, Walker
 
-__all__ = ["Sum", "Totals", "Walk", "Walker", "split"]
+__all__ = ["ELEMENTS", "Form", "Maps", "Sum", "Totals", "Walk", "Walker", "split"]

@@ -16,42 +16,49 @@ class Ledger:
     def __init__(self, cut: Cut, sums: Sequence[Sum]):
         self.cut = cut
         self.sums = sums
-        self.accounts: list[list[Tensor]] = []
-        self.kinds: list[list[torch.dtype]] = []
+        self.blocks: list[Block] = []
+        self.entries: list[list[list[Tensor]]] = []
 
-    def add(self, block: Block, parts: Sequence[Sequence[Tensor]]) -> None:
+    def add(self, block: Block, parts: list[list[Tensor]]) -> None:
         """Enters what a block adds to each sum."""
-        if not self.accounts:
-            self.kinds = [[part.dtype for part in own] for own in parts]
-            self.accounts = [
-                [self._opened(end, block, part) for part in own]
-                for end, own in zip(self.sums, parts, strict=True)
+        self.blocks.append(block)
+        self.entries.append(
+            [
+                self._kept(block, i, own) if end.at is None else own
+                for i, (end, own) in enumerate(zip(self.sums, parts, strict=True))
             ]
-        for end, accounts, own in zip(self.sums, self.accounts, parts, strict=True):
-            for account, part in zip(accounts, own, strict=True):
-                place = of_block(self.cut, end, block, account)
-                if end.at is None:
-                    place.copy_(part)
-                else:
-                    place.add_(part)
+        )
 
-    def _opened(self, end: Sum, block: Block, part: Tensor) -> Tensor:
-        shape = tuple(part.shape)
-        if end.at is None:
-            return part.new_empty(self.cut.grown(shape, block))
-        if end.per_sample:
-            shape = (self.cut.shape[0], *shape[1:])
-        kind = part.dtype
-        if kind.is_floating_point:
-            kind = torch.float32 if part.device.type == "mps" else torch.float64
-        return torch.zeros(shape, dtype=kind, device=part.device)
+    def _kept(self, block: Block, index: int, parts: list[Tensor]) -> list[Tensor]:
+        """Values that are no sum go to their place at once; every block enters the same whole tensors."""
+        if len(self.blocks) == 1:
+            whole = [part.new_empty(self.cut.grown(tuple(part.shape), block)) for part in parts]
+        else:
+            whole = self.entries[0][index]
+        for place, part in zip(whole, parts, strict=True):
+            self.cut.part(place, block).copy_(part)
+        return whole
 
     def totals(self) -> list[list[Tensor]]:
         """The sums of all blocks, in the type of the parts."""
-        return [
-            [account.to(kind) for account, kind in zip(accounts, kinds, strict=True)]
-            for accounts, kinds in zip(self.accounts, self.kinds, strict=True)
-        ]
+        by_sum = zip(self.sums, zip(*self.entries, strict=True), strict=True)
+        return [[self._total(end, parts) for parts in zip(*own, strict=True)] for end, own in by_sum]
+
+    def _total(self, end: Sum, parts: Sequence[Tensor]) -> Tensor:
+        if end.at is None:
+            return parts[0]
+        if not end.per_sample:
+            return _added(parts)
+        samples = dict[int, list[Tensor]]()
+        for block, part in zip(self.blocks, parts, strict=True):
+            samples.setdefault(block.first, []).append(part)
+        return torch.cat([_added(own) for own in samples.values()])
+
+
+def _added(parts: Sequence[Tensor]) -> Tensor:
+    kind = parts[0].dtype
+    exact = kind if not kind.is_floating_point or parts[0].device.type == "mps" else torch.float64
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).sum(0, dtype=exact).to(kind)
 
 
 def of_block(cut: Cut, end: Sum, block: Block, total: Tensor) -> Tensor:

@@ -27,12 +27,11 @@ class Maps:
     sums: tuple[Sum, ...]
 
     @classmethod
-    def of(cls, walk: Walk, registry: Registry, elements: int, *, careful: bool = False) -> Maps:
-        """The maps of a walk. `careful` keeps the steps that look at values."""
+    def of(cls, walk: Walk, registry: Registry, elements: int) -> Maps:
+        """The maps of a walk over blocks of about so many elements."""
         binding = Binding(registry, [name for name, _ in walk.inputs])
         for step in walk.maps:
-            if careful or not step.check:
-                binding.step(step)
+            binding.step(step)
         return cls(
             Cut.of(walk.shape, walk.across, elements),
             tuple(is_cut for _, is_cut in walk.inputs),

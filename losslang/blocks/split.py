@@ -7,8 +7,8 @@ one walk over the data, whatever number of terms they come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from losslang.operations import MAPS
@@ -26,10 +26,19 @@ class Walk:
     shape: Shape
     maps: tuple[Step, ...]
     sums: tuple[Step, ...]
+    looks: tuple[Step, ...]
+    """The steps that look at values."""
     inputs: tuple[tuple[str, bool], ...]
     """The values from outside that the walk reads, and whether each is cut with the prediction."""
     across: bool
     """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
+
+    @property
+    def looking(self) -> Walk:
+        """What looks at values, with the maps that it needs, over the same inputs."""
+        needed = _behind(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
+        maps = tuple(step for step in self.maps if step.name in needed)
+        return replace(self, maps=(*maps, *self.looks), sums=(), looks=())
 
     def __str__(self) -> str:
         lines = [
@@ -63,29 +72,33 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
 
 
 def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocked: set[str]) -> Walk:
-    wanted = {name for step in sums for name in step.reads if name in blocked}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(name for name in step.reads if name in blocked)
-    maps = tuple(
+    walked = _behind(sums, plan, blocked)
+    maps = tuple(step for step in plan.steps if step.name in walked)
+    looks = tuple(
         step
         for step in plan.steps
-        if step.name in wanted
-        or (
-            step.check
-            and not wanted.isdisjoint(step.reads)
-            and wanted.issuperset(blocked.intersection(step.reads))
-        )
+        if step.check
+        and not walked.isdisjoint(step.reads)
+        and walked.issuperset(blocked.intersection(step.reads))
     )
     made = {step.name: step for step in plan.steps}
     inputs = dict.fromkeys(
         (name, _is_cut(made[name], step))
-        for step in (*maps, *sums)
+        for step in (*maps, *looks, *sums)
         for name in step.reads
-        if name not in wanted
+        if name not in walked
     )
     across = len(shape) > 2 and all(_is_across(step, registry) for step in (*maps, *sums))
-    return Walk(shape, maps, tuple(sums), tuple(inputs), across)
+    return Walk(shape, maps, tuple(sums), looks, tuple(inputs), across)
+
+
+def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
+    """The maps that these steps need."""
+    wanted = {name for step in steps for name in step.reads if name in blocked}
+    for step in reversed(plan.steps):
+        if step.name in wanted:
+            wanted.update(name for name in step.reads if name in blocked)
+    return wanted
 
 
 def _is_cut(made: Step, reader: Step) -> bool:

@@ -48,14 +48,19 @@ class Sum:
         if self.at is None:
             shape = arguments[0].shape
             return [value.expand(shape) for value in arguments if isinstance(value, torch.Tensor)]
-        parts, mask = self._parts(arguments)
+        parts, mask = self.handed(arguments)
         sums, count = region_sums(mask, self.keep, self.batch, parts)
         if isinstance(count, torch.Tensor):
             return [*sums, count]
-        if len(sums) == len(parts):
-            return sums
-        shape = (sums[0].shape[0], *[1] * (self.keep - 1)) if self.per_sample else ()
-        return [*sums, torch.full(shape, count, dtype=torch.long, device=sums[0].device)]
+        return sums if len(sums) == len(parts) else [*sums, self.count(parts[0])]
+
+    def count(self, like: Tensor) -> Tensor:
+        """How many elements of `like` are summed, in the shape of the sums."""
+        number = like.shape.numel() // max(like.shape[: self.keep].numel(), 1)
+        if self.batch:
+            number *= like.shape[0]
+        shape = (like.shape[0], *[1] * (self.keep - 1)) if self.per_sample else ()
+        return torch.full(shape, number, dtype=torch.long, device=like.device)
 
     def combine(self, arguments: Sequence[Any], totals: Sequence[Tensor]) -> Any:
         """The value of the step, given the totals of all blocks; `arguments` hold no elements."""
@@ -80,7 +85,8 @@ class Sum:
         given[self.at or 0] = total
         return given, mask
 
-    def _parts(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+    def handed(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        """What the function hands to its `total`, and the mask that goes with it."""
         given, mask = self._given(arguments, _hand_over)
         try:
             self.function(*given)

@@ -5,18 +5,15 @@ Nothing is saved but the inputs, and nothing is made in backward but the gradien
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from losslang.blocks.cut import ELEMENTS
 from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
-from losslang.blocks.split import Walk
-from losslang.registry import Registry
 
 
 class Totals(NamedTuple):
@@ -26,18 +23,28 @@ class Totals(NamedTuple):
     empty: list[Sequence[Any]]
 
 
-class Walker:
-    """Runs a walk over tensors of one signature."""
+class Form(Protocol):
+    """A way to compute the sums of a block and their gradients: the maps themselves, or something faster."""
 
-    def __init__(self, maps: Maps):
+    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]: ...
+
+    def gradients(
+        self, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor | None]: ...
+
+
+class Walker:
+    """Runs a walk over tensors of one signature.
+
+    `form` chooses how, for the tensors of a call; `looking` looks at the values of every block first.
+    """
+
+    def __init__(self, maps: Maps, form: Callable[[Sequence[Any]], Form], looking: Maps | None):
         self.maps = maps
+        self.form = form
+        self.looking = looking
         self.empty: list[Sequence[Any]] = []
         self.lengths: list[int] = []
-
-    @classmethod
-    def of(cls, walk: Walk, registry: Registry, *, careful: bool) -> Walker:
-        """The walk bound to its functions; `careful` looks at values."""
-        return cls(Maps.of(walk, registry, ELEMENTS, careful=careful))
 
     def __call__(self, *inputs: Any) -> Totals:
         maps = self.maps
@@ -45,22 +52,25 @@ class Walker:
             with torch.no_grad():
                 self.empty = maps.given(maps.block(inputs, maps.cut.nothing()))
             self.lengths = [len(end.part(a)) for end, a in zip(maps.sums, self.empty, strict=True)]
-        flat = cast("tuple[Tensor, ...]", _Walk.apply(maps, self.lengths, *inputs))  # pyright: ignore
-        return Totals(_grouped(flat, self.lengths), self.empty)
+        if self.looking is not None:
+            for block in maps.cut:
+                self.looking.calls.run(*maps.block(inputs, block))
+        flat = _Walk.apply(maps, self.form(inputs), self.lengths, *inputs)  # pyright: ignore
+        return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
 
 
 class _Walk(torch.autograd.Function):
     """Inputs to totals."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Maps, lengths: list[int], *inputs: Any) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, maps: Maps, form: Form, lengths: list[int], *inputs: Any) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*[value if isinstance(value, Tensor) else None for value in inputs])
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
-        ctx.maps, ctx.lengths = maps, lengths
+        ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
         ledger = Ledger(maps.cut, maps.sums)
         with torch.autocast(_device(inputs), enabled=False):
             for block in maps.cut:
-                ledger.add(block, maps.parts(maps.block(inputs, block)))
+                ledger.add(block, form.parts(maps.block(inputs, block)))
         totals = [total for own in ledger.totals() for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
@@ -69,18 +79,22 @@ class _Walk(torch.autograd.Function):
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
         saved = zip(ctx.saved_tensors, ctx.others, strict=True)
         inputs = [other if tensor is None else tensor for tensor, other in saved]
-        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[2:], _grouped(weights, ctx.lengths)
+        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[3:], _grouped(weights, ctx.lengths)
         with torch.autocast(_device(inputs), enabled=False):
             if torch.is_grad_enabled():
                 # The gradient is differentiated in turn: everything is one block.
                 found = pulled(maps.parts(inputs), inputs, wanted, grouped, again=True)
             else:
-                found = _by_blocks(maps, inputs, wanted, grouped)
-        return None, None, *found
+                found = _by_blocks(maps, ctx.form, inputs, wanted, grouped)
+        return None, None, None, *found
 
 
 def _by_blocks(
-    maps: Maps, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
+    maps: Maps,
+    form: Form,
+    inputs: Sequence[Any],
+    wanted: Sequence[bool],
+    weights: Sequence[Sequence[Tensor]],
 ) -> list[Tensor | None]:
     cut = maps.cut
     once = [
@@ -96,7 +110,7 @@ def _by_blocks(
             [of_block(cut, end, block, weight) for weight in own]
             for end, own in zip(maps.sums, weights, strict=True)
         ]
-        found = maps.gradients(maps.block(inputs, block), wanted, shares)
+        found = form.gradients(maps.block(inputs, block), wanted, shares)
         for place, part, written in zip(maps.block(gradients, block), found, once, strict=True):
             if place is None:
                 continue

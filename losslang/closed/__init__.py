@@ -1,0 +1,5 @@
+"""Closed forms: losses that are polynomials in the probabilities, differentiated before they run."""
+
+from losslang.closed.walk import chooser
+
+__all__ = ["chooser"]

@@ -1,0 +1,186 @@
+"""Polynomials on the tensors of a block, with as few operations as Horner's rule needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslang.closed.algebra import Atom, Monomial, Poly
+from losslang.lazy import torch
+from losslang.vocabulary import Tensor
+
+Maker = Callable[["Values"], Tensor]
+
+
+class Values:
+    """The tensors of one block by name, each made once."""
+
+    def __init__(self, makers: Mapping[str, Maker], **given: Tensor):
+        self.makers = makers
+        self.known = given
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.known:
+            self.known[name] = self.makers[name](self)
+        return self.known[name]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A tensor by name, or the power of a sum."""
+
+    name: str
+    base: Horner | None = None
+    exponent: float = 1.0
+
+    def of(self, values: Values) -> Tensor:
+        if self.base is None:
+            return values[self.name]
+        if self.name not in values.known:
+            inner: Any = self.base.of(values)
+            values.known[self.name] = (
+                inner
+                if self.exponent == 1
+                else inner.square_()
+                if self.exponent == 2
+                else inner**self.exponent
+            )
+        return values.known[self.name]
+
+
+@dataclass(frozen=True)
+class Horner:
+    """factor * (inside) + the other terms, each a product of factors with the number of its place."""
+
+    factor: Factor | None
+    inside: Horner | None
+    outside: Horner | None
+    terms: tuple[tuple[int, tuple[Factor, ...]], ...]
+    constant: int | None
+    numbers: tuple[float, ...] = ()
+
+    def of(self, values: Values, numbers: Sequence[Any] = ()) -> Any:
+        """The sum, in a tensor of its own; a number if it reads no tensor.
+
+        `numbers` are those of the terms, or tensors that broadcast: a weight per region.
+        """
+        numbers = numbers or self.numbers
+        total: Any = None
+        if self.factor is not None and self.inside is not None:
+            tensor, inner = self.factor.of(values), self.inside.of(values, numbers)
+            total = inner.mul_(tensor) if self.inside.reads else torch.mul(tensor, inner)
+        for place, factors in self.terms:
+            total = _plus(total, [factor.of(values) for factor in factors], numbers[place])
+        if self.constant is not None:
+            number = numbers[self.constant]
+            total = number if total is None else total.add_(number)
+        if self.outside is not None:
+            other = self.outside.of(values, numbers)
+            total = other if total is None else total.add_(other)
+        return 0.0 if total is None else total
+
+    def value(self, values: Values) -> Tensor:
+        """The sum, to be read only: a single tensor is itself."""
+        match self.terms:
+            case ((_, (only,)),) if self.factor is None and self.constant is None and self.numbers == (1.0,):
+                return only.of(values)
+            case _:
+                return self.of(values)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it reads a tensor."""
+        return self.factor is not None or bool(self.terms) or self.outside is not None
+
+
+def horner(poly: Poly) -> Horner:
+    """A polynomial with its own numbers."""
+    monomials = [monomial for monomial, _ in poly.terms]
+    return arranged(monomials, tuple(number for _, number in poly.terms))
+
+
+def arranged(monomials: Sequence[Monomial], numbers: tuple[float, ...] = ()) -> Horner:
+    """Products, to be added up with numbers that are given by place."""
+    return _arranged(dict(zip(monomials, range(len(monomials)), strict=True)), numbers)
+
+
+def _arranged(places: Mapping[Monomial, int], numbers: tuple[float, ...]) -> Horner:
+    factor = _shared(places)
+    if factor is None:
+        # What is largest comes first, and the logarithm that it nearly cancels against comes last.
+        products = [(place, tuple(map(_factor, m))) for m, place in places.items() if m]
+        products.sort(key=lambda product: any(f.name == "tail" for f in product[1]))
+        return Horner(None, None, None, tuple(products), places.get(()), numbers)
+    inside = {_without(m, factor): place for m, place in places.items() if factor in m}
+    rest = {m: place for m, place in places.items() if factor not in m}
+    inner = _arranged(inside, ())
+    if not rest or _shared(rest) is not None:
+        return Horner(_factor(factor), inner, _arranged(rest, ()) if rest else None, (), None, numbers)
+    flat = _arranged(rest, ())
+    return Horner(_factor(factor), inner, None, flat.terms, flat.constant, numbers)
+
+
+def _factor(atom: Atom) -> Factor:
+    if atom.base is None:
+        return Factor(atom.name)
+    base = Atom("bracket", atom.base)
+    if atom.exponent == 1:
+        return Factor(str(atom), horner(atom.base))
+    # A power takes its base from the block, where a derivative reads it too.
+    return Factor(str(atom), Horner(None, None, None, ((0, (_factor(base),)),), None, (1.0,)), atom.exponent)
+
+
+def _plus(total: Tensor | None, factors: Sequence[Tensor], number: Any) -> Tensor:
+    first, *others = factors
+    if total is not None and len(others) < 2 and not isinstance(number, torch.Tensor):
+        return total.addcmul_(first, others[0], value=number) if others else total.add_(first, alpha=number)
+    product = torch.mul(first, number)
+    for other in others:
+        product.mul_(other)
+    return product if total is None else product.add_(total)
+
+
+def _shared(places: Mapping[Monomial, int]) -> Atom | None:
+    """The factor of the most terms, if it is one of several."""
+    counts = Counter(atom for monomial in places for atom in set(monomial))
+    if not counts:
+        return None
+    factor, number = max(counts.items(), key=lambda item: (item[1], str(item[0])))
+    return factor if number > 1 else None
+
+
+def _without(monomial: Monomial, factor: Atom) -> Monomial:
+    left = list(monomial)
+    left.remove(factor)
+    return tuple(left)
+
+
+class Weighed:
+    """Σ weight * polynomial: the same products for every block, with numbers that the weights decide."""
+
+    def __init__(self, polys: Sequence[Poly]):
+        monomials = list(dict.fromkeys(monomial for poly in polys for monomial, _ in poly.terms))
+        self.form = arranged(monomials)
+        place = {monomial: i for i, monomial in enumerate(monomials)}
+        self.shares = [
+            (place[monomial], index, number)
+            for index, poly in enumerate(polys)
+            for monomial, number in poly.terms
+        ]
+        self.length = len(monomials)
+
+    def of(self, values: Values, weights: Sequence[Any]) -> Any:
+        """The sum; a number if it reads no tensor."""
+        numbers: list[Any] = [0.0] * self.length
+        for place, index, number in self.shares:
+            numbers[place] = numbers[place] + weights[index] * number
+        return self.form.of(values, numbers) if numbers else 0.0
+
+
+def along(weight: Tensor, rank: int) -> Any:
+    """A number, or a weight per sample and class along the first axes of a tensor of that rank."""
+    if weight.numel() == 1:
+        return weight.item()
+    return weight.reshape(*weight.shape, *[1] * (rank - weight.ndim))

@@ -1,0 +1,115 @@
+"""Sums of polynomials in a sigmoid and a target, and their gradient.
+
+p = sigmoid(x)    dp/dx = p - p^2    s = softplus(x) = max(x, 0) - log max(p, 1 - p)    ds/dx = p
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from losslang.closed.algebra import Atom, Monomial, Poly
+from losslang.closed.evaluate import Horner, Maker, Values, Weighed, along, horner
+from losslang.closed.trace import Part
+from losslang.lazy import F, torch
+from losslang.operations.regions import region_sums
+from losslang.vocabulary import Tensor
+
+MAKERS: Mapping[str, Maker] = {
+    "probs": lambda v: torch.sigmoid(v["logits"]),
+    "slope": lambda v: torch.addcmul(v["probs"], v["probs"], v["probs"], value=-1),
+    "relu": lambda v: torch.relu(v["logits"]),
+    "tail": lambda v: F.softplus(v["logits"].abs().neg_()),
+}
+Region = tuple[int, bool]
+"""How many axes a sum keeps, and whether it runs over the samples too."""
+BOUNDED = {"probs", "target"}
+"""Between 0 and 1: sums of their products are taken one by one, and shared between losses."""
+TAIL: Monomial = (Atom("tail"),)
+FACTORS = 64
+"""Numbers of at least 1/2 that a float holds the product of, with much to spare."""
+
+
+class Sigmoid:
+    """The sums of a block, and the gradient of their weighted sum."""
+
+    def __init__(self, parts: Sequence[Part], regions: Sequence[Region]):
+        self.pieces = [
+            _pieces(part.poly.substituted(_stable), region)
+            for part, region in zip(parts, regions, strict=True)
+        ]
+        self.slope = Weighed([part.poly.derivative(_slope).substituted(_stable) for part in parts])
+
+    def sums(self, logits: Tensor, target: Tensor) -> list[Tensor]:
+        """Every part, summed over its region; what two losses sum is summed once."""
+        values = Values(MAKERS, logits=logits, target=target)
+        known: dict[Piece, Tensor] = {}
+        found: list[Tensor] = []
+        for pieces in self.pieces:
+            total = None
+            for piece, number in pieces:
+                if piece not in known:
+                    known[piece] = piece.sum(values)
+                part = known[piece] if number == 1.0 else known[piece] * number
+                total = part if total is None else total + part
+            assert total is not None
+            found.append(total)
+        return found
+
+    def gradient(self, logits: Tensor, target: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """d(Σ weight * part) / d(logits)."""
+        values = Values(MAKERS, logits=logits, target=target)
+        return self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A sum that is taken on its own: of one product, of `tail`, or of all the rest of a polynomial."""
+
+    terms: Horner
+    region: Region
+    is_tail: bool
+
+    def sum(self, values: Values) -> Tensor:
+        keep, batch = self.region
+        if self.is_tail:
+            return _tails(values["probs"], keep, batch)
+        return region_sums(None, keep, batch, [self.terms.value(values)])[0][0]
+
+
+def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
+    alone = [(m, n) for m, n in poly.terms if m == TAIL or (m and all(a.name in BOUNDED for a in m))]
+    rest = Poly.of(term for term in poly.terms if term not in alone)
+    pieces = [(Piece(horner(Poly.of([(m, 1.0)])), region, m == TAIL), n) for m, n in alone]
+    return [*pieces, (Piece(horner(rest), region, is_tail=False), 1.0)] if rest.terms else pieces
+
+
+def _slope(name: str) -> Poly:
+    """The derivative of a named tensor with respect to the logits."""
+    match name:
+        case "logits":
+            return Poly.number(1)
+        case "probs":
+            return Poly.atom(Atom("slope"))
+        case "softplus":
+            return Poly.atom(Atom("probs"))
+        case _:
+            return Poly()
+
+
+def _stable(atom: Atom) -> Poly:
+    """softplus(x) as max(x, 0) + log(1 + e^-|x|): beside t x nothing is lost by cancellation."""
+    if atom.name == "softplus":
+        return Poly.atom(Atom("relu")) + Poly.atom(Atom("tail"))
+    return Poly.atom(atom)
+
+
+def _tails(probs: Tensor, keep: int, batch: bool) -> Tensor:
+    """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements."""
+    larger = torch.maximum(probs, 1 - probs)
+    regions = larger.shape[: 2 if batch else keep]
+    flat = larger.reshape(*regions, -1)
+    whole = flat.shape[-1] // FACTORS * FACTORS
+    products = flat[..., :whole].reshape(*regions, -1, FACTORS).prod(-1)
+    logs = products.log_().sum(-1) + flat[..., whole:].log().sum(-1)
+    return -(logs.sum(0, keepdim=True) if batch else logs)

@@ -1,0 +1,316 @@
+"""What a walk sums, as polynomials: its steps run once on symbols instead of tensors.
+
+The functions are the same that compute with tensors. What they do beyond sums, products and powers
+(a comparison, an exponential, a sort) a symbol refuses, and the walk is differentiated block by block
+by torch instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslang.binding import bound
+from losslang.blocks.split import Walk
+from losslang.blocks.sums import Sum
+from losslang.closed.algebra import ONE_HOT, Atom, Poly
+from losslang.plan import Ref, Step
+from losslang.primitive import Loss
+from losslang.registry import Registry
+from losslang.vocabulary import VIEWS
+
+LABEL = "@label"
+"""Marks a tensor taken at the class of each place."""
+
+
+REFUSED = (TypeError, AttributeError, RuntimeError, ValueError)
+"""What a function of tensors raises when it is handed a symbol. `LossError` is a ValueError."""
+
+
+class UntraceableError(Exception):
+    """A walk that is more than polynomials."""
+
+
+class Symbol:
+    """A polynomial where a tensor is expected. `ndim` is that of the tensor it stands for."""
+
+    def __init__(self, poly: Poly, ndim: int):
+        self.poly = poly
+        self.ndim = ndim
+
+    def _with(self, other: Any) -> Poly:
+        match other:
+            case Symbol():
+                if other.ndim != self.ndim:
+                    raise UntraceableError("a broadcast")
+                return other.poly
+            case int() | float():
+                return Poly.number(other)
+            case _:
+                raise UntraceableError(f"{type(other).__name__} beside a symbol")
+
+    def __add__(self, other: Any) -> Symbol:
+        return Symbol(self.poly + self._with(other), self.ndim)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Symbol:
+        return Symbol(-self.poly, self.ndim)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self + -Symbol(self._with(other), self.ndim)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return -self + other
+
+    def __mul__(self, other: Any) -> Symbol:
+        return Symbol(self.poly * self._with(other), self.ndim)
+
+    __rmul__ = __mul__
+
+    def __pow__(self, exponent: Any) -> Symbol:
+        # A fraction of a power has a pole in one of its derivatives, and no value a rounding below 0.
+        if not isinstance(exponent, int | float) or exponent < 0 or exponent != int(exponent):
+            raise UntraceableError(f"power {exponent}")
+        return Symbol(self.poly.power(exponent), self.ndim)
+
+    def square(self) -> Symbol:
+        return Symbol(self.poly * self.poly, self.ndim)
+
+    def gather(self, dim: int, index: Any) -> Symbol:
+        """The values at the class of each place."""
+        if dim != 1 or not isinstance(index, Labels):
+            raise UntraceableError("gather")
+        return Symbol(self.poly.substituted(at_label), self.ndim)
+
+    def squeeze(self, dim: int) -> Symbol:
+        if dim != 1 or not any(name.endswith(LABEL) for name in self.poly.names):
+            raise UntraceableError("squeeze")
+        return Symbol(self.poly, self.ndim - 1)
+
+    def __eq__(self, other: object) -> bool:
+        raise UntraceableError("a comparison")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise UntraceableError("a decision")
+
+
+class Labels:
+    """Class indices, one per place."""
+
+    def __init__(self, ndim: int):
+        self.ndim = ndim
+
+    def unsqueeze(self, dim: int) -> Labels:
+        if dim != 1:
+            raise UntraceableError("unsqueeze")
+        return self
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """A mask that hides nothing."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What no polynomial stands for."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A tensor that is no part of the mathematics yet: an input of the walk."""
+
+    name: str
+
+
+def at_label(atom: Atom) -> Poly:
+    """A tensor at the class of each place; a one-hot target is 1 there."""
+    if atom.name == ONE_HOT:
+        return Poly.number(1)
+    return Poly.atom(Atom(atom.name + LABEL))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sum: a polynomial over elements, or over places where the prediction's class axis is gone."""
+
+    poly: Poly
+    by_place: bool
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one step sums: parts, or None for a mask that hides nothing, and at the end how many elements."""
+
+    parts: tuple[Part | None, ...]
+    has_count: bool
+    by_place: bool
+
+    def __str__(self) -> str:
+        return (
+            ", ".join("1" if part is None else str(part.poly) for part in self.parts) + ", 1" * self.has_count
+        )
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All sums of a walk in closed form.
+
+    `prediction` and `target` are inputs of the walk; `prepares` is the step that brings the target to
+    the form that is read, and `keeps` are the steps that must find nothing to ignore.
+    """
+
+    activation: str
+    prediction: str
+    target: str
+    prepares: Step
+    keeps: tuple[Step, ...]
+    sums: tuple[Sums, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"Σ {own}" for own in self.sums)
+
+
+def trace(
+    walk: Walk, sums: Sequence[Sum], registry: Registry, shapes: Mapping[str, tuple[int, ...]]
+) -> Trace:
+    """The closed form of a walk, given the shapes of its inputs. Raises UntraceableError."""
+    return _Tracer(walk, registry, shapes).trace(sums)
+
+
+class _Tracer:
+    def __init__(self, walk: Walk, registry: Registry, shapes: Mapping[str, tuple[int, ...]]):
+        self.walk = walk
+        self.registry = registry
+        self.shapes = shapes
+        self.values: dict[str, Any] = {name: Outside(name) for name, _ in walk.inputs}
+        self.activations: set[str] = set()
+        self.predictions: set[str] = set()
+        self.prepared: dict[tuple[str, str], Step] = {}
+        self.keeps: list[Step] = []
+
+    def trace(self, sums: Sequence[Sum]) -> Trace:
+        for step in self.walk.maps:
+            if not step.check:
+                self.values[step.name] = self.step(step)
+        found = [
+            self.parts(end, [self.value(a) for a in step.inputs])
+            for end, step in zip(sums, self.walk.sums, strict=True)
+        ]
+        if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
+            raise UntraceableError("more than one prediction, activation or target")
+        (((target, _), prepares),) = self.prepared.items()
+        return Trace(
+            self.activations.pop(), self.predictions.pop(), target, prepares, tuple(self.keeps), tuple(found)
+        )
+
+    def value(self, argument: Any) -> Any:
+        return self.values[argument.name] if isinstance(argument, Ref) else argument
+
+    def parts(self, end: Sum, arguments: Sequence[Any]) -> Sums:
+        if end.at is None:
+            raise UntraceableError("values that are kept")
+        try:
+            parts, mask = end.handed(arguments)
+        except REFUSED as error:
+            raise UntraceableError(str(error)) from error
+        rank = len(self.walk.shape)
+        if not isinstance(mask, Everywhere | None) or not isinstance(parts[0], Symbol):
+            raise UntraceableError("a mask")
+        found: list[Part | None] = []
+        for part in parts:
+            if isinstance(part, Symbol):
+                found.append(Part(part.poly, by_place=part.ndim < rank))
+            elif isinstance(part, Everywhere):
+                found.append(None)
+            elif not isinstance(part, int | float):
+                raise UntraceableError("a tensor from outside")
+        has_count = mask is not None or any(isinstance(part, int | float) for part in parts)
+        return Sums(tuple(found), has_count, parts[0].ndim < rank)
+
+    def step(self, step: Step) -> Any:
+        values = [self.value(a) for a in step.inputs]
+        kind, _, name = step.operation.partition(":")
+        match kind:
+            case "real" if isinstance(values[0], Outside):
+                self.predictions.add(values[0].name)
+                return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
+            case "kept" if isinstance(values[0], Outside):
+                self.keeps.append(step)
+                return Everywhere()
+            case "hide" | "hide_raw" if values[1] is None or isinstance(values[1], Everywhere):
+                return values[0]
+            case "hide" | "hide_raw":
+                return Refused("a mask")
+            case "mask" | "places" | "counted" if isinstance(values[0], Everywhere):
+                return values[0]
+            case "both" if Everywhere() in values:
+                return next((v for v in values if not isinstance(v, Everywhere | None)), Everywhere())
+            case "dense" | "labels" if isinstance(values[0], Outside):
+                return self.target(step, values[0])
+            case "activation" if name in VIEWS_OF:
+                return self.view(name, "probs", values[0])
+            case "log_sigmoid" | "log_complement_sigmoid" | "log_softmax":
+                view, _, name = kind.rpartition("_")
+                return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
+            case "kernel":
+                return self.formula(step, name, values)
+            case _ if kind != "loss" and any(isinstance(value, Refused) for value in values):
+                return Refused(f"{step.operation} of what is refused")
+            case _:
+                function, _ = bound(step, self.registry)
+                try:
+                    return function(*values)
+                except (*REFUSED, UntraceableError) as error:
+                    # A loss may be handed what it does not use: only a sum of it is beyond us.
+                    return Refused(str(error))
+
+    def target(self, step: Step, given: Outside) -> Any:
+        """A target in the form that a loss reads; class indices stay indices beside a softmax."""
+        shape, rank = self.shapes[given.name], len(self.walk.shape)
+        is_index = shape != tuple(self.walk.shape) and self.walk.shape[1] > 1
+        by_label = step.operation == "labels" or dict(step.options)["over"] == "class"
+        if by_label and not is_index:
+            raise UntraceableError("a distribution over classes")
+        form = "labels" if by_label else "dense"
+        self.prepared.setdefault((given.name, form), step)
+        if step.operation == "labels":
+            return Labels(rank - 1)
+        return Symbol(Poly.atom(Atom(ONE_HOT if by_label else "target")), rank)
+
+    def view(self, activation: str, view: str, value: Any) -> Symbol:
+        if not (isinstance(value, Symbol) and value.poly == Poly.atom(Atom("logits"))):
+            raise UntraceableError("an activation of something else than the prediction")
+        self.activations.add(activation)
+        return Symbol(VIEWS_OF[activation][view], value.ndim)
+
+    def formula(self, step: Step, kernel: str, values: Sequence[Any]) -> Any:
+        """What a kernel computes, by the formula of its loss."""
+        name, _, activation = kernel.partition(".")
+        loss = self.registry.get(Loss, name)
+        assert loss is not None
+        logits, *others = values
+        rest = iter(others)
+        arguments = [self.view(activation, n, logits) if n in VIEWS else next(rest) for n in loss.parameters]
+        try:
+            return loss.function(*arguments, **dict(step.options))
+        except REFUSED as error:
+            raise UntraceableError(str(error)) from error
+
+
+def _views() -> dict[str, dict[str, Poly]]:
+    """The views of every activation, in terms of the tensors that a block computes."""
+    x, s, p, log_p = (Poly.atom(Atom(name)) for name in ("logits", "softplus", "probs", "log_probs"))
+    return {
+        "sigmoid": {"logits": x, "probs": p, "log_probs": x - s, "log_complement": -s},
+        "softmax": {"logits": x, "probs": p, "log_probs": log_p},
+    }
+
+
+VIEWS_OF = _views()
