@@ -16,6 +16,8 @@ Run = Callable[[], object]
 
 SAMPLE = 0.005
 """Seconds that one sample should last: a short call is repeated so often within it."""
+SLOW, ENOUGH = 1.5, 3
+"""A call of more seconds than the first is measured as often as the second, and no oftener."""
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -39,16 +41,19 @@ def medians(runs: Mapping[str, Run], effort: Effort, device: str) -> dict[str, f
         # A long call is a sample already; of short ones the first few settle caches and clocks.
         samples[name] = [once] if once > SAMPLE else []
         calls[name] = 1 if once > SAMPLE else max(1, round(SAMPLE / _sample(run, 20, device)))
+    slow = [name for name, found in samples.items() if found and found[0] > SLOW]
+    wanted = {name: min(ENOUGH, effort.rounds) if name in slow else effort.rounds for name in runs}
     gc.collect()
     gc.disable()
     try:
         start = time.perf_counter()
         for done in range(effort.most):
-            fewest = min(map(len, samples.values()))
-            if fewest >= effort.rounds and time.perf_counter() - start > effort.seconds:
+            lacking = [name for name in runs if len(samples[name]) < wanted[name]]
+            if not lacking and time.perf_counter() - start > effort.seconds:
                 break
+            turn = [name for name in runs if name in lacking or wanted[name] == effort.rounds]
             # There and back, so that none always follows the same neighbour.
-            for name in list(runs) if done % 2 == 0 else reversed(list(runs)):
+            for name in turn if done % 2 == 0 else reversed(turn):
                 samples[name].append(_sample(runs[name], calls[name], device))
     finally:
         gc.enable()

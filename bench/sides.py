@@ -85,22 +85,22 @@ def _library(build: Callable[[], Callable[..., Tensor]], call: Call) -> Callable
 
 @dataclass(frozen=True)
 class Outcome:
-    """The value and the prediction's gradient of one call."""
+    """The value and the gradients of one call."""
 
     value: Tensor
-    gradient: Tensor | None
+    gradients: tuple[Tensor, ...] = ()
 
 
-def outcome(side: Side, call: Call, *, gradient: bool) -> Outcome:
-    """One call, forward and backward where the work has a gradient."""
+def outcome(side: Side, call: Call, *, gradients: bool) -> Outcome:
+    """One call, forward and backward where the work has a gradient, which is kept if asked for."""
     call.clear()
     value = side.forward()
-    slope = None
+    slopes: tuple[Tensor | None, ...] = ()
     if value.requires_grad:
         value.backward()
-        slope = call.pred.grad if gradient else None
+        slopes = tuple(tensor.grad for tensor in call.trained) if gradients else ()
     call.clear()
-    return Outcome(value.detach(), slope)
+    return Outcome(value.detach(), tuple(slope for slope in slopes if slope is not None))
 
 
 def difference(found: Outcome, wanted: Outcome) -> str:
@@ -110,7 +110,12 @@ def difference(found: Outcome, wanted: Outcome) -> str:
     """
     if not torch.allclose(found.value, wanted.value, rtol=1e-4, atol=1e-6):
         return f"computes another number: {found.value.item():.6g}, by hand {wanted.value.item():.6g}"
-    if found.gradient is None or wanted.gradient is None:
-        return ""
-    apart = (found.gradient - wanted.gradient).abs().max() / wanted.gradient.abs().max()
-    return "" if apart < 1e-3 else f"has another gradient: {apart.item():.1e} of the largest away"
+    if len(found.gradients) != len(wanted.gradients):
+        return "has not the same gradients"
+    apart = [
+        ((a - b).abs().max() / b.abs().max()).item()
+        for a, b in zip(found.gradients, wanted.gradients, strict=True)
+    ]
+    # Written so that a NaN is a difference too.
+    same = all(distance < 1e-3 for distance in apart)
+    return "" if same else f"has another gradient: {max(apart):.1e} of the largest away"

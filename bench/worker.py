@@ -132,8 +132,8 @@ def _agreeing(work: Work, shape: Shape, call: Call, job: Job) -> Iterator[Side |
         if isinstance(side, tuple):
             yield Cell(work.name, shape, side[0], "note", note=side[1])
             continue
-        # No room to keep two gradients of a heavy work; the tests compare them at a size that has.
-        found = outcome(side, call, gradient=not work.heavy)
+        # No room to keep all gradients of a heavy work; the tests compare them at a size that has.
+        found = outcome(side, call, gradients=not work.heavy)
         wanted = wanted or found
         wrong = difference(found, wanted)
         yield Cell(work.name, shape, side.name, "note", note=wrong) if wrong else side
