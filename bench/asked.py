@@ -60,6 +60,8 @@ def named(work: Work, shape: Shape) -> str:
 
 
 def times(ratio: float) -> str:
+    if ratio < 0.095:
+        return f"{ratio:.1g}x"
     return f"{ratio:.2f}x" if ratio < 9.95 else f"{ratio:.1f}x"
 
 

@@ -78,18 +78,16 @@ def peak(run: Run, clear: Run, device: str) -> int | None:
     """The most bytes that a call holds beyond what was there before it. None where nothing tells.
 
     On a CPU that is the high-water mark of the process's resident memory, which the kernel keeps and
-    forgets on request; on a GPU that of torch's allocator. The first call fills caches and is not
-    counted; of two more the larger is.
+    forgets on request; on a GPU that of torch's allocator. A first call fills caches and is not
+    counted.
     """
     if device == "cpu" and not (STATUS.exists() and RESET.exists()):
         return None
     run()
-    found: list[int] = []
-    for _ in range(2):
-        clear()
-        found.append(_peak_on_gpu(run) if device == "cuda" else _peak_on_cpu(run))
     clear()
-    return max(found)
+    found = _peak_on_gpu(run) if device == "cuda" else _peak_on_cpu(run)
+    clear()
+    return found
 
 
 def _peak_on_gpu(run: Run) -> int:

@@ -18,7 +18,8 @@ NOTES = """\
 - *To losslang* is a side's time over that of losslang, forward and backward, with all threads: above 1
   losslang is faster.
 - *Peak* is what one forward and backward holds at most beyond what was there before, the gradient included:
-  {memory}. It is also given in units of the bytes of all gradients.
+  {memory}.
+  It is also given in units of the bytes of all gradients.
 - *Copy* is no loss: the bytes that any implementation has to move (inputs read once, gradient written once)
   at the measured speed of a copy between tensors that are there already."""
 MEMORY = {
@@ -98,7 +99,7 @@ def _work(results: Results, work: Work) -> Iterator[str]:
     shapes = [shape for shape in work.timed if results.sides(work.name, shape)]
     if not shapes:
         return
-    yield f"### `{work.program}`"
+    yield f"### {work.name}: `{work.program}`"
     if work.note:
         yield work.note
     for shape in shapes:
