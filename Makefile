@@ -1,7 +1,7 @@
 # make demo   refuses a typo, then trains on handwritten digits
 # make test   runs the tests
 # make lint   ruff and pyright, both strict
-# make bench  measures against hand-written torch
+# make bench  measures against hand-written torch and other libraries
 #
 # Each of them first makes .venv with the versions of constraints.txt.
 
@@ -26,12 +26,16 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)
-	$(BIN)/python bench/small.py
+bench: $(READY) .venv/.bench
+	$(BIN)/python -m bench
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/.bench: bench/requirements.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement bench/requirements.txt
 	@touch $@
 
 clean:

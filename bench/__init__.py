@@ -1,0 +1,1 @@
+"""What losslang costs beside hand-written torch and the libraries: `python -m bench`."""

@@ -1,0 +1,101 @@
+"""What a benchmark compares: a program, its tensors, and other ways to compute the same number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+Form = Callable[..., Tensor]
+"""`form(pred, target, **others)`: the loss as a function of the tensors of a call."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """The tensors of one call of a loss."""
+
+    pred: Any
+    target: Any = None
+    batch: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    const: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+
+    @property
+    def trained(self) -> tuple[Tensor, ...]:
+        """What gets a gradient: the prediction, and the parameters of modules in `const`."""
+        return (self.pred, *(p for module in self.const.values() for p in module.parameters()))
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """What a hand-written form takes by keyword."""
+        return {**self.batch, **self.const}
+
+    def gradient_bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in self.trained)
+
+    def input_bytes(self) -> int:
+        """The bytes that any implementation has to read."""
+        given = [self.target, *self.batch.values()]
+        return self.gradient_bytes() + sum(t.numel() * t.element_size() for t in given if t is not None)
+
+    def clear(self) -> None:
+        for tensor in self.trained:
+            tensor.grad = None
+
+
+@dataclass(frozen=True)
+class Library:
+    """A form out of another package. `build` imports it, and raises ImportError where it is absent."""
+
+    name: str
+    build: Callable[[], Form]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row of the benchmark. The first shape is the tiny one of the tests and is not timed."""
+
+    name: str
+    program: str
+    inputs: Callable[[Shape], Call]
+    by_hand: Form
+    shapes: tuple[Shape, ...]
+    libraries: tuple[Library, ...] = ()
+    note: str = ""
+    compiled: bool = False
+    """Whether torch.compile of the hand-written form is measured beside it, at the largest shape."""
+    metric: bool = False
+    """Not differentiable: read through `detail`, forward alone."""
+    heavy: bool = False
+    """Seconds a call and gigabytes: all threads, and not in a quick run."""
+
+    @property
+    def tiny(self) -> Shape:
+        return self.shapes[0]
+
+    @property
+    def timed(self) -> tuple[Shape, ...]:
+        return self.shapes[1:]
+
+    @property
+    def largest(self) -> Shape:
+        return self.shapes[-1]
+
+
+def prepared(work: Work, shape: Shape, device: str) -> Call:
+    """The tensors of a work on a device, the same in every process."""
+    torch.manual_seed(0)
+    call = work.inputs(shape)
+
+    def there(tensor: Any) -> Any:
+        return tensor.to(device) if isinstance(tensor, Tensor) else tensor
+
+    return Call(
+        pred=there(call.pred).detach().requires_grad_(not work.metric),
+        target=there(call.target),
+        batch={name: there(tensor) for name, tensor in call.batch.items()},
+        const={name: module.to(device) for name, module in call.const.items()},
+    )

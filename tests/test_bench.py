@@ -1,0 +1,218 @@
+"""The benchmark compares like with like, and its report renders. No clock is read here."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("bench", reason="an sdist has no benchmark")
+
+from bench import __main__ as command
+from bench import asked, hydra_config, measure, picture, report, works
+from bench.results import COMPILED, COPY, HAND, INDUCTOR, OURS, Cell, Results, read
+from bench.sides import Side, difference, outcome, sides
+from bench.work import Call, Work, prepared
+from losslang.primitive import Loss
+from losslang.registry import current_registry
+
+BUILT = {loss.name for loss in current_registry().all(Loss)}
+each_work = pytest.mark.parametrize("work", works.EVERYTHING, ids=lambda work: work.name)
+
+
+def found_sides(work: Work, call: Call) -> tuple[list[Side], dict[str, str]]:
+    """The eager sides of a work on tiny tensors, and why the others take no part."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other packages warn of themselves when they are imported
+        found = list(sides(work, work.tiny, call))
+    return [s for s in found if isinstance(s, Side)], dict(s for s in found if isinstance(s, tuple))
+
+
+@each_work
+def test_all_sides_compute_one_number_and_one_gradient(work: Work) -> None:
+    call = prepared(work, work.tiny, "cpu")
+    found, unfit = found_sides(work, call)
+    assert found[0].name == HAND
+    assert OURS in [side.name for side in found] or ("linear_ce" not in BUILT and "linear_ce" in unfit[OURS])
+    assert all(reason == "not installed" for name, reason in unfit.items() if name != OURS)
+    wanted = outcome(found[0], call, gradients=True)
+    assert len(wanted.gradients) == (0 if work.metric else len(call.trained))
+    for side in found:
+        assert difference(outcome(side, call, gradients=True), wanted) == "", side.name
+
+
+def test_a_difference_is_seen() -> None:
+    """The test above can fail."""
+    work = works.TABLE[0]
+    call = prepared(work, work.tiny, "cpu")
+    wanted = outcome(found_sides(work, call)[0][0], call, gradients=True)
+    other = Side("other", lambda: work.by_hand(call.pred, call.target) * 1.01)
+    assert difference(outcome(other, call, gradients=True), wanted).startswith("computes another number")
+    steep = Side(
+        "steep", lambda: work.by_hand(call.pred, call.target) + (call.pred - call.pred.detach()).sum()
+    )
+    assert difference(outcome(steep, call, gradients=True), wanted).startswith("has another gradient")
+
+
+def test_the_sizes_are_those_of_the_promises() -> None:
+    assert works.TABLE[0].timed[0] == (32, 1, 16, 16)
+    megabytes = [prepared(work, work.largest, "cpu").pred.nbytes / 2**20 for work in works.REGISTRY]
+    assert all(
+        0.99 <= size <= 1.01
+        for size, work in zip(megabytes, works.REGISTRY, strict=True)
+        if work.name != "linear_ce"
+    )
+
+
+def test_every_loss_by_hand_is_one_of_the_registry() -> None:
+    assert {work.name for work in works.REGISTRY} - BUILT <= {"linear_ce"}
+    assert set(command.missing()) == BUILT - {work.name for work in works.REGISTRY}
+
+
+def test_both_configs_build_the_loss_of_the_mission() -> None:
+    import torch
+
+    call = prepared(works.TABLE[0], works.TABLE[0].tiny, "cpu")
+    dice = hydra_config.Dice(**{k: v for k, v in hydra_config.NODES["dice"].items() if k != "_target_"})
+    by_nodes = 0.5 * torch.nn.BCEWithLogitsLoss()(call.pred, call.target) + dice(call.pred, call.target)
+    torch.testing.assert_close(hydra_config.from_text()()(call.pred, call.target), by_nodes)
+
+
+@pytest.mark.skipif(not measure.RESET.exists(), reason="no /proc")
+def test_peak_memory_is_measured() -> None:
+    """Two tensors of 32 MB at once, of which one is dropped before the second is freed."""
+    import torch
+
+    held: list[torch.Tensor] = []
+    size = 32 * 2**20
+
+    def run() -> None:
+        held.append(torch.ones(size, dtype=torch.uint8))
+        torch.ones(size, dtype=torch.uint8)
+
+    found = measure.peak(run, held.clear, "cpu")
+    assert found is not None
+    assert 1.95 <= found / size <= 2.1
+
+
+def test_medians_run_every_side_alike() -> None:
+    calls = {"a": 0, "b": 0}
+
+    def count(name: str) -> None:
+        calls[name] += 1
+
+    runs = {name: lambda name=name: count(name) for name in calls}
+    found = measure.medians(runs, measure.Effort(0, 3), "cpu")
+    assert set(found) == set(calls)
+    assert all(seconds > 0 for seconds in found.values())
+    assert min(calls.values()) > 3
+
+
+# -------------------------------------------------------------------- the report
+
+
+def fabricated(ours: float, *, peak: float = 1.0, device: str = "cpu") -> Results:
+    """Everything measured: by hand a second, losslang `ours`, the others between."""
+    seconds = {
+        OURS: ours,
+        HAND: 1.0,
+        "MONAI": 1.2,
+        COMPILED: 0.5,
+        INDUCTOR: 0.45 if ours < 1 else 0.9,
+        COPY: 0.01,
+    }
+    cells: list[Cell] = []
+    for work in works.EVERYTHING:
+        for shape in work.timed:
+            cells.append(Cell(work.name, shape, "", "gradient", value=1e6))
+            for side, value in seconds.items():
+                cells += [
+                    Cell(work.name, shape, side, what, n, value)
+                    for n in (1, 2)
+                    for what in ("forward", "both")
+                ]
+                cells.append(Cell(work.name, shape, side, "peak", value=1e6 * (20 if side == HAND else peak)))
+    cells += [
+        Cell("compile()", (), side, "both", n, v)
+        for n in (1, 2)
+        for side, v in ((OURS, ours), ("Hydra", 1.0))
+    ]
+    cells.append(Cell("ce+dice", (2, 3), "kornia", "note", note="not installed"))
+    threads = (1, 2) if device == "cpu" else (2,)
+    return Results({"processor": "an abacus"}, device, threads, tuple(cells), missing=("newest",))
+
+
+def test_a_cell_survives_its_line() -> None:
+    cell = Cell("dice", (1, 2), OURS, "both", 2, 0.5)
+    assert read([cell.line()]) == (cell,)
+
+
+def test_fast_and_small_holds_everywhere() -> None:
+    rows = asked.rows(fabricated(0.1))
+    assert [row.holds for row in rows] == [True] * len(rows)
+    assert "10.0x (1 thread), 10.0x (2 threads)" in rows[0].measured
+
+
+def test_slow_and_large_holds_nowhere() -> None:
+    rows = asked.rows(fabricated(2.0, peak=30))
+    memory = [row for row in rows if row.asked == "peak memory at most equal"]
+    assert len(memory) == 3
+    assert [row.holds for row in rows if row not in memory] == [False] * (len(rows) - 3)
+
+
+def test_nothing_measured_is_said() -> None:
+    empty = Results({}, "cpu", (1, 2), ())
+    assert {(row.measured, row.holds) for row in asked.rows(empty)} == {("not measured", None)}
+    assert "not measured" in report.page(empty, None)
+    assert not picture.draw(empty, Path("nowhere.png"))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_page_renders(device: str) -> None:
+    text = report.page(fabricated(0.1, device=device), "results.png")
+    assert "![speed and memory](results.png)" in text
+    assert "an abacus" in text
+    assert "- ce+dice, kornia: not installed" in text
+    assert "no hand-written form: `newest`" in text
+    assert "| **losslang** | 100 ms | 100 ms |" in text
+    assert ("1 thread" in text) == (device == "cpu")
+    for block in text.split("\n\n"):
+        assert len({line.count(" | ") for line in block.splitlines() if line.startswith("|")}) <= 1
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    assert picture.draw(fabricated(0.1), tmp_path / "results.png")
+    pixels = imread(tmp_path / "results.png")
+    assert min(pixels.shape[:2]) > 500
+    assert pixels[..., :3].std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (2.0, "2 s"), (0.01234, "12.3 ms"), (4.5e-6, "4.5 us"), (0.1234, "123 ms")],
+)
+def test_durations_have_three_figures(seconds: float | None, text: str) -> None:
+    assert report.duration(seconds) == text
+
+
+# -------------------------------------------------------------------- the command
+
+
+def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.arguments(["--only", "dise"])
+    assert "there is no dise" in capsys.readouterr().err
+
+
+def test_only_the_whole_table_replaces_the_one_that_is_committed() -> None:
+    home = Path(command.__file__).parent
+    assert command.arguments([]).out == home
+    assert command.arguments([]).threads == (1, 2)
+    assert command.arguments(["--quick"]).out != home
+    assert command.arguments(["--only", "dice,bce+dice"]).out != home
+    assert command.arguments(["--quick", "--out", "there"]).out == Path("there")
