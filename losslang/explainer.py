@@ -109,7 +109,7 @@ def _activated(reading: Reading) -> str:
     if (
         reading.origin == "default"
         and chosen == "identity"
-        and loss_of(reading, current_registry()).wants not in IN_WORDS
+        and loss_of(reading, current_registry()).wants not in ("probs", "log_probs")
     ):
         return ""
     if reading.origin in ("written", "default"):

@@ -29,9 +29,16 @@ else:
     F = _Proxy("torch.nn.functional")
 
 
+def traces() -> bool:
+    """Whether torch traces or transforms what runs: values are not there to be looked at."""
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
+
+
 def load() -> None:
     """Loads both now: a module that runs losses needs them traceable."""
     _ = torch.Tensor, F.relu
 
 
-__all__ = ["F", "load", "torch"]
+__all__ = ["F", "load", "torch", "traces"]

@@ -100,6 +100,23 @@ def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
     return _indices(target, pred, site)
 
 
+def indices(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """The class of each row: integers (*B) for a prediction (*B, D)."""
+    target = _tensor(target, pred, site, pred.shape[:-1])
+    if target.shape != pred.shape[:-1]:
+        wanted = f"one class a row: {tuple(pred.shape[:-1])}"
+        fix = "hand over the target of these rows"
+        if target.ndim == pred.ndim:
+            one = target.shape[-1] == 1
+            fix = "drop its last axis: `target." + (
+                "squeeze(-1)`" if one else "argmax(-1)`, if it is one-hot"
+            )
+        raise site.mismatch(target, pred, wanted, fix)
+    if target.dtype.is_floating_point:
+        raise site.type_error(target, "integer class indices", "convert it with `.long()`")
+    return target.long()
+
+
 def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
     """+1 and -1 like the prediction; booleans, 0/1 integers and class indices are mapped."""
     target = _tensor(target, pred, site)

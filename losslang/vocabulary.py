@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -23,6 +23,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Proportion = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
+
+class Head(NamedTuple):
+    """The last layer of a network: x W^T + b, W of shape (C, D)."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
 # What a loss can read of its prediction, by the name of the parameter.
 VIEWS: Mapping[str, str] = {
     "logits": "logits",
@@ -41,20 +49,23 @@ VIEWS: Mapping[str, str] = {
 TARGETS: Mapping[str, str] = {
     "target": "a tensor like the prediction; class indices become one-hot where it has classes",
     "labels": "the class of each place: indices, or a distribution over the class axis",
+    "indices": "the class of each row: integers, in the prediction's shape without its last axis",
     "signs": "+1 or -1, like the prediction",
     "target_probs": "probabilities, like the prediction",
     "target_logits": "logits, like the prediction",
     "target_boxes": "boxes, like the prediction",
     "positive_truth": "how far what is true is not the background: 0 to 1",
 }
+# Other operands that are not like the prediction, and what each is.
+LAYERS: Mapping[str, str] = {"head": "the last layer: an nn.Linear, or its weight of shape (C, D)"}
 # What the compiler hands to a loss that asks for it.
-GIVEN = ("total", "class_weight", "pos_weight")
+GIVEN = ("total", "class_weight", "pos_weight", "counted")
 # The options that every loss has where its axes allow.
 UNIVERSAL = (
     "reduction", "mask", "ignore_index", "weight", "class_weight", "pos_weight", "batch", "background",
     "avg_factor", "empty",
 )  # fmt: skip
-IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities"}
+IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities", "hidden": "hidden states"}
 """Views as people say them, where that differs."""
 CLASSED = {"logits", "probs", "log_probs"}
 
@@ -66,6 +77,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "TARGETS", "UNIVERSAL", "VIEWS", "Count", "Float", "Fraction", "Int", "NonNegative",
-    "Positive", "Proportion", "Tensor", "Total",
+    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "VIEWS", "Count", "Float", "Fraction", "Head",
+    "Int", "NonNegative", "Positive", "Proportion", "Tensor", "Total",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from losslang.text import Source
 #   dense   like the prediction, class indices one-hot      element (B, C, *S)
 #   labels  a distribution over classes per place           place   (B, *S)
 #   signs   +1 and -1                                       region  (B, C)
+#   rows    the class of each row, along its last axis
 #   like    exactly the prediction's shape                  row     without the last axis
 #                                                           number  ()
 FORMS = {
@@ -40,6 +41,7 @@ FORMS = {
     "hinge": ("signs", "element"),
     "squared_hinge": ("signs", "element"),
     "multi_margin": ("labels", "place"),
+    "linear_ce": ("rows", "row"),
     "zero_one": ("labels", "place"),
     "kl": ("like", "place"),
     "kd": ("like", "place"),
@@ -145,7 +147,9 @@ class _Call:
             mask = mask & (spread(self.expression(m), x, lacks) != 0)
         index = r.get("ignore_index")
         if index is not None and index != "none" and (by_index or form != "labels"):
-            mask = mask & as_wide(raw != index, x)
+            mask = mask & (
+                (raw != index).unsqueeze(-1).expand_as(x) if form == "rows" else as_wide(raw != index, x)
+            )
             raw = torch.where(raw == index, torch.zeros_like(raw), raw)
         # A softmax reads all channels of a place: it is hidden from it when all of them are masked.
         shown = mask.any(1, keepdim=True).expand_as(mask) if activation in MIXING else mask
@@ -156,7 +160,10 @@ class _Call:
         if form == "signs":
             t = torch.where(mask, t, torch.ones_like(t))
         extra = {n: self.expression(e) for n, e in given.items() if n not in ("pred", "target")}
-        extra = {n: torch.where(mask, e.double().expand_as(x), torch.ones_like(x)) for n, e in extra.items()}
+        extra = {
+            n: e if n == "head" else torch.where(mask, e.double().expand_as(x), torch.ones_like(x))
+            for n, e in extra.items()
+        }
 
         if r.get("background") is False:
             x_all, x, t, mask = x, x, t[:, 1:], mask[:, 1:]
@@ -288,6 +295,8 @@ def dense(target: Tensor, x: Tensor, form: str) -> Tensor:
     """A target in the prediction's shape: one-hot for class indices."""
     if form == "like":
         return target.double().expand_as(x)
+    if form == "rows":
+        return target.unsqueeze(-1).double().expand_as(x)
     if target.ndim == 0:
         if form == "labels" and not target.is_floating_point():
             target = target.expand(x.shape[:1] + x.shape[2:])
@@ -386,6 +395,28 @@ def ce(v: _View, t: Tensor, mask: Tensor, *, weights: dict[str, Any], label_smoo
     t = (1 - label_smoothing) * t + label_smoothing / t.shape[1]
     w = weights["class_weight"]
     return -((t if w is None else t * along(w, t)) * v.log_probs).sum(1)
+
+
+@textbook
+def linear_ce(
+    v: _View,
+    t: Tensor,
+    mask: Tensor,
+    *,
+    extra: dict[str, Any],
+    label_smoothing: float,
+    softcap: float | None,
+    **_: Any,
+):
+    head = extra["head"]
+    weight, bias = (head.weight, head.bias) if isinstance(head, torch.nn.Linear) else (head, None)
+    z = (v.raw.unsqueeze(-2) * weight.double()).sum(-1)
+    z = z if bias is None else z + bias.double()
+    z = z if softcap is None else softcap * torch.tanh(z / softcap)
+    log_p = z - torch.log(torch.exp(z).sum(-1, keepdim=True))
+    true = (t[..., :1] == torch.arange(len(weight))).double()
+    true = (1 - label_smoothing) * true + label_smoothing / len(weight)
+    return -(true * log_p).sum(-1)
 
 
 @textbook

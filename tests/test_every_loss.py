@@ -14,11 +14,14 @@ from torch import Tensor
 import losslang
 from losslang.primitive import Loss
 from losslang.registry import current_registry
+from losslang.vocabulary import LAYERS
 
 LOSSES = {loss.name: loss for loss in current_registry().all(Loss)}
 TRAINED = [name for name, loss in LOSSES.items() if not loss.metric_only]
 REGION = [name for name, loss in LOSSES.items() if loss.has_total and loss.has_classes]
 Call = tuple[Tensor, Any, dict[str, Any]]
+CLASSES = 7
+"""What a last layer tells apart."""
 
 
 def compiled(text: str, **more: Any) -> losslang.Loss:
@@ -58,10 +61,17 @@ def text_of(name: str, use: str = "", *options: str) -> str:
     return f"{name}({', '.join(inside)})" if inside else name
 
 
+def of_samples(batch: dict[str, Any], rows: Any) -> dict[str, Any]:
+    """The other operands of some samples; a layer is the same for all."""
+    return {k: v if k in LAYERS else v[rows] for k, v in batch.items()}
+
+
 def form_of(name: str, use: str = "") -> str:
     """What kind of target is natural for a loss."""
     loss = LOSSES[name]
     names = set(loss.parameters)
+    if "indices" in names:
+        return "rows"
     if "signs" in names:
         return "signs"
     if "labels" in names or ("positive_truth" in names and use == "softmax"):
@@ -100,6 +110,7 @@ def data(
     target: Any = {
         "signs": 2 * onehot - 1,
         "indices": indices,
+        "rows": torch.randint(0, CLASSES, shape[:-1], generator=r),
         "soft": torch.softmax(real(*shape), 1),
         "classes": onehot,
         "like": real(*shape),
@@ -112,7 +123,9 @@ def data(
         pred = torch.log_softmax(pred, 1)
     target = target.to(dtype) if target.is_floating_point() else target
     others = {
-        o.name: real(*shape).abs().to(dtype) + 0.1 for o in loss.operands if o.name not in ("pred", "target")
+        o.name: (real(CLASSES, shape[-1]) if o.name in LAYERS else real(*shape).abs() + 0.1).to(dtype)
+        for o in loss.operands
+        if o.name not in ("pred", "target")
     }
     if "target" not in [o.name for o in loss.operands]:
         target = None
@@ -320,9 +333,11 @@ def test_nothing_leaks_from_under_the_mask(name: str, use: str, rank: str, poiso
             return value
         if value.is_floating_point():
             return torch.where(hidden, torch.full_like(value, poison), value)
-        return torch.where(hidden[:, 0], torch.full_like(value, 10**9), value)
+        places = hidden[..., 0] if form_of(name, use) == "rows" else hidden[:, 0]
+        return torch.where(places, torch.full_like(value, 10**9), value)
 
-    dirty = (spoil(pred), spoil(target), {**{k: spoil(v) for k, v in batch.items()}, "mask": mask})
+    others = {k: v if k in LAYERS else spoil(v) for k, v in batch.items()}
+    dirty = (spoil(pred), spoil(target), {**others, "mask": mask})
     value, grad = value_and_gradient(loss, dirty)
     torch.testing.assert_close(value, clean[0], rtol=1e-14, atol=0)
     torch.testing.assert_close(grad, clean[1], rtol=1e-14, atol=1e-16)
@@ -336,7 +351,7 @@ def test_a_mask_of_samples_is_the_batch_without_them(name: str, use: str):
     mask = torch.tensor([True] * (len(pred) - 1) + [False])
     part = compiled(text_of(name, use, "mask=batch.mask"))(pred, target, **batch, mask=mask)
     whole = compiled(text_of(name, use))(
-        pred[:-1], None if target is None else target[:-1], **{k: v[:-1] for k, v in batch.items()}
+        pred[:-1], None if target is None else target[:-1], **of_samples(batch, slice(-1))
     )
     torch.testing.assert_close(part, whole, rtol=1e-12, atol=1e-12)
 
@@ -439,7 +454,7 @@ def test_empty_target_and_empty_prediction(name: str, use: str, target_is: int, 
 def test_no_samples_at_all(name: str, use: str):
     """The mean over nothing is 0 with a zero gradient."""
     pred, target, batch = data(name, use)
-    call = (pred[:0], None if target is None else target[:0], {k: v[:0] for k, v in batch.items()})
+    call = (pred[:0], None if target is None else target[:0], of_samples(batch, slice(0)))
     value, grad = value_and_gradient(compiled(text_of(name, use)), call)
     assert value.item() == 0
     assert grad.shape == pred[:0].shape
@@ -450,9 +465,7 @@ def test_order_of_samples_is_no_matter(name: str, use: str):
     pred, target, batch = data(name, use)
     order = torch.tensor([2, 0, 1, *range(3, len(pred))])
     loss = compiled(text_of(name, use))
-    found = loss(
-        pred[order], None if target is None else target[order], **{k: v[order] for k, v in batch.items()}
-    )
+    found = loss(pred[order], None if target is None else target[order], **of_samples(batch, order))
     torch.testing.assert_close(found, loss(pred, target, **batch), rtol=1e-12, atol=1e-12)
 
 
@@ -465,14 +478,12 @@ def test_the_whole_batch_is_the_mean_of_its_halves(name: str, use: str):
     n = len(pred) // 2 * 2
     loss = compiled(text_of(name, use))
 
-    def part(rows: slice) -> Tensor:
-        return loss(
-            pred[rows], None if target is None else target[rows], **{k: v[rows] for k, v in batch.items()}
-        )
+    def of(rows: slice) -> Tensor:
+        return loss(pred[rows], None if target is None else target[rows], **of_samples(batch, rows))
 
-    halves = part(slice(0, n // 2)) + part(slice(n // 2, n))
+    halves = of(slice(0, n // 2)) + of(slice(n // 2, n))
     by = 1 if LOSSES[name].reduction == "sum" else 2
-    torch.testing.assert_close(part(slice(0, n)), halves / by, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(of(slice(0, n)), halves / by, rtol=1e-12, atol=1e-12)
 
 
 OTHER: dict[tuple[str, str], list[str]] = {

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "losslang"
 # A file imports only from strictly lower floors, so no cycle can be written. Inside one package the
 # order is that of its own line.
 FLOORS = [
-    ["text", "lazy"],
+    ["text", "lazy", "chunked"],
     ["diagnostics", "tree", "vocabulary", "screen"],
     ["mistakes", "primitive"],
     [
@@ -34,7 +34,7 @@ FLOORS = [
     ["mistakes.options", "report", "refusal", "targets", "decorators"],
     ["functions", "planned"],
     ["activations", "reductions", "grow"],
-    ["losses.boxes", "losses.classification", "losses.distribution", "losses.embedding"],
+    ["losses.boxes", "losses.classification", "losses.distribution", "losses.embedding", "losses.linear"],
     ["losses.region", "losses.regression", "parser"],
     ["losses", "formatter"],
     ["meaning"],
@@ -48,7 +48,7 @@ FLOORS = [
     ["", "__main__"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-TORCH = {"executor", "module"}
+TORCH = {"chunked", "executor", "module"}
 """The files that may import torch directly; all others take it from `lazy`."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

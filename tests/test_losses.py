@@ -167,6 +167,10 @@ def col(*values: float) -> Tensor:
 YES = col(1, 1, 0, 0)
 HALF = col(0.5, 1, 0.5, 0)  # Σp = 2, Σt = 2, Σpt = 1.5, Σp² = 1.5, Σt² = 2
 
+HEAD = "head=const.head"
+SECOND = t([0.0, 0.0], [0.0, 1.0])
+"""A head whose logits are 0 and the second number."""
+
 BY_HAND: list[tuple[str, Any, Any, float]] = [
     # dice: 1 - (2·1.5 + s) / (2 + 2 + s)
     ("dice(identity, smooth=0)", HALF, YES, 1 - 3 / 4),
@@ -251,6 +255,15 @@ BY_HAND: list[tuple[str, Any, Any, float]] = [
     ("multi_margin(p=2)", t([1.0, 0.5, 3.0]), torch.tensor([0]), (0.25 + 9) / 3),
     # zero_one: one of three wrong; one channel: p > 1/2
     ("0*ce + ce + metric(zero_one)", t([0.0, 0]), torch.tensor([1]), L2),
+    # two classes told apart by the second number: logits 0 and log 3, so p = 1/4 and 3/4
+    (f"linear_ce({HEAD})", t([5.0, math.log(3)]), torch.tensor([0]), 2 * L2),
+    (f"linear_ce({HEAD})", t([5.0, math.log(3)], [1.0, 0.0]), torch.tensor([1, 0]), (math.log(4 / 3) + L2) / 2),
+    (f"linear_ce({HEAD}, ignore_index=1)", t([5.0, 1.0], [1.0, 0.0]), torch.tensor([1, 0]), L2),
+    # smoothing 0.2 makes (0, 1) a (0.1, 0.9)
+    (f"linear_ce({HEAD}, label_smoothing=0.2)", t([5.0, math.log(3)]), torch.tensor([1]),
+     0.1 * math.log(4) + 0.9 * math.log(4 / 3)),
+    # 2 tanh(z / 2) of log 3 is 1
+    (f"linear_ce({HEAD}, softcap=2)", t([5.0, math.log(3)]), torch.tensor([1]), math.log(1 + 1 / math.e)),
     # distributions
     ("kl(identity)", t([0.5, 0.5]), t([1.0, 0.0]), L2),
     ("kl(identity)", t([0.5, 0.5], [0.5, 0.5]), t([1.0, 0.0], [0.5, 0.5]), L2 / 2),
@@ -293,7 +306,7 @@ def test_by_hand(text: str, pred: Tensor, target: Any, number: float):
     pred = pred.clone().requires_grad_()
     if target.is_floating_point() is False and pred.ndim > 1 and target.ndim == 0:
         target = target[None]
-    found = compiled(text)(pred, target)
+    found = compiled(text, const={"head": SECOND})(pred, target)
     assert found.item() == pytest.approx(number, rel=1e-12, abs=1e-12)
     found.backward()
     assert pred.grad is not None

@@ -90,6 +90,11 @@ def data(layout: str, seed: int = 0) -> tuple[Any, Any, dict[str, Any]]:
     elif name == "embed":
         shape = (5, 6)
         pred, target = real(*shape), real(*shape)
+    elif name == "hidden":
+        shape = {"": (6, 4), "many": (2, 3, 4), "ignore": (2, 5, 4)}[form]
+        pred, target = real(*shape), whole(7, shape[:-1])
+        if form == "ignore":
+            target = target.masked_fill(unit(*shape[:-1]) < 0.3, -100)
     elif name == "quantiles":
         shape = (4, 5, 3)
         pred, target = real(*shape), real(4, 5)
@@ -102,7 +107,7 @@ def data(layout: str, seed: int = 0) -> tuple[Any, Any, dict[str, Any]]:
     ranks = {"0": (b,), "1": (b, *rest[1:]), "2": (b, 1, *rest[1:]), "3": tuple(shape)}
     if len(shape) == 1:
         ranks = {"0": (b,), "3": (b,)}
-    if name in ("boxes", "embed", "quantiles"):
+    if name in ("boxes", "embed", "quantiles", "hidden"):
         ranks |= {"1": tuple(shape[:-1]), "2": (*shape[:-1], 1)}
     batch: dict[str, Any] = {f"m{k}": unit(*v) > 0.3 for k, v in ranks.items()}
     batch |= {f"w{k}": unit(*v) + 0.1 for k, v in ranks.items()}
@@ -116,7 +121,7 @@ def data(layout: str, seed: int = 0) -> tuple[Any, Any, dict[str, Any]]:
         "b": real(*shape),
         "cw": unit(8)[: (shape[1:] or (1,))[0]],
     }
-    batch |= {"one": batch["m0"].long()}
+    batch |= {"one": batch["m0"].long(), "head": real(7, shape[-1])}
     return pred.requires_grad_(), target, batch
 
 
@@ -326,6 +331,16 @@ HAND: list[tuple[str, str]] = [
     ("cosine(mask=batch.m0)", "embed"),
     ("triplet@(pred, batch.a, batch.b)", "embed"),
     ("triplet(margin=0.2, p=1.5, swap=true)@(pred, batch.a, batch.b)", "embed"),
+    ("linear_ce(head=batch.head)", "hidden"),
+    ("linear_ce(head=batch.head)", "hidden/many"),
+    ("linear_ce(head=batch.head)", "hidden/ignore"),
+    ("linear_ce(head=batch.head, label_smoothing=0.1, softcap=3)", "hidden/ignore"),
+    ("linear_ce(head=2*batch.head, mask=batch.m1, weight=batch.w0, reduction=wmean)", "hidden/ignore"),
+    ("linear_ce(head=batch.head, mask=batch.m0, reduction=sum) + linear_ce(head=batch.head, reduction=batchmean)",
+     "hidden/ignore"),
+    ("linear_ce(head=batch.head, mask=batch.m2, reduction=topk(k=3))", "hidden/many"),
+    ("batch.w1*linear_ce(head=batch.head, ignore_index=3)@(sigmoid(pred), target)", "hidden/many"),
+    ("linear_ce(head=batch.head, avg_factor=batch.n, ignore_index=none)", "hidden/many"),
     ("iou + giou", "boxes"),
     ("iou(mode=log) + iou(mode=square)", "boxes/many"),
     ("iou(format=xywh) + giou(format=cxcywh)", "boxes"),

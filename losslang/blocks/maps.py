@@ -41,6 +41,10 @@ class Maps:
             sums=tuple(Sum.of(step, registry) for step in walk.sums),
         )
 
+    def started(self) -> Maps:
+        """What runs one walk: the maps keep nothing between blocks."""
+        return self
+
     def block(self, inputs: Sequence[Any], block: Block) -> list[Any]:
         """What of the inputs lies in a block."""
         return [
@@ -58,15 +62,25 @@ class Maps:
         return [end.part(given) for end, given in zip(self.sums, self.given(inputs), strict=True)]
 
     def gradients(
-        self, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
-    ) -> list[Tensor | None]:
-        """The gradient of Σ weight * part for every wanted input."""
+        self,
+        inputs: Sequence[Any],
+        weights: Sequence[Sequence[Tensor]],
+        places: Sequence[Tensor | None],
+        once: Sequence[bool],
+    ) -> None:
+        """Writes the gradient of Σ weight * part to the places, or adds it where a place is seen again."""
+        wanted = [place is not None for place in places]
         with torch.enable_grad():
             leaves = [
                 value.detach().requires_grad_() if want else value
                 for value, want in zip(inputs, wanted, strict=True)
             ]
-            return pulled(self.parts(leaves), leaves, wanted, weights, again=False)
+            found = pulled(self.parts(leaves), leaves, wanted, weights, again=False)
+        for place, part, written in zip(places, found, once, strict=True):
+            if place is not None and part is not None:
+                place.copy_(part) if written else place.add_(part)
+            elif place is not None and written:
+                place.zero_()
 
 
 def pulled(

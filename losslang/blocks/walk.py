@@ -26,11 +26,26 @@ class Totals(NamedTuple):
 class Form(Protocol):
     """A way to compute the sums of a block and their gradients: the maps themselves, or something faster."""
 
-    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]: ...
+    def started(self) -> Form:
+        """For one walk over all blocks."""
+        ...
+
+    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
+        """Every sum of a block."""
+        ...
 
     def gradients(
-        self, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
-    ) -> list[Tensor | None]: ...
+        self,
+        inputs: Sequence[Any],
+        weights: Sequence[Sequence[Tensor]],
+        places: Sequence[Tensor | None],
+        once: Sequence[bool],
+    ) -> None:
+        """Writes the gradient of Σ weight * part of a block to the places of the inputs that want one.
+
+        It is added where not `once`: there more than one block writes.
+        """
+        ...
 
 
 class Walker:
@@ -67,10 +82,10 @@ class _Walk(torch.autograd.Function):
         ctx.save_for_backward(*[value if isinstance(value, Tensor) else None for value in inputs])
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
         ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
-        ledger = Ledger(maps.cut, maps.sums)
+        ledger, running = Ledger(maps.cut, maps.sums), form.started()
         with torch.autocast(_device(inputs), enabled=False):
             for block in maps.cut:
-                ledger.add(block, form.parts(maps.block(inputs, block)))
+                ledger.add(block, running.parts(maps.block(inputs, block)))
         totals = [total for own in ledger.totals() for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
@@ -85,7 +100,7 @@ class _Walk(torch.autograd.Function):
                 # The gradient is differentiated in turn: everything is one block.
                 found = pulled(maps.parts(inputs), inputs, wanted, grouped, again=True)
             else:
-                found = _by_blocks(maps, ctx.form, inputs, wanted, grouped)
+                found = _by_blocks(maps, ctx.form.started(), inputs, wanted, grouped)
         return None, None, None, *found
 
 
@@ -110,14 +125,7 @@ def _by_blocks(
             [of_block(cut, end, block, weight) for weight in own]
             for end, own in zip(maps.sums, weights, strict=True)
         ]
-        found = form.gradients(maps.block(inputs, block), wanted, shares)
-        for place, part, written in zip(maps.block(gradients, block), found, once, strict=True):
-            if place is None:
-                continue
-            if written:
-                place.zero_() if part is None else place.copy_(part)
-            elif part is not None:
-                place.add_(part)
+        form.gradients(maps.block(inputs, block), shares, maps.block(gradients, block), once)
     return gradients
 
 

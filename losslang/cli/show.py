@@ -18,7 +18,7 @@ from losslang.registry import Registry, current_registry
 from losslang.text import Span
 from losslang.uses.activation import TEMPERATURE
 from losslang.uses.universal import UNIVERSAL
-from losslang.vocabulary import GIVEN, IN_WORDS, TARGETS, VIEWS
+from losslang.vocabulary import GIVEN, IN_WORDS, LAYERS, TARGETS, VIEWS
 
 AXES = {"b": "sample", "c": "class", "*space": "place"}
 ANY_SHAPE = {"*shape", "*event", "*b"}
@@ -32,7 +32,7 @@ ROOTS = {
 UNIVERSALLY = {
     "reduction": "how the values become one number: `ce(reduction=topk(frac=0.2))`",
     "mask": "which values count: `l1(mask=batch.valid)`; the others change neither value nor gradient",
-    "ignore_index": "the class index that does not count: `ce(ignore_index=255)`; -100 for ce and nll, none elsewhere",
+    "ignore_index": "the class index that does not count: `ce(ignore_index=255)`; -100 for ce, nll and linear_ce, none elsewhere",
     "weight": "a weight for every value: `l1(weight=batch.w)`",
     "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path",
     "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
@@ -143,7 +143,7 @@ def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
             said, _, classes = TARGETS[name].partition("; ")
             yield "target", f"{said}; {classes}" if classes and loss.has_classes else said
         elif name not in VIEWS and name not in GIVEN:
-            yield name, "a tensor of its own"
+            yield name, LAYERS.get(name, "a tensor of its own")
     if len(loss.operands) > 2 or [operand.name for operand in loss.operands][1:] != ["target"]:
         yield "tensors", f"{loss.name}@({', '.join(operand.name for operand in loss.operands)})"
     yield "activation", _default_activation(loss)

@@ -9,16 +9,44 @@ from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
 from losslang.lazy import torch
+from losslang.operations.regions import region_sums
 from losslang.vocabulary import Tensor
 
 Maker = Callable[["Values"], Tensor]
 
 
+class Scratch:
+    """The tensors that blocks are computed in, the same ones for every block.
+
+    Allocated anew they would cost more than what is computed in them: the allocator hands memory of
+    this size back to the system, and gets it again page by page.
+    """
+
+    def __init__(self) -> None:
+        self.free: dict[tuple[Any, ...], list[Tensor]] = {}
+        self.lent: list[Tensor] = []
+
+    def like(self, tensor: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+        """A tensor of this shape and type, with anything in it."""
+        wanted = tuple(tensor.shape) if shape is None else shape
+        free = self.free.get((wanted, tensor.dtype))
+        found = free.pop() if free else torch.empty(wanted, dtype=tensor.dtype, device=tensor.device)
+        self.lent.append(found)
+        return found
+
+    def done(self) -> None:
+        """The block is done with all of them."""
+        for tensor in self.lent:
+            self.free.setdefault((tuple(tensor.shape), tensor.dtype), []).append(tensor)
+        self.lent.clear()
+
+
 class Values:
     """The tensors of one block by name, each made once."""
 
-    def __init__(self, makers: Mapping[str, Maker], **given: Tensor):
+    def __init__(self, makers: Mapping[str, Maker], scratch: Scratch, **given: Tensor):
         self.makers = makers
+        self.scratch = scratch
         self.known = given
 
     def __getitem__(self, name: str) -> Tensor:
@@ -40,13 +68,7 @@ class Factor:
             return values[self.name]
         if self.name not in values.known:
             inner: Any = self.base.of(values)
-            values.known[self.name] = (
-                inner
-                if self.exponent == 1
-                else inner.square_()
-                if self.exponent == 2
-                else inner**self.exponent
-            )
+            values.known[self.name] = inner if self.exponent == 1 else inner.pow_(self.exponent)
         return values.known[self.name]
 
 
@@ -70,9 +92,9 @@ class Horner:
         total: Any = None
         if self.factor is not None and self.inside is not None:
             tensor, inner = self.factor.of(values), self.inside.of(values, numbers)
-            total = inner.mul_(tensor) if self.inside.reads else torch.mul(tensor, inner)
+            total = inner.mul_(tensor) if self.inside.reads else _times(values, tensor, inner)
         for place, factors in self.terms:
-            total = _plus(total, [factor.of(values) for factor in factors], numbers[place])
+            total = _plus(values, total, [factor.of(values) for factor in factors], numbers[place])
         if self.constant is not None:
             number = numbers[self.constant]
             total = number if total is None else total.add_(number)
@@ -132,14 +154,18 @@ def _factor(atom: Atom) -> Factor:
     return Factor(str(atom), Horner(None, None, None, ((0, (_factor(base),)),), None, (1.0,)), atom.exponent)
 
 
-def _plus(total: Tensor | None, factors: Sequence[Tensor], number: Any) -> Tensor:
+def _plus(values: Values, total: Tensor | None, factors: Sequence[Tensor], number: Any) -> Tensor:
     first, *others = factors
     if total is not None and len(others) < 2 and not isinstance(number, torch.Tensor):
         return total.addcmul_(first, others[0], value=number) if others else total.add_(first, alpha=number)
-    product = torch.mul(first, number)
+    product = _times(values, first, number)
     for other in others:
         product.mul_(other)
     return product if total is None else product.add_(total)
+
+
+def _times(values: Values, tensor: Tensor, number: Any) -> Tensor:
+    return torch.mul(tensor, number, out=values.scratch.like(tensor))
 
 
 def _shared(places: Mapping[Monomial, int]) -> Atom | None:
@@ -177,6 +203,12 @@ class Weighed:
         for place, index, number in self.shares:
             numbers[place] = numbers[place] + weights[index] * number
         return self.form.of(values, numbers) if numbers else 0.0
+
+
+def summed(values: Tensor, keep: int, batch: bool) -> Tensor:
+    """The sum over a region, never the tensor of a block itself: the next block computes in it."""
+    ((total,), _) = region_sums(None, keep, batch, [values])
+    return total.clone() if total is values else total
 
 
 def along(weight: Tensor, rank: int) -> Any:

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from losslang.closed.algebra import Atom, Monomial, Poly
-from losslang.closed.evaluate import Horner, Maker, Values, Weighed, along, horner
+from losslang.closed.evaluate import Horner, Maker, Scratch, Values, Weighed, along, horner, summed
 from losslang.closed.trace import Part
-from losslang.lazy import F, torch
-from losslang.operations.regions import region_sums
+from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
 MAKERS: Mapping[str, Maker] = {
-    "probs": lambda v: torch.sigmoid(v["logits"]),
-    "slope": lambda v: torch.addcmul(v["probs"], v["probs"], v["probs"], value=-1),
-    "relu": lambda v: torch.relu(v["logits"]),
-    "tail": lambda v: F.softplus(v["logits"].abs().neg_()),
+    "probs": lambda v: torch.sigmoid(v["logits"], out=v.scratch.like(v["logits"])),
+    "slope": lambda v: torch.addcmul(
+        v["probs"], v["probs"], v["probs"], value=-1, out=v.scratch.like(v["probs"])
+    ),
+    "relu": lambda v: torch.clamp(v["logits"], min=0, out=v.scratch.like(v["logits"])),
+    "tail": lambda v: _tail(torch.abs(v["logits"], out=v.scratch.like(v["logits"]))),
 }
 Region = tuple[int, bool]
 """How many axes a sum keeps, and whether it runs over the samples too."""
@@ -40,9 +41,9 @@ class Sigmoid:
         ]
         self.slope = Weighed([part.poly.derivative(_slope).substituted(_stable) for part in parts])
 
-    def sums(self, logits: Tensor, target: Tensor) -> list[Tensor]:
+    def sums(self, logits: Tensor, target: Tensor, scratch: Scratch) -> list[Tensor]:
         """Every part, summed over its region; what two losses sum is summed once."""
-        values = Values(MAKERS, logits=logits, target=target)
+        values = Values(MAKERS, scratch, logits=logits, target=target)
         known: dict[Piece, Tensor] = {}
         found: list[Tensor] = []
         for pieces in self.pieces:
@@ -56,10 +57,12 @@ class Sigmoid:
             found.append(total)
         return found
 
-    def gradient(self, logits: Tensor, target: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        """d(Σ weight * part) / d(logits)."""
-        values = Values(MAKERS, logits=logits, target=target)
-        return self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
+    def gradient(
+        self, logits: Tensor, target: Tensor, weights: Sequence[Tensor], scratch: Scratch, out: Tensor
+    ) -> None:
+        """Writes d(Σ weight * part) / d(logits) to `out`."""
+        values = Values(MAKERS, scratch, logits=logits, target=target)
+        out.copy_(self.slope.of(values, [along(weight, logits.ndim) for weight in weights]))
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Piece:
     def sum(self, values: Values) -> Tensor:
         keep, batch = self.region
         if self.is_tail:
-            return _tails(values["probs"], keep, batch)
-        return region_sums(None, keep, batch, [self.terms.value(values)])[0][0]
+            return _tails(values, keep, batch)
+        return summed(self.terms.value(values), keep, batch)
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
@@ -104,10 +107,17 @@ def _stable(atom: Atom) -> Poly:
     return Poly.atom(atom)
 
 
-def _tails(probs: Tensor, keep: int, batch: bool) -> Tensor:
+def _tail(distance: Tensor) -> Tensor:
+    """log(1 + e^-|x|), of |x|, in its place."""
+    return distance.neg_().exp_().log1p_()
+
+
+def _tails(values: Values, keep: int, batch: bool) -> Tensor:
     """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements."""
-    larger = torch.maximum(probs, 1 - probs)
-    regions = larger.shape[: 2 if batch else keep]
+    probs = values["probs"]
+    larger = torch.sub(1, probs, out=values.scratch.like(probs))
+    torch.maximum(probs, larger, out=larger)
+    regions = probs.shape[: 2 if batch else keep]
     flat = larger.reshape(*regions, -1)
     whole = flat.shape[-1] // FACTORS * FACTORS
     products = flat[..., :whole].reshape(*regions, -1, FACTORS).prod(-1)

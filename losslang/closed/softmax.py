@@ -13,10 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from losslang.closed.algebra import ONE_HOT, Atom, Monomial, Poly
-from losslang.closed.evaluate import Horner, Maker, Values, Weighed, along, horner
+from losslang.closed.evaluate import Horner, Maker, Scratch, Values, Weighed, along, horner, summed
 from losslang.closed.trace import LABEL, Part, UntraceableError, at_label
 from losslang.lazy import torch
-from losslang.operations.regions import region_sums
 from losslang.vocabulary import Tensor
 
 
@@ -28,8 +27,15 @@ def _log_of_label(values: Values) -> Tensor:
     return _pick(torch.log_softmax(values["logits"], 1), values["labels"])
 
 
+def _probs(values: Values) -> Tensor:
+    """softmax, of a copy that lies in one piece: torch would make one too, in new memory."""
+    logits = values["logits"]
+    copy = values.scratch.like(logits).copy_(logits)
+    return torch.softmax(copy, 1, out=copy)
+
+
 MAKERS: Mapping[str, Maker] = {
-    "probs": lambda v: torch.softmax(v["logits"], 1),
+    "probs": _probs,
     "probs" + LABEL: lambda v: _pick(v["probs"], v["labels"]),
     "log_probs" + LABEL: _log_of_label,
 }
@@ -50,30 +56,36 @@ class Softmax:
             for (dense, placed), part, region in zip(split, parts, regions, strict=True)
         ]
         self.slope = Weighed([dense.derivative(_of("probs")) for dense, _ in split])
-        self.chain = Weighed([_chain(placed) for _, placed in split])
+        chains = [_chain(placed) for _, placed in split]
+        self.chain, self.has_chain = Weighed(chains), [bool(chain.terms) for chain in chains]
 
-    def sums(self, logits: Tensor, labels: Tensor) -> list[Tensor]:
+    def sums(self, logits: Tensor, labels: Tensor, scratch: Scratch) -> list[Tensor]:
         """Every part, summed over its region; what two losses sum is summed once."""
-        values = Values(MAKERS, logits=logits, labels=labels)
+        values = Values(MAKERS, scratch, logits=logits, labels=labels)
         known: dict[Any, Tensor] = {}
         for piece in self.pieces:
             if piece not in known:
                 known[piece] = _sum(values, *piece)
         return [known[piece] for piece in self.pieces]
 
-    def gradient(self, logits: Tensor, labels: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        """d(Σ weight * part) / d(logits)."""
-        values = Values(MAKERS, logits=logits, labels=labels)
+    def _placed(self, index: int, weight: Tensor, logits: Tensor, labels: Tensor) -> Any:
+        """The weight of a part at every place: of a sum by class, that of the place's class."""
+        if self.pieces[index][2] or weight.numel() == 1:
+            return along(weight, labels.ndim)
+        return _pick(_full(weight, logits), labels) if self.has_chain[index] else 0.0
+
+    def gradient(
+        self, logits: Tensor, labels: Tensor, weights: Sequence[Tensor], scratch: Scratch, out: Tensor
+    ) -> None:
+        """Writes d(Σ weight * part) / d(logits) to `out`."""
+        values = Values(MAKERS, scratch, logits=logits, labels=labels)
         probs = values["probs"]
-        placed = [
-            along(w, labels.ndim) if by_place or w.numel() == 1 else _pick(_full(w, logits), labels)
-            for w, (_, _, by_place, _) in zip(weights, self.pieces, strict=True)
-        ]
+        placed = [self._placed(i, weight, logits, labels) for i, weight in enumerate(weights)]
         q = _everywhere(self.chain.of(values, placed), labels, logits)
         v = self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
         inward = (q + _inner(v, probs)).unsqueeze(1)
-        own = probs.mul_(v - inward)
-        return own.scatter_add_(1, labels.unsqueeze(1), q.unsqueeze(1))
+        factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
+        torch.mul(probs, factor, out=out).scatter_add_(1, labels.unsqueeze(1), q.unsqueeze(1))
 
 
 def _sum(
@@ -83,11 +95,11 @@ def _sum(
     logits, labels = values["logits"], values["labels"]
     total = None
     if dense is not None:
-        total = region_sums(None, keep, batch, [_everywhere(dense.value(values), logits, logits)])[0][0]
+        total = summed(_everywhere(dense.value(values), logits, logits), keep, batch)
     if placed is not None:
         part = _everywhere(placed.value(values), labels, logits)
         if by_place or not keep:
-            part = region_sums(None, keep, batch, [part])[0][0]
+            part = summed(part, keep, batch)
         else:
             part = _by_class(part, labels, logits.shape[1], batch)
         total = part if total is None else total + part

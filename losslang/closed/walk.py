@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from losslang.binding import bound
 from losslang.blocks.maps import Maps
 from losslang.blocks.split import Walk
 from losslang.blocks.walk import Form
+from losslang.closed.evaluate import Scratch
 from losslang.closed.sigmoid import Sigmoid
 from losslang.closed.softmax import Softmax
 from losslang.closed.trace import Trace, UntraceableError, trace
@@ -28,6 +30,7 @@ class Closed:
     def __init__(self, maps: Maps, walk: Walk, found: Trace, registry: Registry):
         names = [name for name, _ in walk.inputs]
         self.maps = maps
+        self.scratch = Scratch()
         self.trace = found
         self.prediction, self.target = names.index(found.prediction), names.index(found.target)
         self.keeps = [bound(step, registry)[0] for step in found.keeps]
@@ -64,29 +67,48 @@ class Closed:
         kept = [keep(target, pred) for keep in self.keeps]
         return all(bool(mask.all()) for mask in kept if mask is not None)
 
+    def started(self) -> Closed:
+        """The same with tensors of its own to compute in: two calls may run at once."""
+        own = copy(self)
+        own.scratch = Scratch()
+        return own
+
     def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
         """Every sum over these inputs, as the maps give them."""
         logits, target = self._read(inputs)
-        sums = iter(self.family.sums(logits, target))
+        sums = iter(self.family.sums(logits, target, self.scratch))
         found: list[list[Tensor]] = []
         for end, own in zip(self.maps.sums, self.trace.sums, strict=True):
             like = logits[:, 0] if own.by_place else logits
             parts = [end.count(like) if part is None else next(sums) for part in own.parts]
             found.append([*parts, end.count(like)] if own.has_count else parts)
+        self.scratch.done()
         return found
 
     def gradients(
-        self, inputs: Sequence[Any], wanted: Sequence[bool], weights: Sequence[Sequence[Tensor]]
-    ) -> list[Tensor | None]:
-        """The gradient of Σ weight * part for the prediction."""
+        self,
+        inputs: Sequence[Any],
+        weights: Sequence[Sequence[Tensor]],
+        places: Sequence[Tensor | None],
+        once: Sequence[bool],
+    ) -> None:
+        """Writes the gradient of Σ weight * part for the prediction to its place."""
+        place = places[self.prediction]
+        if place is None:
+            return
         flat = [
             weight
             for own, given in zip(self.trace.sums, weights, strict=True)
             for part, weight in zip(own.parts, given, strict=False)
             if part is not None
         ]
-        gradient = self.family.gradient(*self._read(inputs), flat)
-        return [gradient if want else None for want in wanted]
+        logits, target = self._read(inputs)
+        is_direct = once[self.prediction] and place.dtype == logits.dtype
+        out = place if is_direct else self.scratch.like(logits)
+        self.family.gradient(logits, target, flat, self.scratch, out)
+        if not is_direct:
+            place.add_(out)
+        self.scratch.done()
 
     def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor]:
         logits = self.real(inputs[self.prediction])

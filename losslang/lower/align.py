@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from losslang.lower.builder import Builder
 from losslang.meaning import Choice, Reading
 from losslang.plan import Argument, Ref
 from losslang.primitive import Activation, Loss
 from losslang.targets import Site
+from losslang.vocabulary import LAYERS
 
 
 class Aligned:
@@ -26,6 +29,7 @@ class Aligned:
         self.mask: Ref | None = None
         self.target: Ref | None = None
         self.others: dict[str, Ref] = {}
+        self.layers: dict[str, Ref] = {}
         self.frame = _frame(loss, self.over)
 
     def site(self, part: str) -> Site:
@@ -43,7 +47,9 @@ class Aligned:
         last = loss.axes[loss.views[0]][-1]
         size = int(last) if last.isdigit() else None
         self.raw = given["pred"]
-        self.pred = self.emit("real", self.raw, site=self.site("pred"), last=size)
+        # Hidden states stay in half precision: the product with the head is what takes the time.
+        kind = "hidden" if loss.wants == "hidden" else "real"
+        self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
             self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
         if loss.has_total and loss.has_classes:
@@ -62,11 +68,16 @@ class Aligned:
         if isinstance(target, Ref) and index is not None and index != "none":
             kept = self.emit("kept", target, self.pred, index=index, form=self.form())
             target = self.emit("hide", target, kept)
+        self.layers = {
+            name: self.emit(name, value, self.pred, site=self.site(name))
+            for name, value in given.items()
+            if name in LAYERS
+        }
         self.target = None if "target" not in given else self.aligned(self.form(), target, "target")
         self.others = {
             name: self.aligned("like", value, name)
             for name, value in given.items()
-            if name not in ("pred", "target")
+            if name not in ("pred", "target") and name not in LAYERS
         }
         if kept is not None:
             laid = self.laid_mask(kept, "target")
@@ -88,7 +99,7 @@ class Aligned:
             self.logits = self.emit("cool", self.logits, temperature=temperature)
         # An ignored label is hidden already, before it became what the loss reads.
         if self.target is not None and self.stated is not None:
-            self.target = self.emit("hide", self.target, self.stated)
+            self.target = self.emit("hide", self.target, self.stated, **self.lacking())
         self.others = {name: self.hidden(value) for name, value in self.others.items()}
         for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]
@@ -100,6 +111,10 @@ class Aligned:
 
     def hidden(self, value: Ref) -> Ref:
         return value if self.mask is None else self.emit("hide", value, self.mask)
+
+    def lacking(self) -> dict[str, Any]:
+        """Which axis of a mask the target lacks: the second, unless it is told apart by rows."""
+        return {"lacks": -1} if self.form() == "indices" else {}
 
     @property
     def channel(self) -> int:
@@ -117,6 +132,8 @@ class Aligned:
             return "labels"
         if names & {"positive_truth", "p_true"}:
             return "labels" if self.over == "class" else "dense"
+        if "indices" in names:
+            return "indices"
         if "signs" in names:
             return "signs"
         if names & {"target_probs", "target_logits"}:
@@ -126,7 +143,7 @@ class Aligned:
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:
         site = self.site(operand)
         if self.mask is not None:
-            value = self.emit("hide_raw", value, self.mask)
+            value = self.emit("hide_raw", value, self.mask, **(self.lacking() if operand == "target" else {}))
         quantiles = dict(self.reading.options).get(self.loss.extra_axis)
         if form == "like" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
@@ -134,6 +151,8 @@ class Aligned:
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
         else:
             aligned = self.emit(form, value, self.pred, site=site)
+        if form == "indices" and "head" in self.layers:
+            self.emit("check:indices", value, self.layers["head"], site=self.site("target"), check=True)
         if form in ("labels", "dense") or "target_probs" in self.loss.parameters:
             self.emit("check:classes", value, self.pred, site=site, check=True, form=form)
         return aligned

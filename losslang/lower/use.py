@@ -98,9 +98,19 @@ class Use(Aligned):
             return None if pos is None else self.vector(pos, "pos_weight")
         if name == "positive_truth":
             return self.truth_weight()
+        if name == "counted":
+            return None if self.mask is None else self.counted_target()
         if name in VIEWS:
             return self.view(name)
-        return self.view_target() if name in TARGETS else self.others[name]
+        if name in TARGETS:
+            return self.view_target()
+        return self.layers[name] if name in self.layers else self.others[name]
+
+    def counted_target(self) -> Ref:
+        """Which values count, known before them: their shape is that of the target."""
+        assert self.target is not None
+        site = self.site("mask")
+        return self.emit("counted", self.mask, self.target, site=site, frame=self.frame, batch=False)
 
     def view_target(self) -> Ref:
         assert self.target is not None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from losslang.diagnostics import Diagnostic, Label
 from losslang.mistakes import mistake
 from losslang.text import Span
-from losslang.vocabulary import IN_WORDS
+from losslang.vocabulary import IN_WORDS, LAYERS
 
 
 @mistake(
@@ -81,13 +81,13 @@ def two_readings(
 def wrong_operands(span: Span, name: str, wanted: Sequence[str], problem: str) -> Diagnostic:
     """A loss is handed too few or too many tensors."""
     spelled = ", ".join(wanted)
+    others = [f"{w}=const.{w}" if w in LAYERS else f"{w}=..." for w in wanted if w not in ("pred", "target")]
     return Diagnostic(
         "",
         f"`{name}` {problem}",
         span,
         caret=f"reads {spelled}",
-        fix=f"`{name}@({spelled})`, or by name: "
-        f"`{name}({', '.join(f'{w}=...' for w in wanted if w not in ('pred', 'target')) or 'target=...'})`",
+        fix=f"`{name}@({spelled})`, or by name: `{name}({', '.join(others) or 'target=...'})`",
     )
 
 

@@ -72,14 +72,16 @@ def wrong_dtype(span: Span, term: str, operand: str, found: str, wanted: str, fi
     example="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 3]))",
     repair="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 2]))",
 )
-def class_out_of_range(span: Span, term: str, found: int, classes: int) -> Diagnostic:
+def class_out_of_range(
+    span: Span, term: str, found: int, classes: int, owner: str = "prediction"
+) -> Diagnostic:
     """A class index that the prediction has no channel for.
 
     Checked in the first eager call. On a GPU torch would stop with an assertion that names nothing.
     """
     return Diagnostic(
         "",
-        f"the target of `{term}` holds class {found}, and the prediction has classes 0 to {classes - 1}",
+        f"the target of `{term}` holds class {found}, and the {owner} has classes 0 to {classes - 1}",
         span,
         fix=f"relabel it, or leave it out: `ignore_index={found}`",
     )
@@ -243,4 +245,27 @@ def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str)
     """Values that the formula is not defined for. Checked in the first eager call."""
     return Diagnostic(
         "", f"`{operand}` of `{term}` holds {found:.4g}; it must be {wanted}", span, fix="check the data"
+    )
+
+
+@mistake(
+    "E518",
+    form="python",
+    example="losslang.compile('linear_ce(head=const.head)', const={'head': torch.randn(8, 10)})(\n"
+    "    torch.randn(4, 8), torch.tensor([0, 9, 3, 3])\n)",
+    repair="losslang.compile('linear_ce(head=const.head)', const={'head': torch.randn(10, 8)})(\n"
+    "    torch.randn(4, 8), torch.tensor([0, 9, 3, 3])\n)",
+)
+def wrong_head(span: Span, term: str, operand: str, found: str, pred: Shape, fix: str) -> Diagnostic:
+    """A last layer does not fit the hidden states that it is applied to.
+
+    It is an `nn.Linear`, or a weight of shape (classes, D) as an `nn.Linear` has it: one row of D
+    numbers a class, where the hidden states have D numbers along their last axis.
+    """
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` is {found}, the hidden states {_shape(pred)}",
+        span,
+        caret=f"wants an nn.Linear, or its weight (classes, {pred[-1] if pred else 'D'})",
+        fix=fix,
     )

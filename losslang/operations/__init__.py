@@ -52,6 +52,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:region": checks.check_region,
     "check:probs": checks.check_probs,
     "check:classes": checks.check_classes,
+    "check:indices": checks.check_indices,
     "check:signs": checks.check_signs,
     "check:nonnegative": checks.check_nonnegative,
 }
@@ -64,6 +65,8 @@ for _function in (
     activations.log_complement_sigmoid,
     activations.log_complement_softmax,
     call.real,
+    call.hidden,
+    call.head,
     call.scalar,
     masks.mask,
     masks.kept,
@@ -97,6 +100,7 @@ for _function in (
     targets.last_axis,
     targets.dense,
     targets.labels,
+    targets.indices,
     targets.signs,
 ):
     OPERATIONS[_function.__name__] = _function

@@ -16,7 +16,7 @@ from losslang.targets import Site
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-from losslang.vocabulary import Tensor
+from losslang.vocabulary import Head, Tensor
 
 
 def fetch(root: Any, path: Input, site: Site) -> Any:
@@ -100,6 +100,12 @@ def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
 
 def real(value: Any, site: Site, last: int | None = None) -> Tensor:
     """A prediction: a float tensor, in float32 at least."""
+    value = hidden(value, site, last)
+    return value if value.dtype in (torch.float32, torch.float64) else value.float()
+
+
+def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
+    """Hidden states: a float tensor, in the precision that it has."""
     if value is None:
         raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
     if not isinstance(value, torch.Tensor):
@@ -109,13 +115,32 @@ def real(value: Any, site: Site, last: int | None = None) -> Tensor:
     if last is not None and (value.ndim == 0 or value.shape[-1] != last):
         wanted, fix = f"{last} numbers along its last axis", "move that axis to the end"
         raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(value.shape), wanted, fix))
-    if value.dtype in (torch.float32, torch.float64):
-        return value
     if value.is_complex():
         raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
     if not value.dtype.is_floating_point:
         raise site.type_error(value, "floats", "are prediction and target swapped?")
-    return value.float()
+    return value
+
+
+def head(value: Any, pred: Tensor, site: Site) -> Head:
+    """The last layer over hidden states (*B, D): a linear module, or a weight (C, D) alone."""
+    if isinstance(value, torch.nn.Linear):
+        weight, bias = value.weight, value.bias
+    else:
+        weight, bias = value, None
+    shape = tuple(pred.shape)
+    if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or weight.shape[1:] != pred.shape[-1:]:
+        fix = "hand over the layer that reads these hidden states, or its `.weight`"
+        if isinstance(weight, torch.Tensor) and weight.ndim == 2 and weight.shape[:1] == pred.shape[-1:]:
+            fix = "it is transposed: hand over its `.T`"
+        found = _kind(weight)
+        raise site.error(tensors.wrong_head(site.span, site.term, site.operand, found, shape, fix))
+    if not weight.dtype.is_floating_point:
+        raise site.type_error(weight, "floats", "convert it with `.float()`")
+    if weight.device != pred.device:
+        devices = str(weight.device), str(pred.device)
+        raise site.error(tensors.devices_differ(site.span, site.term, site.operand, *devices))
+    return Head(weight, bias)
 
 
 def scalar(value: Any, site: Site) -> Any:

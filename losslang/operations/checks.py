@@ -7,7 +7,7 @@ from typing import Any
 from losslang.lazy import torch
 from losslang.mistakes import tensors
 from losslang.targets import Site
-from losslang.vocabulary import Tensor
+from losslang.vocabulary import Head, Tensor
 
 
 def check_channels(pred: Tensor, site: Site, activation: str) -> None:
@@ -63,6 +63,20 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     elif low < 0 or high >= pred.shape[1]:
         found = int(low if low < 0 else high)
         raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
+
+
+def check_indices(value: Any, head: Head, site: Site) -> None:
+    """Refuses class indices that a last layer has no row for."""
+    target, classes = (
+        _seen(torch.tensor(value) if isinstance(value, int | float) else value),
+        len(head.weight),
+    )
+    if target is None:
+        return
+    low, high = int(target.min()), int(target.max())
+    if low < 0 or high >= classes:
+        found = low if low < 0 else high
+        raise site.error(tensors.class_out_of_range(site.span, site.term, found, classes, "head"))
 
 
 def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:

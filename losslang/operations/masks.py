@@ -71,21 +71,24 @@ def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a & b
 
 
-def hide(value: Any, mask: Tensor | None) -> Any:
-    """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient."""
+def hide(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+    """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient.
+
+    A value of one rank less than the mask lacks the axis `lacks`.
+    """
     if mask is None or not isinstance(value, torch.Tensor):
         return value
     if mask.ndim == value.ndim + 1:
-        mask = mask.any(1)
+        mask = mask.any(lacks)
     return torch.where(mask, value, torch.zeros((), dtype=value.dtype, device=value.device))
 
 
-def hide_raw(target: Any, mask: Tensor | None) -> Any:
+def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     """As `hide`, for a target before its shape is known to fit: what does not lie plainly is left."""
     if mask is None or not isinstance(target, torch.Tensor):
         return target
     if mask.ndim == target.ndim + 1:
-        mask = mask.any(1)
+        mask = mask.any(lacks)
     return hide(target, mask) if _fits(mask, target.shape) else target
 
 

@@ -124,6 +124,9 @@ def _fits(
         fix += ": it applies its softmax itself, at its own temperature"
     elif wants == "logits":
         fits = gives not in ("probs", "log_probs")
+    elif wants == "hidden":
+        fits = False
+        fix += " without an activation: it applies the head and the softmax over its classes itself"
     else:
         fits = True
     if fits:

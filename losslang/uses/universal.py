@@ -83,9 +83,8 @@ def _pointless(loss: Loss, name: str) -> str:
         return "its values are not told apart by class"
     if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
         return "it is not a loss of yes and no"
-    if name == "ignore_index" and not (
-        loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
-    ):
+    holds_classes = loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
+    if name == "ignore_index" and not (holds_classes or "indices" in loss.parameters):
         return "its target holds no classes"
     if name in ("batch", "background", "empty") and not (loss.has_total and loss.has_classes):
         return "it does not sum over a region"

@@ -1,0 +1,231 @@
+"""The cross entropy of a linear layer, some rows at a time: no tensor of all logits exists.
+
+A chunk's logits become its values and, in the same buffer, the gradient: the softmax minus the truth.
+What flows back into the values is not known yet; it only scales the rows. So the gradient of a
+weight is summed as if 1 flowed into every row, and the backward pass multiplies it by what did if
+that is one number, as after a mean or a sum. Otherwise it walks over the rows once more.
+
+Hsu et al. 2024, Liger Kernel, arXiv:2410.10989; Wijmans et al. 2024, arXiv:2411.09009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK = 32 * 2**20
+"""Bytes of logits at a time: few beside all of them, and enough work for each operation."""
+FEW = 256
+"""With fewer rows at a time a pass over a large weight takes longer than its arithmetic."""
+
+
+class How(NamedTuple):
+    """The options of the loss, and the type in which the products are made."""
+
+    smoothing: float
+    softcap: float | None
+    kind: torch.dtype
+
+
+class Gradients(NamedTuple):
+    """Those of the hidden states and of the layer; None where none is asked for."""
+
+    hidden: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def scale(self, flow: Tensor) -> None:
+        """In place: each row by what flows into it, the layer by what flows into all of them."""
+        if self.hidden is not None:
+            self.hidden.mul_(flow.unsqueeze(1))
+        for gradient in (self.weight, self.bias):
+            if gradient is not None:
+                # The sum of the first alone: 0 where there is no row.
+                gradient.mul_(flow[:1].sum())
+
+
+def cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    truth: Tensor,
+    *,
+    smoothing: float,
+    softcap: float | None,
+    whole: bool,
+) -> Tensor:
+    """The cross entropy of every row of `hidden` (N, D): (N,), in float32 at least.
+
+    `whole` is the same by plain operations, with all logits: for what cannot look into a chunk.
+    """
+    how = How(smoothing, softcap, torch.promote_types(hidden.dtype, weight.dtype))
+    if whole:
+        return _plain(hidden, weight, bias, truth, how)
+    device = hidden.device.type
+    if how.kind != torch.float64 and torch.is_autocast_enabled(device):
+        how = how._replace(kind=torch.get_autocast_dtype(device))
+    learns = torch.is_grad_enabled()
+    return cast("Tensor", _Chunked.apply(hidden, weight, bias, truth, how, learns))  # pyright: ignore
+
+
+def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, how: How) -> Tensor:
+    kind = how.kind
+    logits = F.linear(hidden.to(kind), weight.to(kind), None if bias is None else bias.to(kind))
+    logits = logits.to(torch.promote_types(kind, torch.float32))
+    if how.softcap is not None:
+        logits = how.softcap * torch.tanh(logits / how.softcap)
+    return F.cross_entropy(logits, truth, reduction="none", label_smoothing=how.smoothing)
+
+
+class _Chunked(torch.autograd.Function):
+    """Values and, with them, their gradients."""
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        truth: Tensor,
+        how: How,
+        learns: bool,
+    ) -> Tensor:
+        ctx.how = how
+        ctx.save_for_backward(hidden, weight, bias, truth)
+        needed = ctx.needs_input_grad[:3] if learns else (False, False, False)
+        values, ctx.gradients = _walk(hidden, weight, bias, truth, how, needed)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        hidden, weight, bias, truth = ctx.saved_tensors
+        needed: tuple[bool, ...] = ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled():
+            # create_graph=True: what is handed out will be differentiated once more.
+            return (*_differentiable(hidden, weight, bias, truth, needed, ctx.how, flow), None, None, None)
+        of_layer = (False, *needed[1:])
+        even = not any(of_layer) or bool((flow == flow[:1]).all())
+        found: Gradients | None = ctx.gradients
+        # What is handed out belongs to the caller: a second backward pass starts afresh.
+        ctx.gradients = None
+        if found is None:
+            made = needed if even else (needed[0], False, False)
+            _, found = _walk(hidden, weight, bias, truth, ctx.how, made)
+        if even:
+            found.scale(flow)
+        else:
+            rows = found._replace(weight=None, bias=None)
+            del found  # the sums as if 1 flowed, before the right ones are made
+            rows.scale(flow)
+            _, sums = _walk(hidden, weight, bias, truth, ctx.how, of_layer, flow)
+            found = sums._replace(hidden=rows.hidden)
+        each = zip(found, (hidden, weight, bias), strict=True)
+        typed = [None if gradient is None else gradient.to(like.dtype) for gradient, like in each]
+        return (*typed, None, None, None)
+
+
+def _differentiable(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    truth: Tensor,
+    needed: Sequence[bool],
+    how: How,
+    flow: Tensor,
+) -> list[Tensor | None]:
+    """The gradients as results that can be differentiated, by the plain formula."""
+    inputs = (hidden, weight, bias)
+    wanted = [x for x, needs in zip(inputs, needed, strict=True) if needs and x is not None]
+    values = _plain(hidden, weight, bias, truth, how)
+    found = iter(torch.autograd.grad(values, wanted, flow, create_graph=True))
+    return [next(found) if needs else None for needs in needed]
+
+
+def _walk(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    truth: Tensor,
+    how: How,
+    needed: Sequence[bool],
+    flow: Tensor | None = None,
+) -> tuple[Tensor, Gradients]:
+    """Values and gradients, chunk by chunk: products in `how.kind`, softmax and sums in float32 at least.
+
+    `flow` is what flows back into each row; without it 1 does.
+    """
+    kind, wide = how.kind, torch.promote_types(how.kind, torch.float32)
+    number, classes = len(hidden), len(weight)
+    layer, shift = weight.to(kind), None if bias is None else bias.to(kind)
+    values = hidden.new_empty(number, dtype=wide)
+    of_hidden = hidden.new_empty(hidden.shape, dtype=kind) if needed[0] else None
+    of_weight = weight.new_zeros(weight.shape, dtype=wide) if needed[1] else None
+    of_bias = weight.new_zeros(classes, dtype=wide) if needed[2] else None
+    # More than CHUNK only for a weight that is larger than these rows of logits.
+    enough = max(CHUNK // max(1, classes * wide.itemsize), min(FEW, hidden.shape[1]))
+    rows = max(1, min(number, enough))
+    buffer = hidden.new_empty((rows, classes), dtype=wide)
+    for start in range(0, number, rows):
+        part = slice(start, start + rows)
+        x, y = hidden[part].to(kind), truth[part].unsqueeze(1)
+        z = _logits(x, layer, shift, buffer[: len(x)])
+        slope = None if how.softcap is None else _cap(z, how.softcap)
+        values[part] = _softmax(z, y, how.smoothing)
+        if not any(needed):
+            continue
+        # The softmax minus the truth is the gradient of the logits.
+        z.scatter_add_(1, y, z.new_full(y.shape, how.smoothing - 1))
+        if how.smoothing:
+            z.sub_(how.smoothing / classes)
+        if slope is not None:
+            z.mul_(slope)
+        if flow is not None:
+            z.mul_(flow[part].unsqueeze(1))
+        if of_bias is not None:
+            of_bias.add_(z.sum(0))
+        narrow = z.to(kind)
+        if of_hidden is not None:
+            torch.mm(narrow, layer, out=of_hidden[part])
+        if of_weight is not None:
+            _add_product(of_weight, narrow, x)
+    return values, Gradients(of_hidden, of_weight, of_bias)
+
+
+def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """x W^T + b in `out`, which may be wider than the product is made."""
+    if out.dtype != x.dtype:
+        return out.copy_(F.linear(x, weight, bias))
+    if bias is None:
+        return torch.mm(x, weight.t(), out=out)
+    return torch.addmm(bias, x, weight.t(), out=out)
+
+
+def _cap(z: Tensor, bound: float) -> Tensor:
+    """Makes z into c tanh(z / c), in place, and returns the derivative."""
+    slope = 1 - z.div_(bound).tanh_().square()
+    z.mul_(bound)
+    return slope
+
+
+def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> Tensor:
+    """Makes logits into their softmax, in place, and returns the cross entropy of each row."""
+    z.sub_(z.amax(1, keepdim=True))
+    values = (smoothing - 1) * z.gather(1, truth)
+    if smoothing:
+        values -= smoothing * z.mean(1, keepdim=True)
+    total = z.exp_().sum(1, keepdim=True)
+    z.div_(total)
+    return values.add_(total.log()).squeeze(1)
+
+
+def _add_product(total: Tensor, dz: Tensor, x: Tensor) -> None:
+    """total += dz^T x."""
+    if total.dtype == dz.dtype:
+        total.addmm_(dz.t(), x)
+    else:
+        # float16 ends at 65504, which a sum over the rows may reach and their mean does not.
+        total.add_(dz.t() @ (x / len(x)), alpha=len(x))
