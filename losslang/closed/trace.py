@@ -15,6 +15,7 @@ from losslang.binding import bound
 from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
 from losslang.closed.algebra import ONE_HOT, Atom, Poly
+from losslang.operations import views
 from losslang.plan import Ref, Step
 from losslang.primitive import Loss
 from losslang.registry import Registry
@@ -296,12 +297,23 @@ class _Tracer:
         loss = self.registry.get(Loss, name)
         assert loss is not None
         logits, *others = values
-        rest = iter(others)
-        arguments = [self.view(activation, n, logits) if n in VIEWS else next(rest) for n in loss.parameters]
+        given = dict(zip((n for n in loss.parameters if n not in VIEWS), others, strict=True))
         try:
+            arguments = [
+                self.read(n, activation, logits, given) if n in VIEWS else given[n] for n in loss.parameters
+            ]
             return loss.function(*arguments, **dict(step.options))
         except REFUSED as error:
             raise UntraceableError(str(error)) from error
+
+    def read(self, view: str, activation: str, logits: Any, given: Mapping[str, Any]) -> Symbol:
+        """A view of the prediction; that of what is true reads the target too."""
+        if view == "p_true":
+            return views.true_element(self.view(activation, "probs", logits), given["positive_truth"])
+        if view == "log_p_true":
+            parts = (self.view(activation, n, logits) for n in ("log_probs", "log_complement"))
+            return views.log_true_element(*parts, given["positive_truth"])
+        return self.view(activation, view, logits)
 
 
 def _views() -> dict[str, dict[str, Poly]]:

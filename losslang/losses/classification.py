@@ -145,6 +145,23 @@ def focal(
     return (alpha * positive_truth + (1 - alpha) * (1 - positive_truth)) * values
 
 
+@focal.kernel("sigmoid")
+def focal_of_logits(
+    logits: Float[Tensor, "*shape"],
+    positive_truth: Float[Tensor, "*shape"],
+    *,
+    gamma: NonNegative = 2.0,
+    alpha: Fraction | None = None,
+) -> Float[Tensor, "*shape"]:
+    """The same, with 1 - p_t = t + p - 2 t p and torch's kernel for the logarithm."""
+    probs = torch.sigmoid(logits)
+    wrong = torch.addcmul(positive_truth, probs, 1 - 2 * positive_truth)
+    values = power(wrong, gamma) * F.binary_cross_entropy_with_logits(
+        logits, positive_truth, reduction="none"
+    )
+    return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values
+
+
 @loss(aliases=("hinge_loss",), range=(0, float("inf")))
 def hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0

@@ -33,7 +33,8 @@ def dice(
     """
     predicted, true = (probs * probs, target * target) if squared else (probs, target)
     overlap, predicted, true = total(probs * target, predicted, true)
-    return 1 - _ratio(2 * overlap + smooth, predicted + true + smooth, smooth)
+    both = predicted + true
+    return _ratio(torch.sub(both, overlap, alpha=2), both + smooth, smooth)
 
 
 @loss(
@@ -51,7 +52,8 @@ def jaccard(
 ) -> Float[Tensor, "b c"]:
     """1 - (Σ p t + s) / (Σ p + Σ t - Σ p t + s), sums over space."""
     overlap, predicted, true = total(probs * target, probs, target)
-    return 1 - _ratio(overlap + smooth, predicted + true - overlap + smooth, smooth)
+    union = predicted + true - overlap
+    return _ratio(union - overlap, union + smooth, smooth)
 
 
 @loss(
@@ -71,8 +73,8 @@ def tversky(
 ) -> Float[Tensor, "b c"]:
     """1 - (TP + s) / (TP + α FP + β FN + s), with TP = Σ p t, FP = Σ p - TP, FN = Σ t - TP."""
     overlap, predicted, true = total(probs * target, probs, target)
-    mistaken = alpha * (predicted - overlap) + beta * (true - overlap)
-    return 1 - _ratio(overlap + smooth, overlap + mistaken + smooth, smooth)
+    mistaken = torch.add(alpha * (predicted - overlap), true - overlap, alpha=beta)
+    return _ratio(mistaken, overlap + mistaken + smooth, smooth)
 
 
 @loss(
@@ -95,7 +97,8 @@ def focal_tversky(
 
 
 def _ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
+    """1 - (a + s) / (b + s), as (b - a) / (b + s): where a is nearly b nothing is lost, and it is less to do."""
     if smooth:
         return numerator / denominator
     absent = denominator == 0
-    return torch.where(absent, 1.0, numerator / torch.where(absent, 1.0, denominator))
+    return torch.where(absent, 0.0, numerator / torch.where(absent, 1.0, denominator))

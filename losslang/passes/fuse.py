@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from losslang.plan import Plan, Ref, Step
+from losslang.plan import Argument, Plan, Ref, Step
 from losslang.primitive import Loss
 from losslang.registry import current_registry
 from losslang.vocabulary import VIEWS
@@ -21,6 +21,8 @@ VIEW_OF = {
     "activation:sigmoid": "sigmoid",
     "activation:softmax": "softmax",
 }
+OF_THE_TRUE = ("true_element", "log_true_element")
+"""Views of the probability given to what is true: of those of the prediction, and the target."""
 
 
 def fuse(plan: Plan) -> Plan:
@@ -37,13 +39,24 @@ def fuse(plan: Plan) -> Plan:
 
 def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
     by_name = dict(zip(loss.parameters, step.inputs, strict=True))
-    views = [above[i.name] for n, i in by_name.items() if n in VIEWS and isinstance(i, Ref)]
-    activations = {VIEW_OF.get(view.operation) for view in views}
-    logits = {view.inputs for view in views}
-    if len(activations) != 1 or len(logits) != 1:
+    origins = {_origin(i, above) for n, i in by_name.items() if n in VIEWS}
+    found = origins.pop() if len(origins) == 1 else None
+    if found is None or found[0] not in loss.kernels:
         return step
-    (activation,) = activations
-    if activation is None or activation not in loss.kernels:
-        return step
+    activation, logits = found
     others = tuple(i for n, i in by_name.items() if n not in VIEWS)
-    return replace(step, operation=f"kernel:{loss.name}.{activation}", inputs=(*logits.pop(), *others))
+    return replace(step, operation=f"kernel:{loss.name}.{activation}", inputs=(logits, *others))
+
+
+def _origin(view: Argument, above: dict[str, Step]) -> tuple[str, Argument] | None:
+    """The activation and the logits that a view is made of."""
+    step = above[view.name] if isinstance(view, Ref) else None
+    if step is None:
+        return None
+    if step.operation in VIEW_OF:
+        return VIEW_OF[step.operation], step.inputs[0]
+    if step.operation not in OF_THE_TRUE:
+        return None
+    # The last input is the target.
+    origins = {_origin(part, above) for part in step.inputs[:-1]}
+    return origins.pop() if len(origins) == 1 else None
