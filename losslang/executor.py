@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.autograd import forward_ad
 from losslang import lazy
 from losslang.binding import Binding, Calls
 from losslang.blocks import ELEMENTS, Maps, Sum, Totals, Walk, Walker, split
-from losslang.closed import chooser
+from losslang.closed import Closed
 from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
 
@@ -124,7 +125,7 @@ def _walk(binding: Binding, walk: Walk, careful: bool) -> None:
     registry = binding.registry
     maps = Maps.of(walk, registry, ELEMENTS)
     looking = Maps.of(walk.looking, registry, ELEMENTS) if careful else None
-    walker = Walker(maps, chooser(maps, walk, registry), looking)
+    walker = Walker(maps, partial(Closed.of, maps, walk, registry), looking)
     binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):

@@ -41,6 +41,10 @@ class Maps:
             sums=tuple(Sum.of(step, registry) for step in walk.sums),
         )
 
+    def fits(self, inputs: Sequence[Any]) -> bool:
+        """Maps compute everything."""
+        return True
+
     def started(self) -> Maps:
         """What runs one walk: the maps keep nothing between blocks."""
         return self

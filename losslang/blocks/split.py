@@ -103,8 +103,8 @@ def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
 
 def _is_cut(made: Step, reader: Step) -> bool:
     """Whether a value from outside lies along the prediction, other than a weight per class."""
-    is_tensor_of_call = made.operation == "input" or made.operation.startswith("math:")
-    return is_tensor_of_call and reader.operation != "per_class"
+    lies_along = made.operation in ("input", "kept", "hide") or made.operation.startswith("math:")
+    return lies_along and reader.operation != "per_class"
 
 
 def _is_map(step: Step, registry: Registry) -> bool:

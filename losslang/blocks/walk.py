@@ -6,6 +6,7 @@ Nothing is saved but the inputs, and nothing is made in backward but the gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -25,6 +26,10 @@ class Totals(NamedTuple):
 
 class Form(Protocol):
     """A way to compute the sums of a block and their gradients: the maps themselves, or something faster."""
+
+    def fits(self, inputs: Sequence[Any]) -> bool:
+        """Whether it can compute what is wanted of these inputs."""
+        ...
 
     def started(self) -> Form:
         """For one walk over all blocks."""
@@ -48,30 +53,46 @@ class Form(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A walk over tensors of which some are absent: how its totals are handed out, and the form to use."""
+
+    empty: list[Sequence[Any]]
+    lengths: list[int]
+    form: Form | None
+
+
 class Walker:
     """Runs a walk over tensors of one signature.
 
-    `form` chooses how, for the tensors of a call; `looking` looks at the values of every block first.
+    `fast` finds a faster form than the maps, where there is one for tensors like these; `looking` looks
+    at the values of every block first.
     """
 
-    def __init__(self, maps: Maps, form: Callable[[Sequence[Any]], Form], looking: Maps | None):
+    def __init__(self, maps: Maps, fast: Callable[[Sequence[Any]], Form | None], looking: Maps | None):
         self.maps = maps
-        self.form = form
+        self.fast = fast
         self.looking = looking
-        self.empty: list[Sequence[Any]] = []
-        self.lengths: list[int] = []
+        self.variants: dict[tuple[bool, ...], Variant] = {}
 
     def __call__(self, *inputs: Any) -> Totals:
-        maps = self.maps
-        if not self.empty:
-            with torch.no_grad():
-                self.empty = maps.given(maps.block(inputs, maps.cut.nothing()))
-            self.lengths = [len(end.part(a)) for end, a in zip(maps.sums, self.empty, strict=True)]
+        maps, absent = self.maps, tuple(value is None for value in inputs)
+        if absent not in self.variants:
+            self.variants[absent] = self._variant(inputs)
+        variant = self.variants[absent]
         if self.looking is not None:
             for block in maps.cut:
                 self.looking.calls.run(*maps.block(inputs, block))
-        flat = _Walk.apply(maps, self.form(inputs), self.lengths, *inputs)  # pyright: ignore
-        return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
+        form = variant.form if variant.form is not None and variant.form.fits(inputs) else maps
+        flat = _Walk.apply(maps, form, variant.lengths, *inputs)  # pyright: ignore
+        return Totals(_grouped(cast("tuple[Tensor, ...]", flat), variant.lengths), variant.empty)
+
+    def _variant(self, inputs: Sequence[Any]) -> Variant:
+        maps = self.maps
+        with torch.no_grad():
+            empty = maps.given(maps.block(inputs, maps.cut.nothing()))
+        lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
+        return Variant(empty, lengths, self.fast(inputs))
 
 
 class _Walk(torch.autograd.Function):

@@ -1,5 +1,5 @@
 """Closed forms: losses that are polynomials in the probabilities, differentiated before they run."""
 
-from losslang.closed.walk import chooser
+from losslang.closed.walk import Closed
 
-__all__ = ["chooser"]
+__all__ = ["Closed"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from losslang.binding import bound
 from losslang.blocks.split import Walk
@@ -112,11 +112,6 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Everywhere:
-    """A mask that hides nothing."""
-
-
-@dataclass(frozen=True)
 class Refused:
     """What no polynomial stands for."""
 
@@ -147,16 +142,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Sums:
-    """What one step sums: parts, or None for a mask that hides nothing, and at the end how many elements."""
+    """What one step sums, and whether it asks for the number of elements too."""
 
-    parts: tuple[Part | None, ...]
+    parts: tuple[Part, ...]
     has_count: bool
     by_place: bool
 
     def __str__(self) -> str:
-        return (
-            ", ".join("1" if part is None else str(part.poly) for part in self.parts) + ", 1" * self.has_count
-        )
+        return ", ".join([str(part.poly) for part in self.parts] + ["1"] * self.has_count)
 
 
 @dataclass(frozen=True)
@@ -164,37 +157,35 @@ class Trace:
     """All sums of a walk in closed form.
 
     `prediction` and `target` are inputs of the walk; `prepares` is the step that brings the target to
-    the form that is read, and `keeps` are the steps that must find nothing to ignore.
+    the form that is read.
     """
 
     activation: str
     prediction: str
     target: str
     prepares: Step
-    keeps: tuple[Step, ...]
     sums: tuple[Sums, ...]
 
     def __str__(self) -> str:
         return "\n".join(f"Σ {own}" for own in self.sums)
 
 
-def trace(
-    walk: Walk, sums: Sequence[Sum], registry: Registry, shapes: Mapping[str, tuple[int, ...]]
-) -> Trace:
-    """The closed form of a walk, given the shapes of its inputs. Raises UntraceableError."""
-    return _Tracer(walk, registry, shapes).trace(sums)
+def trace(walk: Walk, sums: Sequence[Sum], registry: Registry, given: Mapping[str, Any]) -> Trace:
+    """The closed form of a walk over inputs like those given. Raises UntraceableError."""
+    return _Tracer(walk, registry, given).trace(sums)
 
 
 class _Tracer:
-    def __init__(self, walk: Walk, registry: Registry, shapes: Mapping[str, tuple[int, ...]]):
+    def __init__(self, walk: Walk, registry: Registry, given: Mapping[str, Any]):
         self.walk = walk
         self.registry = registry
-        self.shapes = shapes
-        self.values: dict[str, Any] = {name: Outside(name) for name, _ in walk.inputs}
+        self.given = given
+        self.values: dict[str, Any] = {
+            name: None if value is None else Outside(name) for name, value in given.items()
+        }
         self.activations: set[str] = set()
         self.predictions: set[str] = set()
-        self.prepared: dict[tuple[str, str], Step] = {}
-        self.keeps: list[Step] = []
+        self.prepared: dict[tuple[int, str], tuple[str, Step]] = {}
 
     def trace(self, sums: Sequence[Sum]) -> Trace:
         for step in self.walk.maps:
@@ -206,10 +197,8 @@ class _Tracer:
         ]
         if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
             raise UntraceableError("more than one prediction, activation or target")
-        (((target, _), prepares),) = self.prepared.items()
-        return Trace(
-            self.activations.pop(), self.predictions.pop(), target, prepares, tuple(self.keeps), tuple(found)
-        )
+        ((target, prepares),) = self.prepared.values()
+        return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, tuple(found))
 
     def value(self, argument: Any) -> Any:
         return self.values[argument.name] if isinstance(argument, Ref) else argument
@@ -222,18 +211,15 @@ class _Tracer:
         except REFUSED as error:
             raise UntraceableError(str(error)) from error
         rank = len(self.walk.shape)
-        if not isinstance(mask, Everywhere | None) or not isinstance(parts[0], Symbol):
+        if mask is not None or not isinstance(parts[0], Symbol):
             raise UntraceableError("a mask")
-        found: list[Part | None] = []
+        found: list[Part] = []
         for part in parts:
             if isinstance(part, Symbol):
                 found.append(Part(part.poly, by_place=part.ndim < rank))
-            elif isinstance(part, Everywhere):
-                found.append(None)
             elif not isinstance(part, int | float):
                 raise UntraceableError("a tensor from outside")
-        has_count = mask is not None or any(isinstance(part, int | float) for part in parts)
-        return Sums(tuple(found), has_count, parts[0].ndim < rank)
+        return Sums(tuple(found), len(found) < len(parts), parts[0].ndim < rank)
 
     def step(self, step: Step) -> Any:
         values = [self.value(a) for a in step.inputs]
@@ -242,17 +228,8 @@ class _Tracer:
             case "real" if isinstance(values[0], Outside):
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
-            case "kept" if isinstance(values[0], Outside):
-                self.keeps.append(step)
-                return Everywhere()
-            case "hide" | "hide_raw" if values[1] is None or isinstance(values[1], Everywhere):
-                return values[0]
             case "hide" | "hide_raw":
-                return Refused("a mask")
-            case "mask" | "places" | "counted" if isinstance(values[0], Everywhere):
-                return values[0]
-            case "both" if Everywhere() in values:
-                return next((v for v in values if not isinstance(v, Everywhere | None)), Everywhere())
+                return values[0] if values[1] is None else Refused("a mask")
             case "dense" | "labels" if isinstance(values[0], Outside):
                 return self.target(step, values[0])
             case "activation" if name in VIEWS_OF:
@@ -274,13 +251,17 @@ class _Tracer:
 
     def target(self, step: Step, given: Outside) -> Any:
         """A target in the form that a loss reads; class indices stay indices beside a softmax."""
-        shape, rank = self.shapes[given.name], len(self.walk.shape)
+        target, rank = self.given[given.name], len(self.walk.shape)
+        if not hasattr(target, "shape"):
+            raise UntraceableError("a number as target")
+        shape = tuple(target.shape)
         is_index = shape != tuple(self.walk.shape) and self.walk.shape[1] > 1
         by_label = step.operation == "labels" or dict(step.options)["over"] == "class"
         if by_label and not is_index:
             raise UntraceableError("a distribution over classes")
         form = "labels" if by_label else "dense"
-        self.prepared.setdefault((given.name, form), step)
+        # One tensor may come by two names: as it is, and with what is ignored hidden, if anything is.
+        self.prepared.setdefault((id(target), form), (given.name, step))
         if step.operation == "labels":
             return Labels(rank - 1)
         return Symbol(Poly.atom(Atom(ONE_HOT if by_label else "target")), rank)
@@ -309,10 +290,12 @@ class _Tracer:
     def read(self, view: str, activation: str, logits: Any, given: Mapping[str, Any]) -> Symbol:
         """A view of the prediction; that of what is true reads the target too."""
         if view == "p_true":
-            return views.true_element(self.view(activation, "probs", logits), given["positive_truth"])
+            probs: Any = self.view(activation, "probs", logits)
+            return cast("Symbol", views.true_element(probs, given["positive_truth"]))
         if view == "log_p_true":
-            parts = (self.view(activation, n, logits) for n in ("log_probs", "log_complement"))
-            return views.log_true_element(*parts, given["positive_truth"])
+            log_probs: Any = self.view(activation, "log_probs", logits)
+            log_complement: Any = self.view(activation, "log_complement", logits)
+            return cast("Symbol", views.log_true_element(log_probs, log_complement, given["positive_truth"]))
         return self.view(activation, view, logits)
 
 

@@ -66,7 +66,7 @@ class Aligned:
         target, kept = given.get("target"), None
         index = reading.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
-            kept = self.emit("kept", target, self.pred, index=index, form=self.form())
+            kept = self.emit("kept", target, self.raw, index=index, form=self.form())
             target = self.emit("hide", target, kept)
         self.layers = {
             name: self.emit(name, value, self.pred, site=self.site(name))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from losslang.lazy import torch
+from losslang.lazy import torch, traces
 from losslang.mistakes import tensors
 from losslang.targets import Site
 from losslang.vocabulary import Tensor
@@ -57,11 +57,18 @@ def mask(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor | None:
 
 
 def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
-    """True where the target is not the ignored index; None where it holds no indices."""
+    """True where the target is not the ignored index; None where it holds no indices, or none of those.
+
+    Whether any is ignored is looked up only where nothing waits for it: on a CPU.
+    """
     if not isinstance(target, torch.Tensor):
         return None
     is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
-    return None if form == "labels" and is_distribution else target != index
+    if form == "labels" and is_distribution:
+        return None
+    found = target != index
+    can_look = found.device.type == "cpu" and not traces()
+    return None if can_look and bool(found.all()) else found
 
 
 def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
