@@ -99,6 +99,10 @@ def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | Non
         options.pop("batch", None)
     if step.site is not None and "site" in signature(function).parameters:
         options["site"] = step.site
+    if options.get("reduction") == "mean":
+        return partial(
+            _mean, partial(function, **{**options, "reduction": "none"}), partial(function, **options)
+        ), at
     return (partial(function, **options) if options else function), at
 
 
@@ -165,6 +169,11 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
         return function.fold(*arguments)
 
     return apply
+
+
+def _mean(values: Callable[..., Any], mean: Callable[..., Any], *arguments: Any) -> Any:
+    """The mean of a kernel; over nothing it is 0, where torch's is not a number."""
+    return mean(*arguments) if arguments[0].numel() else values(*arguments).sum()
 
 
 def _masked(function: Callable[..., Any], at: int, keep: int, batch: bool, *arguments: Any) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
@@ -15,6 +14,8 @@ from losslang import lazy
 from losslang.binding import Binding, Calls
 from losslang.blocks import ELEMENTS, Maps, Sum, Totals, Walk, Walker, split
 from losslang.closed import Closed
+from losslang.lazy import traces
+from losslang.passes import merge, unmask
 from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
 
@@ -48,12 +49,18 @@ class Executor:
         self.later = whole(plan, registry, careful=False)
         self.reader = _part(plan, registry, "input")
         self.guard = _part(plan, registry, "complete")
+        self.keeps = _part(plan, registry, "kept")
+        self.unmasked = Executor(unmask(plan), registry) if self.keeps.places else None
         self.blocked: dict[Any, Program | None] = {}
 
     def run(
         self, pred: Any, target: Any, batch: Mapping[str, Any], const: Mapping[str, Any], *, careful: bool
     ) -> list[Any]:
         """The value of every output; `careful` looks at the values of the tensors too."""
+        if self.unmasked is not None and not traces():
+            kept = self.keeps.run(pred, target, batch, const)
+            if all(mask is None for mask in kept):
+                return self.unmasked.run(pred, target, batch, const, careful=careful)
         if _may_be_large(pred, batch) and is_eager():
             inputs = self.reader.run(pred, target, batch, const)
             program = self._in_blocks(inputs, careful)
@@ -99,7 +106,7 @@ def walks_of(plan: Plan, registry: Registry, inputs: Sequence[Any], least: int) 
 def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
     """Every step on everything at once. `careful` keeps the steps that look at values, for the first call."""
     binding = Binding(registry, ROOTS)
-    for step in plan.steps:
+    for step in merge(plan, registry).steps:
         if careful or not step.check:
             binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])
@@ -175,12 +182,17 @@ def _from_inputs(plan: Plan, registry: Registry) -> Binding:
 
 
 def _part(plan: Plan, registry: Registry, operation: str) -> Program:
-    """The steps of one kind that read the call itself."""
+    """The values of the steps of one kind, and no step that they do not need."""
+    ends = [step for step in plan.steps if step.operation == operation]
+    wanted = {step.name for step in ends}
     binding = Binding(registry, ROOTS)
-    steps = [step for step in plan.steps if step.operation == operation]
-    for step in steps:
-        binding.step(step)
-    return _program(binding, [Ref(step.name) for step in steps])
+    for step in reversed(plan.steps):
+        if step.name in wanted:
+            wanted.update(step.reads)
+    for step in plan.steps:
+        if step.name in wanted:
+            binding.step(step)
+    return _program(binding, [Ref(step.name) for step in ends])
 
 
 def _program(binding: Binding, values: Sequence[Any]) -> Program:
@@ -202,6 +214,4 @@ def _may_be_large(pred: Any, batch: Mapping[str, Any]) -> bool:
 
 def is_eager() -> bool:
     """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
-    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:  # pyright: ignore
-        return False
-    return torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore
+    return not traces() and forward_ad._current_level < 0  # pyright: ignore

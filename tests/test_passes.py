@@ -26,7 +26,7 @@ from losslang.checker import analyze
 from losslang.executor import ROOTS, whole
 from losslang.lower import lower
 from losslang.meaning import NOWHERE, Input
-from losslang.passes import PASSES, fold, improve, prune, share, stable
+from losslang.passes import PASSES, fold, improve, merge, prune, share, stable, unmask
 from losslang.plan import Output, Plan, Ref, Step, verify
 from losslang.registry import current_registry
 from losslang.targets import Site
@@ -203,6 +203,32 @@ def test_every_pass_and_every_kernel_has_a_fixture():
         assert f" {operation}(" in text
 
 
+# ---------------------------------------------------------------------------- for one kind of call
+
+
+def test_where_no_label_is_ignored_there_is_no_mask():
+    bare = unmask(improve(planned("ce + dice")))
+    assert not {"kept", "mask", "places", "hide", "counted"} & {step.operation for step in bare.steps}
+    # A mask that somebody wrote stays.
+    stated = unmask(improve(planned("ce(mask=batch.m, ignore_index=0)")))
+    operations = [step.operation for step in stated.steps]
+    assert "kept" not in operations
+    assert "counted" in operations
+
+
+def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
+    registry = current_registry()
+
+    def merged(text: str) -> list[str]:
+        return [str(step) for step in merge(unmask(improve(planned(text))), registry).steps]
+
+    (only,) = [line for line in merged("ce") if "kernel" in line]
+    assert "reduction=mean" in only
+    assert not any("reduction:mean" in line for line in merged("0.5*bce(sigmoid)"))
+    for kept in ("ce(reduction=sum)", "ce(class_weight=[1, 2])", "ce(mask=batch.m)", "2*ce + ce**2 + ce(reduction=sum)"):
+        assert not any("reduction=mean" in line for line in merged(kept) if "reduction:" not in line), kept
+
+
 # ---------------------------------------------------------------------------- what a good plan is
 
 
@@ -224,7 +250,8 @@ KERNELS = [
     ("bce(softmax)", set()),
     ("bce", set()),
     ("nll", set()),
-    ("focal(sigmoid)", set()),
+    ("focal(sigmoid)", {"focal.sigmoid"}),
+    ("focal(softmax)", set()),
     ("kl(softmax)", set()),
     ("metric(ce) + mse", {"ce.softmax"}),
 ]

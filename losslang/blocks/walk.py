@@ -6,7 +6,6 @@ Nothing is saved but the inputs, and nothing is made in backward but the gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -53,15 +52,6 @@ class Form(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A walk over tensors of which some are absent: how its totals are handed out, and the form to use."""
-
-    empty: list[Sequence[Any]]
-    lengths: list[int]
-    form: Form | None
-
-
 class Walker:
     """Runs a walk over tensors of one signature.
 
@@ -73,26 +63,28 @@ class Walker:
         self.maps = maps
         self.fast = fast
         self.looking = looking
-        self.variants: dict[tuple[bool, ...], Variant] = {}
+        self.form: Form | None = None
+        self.empty: list[Sequence[Any]] = []
+        self.lengths: list[int] = []
 
     def __call__(self, *inputs: Any) -> Totals:
-        maps, absent = self.maps, tuple(value is None for value in inputs)
-        if absent not in self.variants:
-            self.variants[absent] = self._variant(inputs)
-        variant = self.variants[absent]
+        if not self.empty:
+            self._begin(inputs)
+        maps = self.maps
         if self.looking is not None:
             for block in maps.cut:
                 self.looking.calls.run(*maps.block(inputs, block))
-        form = variant.form if variant.form is not None and variant.form.fits(inputs) else maps
-        flat = _Walk.apply(maps, form, variant.lengths, *inputs)  # pyright: ignore
-        return Totals(_grouped(cast("tuple[Tensor, ...]", flat), variant.lengths), variant.empty)
+        form = self.form if self.form is not None and self.form.fits(inputs) else maps
+        flat = _Walk.apply(maps, form, self.lengths, *inputs)  # pyright: ignore
+        return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
 
-    def _variant(self, inputs: Sequence[Any]) -> Variant:
+    def _begin(self, inputs: Sequence[Any]) -> None:
+        """What is the same for all tensors of the signature."""
         maps = self.maps
         with torch.no_grad():
             empty = maps.given(maps.block(inputs, maps.cut.nothing()))
-        lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
-        return Variant(empty, lengths, self.fast(inputs))
+        self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
+        self.form, self.empty = self.fast(inputs), empty
 
 
 class _Walk(torch.autograd.Function):

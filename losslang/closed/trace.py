@@ -180,12 +180,10 @@ class _Tracer:
         self.walk = walk
         self.registry = registry
         self.given = given
-        self.values: dict[str, Any] = {
-            name: None if value is None else Outside(name) for name, value in given.items()
-        }
+        self.values: dict[str, Any] = {name: Outside(name) for name in given}
         self.activations: set[str] = set()
         self.predictions: set[str] = set()
-        self.prepared: dict[tuple[int, str], tuple[str, Step]] = {}
+        self.prepared: dict[tuple[str, str], Step] = {}
 
     def trace(self, sums: Sequence[Sum]) -> Trace:
         for step in self.walk.maps:
@@ -197,7 +195,7 @@ class _Tracer:
         ]
         if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
             raise UntraceableError("more than one prediction, activation or target")
-        ((target, prepares),) = self.prepared.values()
+        (((target, _), prepares),) = self.prepared.items()
         return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, tuple(found))
 
     def value(self, argument: Any) -> Any:
@@ -229,7 +227,7 @@ class _Tracer:
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
             case "hide" | "hide_raw":
-                return values[0] if values[1] is None else Refused("a mask")
+                return Refused("a mask")
             case "dense" | "labels" if isinstance(values[0], Outside):
                 return self.target(step, values[0])
             case "activation" if name in VIEWS_OF:
@@ -260,8 +258,7 @@ class _Tracer:
         if by_label and not is_index:
             raise UntraceableError("a distribution over classes")
         form = "labels" if by_label else "dense"
-        # One tensor may come by two names: as it is, and with what is ignored hidden, if anything is.
-        self.prepared.setdefault((id(target), form), (given.name, step))
+        self.prepared.setdefault((given.name, form), step)
         if step.operation == "labels":
             return Labels(rank - 1)
         return Symbol(Poly.atom(Atom(ONE_HOT if by_label else "target")), rank)

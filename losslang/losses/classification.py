@@ -50,11 +50,12 @@ def ce_of_logits(
     class_weight: Float[Tensor, "c"] | None,
     *,
     label_smoothing: Fraction = 0.0,
+    reduction: str = "none",
 ) -> Float[Tensor, "b *space"]:
     """torch's kernel: no tensor of log-probabilities is kept for indices."""
     if labels.ndim == logits.ndim:
         labels = labels.to(logits.dtype)
-    return F.cross_entropy(logits, labels, class_weight, reduction="none", label_smoothing=label_smoothing)
+    return F.cross_entropy(logits, labels, class_weight, reduction=reduction, label_smoothing=label_smoothing)
 
 
 @loss(
@@ -107,11 +108,12 @@ def bce_of_logits(
     pos_weight: Float[Tensor, "c"] | None,
     *,
     label_smoothing: Fraction = 0.0,
+    reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, exact for logits of any size."""
     weight = None if pos_weight is None else _along_classes(pos_weight, logits)
     return F.binary_cross_entropy_with_logits(
-        logits, _smoothed(target, label_smoothing), pos_weight=weight, reduction="none"
+        logits, _smoothed(target, label_smoothing), pos_weight=weight, reduction=reduction
     )
 
 

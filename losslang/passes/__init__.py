@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from losslang.passes.fold import fold
 from losslang.passes.fuse import fuse
+from losslang.passes.merge import merge
 from losslang.passes.prune import prune
 from losslang.passes.share import share
 from losslang.passes.stable import stable
+from losslang.passes.unmask import unmask
 from losslang.plan import Plan, verify
 
 PASSES = (fold, share, stable, fuse, prune)
@@ -23,4 +25,4 @@ def improve(plan: Plan) -> Plan:
     return plan
 
 
-__all__ = ["PASSES", "fold", "fuse", "improve", "prune", "share", "stable"]
+__all__ = ["PASSES", "fold", "fuse", "improve", "merge", "prune", "share", "stable", "unmask"]

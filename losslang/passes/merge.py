@@ -1,0 +1,44 @@
+"""The plan for tensors that are computed whole: a kernel that takes its own mean saves a step.
+
+Not one of PASSES: block by block a mean is the sum of many, and has to stand by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from inspect import signature
+
+from losslang.plan import Plan, Ref, Step
+from losslang.primitive import Loss
+from losslang.registry import Registry
+
+
+def merge(plan: Plan, registry: Registry) -> Plan:
+    """The plan with the plain mean of a kernel that nobody else reads taken by the kernel."""
+    above = {step.name: step for step in plan.steps}
+    readers = Counter(name for step in plan.steps for name in step.reads)
+    readers.update(output.value.name for output in plan.outputs if isinstance(output.value, Ref))
+    merged: dict[str, Step] = {}
+    for step in plan.steps:
+        values = step.inputs[0] if step.operation == "reduction:mean" else None
+        kernel = above[values.name] if isinstance(values, Ref) and step.inputs[1:] == (None, None) else None
+        if kernel is not None and readers[kernel.name] == 1 and _takes_mean(kernel, registry):
+            merged[step.name] = replace(
+                kernel, name=step.name, options=(*kernel.options, ("reduction", "mean")), owners=step.owners
+            )
+    gone = {step.inputs[0] for step in plan.steps if step.name in merged}
+    steps = (merged.get(step.name, step) for step in plan.steps if Ref(step.name) not in gone)
+    return Plan(tuple(steps), plan.outputs)
+
+
+def _takes_mean(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel with a mean of its own, over tensors that it does not weigh."""
+    kind, _, name = step.operation.partition(":")
+    loss, _, activation = name.partition(".")
+    found = registry.get(Loss, loss) if kind == "kernel" else None
+    return (
+        found is not None
+        and "reduction" in signature(found.kernels[activation]).parameters
+        and all(given is None for given in step.inputs[2:])
+    )

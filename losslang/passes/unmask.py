@@ -1,0 +1,32 @@
+"""The plan for a call in which no label is ignored: most calls, and they need no mask at all."""
+
+from __future__ import annotations
+
+from losslang.passes.prune import prune
+from losslang.passes.share import share
+from losslang.plan import Argument, Plan, Ref, substituted
+
+OF_A_MASK = ("mask", "places", "foreground_mask", "counted")
+"""Operations whose first input is a mask, and which make another of it."""
+
+
+def unmask(plan: Plan) -> Plan:
+    """The plan with every `kept` absent, and with it all that hides or counts by it."""
+    same: dict[str, Argument] = {}
+
+    def through(argument: Argument) -> Argument:
+        return same.get(argument.name, argument) if isinstance(argument, Ref) else argument
+
+    for step in plan.steps:
+        match step.operation, tuple(map(through, step.inputs)):
+            case "kept", _:
+                same[step.name] = None
+            case operation, (None, *_) if operation in OF_A_MASK:
+                same[step.name] = None
+            case "both", (left, right) if left is None or right is None:
+                same[step.name] = right if left is None else left
+            case "hide" | "hide_raw", (value, None):
+                same[step.name] = value
+            case _:
+                pass
+    return prune(share(substituted(plan, same)))
