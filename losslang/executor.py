@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
@@ -22,6 +23,8 @@ from losslang.registry import Registry
 lazy.load()
 
 ROOTS = ("pred", "target", "batch", "const")
+Fuse = Literal["inductor"]
+Shape = tuple[int, ...]
 LARGE = 2**18
 """Elements from which on a prediction is walked over in blocks; a smaller one is in the cache anyway."""
 READING = ("input", "complete")
@@ -40,67 +43,87 @@ class Program:
 
 
 class Executor:
-    """Runs a plan in the way that suits the tensors of the call."""
+    """Runs a plan in the way that suits the tensors of the call. `fuse` hands it to torch.compile."""
 
-    def __init__(self, plan: Plan, registry: Registry):
+    def __init__(self, plan: Plan, registry: Registry, fuse: Fuse | None = None):
         self.plan = plan
         self.registry = registry
         self.first = whole(plan, registry, careful=True)
         self.later = whole(plan, registry, careful=False)
+        compiled: Any = None if fuse is None else torch.compile(self.later.run, backend=fuse)  # pyright: ignore
+        self.fused: Callable[..., list[Any]] | None = compiled
         self.reader = _part(plan, registry, "input")
         self.guard = _part(plan, registry, "complete")
         self.keeps = _part(plan, registry, "kept")
-        self.unmasked = Executor(unmask(plan), registry) if self.keeps.places else None
+        self.unmasked = Executor(unmask(plan), registry, fuse) if self.keeps.places else None
+        self.shapes: dict[Any, Mapping[str, Shape] | None] = {}
         self.blocked: dict[Any, Program | None] = {}
 
     def run(
         self, pred: Any, target: Any, batch: Mapping[str, Any], const: Mapping[str, Any], *, careful: bool
     ) -> list[Any]:
         """The value of every output; `careful` looks at the values of the tensors too."""
+        roots = pred, target, batch, const
         if self.unmasked is not None and not traces():
-            kept = self.keeps.run(pred, target, batch, const)
+            kept = self.keeps.run(*roots)
             if all(mask is None for mask in kept):
-                return self.unmasked.run(pred, target, batch, const, careful=careful)
+                return self.unmasked.run(*roots, careful=careful)
+        if self.fused is not None and is_eager():
+            inputs = self.reader.run(*roots)
+            if self._shapes(_signature(inputs), inputs) is not None:
+                if careful:
+                    with torch.no_grad():
+                        self._eager(roots, careful=True)
+                return self.fused(*roots)
+        return self._eager(roots, careful=careful)
+
+    def _eager(self, roots: Sequence[Any], *, careful: bool) -> list[Any]:
+        pred, _, batch, _ = roots
         if _may_be_large(pred, batch) and is_eager():
-            inputs = self.reader.run(pred, target, batch, const)
+            inputs = self.reader.run(*roots)
             program = self._in_blocks(inputs, careful)
             if program is not None:
-                self.guard.run(pred, target, batch, const)
+                self.guard.run(*roots)
                 return program.run(*inputs)
-        return (self.first if careful else self.later).run(pred, target, batch, const)
+        return (self.first if careful else self.later).run(*roots)
 
     def _in_blocks(self, inputs: Sequence[Any], careful: bool) -> Program | None:
         """The program for tensors like these; None where nothing in it is large."""
-        if any(isinstance(v, Tensor) and type(v) not in (Tensor, nn.Parameter) for v in inputs):
-            return None
-        key = careful, *map(_signature, inputs)
+        signature = _signature(inputs)
+        key = careful, signature
         if key not in self.blocked:
-            walks = walks_of(self.plan, self.registry, inputs, LARGE)
+            shapes = self._shapes(signature, inputs)
+            walks = () if shapes is None else split(self.plan, self.registry, shapes, LARGE)
             self.blocked[key] = in_blocks(self.plan, walks, self.registry, careful=careful) if walks else None
         return self.blocked[key]
 
+    def _shapes(self, signature: Any, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
+        if signature not in self.shapes:
+            self.shapes[signature] = shapes_of(self.plan, self.registry, inputs)
+        return self.shapes[signature]
 
-def walks_of(plan: Plan, registry: Registry, inputs: Sequence[Any], least: int) -> tuple[Walk, ...]:
-    """What of a plan runs block by block on tensors like these; nothing where they do not fit the plan.
 
-    The plan runs once on tensors without data, which knows every shape and costs nothing.
+def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
+    """The shapes of the predictions of a plan; None for tensors that do not fit it.
+
+    The plan runs once on tensors without data, which know their shapes and cost nothing.
     """
-    if len({value.device for value in inputs if isinstance(value, Tensor) and value.ndim}) > 1:
-        return ()
+    tensors = [value for value in inputs if isinstance(value, Tensor)]
+    is_ordinary = all(type(value) in (Tensor, nn.Parameter) for value in tensors)
+    if not is_ordinary or len({value.device for value in tensors if value.ndim}) > 1:
+        return None
     binding = _from_inputs(plan, registry)
-    predictions = [step for step in plan.steps if step.operation == "real"]
     for step in plan.steps:
         if step.operation not in READING:
             binding.step(step)
-    calls = binding.done()
     hollow = [value.to("meta") if isinstance(value, Tensor) else value for value in inputs]
     try:
-        slots = calls.run(*hollow)
+        slots = binding.done().run(*hollow)
     except Exception:
         # What does not fit is refused, with all its reasons, by the whole program.
-        return ()
-    shapes = {step.name: tuple(slots[binding.places[step.name]].shape) for step in predictions}
-    return split(plan, registry, shapes, least)
+        return None
+    predictions = [step.name for step in plan.steps if step.operation == "real"]
+    return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
 
 
 def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
@@ -201,9 +224,11 @@ def _program(binding: Binding, values: Sequence[Any]) -> Program:
     return Program(binding.done(), places)
 
 
-def _signature(value: Any) -> Any:
-    """What of an input decides how a program runs."""
-    return (value.shape, value.dtype, value.device) if isinstance(value, Tensor) else (type(value).__name__,)
+def _signature(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """What of the inputs decides how a program runs."""
+    return tuple(
+        (v.shape, v.dtype, v.device, type(v)) if isinstance(v, Tensor) else type(v).__name__ for v in inputs
+    )
 
 
 def _may_be_large(pred: Any, batch: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from losslang.checker import analyze
 from losslang.diagnostics import LossError
-from losslang.executor import Executor, is_eager
+from losslang.executor import Executor, Fuse, is_eager
 from losslang.formatter import format
 from losslang.lower import lower
 from losslang.meaning import Meaning
@@ -49,6 +49,7 @@ def compile(
     const: Mapping[str, Any] | None = None,
     overrides: Mapping[str, float] | None = None,
     ignore: Sequence[str] = (),
+    fuse: Fuse | None = None,
     source: str = "<expression>",
 ) -> Loss:
     """The loss that `text` says, as a torch module on `device`.
@@ -56,6 +57,10 @@ def compile(
     `const` holds tensors, numbers or modules that the program reads as `const.name`; `overrides` sets
     bound numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses
     that a model returns and the program may leave unread; `source` names the file in messages.
+
+    Large tensors are walked over block by block, which keeps nothing between forward and backward but
+    the gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a
+    minute, and later ones run as generated code.
 
     Raises LossError with every mistake of the program at once, before anything is built.
     """
@@ -65,7 +70,9 @@ def compile(
         raise LossError(checked.errors)
     for diagnostic in checked.diagnostics:
         warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
-    loss = Loss(checked.meaning, const=const or {}, ignore=tuple(ignore))
+    if fuse not in (None, "inductor"):
+        raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
+    loss = Loss(checked.meaning, const=const or {}, ignore=tuple(ignore), fuse=fuse)
     return loss if device is None else loss.to(device)
 
 
@@ -76,10 +83,18 @@ class Loss(nn.Module):
     the program takes apart by its paths. Keywords that the program does not read are ignored.
     """
 
-    def __init__(self, meaning: Meaning, *, const: Mapping[str, Any], ignore: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        meaning: Meaning,
+        *,
+        const: Mapping[str, Any],
+        ignore: tuple[str, ...] = (),
+        fuse: Fuse | None = None,
+    ):
         super().__init__()
         self.meaning = meaning
         self.plan: Plan = improve(lower(meaning, ignore=ignore))
+        self.fuse: Fuse | None = fuse
         self._const = dict(const)
         for name, value in const.items():
             if isinstance(value, nn.Module):
@@ -91,8 +106,8 @@ class Loss(nn.Module):
 
     def _bind(self) -> None:
         registry = current_registry()
-        self._trained = Executor(prune(self.plan, metrics=False), registry)
-        self._full = Executor(self.plan, registry)
+        self._trained = Executor(prune(self.plan, metrics=False), registry, self.fuse)
+        self._full = Executor(self.plan, registry, self.fuse)
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""

@@ -43,12 +43,15 @@ FLOORS = [
     ["rules", "agreement", "overrides", "uses"],
     ["checker", "lower"],
     ["field", "explainer", "operations", "passes"],
+    ["binding"],
+    ["blocks"],
+    ["closed"],
     ["executor"],
     ["module", "cli"],
     ["", "__main__"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-TORCH = {"chunked", "executor", "module"}
+TORCH = {"blocks.walk", "chunked", "executor", "module"}
 """The files that may import torch directly; all others take it from `lazy`."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -225,7 +225,12 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
     (only,) = [line for line in merged("ce") if "kernel" in line]
     assert "reduction=mean" in only
     assert not any("reduction:mean" in line for line in merged("0.5*bce(sigmoid)"))
-    for kept in ("ce(reduction=sum)", "ce(class_weight=[1, 2])", "ce(mask=batch.m)", "2*ce + ce**2 + ce(reduction=sum)"):
+    for kept in (
+        "ce(reduction=sum)",
+        "ce(class_weight=[1, 2])",
+        "ce(mask=batch.m)",
+        "2*ce + ce**2 + ce(reduction=sum)",
+    ):
         assert not any("reduction=mean" in line for line in merged(kept) if "reduction:" not in line), kept
 
 

@@ -94,11 +94,11 @@ class Closed:
             for _, weight in zip(own.parts, given, strict=False)
         ]
         logits, target = self._read(inputs)
-        is_direct = once[self.prediction] and place.dtype == logits.dtype
-        out = place if is_direct else self.scratch.like(logits)
+        is_once = once[self.prediction]
+        out = place if is_once and place.dtype == logits.dtype else self.scratch.like(logits)
         self.family.gradient(logits, target, flat, self.scratch, out)
-        if not is_direct:
-            place.add_(out)
+        if out is not place:
+            place.copy_(out) if is_once else place.add_(out)
         self.scratch.done()
 
     def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor]:
