@@ -15,7 +15,7 @@ GRAIN = 1.005
 
 BCE, CE, THREE, *_ = works.TABLE
 TOKENS, LINEAR = works.HEAVY
-SMALL = tuple(work for work in works.TABLE if work.name in ("bce+dice", "focal+dice+tversky", "ce alone"))
+SMALL = tuple(work for work in works.TABLE if work.name in ("bce+dice", "ce+dice", "focal+dice+tversky"))
 
 
 @dataclass(frozen=True)

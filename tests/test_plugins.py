@@ -36,8 +36,8 @@ def names() -> dict[str, tuple[str, ...]]:
 
 
 @pytest.fixture(autouse=True)
-def no_leak() -> Iterator[None]:
-    """Forgets what a test has registered."""
+def nothing_is_left(no_leak: None) -> Iterator[None]:
+    """Forgotten completely: the names are those of before."""
     before, known = names(), len(DEFINED)
     yield
     del DEFINED[known:]
