@@ -27,7 +27,8 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Everything is large, and a block holds three elements. The list counts the blocks that were walked."""
     seen: list[int] = []
     monkeypatch.setattr(executor, "LARGE", 1)
-    monkeypatch.setattr(executor, "ELEMENTS", 3)
+    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
+    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
     block = walk.Maps.block
     monkeypatch.setattr(walk.Maps, "block", lambda *given: seen.append(1) or block(*given))
     return seen
@@ -88,7 +89,7 @@ PROGRAMS = [
     "huber + l1",
     "ce + dice",
 ]
-SHAPE = (2, 3, 512, 512)
+SHAPE = (6, 3, 512, 512)
 
 
 def targets_of(text: str, target: Tensor) -> Tensor:
@@ -232,7 +233,7 @@ def test_nothing_as_large_as_the_prediction_is_made():
             return found
 
     for text in PROGRAMS:
-        pred, target = large((4, 3, 512, 512))
+        pred, target = large((8, 3, 512, 512))
         target = targets_of(text, target)
         loss = losslang.compile(text)
         loss(pred, target)
@@ -251,8 +252,8 @@ def test_one_walk_reads_a_prediction_once(monkeypatch: pytest.MonkeyPatch):
     losslang.compile("bce(sigmoid) + dice + tversky + focal + mse@(sigmoid(pred), target)")(pred, target)
     assert len(reads) == 1
     reads.clear()
-    two = {"a": pred, "b": pred.detach()[:, :1]}
-    losslang.compile("(bce(sigmoid) + dice)@a + l1@b")(two, {"a": target, "b": target[:, :1]})
+    two = {"a": pred, "b": pred.detach().repeat(2, 1, 1, 1)}
+    losslang.compile("(bce(sigmoid) + dice)@a + l1@b")(two, {"a": target, "b": target.repeat(2, 1, 1, 1)})
     assert len(reads) == 2
 
 
@@ -271,10 +272,10 @@ def test_a_loss_that_is_no_map_is_left_whole():
 def test_what_is_wrong_is_said_of_the_whole_tensor():
     pred, _ = large(SHAPE)
     with pytest.raises(losslang.LossError, match="512, 512") as caught:
-        losslang.compile("bce(sigmoid) + dice")(pred, torch.zeros(2, 3, 512, 511))
+        losslang.compile("bce(sigmoid) + dice")(pred, torch.zeros(6, 3, 512, 511))
     assert "E504" in str(caught.value) or "E50" in str(caught.value)
     with pytest.raises(losslang.LossError, match="E5"):
-        losslang.compile("ce + dice")(pred, torch.full((2, 512, 512), 3))
+        losslang.compile("ce + dice")(pred, torch.full((6, 512, 512), 3))
 
 
 @pytest.mark.slow

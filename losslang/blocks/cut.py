@@ -10,13 +10,6 @@ from losslang.vocabulary import Tensor
 
 Shape = Sequence[int]
 
-ELEMENTS = 2**18
-"""Elements of the prediction in a block: half a megabyte of floats, which stays in the cache.
-
-Measured on two cores: 2^17 and 2^18 are the fastest, 2^15 takes twice as long, and without blocks the
-same steps take four times as long.
-"""
-
 
 @dataclass(frozen=True)
 class Block:

@@ -5,7 +5,7 @@ Nothing is saved but the inputs, and nothing is made in backward but the gradien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
+from losslang.blocks.pages import in_large_pages
 
 
 class Totals(NamedTuple):
@@ -55,36 +56,30 @@ class Form(Protocol):
 class Walker:
     """Runs a walk over tensors of one signature.
 
-    `fast` finds a faster form than the maps, where there is one for tensors like these; `looking` looks
-    at the values of every block first.
+    `form` is faster than the maps and may not fit every call; `looking` looks at the values of every
+    block first.
     """
 
-    def __init__(self, maps: Maps, fast: Callable[[Sequence[Any]], Form | None], looking: Maps | None):
+    def __init__(self, maps: Maps, form: Form | None, looking: Maps | None):
         self.maps = maps
-        self.fast = fast
+        self.form = form
         self.looking = looking
-        self.form: Form | None = None
         self.empty: list[Sequence[Any]] = []
         self.lengths: list[int] = []
 
     def __call__(self, *inputs: Any) -> Totals:
-        if not self.empty:
-            self._begin(inputs)
         maps = self.maps
+        if not self.empty:
+            with torch.no_grad():
+                empty = maps.given(maps.block(inputs, maps.cut.nothing()))
+            self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
+            self.empty = empty
         if self.looking is not None:
             for block in maps.cut:
                 self.looking.calls.run(*maps.block(inputs, block))
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
         flat = _Walk.apply(maps, form, self.lengths, *inputs)  # pyright: ignore
         return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
-
-    def _begin(self, inputs: Sequence[Any]) -> None:
-        """What is the same for all tensors of the signature."""
-        maps = self.maps
-        with torch.no_grad():
-            empty = maps.given(maps.block(inputs, maps.cut.nothing()))
-        self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
-        self.form, self.empty = self.fast(inputs), empty
 
 
 class _Walk(torch.autograd.Function):
@@ -130,7 +125,7 @@ def _by_blocks(
         for value, is_cut in zip(inputs, maps.is_cut, strict=True)
     ]
     gradients = [
-        (torch.empty_like(value) if written else torch.zeros_like(value)) if want else None
+        (in_large_pages(torch.empty_like(value)) if written else torch.zeros_like(value)) if want else None
         for value, written, want in zip(inputs, once, wanted, strict=True)
     ]
     for block in cut:

@@ -180,7 +180,7 @@ class _Tracer:
         self.walk = walk
         self.registry = registry
         self.given = given
-        self.values: dict[str, Any] = {name: Outside(name) for name in given}
+        self.values: dict[str, Any] = {name: Outside(name) for name, _ in walk.inputs}
         self.activations: set[str] = set()
         self.predictions: set[str] = set()
         self.prepared: dict[tuple[str, str], Step] = {}
@@ -249,9 +249,10 @@ class _Tracer:
 
     def target(self, step: Step, given: Outside) -> Any:
         """A target in the form that a loss reads; class indices stay indices beside a softmax."""
-        target, rank = self.given[given.name], len(self.walk.shape)
+        target: Any = self.given.get(given.name)
+        rank = len(self.walk.shape)
         if not hasattr(target, "shape"):
-            raise UntraceableError("a number as target")
+            raise UntraceableError("a target that is computed, or a number")
         shape = tuple(target.shape)
         is_index = shape != tuple(self.walk.shape) and self.walk.shape[1] > 1
         by_label = step.operation == "labels" or dict(step.options)["over"] == "class"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
 
 from losslang import targets
-from losslang.blocks.maps import Maps
 from losslang.blocks.split import Walk
+from losslang.blocks.sums import Sum
 from losslang.closed.evaluate import Scratch
 from losslang.closed.sigmoid import Sigmoid
 from losslang.closed.softmax import Softmax
@@ -25,11 +25,11 @@ FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
 class Closed:
     """Stands for the maps of a walk, on a CPU, where nothing but the prediction wants a gradient."""
 
-    def __init__(self, maps: Maps, walk: Walk, found: Trace):
+    def __init__(self, walk: Walk, sums: Sequence[Sum], found: Trace):
         names = [name for name, _ in walk.inputs]
-        self.maps = maps
+        self.activation = found.activation
         self.scratch = Scratch()
-        self.trace = found
+        self.ends = list(zip(sums, found.sums, strict=True))
         self.prediction, self.target = names.index(found.prediction), names.index(found.target)
         site = found.prepares.site
         assert site is not None
@@ -39,18 +39,17 @@ class Closed:
             else partial(targets.dense, site=site, over="element")
         )
         self.real = partial(real, site=site)
-        ends = [(end.keep, end.batch) for end in maps.sums]
-        parts = [(p, ends[i]) for i, own in enumerate(found.sums) for p in own.parts]
-        self.family = FAMILIES[found.activation]([p for p, _ in parts], [region for _, region in parts])
+        parts = [(part, (end.keep, end.batch)) for end, own in self.ends for part in own.parts]
+        self.family = FAMILIES[found.activation]([part for part, _ in parts], [region for _, region in parts])
 
     @classmethod
-    def of(cls, maps: Maps, walk: Walk, registry: Registry, inputs: Sequence[Any]) -> Closed | None:
-        """The closed form of a walk over tensors like these; None where it has none."""
-        given = {name: value for (name, _), value in zip(walk.inputs, inputs, strict=True)}
-        if any(isinstance(v, torch.Tensor) and v.device.type != "cpu" for v in inputs):
+    def of(cls, walk: Walk, registry: Registry, given: Mapping[str, Any]) -> Closed | None:
+        """The closed form of a walk, in a call with these inputs; None where it has none."""
+        if any(isinstance(v, torch.Tensor) and v.device.type != "cpu" for v in given.values()):
             return None
+        sums = [Sum.of(step, registry) for step in walk.sums]
         try:
-            return cls(maps, walk, trace(walk, maps.sums, registry, given))
+            return cls(walk, sums, trace(walk, sums, registry, given))
         except UntraceableError:
             return None
 
@@ -70,7 +69,7 @@ class Closed:
         logits, target = self._read(inputs)
         sums = iter(self.family.sums(logits, target, self.scratch))
         found: list[list[Tensor]] = []
-        for end, own in zip(self.maps.sums, self.trace.sums, strict=True):
+        for end, own in self.ends:
             like = logits[:, 0] if own.by_place else logits
             parts = [next(sums) for _ in own.parts]
             found.append([*parts, end.count(like)] if own.has_count else parts)
@@ -90,7 +89,7 @@ class Closed:
             return
         flat = [
             weight
-            for own, given in zip(self.trace.sums, weights, strict=True)
+            for (_, own), given in zip(self.ends, weights, strict=True)
             for _, weight in zip(own.parts, given, strict=False)
         ]
         logits, target = self._read(inputs)

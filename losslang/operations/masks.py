@@ -66,9 +66,16 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
     if form == "labels" and is_distribution:
         return None
-    found = target != index
-    can_look = found.device.type == "cpu" and not traces()
-    return None if can_look and bool(found.all()) else found
+    can_look = target.device.type == "cpu" and not target.is_meta and not traces() and target.numel() > 0
+    if can_look and not _holds(target, index):
+        return None
+    return target != index
+
+
+def _holds(target: Tensor, index: int) -> bool:
+    """Whether a target holds a number. One outside of its range is found without a tensor as large."""
+    low, high = torch.aminmax(target) if target.dtype != torch.bool else (target.all(), target.any())
+    return bool(low <= index <= high) and bool((target == index).any())
 
 
 def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
