@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,12 @@ class Dice(nn.Module):
 
 def from_text() -> Callable[[], object]:
     return lambda: losslang.compile(MISSION)
+
+
+def from_new_texts() -> Callable[[], object]:
+    """Never the same text again: what a text decides is remembered, and here that is of no use."""
+    weights = count(1)
+    return lambda: losslang.compile(MISSION.replace("0.5", f"0.{next(weights)}"))
 
 
 def from_nodes() -> Callable[[], object]:

@@ -23,6 +23,7 @@ from bench.results import COPY, HAND, OURS, Cell, What
 from bench.sides import Side, difference, outcome, sides
 from bench.work import Call, Shape, Work, prepared
 
+NEW_TEXT = "losslang, a new text each time"
 CONFIG = "compile()"
 """The row of building a loss, which has no tensors."""
 
@@ -163,7 +164,11 @@ def _effort(work: Work, what: What, job: Job) -> Effort:
 
 def _config(job: Job) -> Iterator[Cell]:
     try:
-        runs = {OURS: hydra_config.from_text(), "Hydra": hydra_config.from_nodes()}
+        runs = {
+            OURS: hydra_config.from_text(),
+            NEW_TEXT: hydra_config.from_new_texts(),
+            "Hydra": hydra_config.from_nodes(),
+        }
     except ImportError:
         yield Cell(CONFIG, (), "Hydra", "note", note="not installed")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from typing import Any
 
@@ -97,13 +97,19 @@ def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | Non
     options = dict(step.options)
     if at is not None:
         options.pop("batch", None)
-    if step.site is not None and "site" in signature(function).parameters:
+    if step.site is not None and _takes_site(function):
         options["site"] = step.site
     if options.get("reduction") == "mean":
         return partial(
             _mean, partial(function, **{**options, "reduction": "none"}), partial(function, **options)
         ), at
     return (partial(function, **options) if options else function), at
+
+
+@cache
+def _takes_site(function: Callable[..., Any]) -> bool:
+    """Whether a function can say whom to blame."""
+    return "site" in signature(function).parameters
 
 
 def region(step: Step, registry: Registry) -> tuple[int, bool]:

@@ -40,6 +40,8 @@ fewer tensors of that size.
 """
 FAR = 64
 """How much larger both are on a device of its own, where starting an operation costs more than memory."""
+SIGNATURES = 256
+"""Shapes and types of inputs for which a program is kept."""
 READING = ("input", "complete")
 
 
@@ -128,6 +130,7 @@ class Executor:
         signature = _signature(inputs)
         key = careful, signature
         if key not in self.blocked:
+            _forget(self.blocked)
             shapes = self._shapes(signature, inputs)
             walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
             self.blocked[key] = in_blocks(self.plan, walks, self.registry, careful=careful) if walks else None
@@ -135,8 +138,15 @@ class Executor:
 
     def _shapes(self, signature: Any, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
         if signature not in self.shapes:
+            _forget(self.shapes)
             self.shapes[signature] = shapes_of(self.plan, self.registry, inputs)
         return self.shapes[signature]
+
+
+def _forget(known: dict[Any, Any]) -> None:
+    """Makes room: a program that is called with ever new shapes does not grow without end."""
+    if len(known) >= SIGNATURES:
+        known.clear()
 
 
 def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from losslang.checker import analyze
+from losslang.checker import Checked, analyze
 from losslang.diagnostics import LossError
 from losslang.executor import Executor, Fuse, is_eager
 from losslang.formatter import format
@@ -19,7 +21,7 @@ from losslang.meaning import Meaning
 from losslang.mistakes.names import not_built
 from losslang.passes import improve, prune
 from losslang.plan import Plan
-from losslang.registry import current_registry
+from losslang.registry import Registry, current_registry
 from losslang.report import full
 from losslang.text import Source, Span
 
@@ -64,16 +66,58 @@ def compile(
 
     Raises LossError with every mistake of the program at once, before anything is built.
     """
+    if fuse not in (None, "inductor"):
+        raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
     placed = text if isinstance(text, Source) else Source(text, source)
-    checked = analyze(placed, overrides=overrides)
-    if checked.meaning is None:
+    registry = current_registry()
+    written: Mapping[str, Any] = overrides or {}
+    changes = tuple((name, type(value).__name__, value) for name, value in written.items())
+    understand = _understood if all(isinstance(value, Hashable) for _, _, value in changes) else _understand
+    checked, programs = understand(placed, changes, tuple(ignore), fuse, registry, registry.collected)
+    if checked.meaning is None or programs is None:
         raise LossError(checked.errors)
     for diagnostic in checked.diagnostics:
         warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
-    if fuse not in (None, "inductor"):
-        raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
-    loss = Loss(checked.meaning, const=const or {}, ignore=tuple(ignore), fuse=fuse)
+    loss = Loss(checked.meaning, programs, const or {})
     return loss if device is None else loss.to(device)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A plan with what runs it: shared by all modules of one text, since it holds none of their state."""
+
+    plan: Plan
+    trained: Executor
+    full: Executor
+    fuse: Fuse | None
+
+    @classmethod
+    def of(cls, plan: Plan, fuse: Fuse | None) -> Programs:
+        registry = current_registry()
+        trained = prune(plan, metrics=False)
+        full = Executor(plan, registry, fuse)
+        return cls(plan, full if trained == plan else Executor(trained, registry, fuse), full, fuse)
+
+
+def _understand(
+    source: Source,
+    overrides: tuple[tuple[str, str, Any], ...],
+    ignore: tuple[str, ...],
+    fuse: Fuse | None,
+    registry: Registry,
+    collected: int,
+) -> tuple[Checked, Programs | None]:
+    """All that a text decides, whatever tensors come: kept, since a text is compiled more than once.
+
+    The type of an override is part of what it says, and the registry with the number of its names too.
+    """
+    checked = analyze(source, overrides={name: value for name, _, value in overrides}, registry=registry)
+    if checked.meaning is None:
+        return checked, None
+    return checked, Programs.of(improve(lower(checked.meaning, registry, ignore)), fuse)
+
+
+_understood = lru_cache(maxsize=256)(_understand)
 
 
 class Loss(nn.Module):
@@ -83,18 +127,12 @@ class Loss(nn.Module):
     the program takes apart by its paths. Keywords that the program does not read are ignored.
     """
 
-    def __init__(
-        self,
-        meaning: Meaning,
-        *,
-        const: Mapping[str, Any],
-        ignore: tuple[str, ...] = (),
-        fuse: Fuse | None = None,
-    ):
+    def __init__(self, meaning: Meaning, programs: Programs, const: Mapping[str, Any]):
         super().__init__()
         self.meaning = meaning
-        self.plan: Plan = improve(lower(meaning, ignore=ignore))
-        self.fuse: Fuse | None = fuse
+        self.plan: Plan = programs.plan
+        self.fuse: Fuse | None = programs.fuse
+        self._programs = programs
         self._const = dict(const)
         for name, value in const.items():
             if isinstance(value, nn.Module):
@@ -102,16 +140,10 @@ class Loss(nn.Module):
             elif isinstance(value, Tensor):
                 self.register_buffer(f"const_{name}", value, persistent=False)
         self._checked = False
-        self._bind()
-
-    def _bind(self) -> None:
-        registry = current_registry()
-        self._trained = Executor(prune(self.plan, metrics=False), registry, self.fuse)
-        self._full = Executor(self.plan, registry, self.fuse)
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
-        total = self._trained.plan.total(self._run(self._trained, pred, target, batch))
+        total = self._programs.trained.plan.total(self._run(self._programs.trained, pred, target, batch))
         return total if isinstance(total, Tensor) else torch.tensor(float(total))
 
     def _run(self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:
@@ -127,9 +159,9 @@ class Loss(nn.Module):
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
         """The total with its terms, metrics too: for logging."""
-        values = self._run(self._full, pred, target, batch)
-        outputs = self._full.plan.outputs
-        found = self._full.plan.total(values)
+        values = self._run(self._programs.full, pred, target, batch)
+        outputs = self._programs.full.plan.outputs
+        found = self._programs.full.plan.total(values)
         total = found if isinstance(found, Tensor) else torch.tensor(float(found))
         dtype, device = total.dtype, total.device
         numbers = [torch.as_tensor(v, dtype=dtype, device=device).detach() for v in values]
@@ -139,8 +171,10 @@ class Loss(nn.Module):
 
     def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients."""
-        values = self._run(self._trained, pred, target, batch)
-        return {o.name: v * o.weight for o, v in zip(self._trained.plan.outputs, values, strict=True)}
+        values = self._run(self._programs.trained, pred, target, batch)
+        return {
+            o.name: v * o.weight for o, v in zip(self._programs.trained.plan.outputs, values, strict=True)
+        }
 
     @property
     def const(self) -> Mapping[str, Any]:
@@ -187,12 +221,11 @@ class Loss(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the bound programs: functions are found again where the module is loaded."""
-        bound = ("_trained", "_full")
-        return {name: value for name, value in self.__dict__.items() if name not in bound}
+        return {name: value for name, value in self.__dict__.items() if name != "_programs"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # pyright: ignore[reportUnknownMemberType]
-        self._bind()
+        self._programs = Programs.of(self.plan, self.fuse)
 
 
 def _has_values(inputs: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,6 +64,11 @@ class Step:
             else f"{self.name} = {called}"
         )
 
+    def reading(self, inputs: Iterable[Argument]) -> Step:
+        """The same step with other inputs."""
+        found = tuple(inputs)
+        return self if found == self.inputs else replace(self, inputs=found)
+
     @property
     def reads(self) -> tuple[str, ...]:
         return tuple(i.name for i in self.inputs if isinstance(i, Ref))
@@ -115,11 +120,7 @@ def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
             argument = values[argument.name]
         return argument
 
-    steps = tuple(
-        replace(step, inputs=tuple(map(through, step.inputs)))
-        for step in plan.steps
-        if step.name not in values
-    )
+    steps = tuple(step.reading(map(through, step.inputs)) for step in plan.steps if step.name not in values)
     return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
 
 

@@ -33,8 +33,8 @@ def _renamed(plan: Plan) -> Plan:
         return new[argument.name] if isinstance(argument, Ref) else argument
 
     steps = [
-        replace(step, name=new[step.name].name, inputs=tuple(map(through, step.inputs)))
-        for step in plan.steps
+        step if step.name == new[step.name].name else replace(step, name=new[step.name].name)
+        for step in (step.reading(map(through, step.inputs)) for step in plan.steps)
     ]
     outputs = [replace(output, value=through(output.value)) for output in plan.outputs]
     return Plan(tuple(steps), tuple(outputs))

@@ -22,4 +22,5 @@ def share(plan: Plan) -> Plan:
             same[step.name] = Ref(kept)
         owners[kept] = owners.get(kept, frozenset()) | step.owners
     shared = substituted(plan, same)
-    return Plan(tuple(replace(s, owners=owners[s.name]) for s in shared.steps), shared.outputs)
+    owned = (s if s.owners == owners[s.name] else replace(s, owners=owners[s.name]) for s in shared.steps)
+    return Plan(tuple(owned), shared.outputs)
