@@ -258,7 +258,8 @@ KERNELS = [
     ("focal(sigmoid)", {"focal.sigmoid"}),
     ("focal(softmax)", set()),
     ("kl(softmax)", set()),
-    ("metric(ce) + mse", {"ce.softmax"}),
+    ("metric(ce) + mse", {"ce.softmax", "mse.identity"}),
+    ("mse(sigmoid) + 2*huber(tanh)", {"mse.identity", "huber.identity"}),
 ]
 
 
@@ -280,8 +281,8 @@ ONCE = [
     ("dice(softmax)@a + dice(softmax)@b", "activation:softmax", 2),
     ("dice(softmax) + jaccard(softmax(temperature=2))", "activation:softmax", 2),
     ("mse + l1 + huber", "like", 1),
-    ("mse + 2*mse + sqrt(mse)", "loss:mse", 1),
-    ("mse + mse(mask=batch.m)", "loss:mse", 2),
+    ("mse + 2*mse + sqrt(mse)", "kernel:mse.identity", 1),
+    ("mse + mse(mask=batch.m)", "kernel:mse.identity", 2),
     ("dice(sigmoid, class_weight=balanced) + jaccard(class_weight=balanced)", "class_weight_balanced", 1),
     ("nll", "activation:exp", 0),
     ("nll + dice", "activation:exp", 1),

@@ -273,6 +273,8 @@ class _Tracer:
     def formula(self, step: Step, kernel: str, values: Sequence[Any]) -> Any:
         """What a kernel computes, by the formula of its loss."""
         name, _, activation = kernel.partition(".")
+        if activation not in VIEWS_OF:
+            return Refused(f"the kernel {kernel}")
         loss = self.registry.get(Loss, name)
         assert loss is not None
         logits, *others = values

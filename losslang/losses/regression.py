@@ -19,13 +19,29 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, 
 )
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2, e = prediction - target."""
-    return F.mse_loss(values, target, reduction="none")
+    return (values - target).square()
+
+
+@mse.kernel("identity")
+def mse_of_values(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, which takes its own mean and sum."""
+    return F.mse_loss(values, target, reduction=reduction)
 
 
 @loss(aliases=("half_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
 def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2 / 2; its gradient is e. optax calls it l2_loss."""
     return 0.5 * (values - target).square()
+
+
+@half_mse.kernel("identity")
+def half_mse_of_values(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, which takes its own mean and sum."""
+    return 0.5 * F.mse_loss(values, target, reduction=reduction)
 
 
 @loss(
@@ -40,10 +56,18 @@ def sse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Flo
     return (values - target).square()
 
 
+@sse.kernel("identity")
+def sse_of_values(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, which takes its own mean and sum."""
+    return F.mse_loss(values, target, reduction=reduction)
+
+
 @loss(aliases=("root_mean_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
-    squares, number = total((values - target).square(), 1)
+    squares, number = total(F.mse_loss(values, target, reduction="none"), 1)
     return root(squares / number)
 
 
@@ -55,7 +79,15 @@ def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|e|; its derivative at 0 is 0."""
-    return F.l1_loss(values, target, reduction="none")
+    return (values - target).abs()
+
+
+@l1.kernel("identity")
+def l1_of_values(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, which takes its own mean and sum."""
+    return F.l1_loss(values, target, reduction=reduction)
 
 
 @loss(
@@ -72,6 +104,18 @@ def smooth_l1(
     return F.smooth_l1_loss(values, target, reduction="none", beta=beta)
 
 
+@smooth_l1.kernel("identity")
+def smooth_l1_of_values(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    beta: NonNegative = 1.0,
+    reduction: str = "none",
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, which takes its own mean and sum."""
+    return F.smooth_l1_loss(values, target, reduction=reduction, beta=beta)
+
+
 @loss(
     aliases=("huber_loss",), paper="Huber 1964", activation="identity", range=(0, math.inf), zero_when="equal"
 )
@@ -80,6 +124,18 @@ def huber(
 ) -> Float[Tensor, "*shape"]:
     """e^2 / 2 where |e| <= δ, δ (|e| - δ/2) elsewhere."""
     return F.huber_loss(values, target, reduction="none", delta=delta)
+
+
+@huber.kernel("identity")
+def huber_of_values(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    delta: Positive = 1.0,
+    reduction: str = "none",
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, which takes its own mean and sum."""
+    return F.huber_loss(values, target, reduction=reduction, delta=delta)
 
 
 @loss(aliases=("logcosh",), activation="identity", range=(0, math.inf), zero_when="equal")

@@ -39,8 +39,12 @@ def fuse(plan: Plan) -> Plan:
 
 def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
     by_name = dict(zip(loss.parameters, step.inputs, strict=True))
-    origins = {_origin(i, above) for n, i in by_name.items() if n in VIEWS}
+    views = {i for n, i in by_name.items() if n in VIEWS}
+    origins = {_origin(view, above) for view in views}
     found = origins.pop() if len(origins) == 1 else None
+    if (found is None or found[0] not in loss.kernels) and len(views) == 1:
+        # Whatever the view is made of, the loss reads it as it stands.
+        found = "identity", next(iter(views))
     if found is None or found[0] not in loss.kernels:
         return step
     activation, logits = found

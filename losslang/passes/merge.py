@@ -1,4 +1,4 @@
-"""The plan for tensors that are computed whole: a kernel that takes its own mean saves a step.
+"""The plan for tensors that are computed whole: a kernel that takes its own mean or sum saves a step.
 
 Not one of PASSES: block by block a mean is the sum of many, and has to stand by itself.
 """
@@ -13,27 +13,31 @@ from losslang.plan import Plan, Ref, Step
 from losslang.primitive import Loss
 from losslang.registry import Registry
 
+OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
+"""Reductions that torch's kernels have, by the names they have there."""
+
 
 def merge(plan: Plan, registry: Registry) -> Plan:
-    """The plan with the plain mean of a kernel that nobody else reads taken by the kernel."""
+    """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel."""
     above = {step.name: step for step in plan.steps}
     readers = Counter(name for step in plan.steps for name in step.reads)
     readers.update(output.value.name for output in plan.outputs if isinstance(output.value, Ref))
     merged: dict[str, Step] = {}
     for step in plan.steps:
-        values = step.inputs[0] if step.operation == "reduction:mean" else None
+        own = OWN.get(step.operation)
+        values = step.inputs[0] if own is not None else None
         kernel = above[values.name] if isinstance(values, Ref) and step.inputs[1:] == (None, None) else None
-        if kernel is not None and readers[kernel.name] == 1 and _takes_mean(kernel, registry):
+        if kernel is not None and readers[kernel.name] == 1 and _reduces(kernel, registry):
             merged[step.name] = replace(
-                kernel, name=step.name, options=(*kernel.options, ("reduction", "mean")), owners=step.owners
+                kernel, name=step.name, options=(*kernel.options, ("reduction", own)), owners=step.owners
             )
     gone = {step.inputs[0] for step in plan.steps if step.name in merged}
     steps = (merged.get(step.name, step) for step in plan.steps if Ref(step.name) not in gone)
     return Plan(tuple(steps), plan.outputs)
 
 
-def _takes_mean(step: Step, registry: Registry) -> bool:
-    """Whether a step is a kernel with a mean of its own, over tensors that it does not weigh."""
+def _reduces(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel that reduces by itself, over tensors that it does not weigh."""
     kind, _, name = step.operation.partition(":")
     loss, _, activation = name.partition(".")
     found = registry.get(Loss, loss) if kind == "kernel" else None
