@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import Annotated as Float
 from typing import Any, ClassVar
 
@@ -16,22 +17,25 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import losslang
-from losslang import executor
+from losslang import executor, module
 from losslang.blocks import walk
 from losslang.checker import analyze
 from losslang.text import Source
 
 
 @pytest.fixture
-def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Everything is large, and a block holds three elements. The list counts the blocks that were walked."""
     seen: list[int] = []
+    # A program keeps what it decided for a shape.
+    module._understood.cache_clear()
     monkeypatch.setattr(executor, "LARGE", 1)
     monkeypatch.setattr(executor, "LARGE_MAPS", 1)
     monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
     block = walk.Maps.block
     monkeypatch.setattr(walk.Maps, "block", lambda *given: seen.append(1) or block(*given))
-    return seen
+    yield seen
+    module._understood.cache_clear()
 
 
 @pytest.mark.parametrize(("text", "layout"), HAND, ids=lambda v: v)

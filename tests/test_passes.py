@@ -254,7 +254,7 @@ KERNELS = [
     ("ce(identity)", set()),
     ("bce(softmax)", set()),
     ("bce", set()),
-    ("nll", set()),
+    ("nll", {"nll.identity"}),
     ("focal(sigmoid)", {"focal.sigmoid"}),
     ("focal(softmax)", set()),
     ("kl(softmax)", set()),

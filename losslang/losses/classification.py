@@ -71,6 +71,17 @@ def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"])
     return -pick(log_probs, labels)
 
 
+@nll.kernel("identity")
+def nll_of_log_probs(
+    log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, reduction: str = "none"
+) -> Float[Tensor, "b *space"]:
+    """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
+    if labels.ndim < log_probs.ndim:
+        return F.nll_loss(log_probs.contiguous(), labels, reduction=reduction)
+    values = -pick(log_probs, labels)
+    return values if reduction == "none" else values.mean() if reduction == "mean" else values.sum()
+
+
 @loss(
     aliases=(
         "binary_cross_entropy",

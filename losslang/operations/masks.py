@@ -15,9 +15,6 @@ from losslang.mistakes import tensors
 from losslang.targets import Site
 from losslang.vocabulary import Tensor
 
-LARGE = 2**18
-"""Elements from which on a tensor of booleans is worth avoiding."""
-
 
 def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
     """A mask or a weight in the prediction's rank, so that it broadcasts against it.
@@ -76,11 +73,9 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
 
 
 def _holds(target: Tensor, index: int) -> bool:
-    """Whether a target holds a number. In a large one, what lies outside of its range costs no tensor."""
-    if target.numel() >= LARGE and target.dtype != torch.bool:
-        low, high = torch.aminmax(target)
-        if not low.item() <= index <= high.item():
-            return False
+    """Whether a target holds a number. One outside of its range, as -100 mostly is, costs no tensor."""
+    if target.dtype != torch.bool and (target.min().item() > index or target.max().item() < index):
+        return False
     return bool((target == index).any())
 
 
