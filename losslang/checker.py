@@ -15,7 +15,7 @@ from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
 from losslang.options import ReportedError
-from losslang.overrides import overridden, settable
+from losslang.overrides import number, overridden, settable
 from losslang.parser import parse
 from losslang.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry, current_registry
@@ -124,7 +124,10 @@ class _Checker:
     def _bind(self, name: str, binding: tree.Binding) -> Value | None:
         value = self.evaluate(binding.value, Scope())
         if isinstance(value, Num) and name in self.overrides:
-            return Num(float(self.overrides[name]), value.span)
+            try:
+                return Num(number(self.overrides[name], value.span, "overrides", name), value.span)
+            except MistakeError as problem:
+                self.found.append(problem.diagnostic)
         return value
 
     # -------------------------------------------------------------------------------- expressions

@@ -64,6 +64,8 @@ class Executor:
         self.plan = plan
         self.registry = registry
         self.fuse: Fuse | None = fuse
+        self.kept = tuple(step.name for step in plan.steps if step.operation == "kept")
+        self.unmasked: dict[tuple[str, ...], Executor] = {}
         self.later = whole(plan, registry, careful=False)
         self.shapes: dict[Any, Mapping[str, Shape] | None] = {}
         self.blocked: dict[Any, Program | None] = {}
@@ -92,20 +94,22 @@ class Executor:
         """What looks whether labels are ignored."""
         return _part(self.plan, self.registry, "kept")
 
-    @cached_property
-    def unmasked(self) -> Executor | None:
-        """For a call in which no label is ignored; None if there is nothing to ignore."""
-        return Executor(unmask(self.plan), self.registry, self.fuse) if self.keeps.places else None
+    def _without(self, absent: tuple[str, ...]) -> Executor:
+        """For calls in which nothing is ignored by these steps: there a mask is there or not, always."""
+        if absent not in self.unmasked:
+            self.unmasked[absent] = Executor(unmask(self.plan, absent), self.registry, self.fuse)
+        return self.unmasked[absent]
 
     def run(
         self, pred: Any, target: Any, batch: Mapping[str, Any], const: Mapping[str, Any], *, careful: bool
     ) -> list[Any]:
         """The value of every output; `careful` looks at the values of the tensors too."""
         roots = pred, target, batch, const
-        if not traces() and self.unmasked is not None:
-            kept = self.keeps.run(*roots)
-            if all(mask is None for mask in kept):
-                return self.unmasked.run(*roots, careful=careful)
+        if self.kept and not traces():
+            masks = self.keeps.run(*roots)
+            absent = tuple(name for name, mask in zip(self.kept, masks, strict=True) if mask is None)
+            if absent:
+                return self._without(absent).run(*roots, careful=careful)
         if self.fuse is not None and is_eager():
             inputs = self.reader.run(*roots)
             if self._shapes(_signature(inputs), inputs) is not None:

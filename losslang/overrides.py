@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from losslang.mistakes import options as mistakes
 from losslang.options import validated, wording
 from losslang.registry import Registry
 from losslang.terms import MistakeError
+from losslang.text import Span
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
@@ -43,9 +45,16 @@ def overridden(
     return tuple(changed), problems
 
 
+def number(value: Any, span: Span, owner: str, name: str) -> float:
+    """A value from outside that has to be a number. Raises MistakeError."""
+    if isinstance(value, Real) and type(value) is not bool:
+        return float(value)
+    raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
+
+
 def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     if option == "weight":
-        return replace(term, weight=float(value))
+        return replace(term, weight=number(value, term.span, term.name, option))
     body = term.body
     found = registry.loss(body.loss) if isinstance(body, Reading) else None
     if not isinstance(body, Reading) or found is None or option not in found.loss.option_types:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from itertools import product
 from typing import Annotated as Float
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from reference import evaluate
 from test_oracle import HAND, compare, compiled, data, program
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -57,6 +59,8 @@ TRACED = [
     ("ce + 2*dice(batch=true) - 0.1*jaccard + tversky(alpha=0.3, beta=0.7)", "seg3d"),
     ("focal(softmax) + dice(squared=true)", "seg1d"),
     ("ce(reduction=batchmean)", "cls"),
+    ("ce(reduction=batchmean) + focal(softmax, reduction=batchmean)", "seg"),
+    ("ce + dice(batch=true) + jaccard(batch=true)", "cls"),
     ("dice(softmax)", "seg"),
 ]
 
@@ -259,6 +263,24 @@ def test_one_walk_reads_a_prediction_once(monkeypatch: pytest.MonkeyPatch):
     two = {"a": pred, "b": pred.detach().repeat(2, 1, 1, 1)}
     losslang.compile("(bce(sigmoid) + dice)@a + l1@b")(two, {"a": target, "b": target.repeat(2, 1, 1, 1)})
     assert len(reads) == 2
+
+
+def test_labels_that_are_ignored_in_one_call_and_not_in_the_next(blocks: list[int]):
+    """Two heads, each with and without an ignored label, in every order, through one module."""
+    r = torch.Generator().manual_seed(0)
+    pred = {
+        name: torch.randn((2, 4, 5, 3), generator=r, dtype=torch.float64).requires_grad_() for name in "ab"
+    }
+    full = torch.randint(1, 4, (2, 5, 3), generator=r)
+    some = full.masked_fill(torch.rand((2, 5, 3), generator=r) < 0.3, 0)
+    text = (
+        "ce(ignore_index=0, reduction=batchmean)@a + dice(softmax, ignore_index=0)@a + ce(ignore_index=0)@b"
+    )
+    loss = compiled(text)
+    for a, b in product((full, some), repeat=2):
+        target = {"a": a, "b": b}
+        for value in (loss(pred, target), loss(pred, target)):
+            torch.testing.assert_close(value, evaluate(text, pred, target).total, rtol=1e-10, atol=1e-12)
 
 
 def test_a_loss_that_is_no_map_is_left_whole():

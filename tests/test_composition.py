@@ -324,3 +324,10 @@ def test_a_fraction_as_target_keeps_the_precision_of_the_prediction():
     pred = torch.tensor([0.3, 0.7], dtype=torch.float64)
     value = losslang.compile("mse(target=0.1)")(pred)
     torch.testing.assert_close(value, ((pred - 0.1) ** 2).mean(), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], True])
+@pytest.mark.parametrize(("text", "name"), [("a = 1; a*l1 + mse", "a"), ("l1 + mse", "l1.weight")])
+def test_an_override_that_is_no_number(text: str, name: str, value: Any):
+    with pytest.raises(losslang.LossError, match="must be a number"):
+        losslang.compile(text, overrides={name: value})

@@ -206,11 +206,17 @@ def test_every_pass_and_every_kernel_has_a_fixture():
 # ---------------------------------------------------------------------------- for one kind of call
 
 
+def bare(text: str) -> Plan:
+    plan = improve(planned(text))
+    return unmask(plan, [step.name for step in plan.steps if step.operation == "kept"])
+
+
 def test_where_no_label_is_ignored_there_is_no_mask():
-    bare = unmask(improve(planned("ce + dice")))
-    assert not {"kept", "mask", "places", "hide", "counted"} & {step.operation for step in bare.steps}
+    assert not {"kept", "mask", "places", "hide", "counted"} & {
+        step.operation for step in bare("ce + dice").steps
+    }
     # A mask that somebody wrote stays.
-    stated = unmask(improve(planned("ce(mask=batch.m, ignore_index=0)")))
+    stated = bare("ce(mask=batch.m, ignore_index=0)")
     operations = [step.operation for step in stated.steps]
     assert "kept" not in operations
     assert "counted" in operations
@@ -220,7 +226,7 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
     registry = current_registry()
 
     def merged(text: str) -> list[str]:
-        return [str(step) for step in merge(unmask(improve(planned(text))), registry).steps]
+        return [str(step) for step in merge(bare(text), registry).steps]
 
     (only,) = [line for line in merged("ce") if "kernel" in line]
     assert "reduction=mean" in only

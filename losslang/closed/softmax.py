@@ -120,7 +120,7 @@ def _full(weight: Tensor, like: Tensor) -> Tensor:
 def _everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
     """A tensor of the shape of `like`, also of a number."""
     if isinstance(value, torch.Tensor):
-        return value
+        return value.expand(like.shape)
     return torch.full(like.shape, value, dtype=real.dtype, device=real.device)
 
 
@@ -128,7 +128,7 @@ def _inner(v: Any, probs: Tensor) -> Any:
     """Σ_c v_c p_c at every place."""
     if not isinstance(v, torch.Tensor):
         return v
-    if v.shape[1:].numel() == probs.shape[1]:
+    if probs.ndim > 2 and v.shape[1:].numel() == probs.shape[1]:
         found = v.flatten(1).unsqueeze(1).expand(probs.shape[0], 1, -1) @ probs.flatten(2)
         return found.reshape(probs.shape[0], *probs.shape[2:])
     return (v * probs).sum(1)

@@ -1,6 +1,8 @@
-"""The plan for a call in which no label is ignored: most calls, and they need no mask at all."""
+"""The plan for a call in which no label is ignored: most calls, and they need no mask for it."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from losslang.passes.prune import prune
 from losslang.passes.share import share
@@ -10,8 +12,8 @@ OF_A_MASK = ("mask", "places", "foreground_mask", "counted")
 """Operations whose first input is a mask, and which make another of it."""
 
 
-def unmask(plan: Plan) -> Plan:
-    """The plan with every `kept` absent, and with it all that hides or counts by it."""
+def unmask(plan: Plan, absent: Collection[str]) -> Plan:
+    """The plan without these steps that look for ignored labels, and without all that hides by them."""
     same: dict[str, Argument] = {}
 
     def through(argument: Argument) -> Argument:
@@ -19,7 +21,7 @@ def unmask(plan: Plan) -> Plan:
 
     for step in plan.steps:
         match step.operation, tuple(map(through, step.inputs)):
-            case "kept", _:
+            case "kept", _ if step.name in absent:
                 same[step.name] = None
             case operation, (None, *_) if operation in OF_A_MASK:
                 same[step.name] = None
