@@ -47,7 +47,7 @@ def overridden(
 
 def number(value: Any, span: Span, owner: str, name: str) -> float:
     """A value from outside that has to be a number. Raises MistakeError."""
-    if isinstance(value, Real) and type(value) is not bool:
+    if not isinstance(value, bool) and isinstance(value, Real):
         return float(value)
     raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
-from losslang.blocks.pages import in_large_pages
 
 
 class Totals(NamedTuple):
@@ -125,7 +124,7 @@ def _by_blocks(
         for value, is_cut in zip(inputs, maps.is_cut, strict=True)
     ]
     gradients = [
-        (in_large_pages(torch.empty_like(value)) if written else torch.zeros_like(value)) if want else None
+        (torch.empty_like(value) if written else torch.zeros_like(value)) if want else None
         for value, written, want in zip(inputs, once, wanted, strict=True)
     ]
     for block in cut:
