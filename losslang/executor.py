@@ -77,7 +77,7 @@ class Executor:
 
     @cached_property
     def fused(self) -> Callable[..., list[Any]]:
-        compiled: Any = torch.compile(self.later.run, backend=self.fuse or "eager")  # pyright: ignore
+        compiled: Any = torch.compile(self.later.run, backend=str(self.fuse))  # pyright: ignore
         return compiled
 
     @cached_property
@@ -131,6 +131,8 @@ class Executor:
 
     def _in_blocks(self, inputs: Sequence[Any], careful: bool) -> Program | None:
         """The program for tensors like these; None where nothing in it is large."""
+        if not any(isinstance(value, Tensor) and value.numel() >= LARGE for value in inputs):
+            return None
         signature = _signature(inputs)
         key = careful, signature
         if key not in self.blocked:

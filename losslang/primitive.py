@@ -174,6 +174,9 @@ class Loss(Primitive):
     def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Registers one kernel that computes `loss(activation)` from the logits, more exactly or faster.
 
+        That of `identity` computes the loss from its one view as it stands. A kernel with a keyword
+        `reduction` (none, mean, sum) is asked for the mean or the sum where nothing is weighed or masked.
+
         It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
         """
         if self.has_total:
