@@ -174,13 +174,16 @@ class Loss(Primitive):
     def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Registers one kernel that computes `loss(activation)` from the logits, more exactly or faster.
 
-        That of `identity` computes the loss from its one view as it stands. A kernel with a keyword
+        That of `identity` computes the loss from its one view as it stands; a loss that is one number has
+        only this one, for tensors that are computed whole and not masked. A kernel with a keyword
         `reduction` (none, mean, sum) is asked for the mean or the sum where nothing is weighed or masked.
 
         It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
         """
-        if self.has_total:
-            raise TypeError(f"loss {self.name}: a kernel cannot have `total`")
+        if self.has_total and (self.result_axes or activation != "identity"):
+            raise TypeError(
+                f"loss {self.name}: of what has `total`, only one number of one view has a kernel"
+            )
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.kernels[activation] = function

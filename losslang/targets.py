@@ -90,7 +90,12 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
 
 def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
     """The class of each place: indices (B, *S), or a distribution like the prediction."""
-    target = _tensor(target, pred, site, pred.shape[:1] + pred.shape[2:])
+    place = pred.shape[:1] + pred.shape[2:]
+    if isinstance(target, torch.Tensor) and target.dtype == torch.long and pred.ndim > 1:
+        # What most calls hand over is seen at once: on small tensors every look counts.
+        if target.shape == place and target.device == pred.device:
+            return target
+    target = _tensor(target, pred, site, place)
     if pred.ndim < 2:
         raise _needs_classes(target, pred, site)
     if target.shape == pred.shape and (pred.ndim > 2 or pred.shape[1] > 1):

@@ -283,6 +283,34 @@ def test_labels_that_are_ignored_in_one_call_and_not_in_the_next(blocks: list[in
             torch.testing.assert_close(value, evaluate(text, pred, target).total, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("text", ["ce + dice", "0.5*bce(sigmoid) + dice(smooth=1)"])
+def test_backward_twice(text: str):
+    """What forward left where the gradient will be is gone after one backward: a second computes it again."""
+    pred, target = large(SHAPE)
+    target = targets_of(text, target)
+    total = losslang.compile(text)(pred, target)
+    (first,) = torch.autograd.grad(total, pred, retain_graph=True)
+    kept = first.clone()
+    (second,) = torch.autograd.grad(3 * total, pred)
+    torch.testing.assert_close(second, 3 * kept)
+    torch.testing.assert_close(first, kept)
+    assert first.data_ptr() != second.data_ptr()
+
+
+@pytest.mark.parametrize("shift", [-300.0, -20.0, 0.0, 60.0, 300.0])
+def test_a_softmax_of_logits_of_any_size(shift: float):
+    """Of exponentials as they stand, or by torch's kernel where one of them leaves the range of a float."""
+    pred, target = large(SHAPE)
+    target = targets_of("ce", target)
+    far = (10 * pred.detach() + shift).requires_grad_()
+    loss = losslang.compile("ce + dice")
+    value, slope = gradient(loss, far, target)
+    torch.testing.assert_close(value.double(), whole_value(loss, far.double(), target), rtol=1e-5, atol=0)
+    exact = far.detach().double().requires_grad_()
+    wanted = gradient(loss, exact, target)[1].float()
+    torch.testing.assert_close(slope, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+
+
 def test_a_loss_that_is_no_map_is_left_whole():
     @losslang.loss(whole=True)
     def centred(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

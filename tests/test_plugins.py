@@ -284,7 +284,7 @@ def test_a_kernel_takes_the_place_of_the_formula():
 
 def test_a_kernel_of_a_loss_of_regions_is_refused():
     made = losslang.loss()(excess)
-    with pytest.raises(TypeError, match="excess: a kernel cannot have `total`"):
+    with pytest.raises(TypeError, match="excess: of what has `total`, only one number"):
         made.kernel("sigmoid")
 
 

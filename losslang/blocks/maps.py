@@ -45,9 +45,8 @@ class Maps:
         """Maps compute everything."""
         return True
 
-    def started(self) -> Maps:
-        """What runs one walk: the maps keep nothing between blocks."""
-        return self
+    def keeps(self, inputs: Sequence[Any]) -> None:
+        """Maps are computed again."""
 
     def block(self, inputs: Sequence[Any], block: Block) -> list[Any]:
         """What of the inputs lies in a block."""
@@ -61,8 +60,8 @@ class Maps:
         slots = self.calls.run(*inputs)
         return [arguments(slots) for arguments in self.arguments]
 
-    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
-        """Every sum over these inputs."""
+    def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
+        """Every sum over these inputs; nothing is kept."""
         return [end.part(given) for end, given in zip(self.sums, self.given(inputs), strict=True)]
 
     def gradients(
@@ -71,6 +70,7 @@ class Maps:
         weights: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         once: Sequence[bool],
+        filled: bool = False,
     ) -> None:
         """Writes the gradient of Σ weight * part to the places, or adds it where a place is seen again."""
         wanted = [place is not None for place in places]

@@ -1,6 +1,7 @@
 """A walk over the data, block by block: forward adds up the sums, backward runs the maps once more.
 
-Nothing is saved but the inputs, and nothing is made in backward but the gradient and one block.
+Nothing is saved but the inputs and, where a form asks for it, what turns into the gradient in its place;
+nothing is made in backward but the gradient and one block.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ class Form(Protocol):
         """Whether it can compute what is wanted of these inputs."""
         ...
 
-    def started(self) -> Form:
-        """For one walk over all blocks."""
+    def keeps(self, inputs: Sequence[Any]) -> int | None:
+        """The input where whose gradient will be forward leaves what backward reads.
+
+        It is computed once then, and takes no memory of its own. None where it is computed again.
+        """
         ...
 
-    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
-        """Every sum of a block."""
+    def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
+        """Every sum of a block; `place` is filled with what is kept, if it is given."""
         ...
 
     def gradients(
@@ -44,10 +48,12 @@ class Form(Protocol):
         weights: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         once: Sequence[bool],
+        filled: bool,
     ) -> None:
         """Writes the gradient of Σ weight * part of a block to the places of the inputs that want one.
 
-        It is added where not `once`: there more than one block writes.
+        It is added where not `once`: there more than one block writes. `filled`: the place of what the
+        form keeps holds it.
         """
         ...
 
@@ -77,7 +83,9 @@ class Walker:
             for block in maps.cut:
                 self.looking.calls.run(*maps.block(inputs, block))
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
-        flat = _Walk.apply(maps, form, self.lengths, *inputs)  # pyright: ignore
+        # Asked here: inside of an autograd function no gradient is ever wanted.
+        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() else None
+        flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
         return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
 
 
@@ -85,14 +93,18 @@ class _Walk(torch.autograd.Function):
     """Inputs to totals."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Maps, form: Form, lengths: list[int], *inputs: Any) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, maps: Maps, form: Form, lengths: list[int], fill: int | None, *inputs: Any
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*[value if isinstance(value, Tensor) else None for value in inputs])
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
         ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
-        ledger, running = Ledger(maps.cut, maps.sums), form.started()
+        ctx.fill, ctx.kept = fill, None if fill is None else torch.empty_like(inputs[fill])
+        ledger = Ledger(maps.cut, maps.sums)
         with torch.autocast(_device(inputs), enabled=False):
             for block in maps.cut:
-                ledger.add(block, running.parts(maps.block(inputs, block)))
+                place = None if ctx.kept is None else maps.cut.part(ctx.kept, block)
+                ledger.add(block, form.parts(maps.block(inputs, block), place))
         totals = [total for own in ledger.totals() for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
@@ -101,14 +113,24 @@ class _Walk(torch.autograd.Function):
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
         saved = zip(ctx.saved_tensors, ctx.others, strict=True)
         inputs = [other if tensor is None else tensor for tensor, other in saved]
-        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[3:], _grouped(weights, ctx.lengths)
+        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(weights, ctx.lengths)
+        # What is kept turns into the gradient and is gone: a second backward computes it again.
+        kept, ctx.kept = ctx.kept, None
         with torch.autocast(_device(inputs), enabled=False):
             if torch.is_grad_enabled():
                 # The gradient is differentiated in turn: everything is one block.
                 found = pulled(maps.parts(inputs), inputs, wanted, grouped, again=True)
             else:
-                found = _by_blocks(maps, ctx.form.started(), inputs, wanted, grouped)
-        return None, None, None, *found
+                found = _by_blocks(maps, ctx.form, inputs, wanted, grouped, ctx.fill, kept)
+        return None, None, None, None, *found
+
+
+def _kept(maps: Maps, form: Form, inputs: Sequence[Any]) -> int | None:
+    """What a form keeps, where it has a place: a gradient whose elements lie in one block each."""
+    index = form.keeps(inputs)
+    if index is None or not (maps.is_cut[index] and maps.cut.visits_once(tuple(inputs[index].shape))):
+        return None
+    return index
 
 
 def _by_blocks(
@@ -117,6 +139,8 @@ def _by_blocks(
     inputs: Sequence[Any],
     wanted: Sequence[bool],
     weights: Sequence[Sequence[Tensor]],
+    fill: int | None,
+    kept: Tensor | None,
 ) -> list[Tensor | None]:
     cut = maps.cut
     once = [
@@ -124,16 +148,21 @@ def _by_blocks(
         for value, is_cut in zip(inputs, maps.is_cut, strict=True)
     ]
     gradients = [
-        (torch.empty_like(value) if written else torch.zeros_like(value)) if want else None
-        for value, written, want in zip(inputs, once, wanted, strict=True)
+        None if not want else kept if kept is not None and index == fill else _fresh(value, written)
+        for index, (value, written, want) in enumerate(zip(inputs, once, wanted, strict=True))
     ]
     for block in cut:
         shares = [
             [of_block(cut, end, block, weight) for weight in own]
             for end, own in zip(maps.sums, weights, strict=True)
         ]
-        form.gradients(maps.block(inputs, block), shares, maps.block(gradients, block), once)
+        places = maps.block(gradients, block)
+        form.gradients(maps.block(inputs, block), shares, places, once, filled=kept is not None)
     return gradients
+
+
+def _fresh(value: Tensor, is_written: bool) -> Tensor:
+    return torch.empty_like(value) if is_written else torch.zeros_like(value)
 
 
 def _grouped(flat: Iterable[Tensor], lengths: Sequence[int]) -> list[list[Tensor]]:

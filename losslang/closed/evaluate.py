@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
@@ -13,32 +15,36 @@ from losslang.operations.regions import region_sums
 from losslang.vocabulary import Tensor
 
 Maker = Callable[["Values"], Tensor]
+KEPT = 2**23
+"""Bytes of a buffer that is kept from call to call: those of a block, and room for doubles."""
 
 
-class Scratch:
-    """The tensors that blocks are computed in, the same ones for every block.
+class Scratch(threading.local):
+    """The tensors that blocks are computed in, the same ones for every block, and of every thread.
 
     Allocated anew they would cost more than what is computed in them: the allocator hands memory of
     this size back to the system, and gets it again page by page.
     """
 
     def __init__(self) -> None:
-        self.free: dict[tuple[Any, ...], list[Tensor]] = {}
-        self.lent: list[Tensor] = []
+        self.buffers: list[Tensor] = []
+        self.lent = 0
 
     def like(self, tensor: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
-        """A tensor of this shape and type, with anything in it."""
+        """A tensor of this shape and type, with anything in it, until the block is done."""
         wanted = tuple(tensor.shape) if shape is None else shape
-        free = self.free.get((wanted, tensor.dtype))
-        found = free.pop() if free else torch.empty(wanted, dtype=tensor.dtype, device=tensor.device)
-        self.lent.append(found)
-        return found
+        size = prod(wanted) * tensor.element_size()
+        if self.lent == len(self.buffers):
+            self.buffers.append(torch.empty(0, dtype=torch.uint8))
+        if self.buffers[self.lent].numel() < size:
+            self.buffers[self.lent] = torch.empty(size, dtype=torch.uint8)
+        self.lent += 1
+        return self.buffers[self.lent - 1][:size].view(tensor.dtype).view(wanted)
 
     def done(self) -> None:
-        """The block is done with all of them."""
-        for tensor in self.lent:
-            self.free.setdefault((tuple(tensor.shape), tensor.dtype), []).append(tensor)
-        self.lent.clear()
+        """The block is done with all of them; what an uncommonly large one took is given back."""
+        self.lent = 0
+        self.buffers = [buffer for buffer in self.buffers if buffer.numel() <= KEPT]
 
 
 class Values:
@@ -83,18 +89,18 @@ class Horner:
     constant: int | None
     numbers: tuple[float, ...] = ()
 
-    def of(self, values: Values, numbers: Sequence[Any] = ()) -> Any:
-        """The sum, in a tensor of its own; a number if it reads no tensor.
+    def of(self, values: Values, numbers: Sequence[Any] = (), out: Tensor | None = None) -> Any:
+        """The sum, in `out` or a tensor of its own; a number if it reads no tensor.
 
         `numbers` are those of the terms, or tensors that broadcast: a weight per region.
         """
         numbers = numbers or self.numbers
         total: Any = None
         if self.factor is not None and self.inside is not None:
-            tensor, inner = self.factor.of(values), self.inside.of(values, numbers)
-            total = inner.mul_(tensor) if self.inside.reads else _times(values, tensor, inner)
+            tensor, inner = self.factor.of(values), self.inside.of(values, numbers, out)
+            total = inner.mul_(tensor) if self.inside.reads else _times(values, tensor, inner, out)
         for place, factors in self.terms:
-            total = _plus(values, total, [factor.of(values) for factor in factors], numbers[place])
+            total = _plus(values, total, [factor.of(values) for factor in factors], numbers[place], out)
         if self.constant is not None:
             number = numbers[self.constant]
             total = number if total is None else total.add_(number)
@@ -154,18 +160,20 @@ def _factor(atom: Atom) -> Factor:
     return Factor(str(atom), Horner(None, None, None, ((0, (_factor(base),)),), None, (1.0,)), atom.exponent)
 
 
-def _plus(values: Values, total: Tensor | None, factors: Sequence[Tensor], number: Any) -> Tensor:
+def _plus(
+    values: Values, total: Tensor | None, factors: Sequence[Tensor], number: Any, out: Tensor | None
+) -> Tensor:
     first, *others = factors
     if total is not None and len(others) < 2 and not isinstance(number, torch.Tensor):
         return total.addcmul_(first, others[0], value=number) if others else total.add_(first, alpha=number)
-    product = _times(values, first, number)
+    product = _times(values, first, number, out if total is None else None)
     for other in others:
         product.mul_(other)
-    return product if total is None else product.add_(total)
+    return product if total is None else total.add_(product)
 
 
-def _times(values: Values, tensor: Tensor, number: Any) -> Tensor:
-    return torch.mul(tensor, number, out=values.scratch.like(tensor))
+def _times(values: Values, tensor: Tensor, number: Any, out: Tensor | None) -> Tensor:
+    return torch.mul(tensor, number, out=values.scratch.like(tensor) if out is None else out)
 
 
 def _shared(places: Mapping[Monomial, int]) -> Atom | None:
@@ -197,12 +205,12 @@ class Weighed:
         ]
         self.length = len(monomials)
 
-    def of(self, values: Values, weights: Sequence[Any]) -> Any:
-        """The sum; a number if it reads no tensor."""
+    def of(self, values: Values, weights: Sequence[Any], out: Tensor | None = None) -> Any:
+        """The sum, in `out` or a tensor of its own; a number if it reads no tensor."""
         numbers: list[Any] = [0.0] * self.length
         for place, index, number in self.shares:
             numbers[place] = numbers[place] + weights[index] * number
-        return self.form.of(values, numbers) if numbers else 0.0
+        return self.form.of(values, numbers, out) if numbers else 0.0
 
 
 def summed(values: Tensor, keep: int, batch: bool) -> Tensor:

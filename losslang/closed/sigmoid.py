@@ -41,7 +41,11 @@ class Sigmoid:
         ]
         self.slope = Weighed([part.poly.derivative(_slope).substituted(_stable) for part in parts])
 
-    def sums(self, logits: Tensor, target: Tensor, scratch: Scratch) -> list[Tensor]:
+    keeps = False  # a sigmoid costs no more than what it would take to read it again
+
+    def sums(
+        self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None = None
+    ) -> list[Tensor]:
         """Every part, summed over its region; what two losses sum is summed once."""
         values = Values(MAKERS, scratch, logits=logits, target=target)
         known: dict[Piece, Tensor] = {}
@@ -58,11 +62,19 @@ class Sigmoid:
         return found
 
     def gradient(
-        self, logits: Tensor, target: Tensor, weights: Sequence[Tensor], scratch: Scratch, out: Tensor
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weights: Sequence[Tensor],
+        scratch: Scratch,
+        out: Tensor,
+        filled: bool = False,
     ) -> None:
         """Writes d(Σ weight * part) / d(logits) to `out`."""
         values = Values(MAKERS, scratch, logits=logits, target=target)
-        out.copy_(self.slope.of(values, [along(weight, logits.ndim) for weight in weights]))
+        slope = self.slope.of(values, [along(weight, logits.ndim) for weight in weights], out)
+        if slope is not out:
+            out.copy_(slope)
 
 
 @dataclass(frozen=True)

@@ -18,24 +18,39 @@ from losslang.closed.trace import LABEL, Part, UntraceableError, at_label
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
+LEAST = 2.0**-10
+"""The sum of exponentials from which on none that matters has been lost in it."""
+
 
 def _log_of_label(values: Values) -> Tensor:
     """log p_y: of p_y where it is a number to take a logarithm of, else from the logits."""
     probs = values["probs" + LABEL]
-    if bool(probs.min() > torch.finfo(probs.dtype).tiny * 2**10):
+    if bool(probs.min() > torch.finfo(probs.dtype).tiny / LEAST**2):
         return probs.log()
     return _pick(torch.log_softmax(values["logits"], 1), values["labels"])
 
 
 def _probs(values: Values) -> Tensor:
-    """softmax, of a copy that lies in one piece: torch would make one too, in new memory."""
-    logits = values["logits"]
-    copy = values.scratch.like(logits).copy_(logits)
-    return torch.softmax(copy, 1, out=copy)
+    """The softmax, in tensors that are kept."""
+    return softmax(values["logits"], values.scratch.like(values["logits"]))
+
+
+def softmax(logits: Tensor, out: Tensor) -> Tensor:
+    """The softmax along dimension 1, in `out`.
+
+    e^x / Σ e^x as it stands takes half the time of torch's kernel, which subtracts the largest logit
+    first. That is left to it where a sum shows that it matters: one that is no number, or that is small.
+    """
+    sums = torch.exp(logits, out=out).sum(1, keepdim=True)
+    least, most = sums.aminmax()
+    if least.item() > LEAST and most.item() < torch.inf:
+        return out.div_(sums)
+    return out.copy_(torch.softmax(logits, 1))
 
 
 MAKERS: Mapping[str, Maker] = {
     "probs": _probs,
+    "slots": lambda v: _slots(v),
     "probs" + LABEL: lambda v: _pick(v["probs"], v["labels"]),
     "log_probs" + LABEL: _log_of_label,
 }
@@ -59,28 +74,49 @@ class Softmax:
         chains = [_chain(placed) for _, placed in split]
         self.chain, self.has_chain = Weighed(chains), [bool(chain.terms) for chain in chains]
 
-    def sums(self, logits: Tensor, labels: Tensor, scratch: Scratch) -> list[Tensor]:
-        """Every part, summed over its region; what two losses sum is summed once."""
+    keeps = True
+
+    def sums(
+        self, logits: Tensor, labels: Tensor, scratch: Scratch, place: Tensor | None = None
+    ) -> list[Tensor]:
+        """Every part, summed over its region; what two losses sum is summed once.
+
+        The probabilities are computed in `place`, if it is given.
+        """
         values = Values(MAKERS, scratch, logits=logits, labels=labels)
+        if place is not None:
+            values.known["probs"] = softmax(logits, place)
         known: dict[Any, Tensor] = {}
         for piece in self.pieces:
             if piece not in known:
                 known[piece] = _sum(values, *piece)
         return [known[piece] for piece in self.pieces]
 
-    def _placed(self, index: int, weight: Tensor, logits: Tensor, labels: Tensor) -> Any:
+    def _placed(self, index: int, weight: Tensor, values: Values) -> Any:
         """The weight of a part at every place: of a sum by class, that of the place's class."""
-        if self.pieces[index][2] or weight.numel() == 1:
+        labels = values["labels"]
+        if self.pieces[index][2] or weight.ndim < 2:
             return along(weight, labels.ndim)
-        return _pick(_full(weight, logits), labels) if self.has_chain[index] else 0.0
+        if not self.has_chain[index]:
+            return 0.0
+        slots = values["slots"] if len(weight) > 1 else labels.flatten()
+        return weight.flatten().index_select(0, slots).view(labels.shape)
 
     def gradient(
-        self, logits: Tensor, labels: Tensor, weights: Sequence[Tensor], scratch: Scratch, out: Tensor
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Sequence[Tensor],
+        scratch: Scratch,
+        out: Tensor,
+        filled: bool = False,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`."""
+        """Writes d(Σ weight * part) / d(logits) to `out`, where the probabilities stand if it is `filled`."""
         values = Values(MAKERS, scratch, logits=logits, labels=labels)
+        if filled:
+            values.known["probs"] = out
         probs = values["probs"]
-        placed = [self._placed(i, weight, logits, labels) for i, weight in enumerate(weights)]
+        placed = [self._placed(i, weight, values) for i, weight in enumerate(weights)]
         q = _everywhere(self.chain.of(values, placed), labels, logits)
         v = self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
         inward = (q + _inner(v, probs)).unsqueeze(1)
@@ -97,11 +133,11 @@ def _sum(
     if dense is not None:
         total = summed(_everywhere(dense.value(values), logits, logits), keep, batch)
     if placed is not None:
-        part = _everywhere(placed.value(values), labels, logits)
-        if by_place or not keep:
-            part = summed(part, keep, batch)
+        found = placed.value(values)
+        if by_place or keep < 2:
+            part = summed(_everywhere(found, labels, logits), keep, batch)
         else:
-            part = _by_class(part, labels, logits.shape[1], batch)
+            part = _by_class(found, values, batch)
         total = part if total is None else total + part
     assert total is not None
     return total
@@ -111,10 +147,6 @@ def _chain(placed: Poly) -> Poly:
     """p_y ∂/∂p_y + ∂/∂log p_y."""
     probs = "probs" + LABEL
     return placed.derivative(_of(probs)) * Poly.atom(Atom(probs)) + placed.derivative(_of("log_" + probs))
-
-
-def _full(weight: Tensor, like: Tensor) -> Tensor:
-    return weight.reshape(*weight.shape, *[1] * (like.ndim - weight.ndim)).expand(like.shape)
 
 
 def _everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
@@ -138,15 +170,30 @@ def _pick(values: Tensor, labels: Tensor) -> Tensor:
     return values.gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def _by_class(values: Tensor, labels: Tensor, classes: int, batch: bool) -> Tensor:
-    """Σ over the places of each class, per sample or over all samples; summed in float64."""
-    samples = labels.shape[0]
-    first = torch.arange(0, samples * classes, classes, device=labels.device).reshape(
-        -1, *[1] * (labels.ndim - 1)
-    )
-    sums = torch.bincount((labels + first).flatten(), values.flatten().double(), samples * classes)
-    by_sample = sums.reshape(samples, classes).to(values.dtype)
+def _by_class(found: Any, values: Values, batch: bool) -> Tensor:
+    """Σ over the places of each class, per sample or over all samples; summed in float64.
+
+    A number at every place is that number times how many places a class has.
+    """
+    logits, slots = values["logits"], values["slots"]
+    samples, classes = logits.shape[:2]
+    if isinstance(found, torch.Tensor):
+        zeros = torch.zeros(samples * classes, dtype=torch.float64, device=logits.device)
+        sums = zeros.scatter_add_(0, slots, found.flatten().double())
+    else:
+        sums = torch.bincount(slots, minlength=samples * classes) * found
+    by_sample = sums.reshape(samples, classes).to(logits.dtype)
     return by_sample.sum(0, keepdim=True) if batch else by_sample
+
+
+def _slots(values: Values) -> Tensor:
+    """The place of each label in a table of samples by classes."""
+    labels = values["labels"]
+    samples, classes = values["logits"].shape[:2]
+    if samples == 1:
+        return labels.flatten()
+    first = torch.arange(0, samples * classes, classes, device=labels.device)
+    return (labels + first.reshape(-1, *[1] * (labels.ndim - 1))).flatten()
 
 
 def _of(name: str) -> Callable[[str], Poly]:

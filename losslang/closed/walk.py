@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from losslang.registry import Registry
 from losslang.vocabulary import Tensor
 
 FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
+SCRATCH = Scratch()
 
 
 class Closed:
@@ -28,7 +28,6 @@ class Closed:
     def __init__(self, walk: Walk, sums: Sequence[Sum], found: Trace):
         names = [name for name, _ in walk.inputs]
         self.activation = found.activation
-        self.scratch = Scratch()
         self.ends = list(zip(sums, found.sums, strict=True))
         self.prediction, self.target = names.index(found.prediction), names.index(found.target)
         site = found.prepares.site
@@ -58,22 +57,23 @@ class Closed:
         others = [v for i, v in enumerate(inputs) if i != self.prediction and isinstance(v, torch.Tensor)]
         return not (torch.is_grad_enabled() and any(value.requires_grad for value in others))
 
-    def started(self) -> Closed:
-        """The same with tensors of its own to compute in: two calls may run at once."""
-        own = copy(self)
-        own.scratch = Scratch()
-        return own
+    def keeps(self, inputs: Sequence[Any]) -> int | None:
+        """The prediction, whose probabilities can be left where its gradient will be."""
+        logits = inputs[self.prediction]
+        # Of a prediction in half precision they would lose half of their digits there.
+        fits = logits.requires_grad and logits.dtype == self.real(logits).dtype
+        return self.prediction if self.family.keeps and fits else None
 
-    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
-        """Every sum over these inputs, as the maps give them."""
+    def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
+        """Every sum over these inputs, as the maps give them; the probabilities go to `place`."""
         logits, target = self._read(inputs)
-        sums = iter(self.family.sums(logits, target, self.scratch))
+        sums = iter(self.family.sums(logits, target, SCRATCH, place))
         found: list[list[Tensor]] = []
         for end, own in self.ends:
             like = logits[:, 0] if own.by_place else logits
             parts = [next(sums) for _ in own.parts]
             found.append([*parts, end.count(like)] if own.has_count else parts)
-        self.scratch.done()
+        SCRATCH.done()
         return found
 
     def gradients(
@@ -82,8 +82,12 @@ class Closed:
         weights: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         once: Sequence[bool],
+        filled: bool,
     ) -> None:
-        """Writes the gradient of Σ weight * part for the prediction to its place."""
+        """Writes the gradient of Σ weight * part for the prediction to its place.
+
+        If it is `filled`, the probabilities stand there.
+        """
         place = places[self.prediction]
         if place is None:
             return
@@ -94,11 +98,11 @@ class Closed:
         ]
         logits, target = self._read(inputs)
         is_once = once[self.prediction]
-        out = place if is_once and place.dtype == logits.dtype else self.scratch.like(logits)
-        self.family.gradient(logits, target, flat, self.scratch, out)
+        out = place if is_once and place.dtype == logits.dtype else SCRATCH.like(logits)
+        self.family.gradient(logits, target, flat, SCRATCH, out, filled)
         if out is not place:
             place.copy_(out) if is_once else place.add_(out)
-        self.scratch.done()
+        SCRATCH.done()
 
     def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor]:
         logits = self.real(inputs[self.prediction])

@@ -32,7 +32,7 @@ def fuse(plan: Plan) -> Plan:
     steps: list[Step] = []
     for step in plan.steps:
         loss = registry.get(Loss, step.operation.removeprefix("loss:"))
-        fits = step.operation.startswith("loss:") and loss is not None and bool(loss.kernels)
+        fits = step.operation.startswith("loss:") and loss is not None and not loss.has_total
         steps.append(_fused(step, loss, above) if fits and loss is not None else step)
     return Plan(tuple(steps), plan.outputs)
 
@@ -41,6 +41,8 @@ def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
     by_name = dict(zip(loss.parameters, step.inputs, strict=True))
     views = {i for n, i in by_name.items() if n in VIEWS}
     origins = {_origin(view, above) for view in views}
+    if not loss.kernels:
+        return step
     found = origins.pop() if len(origins) == 1 else None
     if (found is None or found[0] not in loss.kernels) and len(views) == 1:
         # Whatever the view is made of, the loss reads it as it stands.

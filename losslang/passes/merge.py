@@ -18,7 +18,11 @@ OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
 
 
 def merge(plan: Plan, registry: Registry) -> Plan:
-    """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel."""
+    """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel.
+
+    A loss that is one number is its own mean, and may have a kernel for it.
+    """
+    plan = Plan(tuple(_of_number(step, registry) for step in plan.steps), plan.outputs)
     above = {step.name: step for step in plan.steps}
     readers = Counter(name for step in plan.steps for name in step.reads)
     readers.update(output.value.name for output in plan.outputs if isinstance(output.value, Ref))
@@ -34,6 +38,22 @@ def merge(plan: Plan, registry: Registry) -> Plan:
     gone = {step.inputs[0] for step in plan.steps if step.name in merged}
     steps = (merged.get(step.name, step) for step in plan.steps if Ref(step.name) not in gone)
     return Plan(tuple(steps), plan.outputs)
+
+
+def _of_number(step: Step, registry: Registry) -> Step:
+    """A loss that is one number, by its kernel, where nothing is masked."""
+    loss = registry.get(Loss, step.operation.removeprefix("loss:"))
+    is_number = step.operation.startswith("loss:") and loss is not None and loss.has_total
+    if not is_number or loss is None or "identity" not in loss.kernels or step.inputs[-1] is not None:
+        return step
+    by_name = zip(loss.parameters, step.inputs[:-1], strict=True)
+    options = tuple((name, value) for name, value in step.options if name in loss.option_types)
+    return replace(
+        step,
+        operation=f"kernel:{loss.name}.identity",
+        inputs=tuple(value for name, value in by_name if name != "total"),
+        options=options,
+    )
 
 
 def _reduces(step: Step, registry: Registry) -> bool:
