@@ -11,11 +11,13 @@ from typing import Any
 from losslang import functions
 from losslang.lazy import torch
 from losslang.meaning import Input
+from losslang.mistakes import tensors
 from losslang.operations import MATH, OPERATIONS
-from losslang.operations.regions import region_total
+from losslang.operations.regions import Region, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
 from losslang.registry import Registry
+from losslang.targets import Site
 
 Call = tuple[int, Callable[..., Any], Callable[[list[Any]], Sequence[Any]]]
 
@@ -78,14 +80,14 @@ class Binding:
 
     def _sum(self, step: Step, function: Callable[..., Any], at: int, inputs: list[int]) -> None:
         """What sums gets its `total`: made once where nothing is masked, else in every call."""
-        keep, batch = region(step, self.registry)
+        over = region(step, self.registry)
         if step.operation.startswith("reduction:"):
-            self.call(step.name, function, [*inputs, self.slot(region_total(None, keep, batch))])
+            self.call(step.name, function, [*inputs, self.slot(region_total(None, over))])
         elif step.inputs[-1] is None:
-            inputs[at] = self.slot(region_total(None, keep, batch))
+            inputs[at] = self.slot(region_total(None, over))
             self.call(step.name, function, inputs[:-1])
         else:
-            self.call(step.name, partial(_masked, function, at, keep, batch), inputs)
+            self.call(step.name, partial(_masked, function, at, over), inputs)
 
     def done(self) -> Calls:
         return Calls(tuple(self.template), tuple(self.calls))
@@ -99,6 +101,8 @@ def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | Non
         options.pop("batch", None)
     if step.site is not None and _takes_site(function):
         options["site"] = step.site
+    if step.site is not None and _is_whole(step.operation, registry):
+        function = partial(_or_refused, function, step.site)
     if options.get("reduction") == "mean":
         return partial(
             _mean, partial(function, **{**options, "reduction": "none"}), partial(function, **options)
@@ -112,14 +116,16 @@ def _takes_site(function: Callable[..., Any]) -> bool:
     return "site" in signature(function).parameters
 
 
-def region(step: Step, registry: Registry) -> tuple[int, bool]:
-    """How many axes the sums of a step keep, and whether they run over the samples too."""
+def region(step: Step, registry: Registry) -> Region:
+    """What the sums of a step run over."""
     kind, _, name = step.operation.partition(":")
     if kind == "reduction":
         reduction = registry.get(Reduction, name)
-        return (1 if reduction is not None and reduction.per_sample else 0), False
-    loss = registry.get(Loss, name)
-    return len(_found(loss, step.operation).result_axes), bool(dict(step.options).get("batch"))
+        return Region(1 if reduction is not None and reduction.per_sample else 0)
+    loss: Loss = _found(registry.get(Loss, name), step.operation)
+    return Region(
+        len(loss.sums), bool(dict(step.options).get("batch")), goes_on=loss.sums != loss.result_axes
+    )
 
 
 def getter(inputs: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
@@ -177,13 +183,26 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
     return apply
 
 
+def _is_whole(operation: str, registry: Registry) -> bool:
+    loss = registry.get(Loss, operation.removeprefix("loss:"))
+    return operation.startswith("loss:") and loss is not None and loss.whole
+
+
+def _or_refused(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:
+    """What a loss computes. A ValueError of its own, about sizes that do not go together, gets its place."""
+    try:
+        return function(*arguments, **options)
+    except ValueError as error:
+        raise site.error(tensors.refused(site.span, site.term, str(error))) from error
+
+
 def _mean(values: Callable[..., Any], mean: Callable[..., Any], *arguments: Any) -> Any:
     """The mean of a kernel; over nothing it is 0, where torch's is not a number."""
     return mean(*arguments) if arguments[0].numel() else values(*arguments).sum()
 
 
-def _masked(function: Callable[..., Any], at: int, keep: int, batch: bool, *arguments: Any) -> Any:
+def _masked(function: Callable[..., Any], at: int, over: Region, *arguments: Any) -> Any:
     """A loss that sums, under a mask that is known only now."""
     *given, mask = arguments
-    given[at] = region_total(mask, keep, batch)
+    given[at] = region_total(mask, over)
     return function(*given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from losslang.primitive import Activation, Function, Loss, Primitive, Reduction
@@ -29,6 +29,7 @@ def loss(
     given: str = "",
     nonnegative: tuple[str, ...] = (),
     whole: bool = False,
+    like: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Loss]:
     """Registers a loss. Its parameters and annotations say the rest.
 
@@ -37,7 +38,8 @@ def loss(
     prediction; `given` names the view that the prediction is taken to be when it is not the one
     that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
     call checks; `whole` says that an element of the result reads more than its own place (a sort, a
-    convolution, a sum inside), so that it cannot be computed in parts. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
+    convolution, a sum inside), so that it cannot be computed in parts; `like` gives, for libraries of `LIBRARIES`, the options of
+    this language that make their numbers. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
     """
 
     def define(function: Callable[..., Any]) -> Loss:
@@ -56,6 +58,7 @@ def loss(
             given=given,
             nonnegative=nonnegative,
             whole=whole,
+            like=dict(like or {}),
         )
         _is_described(described)
         _is_a_loss(described)
@@ -89,14 +92,17 @@ def activation(
 def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Reduction]:
     """Registers a reduction of (values, weights, counted), and of `total` where it only sums.
 
+    One that asks for `positive` is told how far what is true of each value is not the background.
+
     One that takes `total` never needs all values at once. `per_sample` keeps the first axis of its sums.
     """
 
     def define(function: Callable[..., Any]) -> Reduction:
         made = Reduction(_name(function), function, per_sample=per_sample)
         _is_described(made)
-        if made.parameters not in (REDUCED, (*REDUCED, "total")):
-            raise TypeError(f"reduction {made.name}: its parameters are values, weights, counted and total")
+        if made.parameters not in (REDUCED, (*REDUCED, "total"), (*REDUCED, "positive")):
+            more = "and `total` or `positive`"
+            raise TypeError(f"reduction {made.name}: its parameters are values, weights, counted {more}")
         DEFINED.append(made)
         return made
 

@@ -23,7 +23,8 @@ from losslang.registry import Registry
 
 lazy.load()
 
-ROOTS = ("pred", "target", "batch", "const")
+ROOTS = ("pred", "target", "batch", "const", "module")
+"""What a program reads: the four roots of the language, and what the module itself holds."""
 Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
 LARGE, LARGE_MAPS = 2**20, 2**22
@@ -100,11 +101,8 @@ class Executor:
             self.unmasked[absent] = Executor(unmask(self.plan, absent), self.registry, self.fuse)
         return self.unmasked[absent]
 
-    def run(
-        self, pred: Any, target: Any, batch: Mapping[str, Any], const: Mapping[str, Any], *, careful: bool
-    ) -> list[Any]:
+    def run(self, *roots: Any, careful: bool) -> list[Any]:
         """The value of every output; `careful` looks at the values of the tensors too."""
-        roots = pred, target, batch, const
         if self.kept and not traces():
             masks = self.keeps.run(*roots)
             absent = tuple(name for name, mask in zip(self.kept, masks, strict=True) if mask is None)
@@ -120,7 +118,7 @@ class Executor:
         return self._eager(roots, careful=careful)
 
     def _eager(self, roots: Sequence[Any], *, careful: bool) -> list[Any]:
-        pred, _, batch, _ = roots
+        pred, _, batch, *_ = roots
         if _may_be_large(pred, batch) and is_eager():
             inputs = self.reader.run(*roots)
             program = self._in_blocks(inputs, careful)

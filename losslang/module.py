@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from losslang.checker import Checked, analyze
 from losslang.diagnostics import LossError
 from losslang.executor import Executor, Fuse, is_eager
 from losslang.formatter import format
+from losslang.held import VALIDATE, Held, Validate, hold, memories
 from losslang.lower import lower
 from losslang.meaning import Meaning
 from losslang.mistakes.names import not_built
@@ -51,6 +52,8 @@ def compile(
     const: Mapping[str, Any] | None = None,
     overrides: Mapping[str, float] | None = None,
     ignore: Sequence[str] = (),
+    params: Iterable[tuple[str, Tensor]] | None = None,
+    validate: Validate = "first",
     fuse: Fuse | None = None,
     source: str = "<expression>",
 ) -> Loss:
@@ -60,6 +63,11 @@ def compile(
     bound numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses
     that a model returns and the program may leave unread; `source` names the file in messages.
 
+    `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part
+    of the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
+    tensors are looked at (class indices, probabilities, boxes, signs): "first", "always" or "never"; shapes
+    and types are checked in all of them.
+
     Large tensors are walked over block by block, which keeps nothing between forward and backward but
     the gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a
     minute, and later ones run as generated code.
@@ -68,6 +76,8 @@ def compile(
     """
     if fuse not in (None, "inductor"):
         raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
+    if validate not in VALIDATE:
+        raise ValueError(f"validate={validate!r}: it is one of {', '.join(map(repr, VALIDATE))}")
     placed = text if isinstance(text, Source) else Source(text, source)
     registry = current_registry()
     written: Mapping[str, Any] = overrides or {}
@@ -78,7 +88,7 @@ def compile(
         raise LossError(checked.errors)
     for diagnostic in checked.diagnostics:
         warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
-    loss = Loss(checked.meaning, programs, const or {})
+    loss = Loss(checked.meaning, programs, const or {}, hold(programs.plan, params), validate)
     return loss if device is None else loss.to(device)
 
 
@@ -127,7 +137,14 @@ class Loss(nn.Module):
     the program takes apart by its paths. Keywords that the program does not read are ignored.
     """
 
-    def __init__(self, meaning: Meaning, programs: Programs, const: Mapping[str, Any]):
+    def __init__(
+        self,
+        meaning: Meaning,
+        programs: Programs,
+        const: Mapping[str, Any],
+        held: Held | None = None,
+        validate: Validate = "first",
+    ):
         super().__init__()
         self.meaning = meaning
         self.plan: Plan = programs.plan
@@ -139,7 +156,12 @@ class Loss(nn.Module):
                 self.add_module(f"const_{name}", value)
             elif isinstance(value, Tensor):
                 self.register_buffer(f"const_{name}", value, persistent=False)
-        self._checked = False
+        self.held = held or Held({})
+        self.validate: Validate = validate
+        self._checked = validate == "never"
+        self._memories = memories(programs.plan)
+        for name, length in self._memories.items():
+            self.register_buffer(f"memory_{name}", torch.zeros(length))
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
@@ -152,9 +174,9 @@ class Loss(nn.Module):
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
         if self._checked or not is_eager():
-            return executor.run(pred, target, batch, self.const, careful=False)
-        values = executor.run(pred, target, batch, self.const, careful=True)
-        self._checked = _has_values((pred, target, batch))
+            return executor.run(pred, target, batch, self.const, self.own, careful=False)
+        values = executor.run(pred, target, batch, self.const, self.own, careful=True)
+        self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
@@ -184,10 +206,17 @@ class Loss(nn.Module):
         return {name: getattr(self, f"const_{name}", value) for name, value in self._const.items()}
 
     @property
+    def own(self) -> Mapping[str, Any]:
+        """What the module itself holds for its terms: parameters of the model, and what losses remember."""
+        memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        return {"parameters": self.held, "memory": memory}
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Every path that the program reads, roots in the order pred, target, batch, const."""
         paths = {str(dict(step.options)["path"]) for step in self.plan.steps if step.operation == "input"}
         order = ("pred", "target", "batch", "const")
+        paths = {path for path in paths if not path.startswith("module.")}
         return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))
 
     @property

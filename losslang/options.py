@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from losslang import tree
+from losslang.formatter import spell
 from losslang.meaning import Constant
 from losslang.mistakes import options as mistakes
 from losslang.primitive import Primitive, choices
@@ -40,7 +41,7 @@ def read_all(
 
 def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
     """The value of one option, of its declared type."""
-    raw = plain(option.value, choices(declared), evaluate)
+    raw = plain(option.value, bool(choices(declared)) or _takes_names(declared), evaluate)
     try:
         return validated(raw, declared)
     except ValidationError:
@@ -61,8 +62,12 @@ def validated(raw: Any, declared: Any) -> Any:
         raise
 
 
-def plain(node: tree.Node, words: Sequence[str], evaluate: Evaluate) -> Any:
-    """A node as a plain Python value: a bare word, a text, a list, a number; else what it evaluates to."""
+def _takes_names(declared: Any) -> bool:
+    return declared is str or any(_takes_names(part) for part in get_args(declared))
+
+
+def plain(node: tree.Node, words: bool, evaluate: Evaluate) -> Any:
+    """A node as a plain Python value: a list, a number, a text, a bare word where `words` are read."""
     match node:
         case tree.Text(value=value):
             return value
@@ -70,10 +75,10 @@ def plain(node: tree.Node, words: Sequence[str], evaluate: Evaluate) -> Any:
             return value
         case tree.Items(items=items):
             return [plain(item, words, evaluate) for item in items]
-        case tree.Call(name=name, arguments=(), options=()) if name in words:
-            return name
         case tree.Call(name=name, arguments=(), options=()) if words:
             return name
+        case tree.Path() if words:
+            return spell(node)
         case _:
             value = evaluate(node)
             if value is None:

@@ -26,18 +26,6 @@ _PLANNED = {
         "gradmatch": "a weight from the ratio of two gradients",
         "matryoshka": "a loss over nested prefixes of an embedding",
     },
-    "reduction": {
-        "reduction:ohem": "the hard examples below a probability",
-        "reduction:hard_negative": "the hardest negatives, so many to a positive",
-        "reduction:quantile": "a quantile of the values",
-        "reduction:logsumexp": "a soft maximum of the values",
-    },
-    "regularizer": {
-        "l2_reg": "half the squared size of the parameters",
-        "weight_decay": "half the squared size of the parameters",
-        "l1_reg": "the absolute size of the parameters",
-        "elastic_net": "both sizes of the parameters",
-    },
 }
 
 

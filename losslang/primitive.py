@@ -112,6 +112,7 @@ class Loss(Primitive):
     given: str = ""
     nonnegative: tuple[str, ...] = ()
     whole: bool = False
+    like: dict[str, str] = field(default_factory=dict[str, str], hash=False)
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False
     )
@@ -125,6 +126,26 @@ class Loss(Primitive):
     def result_axes(self) -> tuple[str, ...]:
         """The axes of the natural values: `('b', 'c')` for one number per sample and class."""
         return _axes(self.signature.return_annotation)
+
+    @cached_property
+    def sums(self) -> tuple[str, ...]:
+        """The axes that its sums keep: those of the result, unless `total` is annotated with finer ones."""
+        return self.axes.get("total") or self.result_axes
+
+    @cached_property
+    def skips(self) -> bool:
+        """Whether it says with its values which of them count."""
+        return str(self.signature.return_annotation).startswith("tuple[")
+
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether it reads the places of space in any order, as one axis `n`."""
+        return self.axes[self.views[0]] == ("b", "c", "n")
+
+    @cached_property
+    def is_region(self) -> bool:
+        """Whether its values are those of whole regions, each of one class."""
+        return self.has_classes and (self.has_total or (self.whole and self.result_axes == ("b", "c")))
 
     @cached_property
     def views(self) -> tuple[str, ...]:
@@ -213,6 +234,11 @@ class Reduction(Primitive):
     @property
     def has_total(self) -> bool:
         return "total" in self.parameters
+
+    @property
+    def reads_truth(self) -> bool:
+        """Whether it tells positives from negatives."""
+        return "positive" in self.parameters
 
 
 @dataclass(frozen=True)

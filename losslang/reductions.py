@@ -8,9 +8,11 @@ with a zero gradient, never NaN.
 
 from __future__ import annotations
 
+import math
+
 from losslang.decorators import reduction
 from losslang.lazy import torch
-from losslang.vocabulary import Count, Float, Fraction, Tensor, Total
+from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
 
 @reduction()
@@ -99,6 +101,101 @@ def topk(
     wanted = torch.minimum(wanted, number)
     hardest = torch.arange(flat.numel(), device=flat.device) < wanted
     return torch.where(hardest, ranked, 0.0).sum() / wanted.clamp(min=1)
+
+
+@reduction()
+def ohem(
+    values: Float[Tensor, "*shape"],
+    weights: Float[Tensor, "*shape"] | None,
+    counted: Float[Tensor, "*shape"] | None,
+    *,
+    thresh: Proportion = 0.7,
+    min_kept: Count = 100_000,
+) -> Float[Tensor, ""]:
+    """The mean of what is not learned yet: values above -log `thresh`, and at least `min_kept` of the largest.
+
+    A value is taken as -log of the probability of the true class, as `ce` gives it. Shrivastava, Gupta,
+    Girshick 2016, arXiv:1604.03540; the defaults are those of mmsegmentation.
+    """
+    ranked, number = _ranked(values, counted)
+    place = torch.arange(ranked.numel(), device=ranked.device)
+    hard = ((ranked > -math.log(thresh)) | (place < min_kept)) & (place < number)
+    return torch.where(hard, ranked, 0.0).sum() / hard.sum().clamp(min=1)
+
+
+@reduction()
+def hard_negative(
+    values: Float[Tensor, "*shape"],
+    weights: Float[Tensor, "*shape"] | None,
+    counted: Float[Tensor, "*shape"] | None,
+    positive: Float[Tensor, "*shape"],
+    *,
+    ratio: NonNegative = 3.0,
+) -> Float[Tensor, ""]:
+    """Σ over the positives and, per sample, over the `ratio` times as many hardest negatives. Not divided.
+
+    What is true of a positive is not the background: SSD divides by their number, `/ batch.num_pos`.
+    Liu et al. 2016, arXiv:1512.02325. Equal values are all kept or, at the border, in their order.
+    """
+    value = values.flatten(1) if values.ndim > 1 else values.unsqueeze(0)
+    is_positive = (positive.expand(values.shape) > 0).reshape(value.shape)
+    is_counted = torch.ones_like(is_positive) if counted is None else counted.reshape(value.shape)
+    is_positive = is_positive & is_counted
+    others = torch.where(is_counted & ~is_positive, value, -torch.inf).sort(
+        stable=True, dim=1, descending=True
+    )
+    wanted = (ratio * is_positive.sum(1, keepdim=True)).floor()
+    place = torch.arange(value.shape[1], device=value.device)
+    kept = (place < wanted) & (others.values > -torch.inf)
+    return torch.where(is_positive, value, 0.0).sum() + torch.where(kept, others.values, 0.0).sum()
+
+
+@reduction()
+def quantile(
+    values: Float[Tensor, "*shape"],
+    weights: Float[Tensor, "*shape"] | None,
+    counted: Float[Tensor, "*shape"] | None,
+    *,
+    q: Fraction = 0.5,
+) -> Float[Tensor, ""]:
+    """The q-quantile of the counted values, linear between two of them, as torch.quantile's."""
+    ranked, number = _ranked(values, counted)
+    if not ranked.numel():
+        return ranked.sum()
+    # Ranked from the largest down: the q-quantile stands (1 - q)(n - 1) places from the start.
+    place = (1 - q) * (number - 1).clamp(min=0)
+    low = place.floor().long()
+    high = torch.minimum(low + 1, (number - 1).clamp(min=0))
+    share = (place - low).to(ranked.dtype)
+    found = torch.lerp(ranked.take(low), ranked.take(high), share)
+    return torch.where(number > 0, found, 0.0)
+
+
+@reduction()
+def logsumexp(
+    values: Float[Tensor, "*shape"],
+    weights: Float[Tensor, "*shape"] | None,
+    counted: Float[Tensor, "*shape"] | None,
+    *,
+    temperature: Positive = 1.0,
+) -> Float[Tensor, ""]:
+    """T log (Σ e^(v / T) / n) over the n counted values: between their mean and, as T falls, their maximum."""
+    flat = values.flatten()
+    if counted is not None:
+        flat = torch.where(counted.flatten(), flat, -torch.inf)
+    number = torch.as_tensor(flat.numel() if counted is None else counted.sum(), device=flat.device)
+    safe = torch.cat([flat, torch.where(number > 0, -torch.inf, 0.0).to(flat.dtype).reshape(1)])
+    return temperature * (torch.logsumexp(safe / temperature, 0) - number.clamp(min=1).to(flat.dtype).log())
+
+
+def _ranked(values: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The counted values from the largest to the smallest, the others 0 behind them, and their number."""
+    flat = values.flatten()
+    if counted is None:
+        return flat.sort(descending=True).values, torch.tensor(flat.numel(), device=flat.device)
+    number = counted.sum()
+    ranked = torch.where(counted.flatten(), flat, -torch.inf).sort(descending=True).values
+    return torch.where(torch.arange(flat.numel(), device=flat.device) < number, ranked, 0.0), number
 
 
 def _mean(values: Tensor) -> Tensor:

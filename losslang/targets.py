@@ -39,9 +39,12 @@ class Site:
 
 
 def pick(values: Tensor, labels: Tensor) -> Tensor:
-    """Σ_c t_c v_c over the class axis: a gather for indices, a sum for a distribution."""
+    """Σ_c t_c v_c over the class axis: a gather for indices, a sum for a distribution.
+
+    What a class has that is given no share does not count, even log 0: so a logit may be -inf.
+    """
     if labels.ndim == values.ndim:
-        return (values * labels).sum(1)
+        return (values.masked_fill(labels == 0, 0.0) * labels).sum(1)
     return values.gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
@@ -128,6 +131,57 @@ def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
     if target.dtype.is_floating_point:
         return dense(target, pred, site, "element")
     return torch.where(dense(target, pred, site, "element") > 0, 1.0, -1.0).to(pred.dtype)
+
+
+def sign(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """+1 and -1 in the prediction's shape, of an operand beside the target; booleans and 0/1 integers are mapped."""
+    return _signs(_tensor(value, pred, site), pred, pred.shape, site)
+
+
+def sign_of_row(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """+1 and -1, one a row."""
+    return _signs(_tensor(value, pred, site, pred.shape[:-1]), pred, pred.shape[:-1], site)
+
+
+def _signs(value: Tensor, pred: Tensor, shape: Sequence[int], site: Site) -> Tensor:
+    if value.shape != shape:
+        raise site.mismatch(value, pred, f"{tuple(shape)}", f"give `{site.operand}` that shape")
+    if value.dtype.is_floating_point:
+        return value.to(pred.dtype)
+    return torch.where(value > 0, 1.0, -1.0).to(pred.dtype)
+
+
+def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """One number a row: the prediction's shape without its last axis."""
+    rows = pred.shape[:-1]
+    value = _tensor(value, pred, site, rows)
+    if value.shape != rows:
+        raise site.mismatch(
+            value, pred, f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
+        )
+    return value if value.dtype == pred.dtype or not value.dtype.is_floating_point else value.to(pred.dtype)
+
+
+def position(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """A real number a row, between 0 and the last index of the prediction's last axis."""
+    rows = pred.shape[:-1]
+    target = _tensor(target, pred, site, rows)
+    if target.shape != rows:
+        wanted = f"one number a row: {tuple(rows)}"
+        raise site.mismatch(target, pred, wanted, "hand over the position of each row among its bins")
+    return target.to(pred.dtype)
+
+
+def free(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """A tensor of axes of its own, the first of which is the batch."""
+    value = _tensor(value, pred, site)
+    if value.ndim == 0 or value.shape[:1] != pred.shape[:1]:
+        wanted, fix = (
+            f"{len(pred)} samples along its first axis",
+            f"hand over `{site.operand}` of the same samples",
+        )
+        raise site.mismatch(value, pred, wanted, fix)
+    return value if value.dtype == pred.dtype or not value.dtype.is_floating_point else value.to(pred.dtype)
 
 
 def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:

@@ -44,6 +44,7 @@ VIEWS: Mapping[str, str] = {
     "embeddings": "embeddings",
     "anchor": "embeddings",
     "hidden": "hidden",
+    "parameters": "parameters",
 }
 # In which form a loss wants its target.
 TARGETS: Mapping[str, str] = {
@@ -54,18 +55,28 @@ TARGETS: Mapping[str, str] = {
     "target_probs": "probabilities, like the prediction",
     "target_logits": "logits, like the prediction",
     "target_boxes": "boxes, like the prediction",
+    "position": "a real number for each row, in the prediction's shape without its last axis",
+    "distance": "a signed distance map like the prediction: below 0 inside",
     "positive_truth": "how far what is true is not the background: 0 to 1",
 }
 # Other operands that are not like the prediction, and what each is.
-LAYERS: Mapping[str, str] = {"head": "the last layer: an nn.Linear, or its weight of shape (C, D)"}
+LAYERS: Mapping[str, str] = {
+    "head": "the last layer: an nn.Linear, or its weight of shape (C, D)",
+    "net": "a frozen network: a module, given by `compile(const=...)`",
+}
 # What the compiler hands to a loss that asks for it.
-GIVEN = ("total", "class_weight", "pos_weight", "counted")
+GIVEN = ("total", "class_weight", "pos_weight", "counted", "mask", "memory")
 # The options that every loss has where its axes allow.
 UNIVERSAL = (
     "reduction", "mask", "ignore_index", "weight", "class_weight", "pos_weight", "batch", "background",
-    "avg_factor", "empty",
+    "avg_factor", "empty", "like",
 )  # fmt: skip
-IN_WORDS = {"probs": "probabilities", "log_probs": "log-probabilities", "hidden": "hidden states"}
+IN_WORDS = {
+    "probs": "probabilities",
+    "log_probs": "log-probabilities",
+    "hidden": "hidden states",
+    "parameters": "the parameters that `compile(params=...)` is given",
+}
 """Views as people say them, where that differs."""
 CLASSED = {"logits", "probs", "log_probs"}
 

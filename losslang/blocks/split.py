@@ -53,10 +53,13 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
     """The walks of a plan, given the shapes of its predictions; smaller ones than `least` are left whole."""
     sources: dict[str, frozenset[str]] = {}
     after: set[str] = set()
+    touched: set[str] = set()
     ends: dict[Shape, list[Step]] = {}
     for step in plan.steps:
         read = frozenset[str]().union(*(sources.get(name, frozenset()) for name in step.reads))
         late = any(name in after for name in step.reads)
+        if step.operation == "real" or not touched.isdisjoint(step.reads):
+            touched.add(step.name)
         if step.operation == "real" and not late:
             sources[step.name] = frozenset([step.name])
         elif read and not late and _is_map(step, registry):
@@ -66,7 +69,8 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
             if len(over) == 1 and prod(next(iter(over))) >= least:
                 ends.setdefault(over.pop(), []).append(step)
             after.add(step.name)
-        elif late:
+        elif late or (step.name in touched and step.operation.startswith("loss:")):
+            # Behind a loss that is no map there is nothing left to cut.
             after.add(step.name)
     return tuple(_walk(shape, sums, plan, registry, set(sources)) for shape, sums in ends.items())
 
@@ -114,7 +118,7 @@ def _is_map(step: Step, registry: Registry) -> bool:
             return registry.get(Activation, name) is not None
         case "loss" | "kernel":
             loss = _loss(name, registry)
-            return loss is not None and loss.is_map and not loss.has_total
+            return loss is not None and loss.is_map and not loss.has_total and _lies_along(loss)
         case "math":
             return name in ("+", "-", "*", "/", "**", "neg")
         case _:
@@ -129,13 +133,20 @@ def _is_sum(step: Step, registry: Registry) -> bool:
     return loss is not None and loss.is_map and loss.has_total
 
 
+def _lies_along(loss: Loss) -> bool:
+    """Whether all operands lie along the prediction: one of axes of its own cannot be cut with it."""
+    pred = loss.axes[loss.views[0]]
+    beyond = [o.name for o in loss.operands if o.name not in ("pred", "target")]
+    return all(loss.axes[name] in (pred, pred[:-1]) for name in beyond)
+
+
 def _is_across(step: Step, registry: Registry) -> bool:
     """Whether a step does not care where a sample is cut along dimension 2."""
     kind, _, name = step.operation.partition(":")
     if kind not in ("loss", "kernel"):
         return step.operation != "last_axis"
     loss = _loss(name, registry)
-    return loss is not None and (loss.has_classes or loss.axes[loss.views[0]] == ("*shape",))
+    return loss is not None and loss.axes[loss.views[0]][0] in ("b", "*shape", "*event")
 
 
 def _loss(name: str, registry: Registry) -> Loss | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from losslang.binding import bound, region
 from losslang.lazy import torch
-from losslang.operations.regions import finished, region_sums
+from losslang.operations.regions import Region, finished, region_sums
 from losslang.plan import Step
 from losslang.registry import Registry
 from losslang.vocabulary import Tensor
@@ -25,20 +25,19 @@ class Sum:
 
     function: Callable[..., Any]
     at: int | None
-    keep: int
-    batch: bool
+    over: Region
     is_loss: bool
 
     @classmethod
     def of(cls, step: Step, registry: Registry) -> Sum:
         function, at = bound(step, registry)
-        keep, batch = (0, False) if at is None else region(step, registry)
-        return cls(function, at, keep, batch, step.operation.startswith("loss:"))
+        over = Region(0) if at is None else region(step, registry)
+        return cls(function, at, over, step.operation.startswith("loss:"))
 
     @property
     def per_sample(self) -> bool:
         """Whether the sums of different samples stand side by side."""
-        return self.keep > 0 and not self.batch
+        return self.over.keep > 0 and not self.over.batch
 
     def part(self, arguments: Sequence[Any]) -> list[Tensor]:
         """The sums of a block, the number of summed elements last where somebody asks for it.
@@ -49,17 +48,18 @@ class Sum:
             shape = arguments[0].shape
             return [value.expand(shape) for value in arguments if isinstance(value, torch.Tensor)]
         parts, mask = self.handed(arguments)
-        sums, count = region_sums(mask, self.keep, self.batch, parts)
+        sums, count = region_sums(mask, self.over.keep, self.over.batch, parts)
         if isinstance(count, torch.Tensor):
             return [*sums, count]
         return sums if len(sums) == len(parts) else [*sums, self.count(parts[0])]
 
     def count(self, like: Tensor) -> Tensor:
         """How many elements of `like` are summed, in the shape of the sums."""
-        number = like.shape.numel() // max(like.shape[: self.keep].numel(), 1)
-        if self.batch:
+        keep = self.over.keep
+        number = like.shape.numel() // max(like.shape[:keep].numel(), 1)
+        if self.over.batch:
             number *= like.shape[0]
-        shape = (like.shape[0], *[1] * (self.keep - 1)) if self.per_sample else ()
+        shape = (like.shape[0], *[1] * (keep - 1)) if self.per_sample else ()
         return torch.full(shape, number, dtype=torch.long, device=like.device)
 
     def combine(self, arguments: Sequence[Any], totals: Sequence[Tensor]) -> Any:
@@ -71,7 +71,7 @@ class Sum:
         def total(*parts: Any) -> tuple[Any, ...]:
             number = sum(isinstance(part, torch.Tensor) for part in parts)
             count = totals[number] if len(totals) > number else 1
-            return finished(parts, totals[:number], count, masked=mask is not None, keep=self.keep)
+            return finished(parts, totals[:number], count, self.over, masked=mask is not None)
 
         given, mask = self._given(arguments, total)
         return self.function(*given)

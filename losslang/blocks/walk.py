@@ -118,8 +118,10 @@ class _Walk(torch.autograd.Function):
         kept, ctx.kept = ctx.kept, None
         with torch.autocast(_device(inputs), enabled=False):
             if torch.is_grad_enabled():
-                # The gradient is differentiated in turn: everything is one block.
-                found = pulled(maps.parts(inputs), inputs, wanted, grouped, again=True)
+                # The gradient is differentiated in turn: everything is one block. Each input stands for
+                # itself: one that is made of another must not send its gradient there a second time.
+                alone = [v.view_as(v) if want else v for v, want in zip(inputs, wanted, strict=True)]
+                found = pulled(maps.parts(alone), alone, wanted, grouped, again=True)
             else:
                 found = _by_blocks(maps, ctx.form, inputs, wanted, grouped, ctx.fill, kept)
         return None, None, None, None, *found

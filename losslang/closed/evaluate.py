@@ -219,6 +219,13 @@ def summed(values: Tensor, keep: int, batch: bool) -> Tensor:
     return total.clone() if total is values else total
 
 
+def everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
+    """A tensor of the shape of `like`, also of a number."""
+    if isinstance(value, torch.Tensor):
+        return value.expand(like.shape)
+    return torch.full((), value, dtype=real.dtype, device=real.device).expand(like.shape)
+
+
 def along(weight: Tensor, rank: int) -> Any:
     """A number, or a weight per sample and class along the first axes of a tensor of that rank."""
     if weight.numel() == 1:

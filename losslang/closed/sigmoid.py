@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from losslang.closed.algebra import Atom, Monomial, Poly
-from losslang.closed.evaluate import Horner, Maker, Scratch, Values, Weighed, along, horner, summed
+from losslang.closed.evaluate import (
+    Horner,
+    Maker,
+    Scratch,
+    Values,
+    Weighed,
+    along,
+    everywhere,
+    horner,
+    summed,
+)
 from losslang.closed.trace import Part
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
@@ -89,7 +99,8 @@ class Piece:
         keep, batch = self.region
         if self.is_tail:
             return _tails(values, keep, batch)
-        return summed(self.terms.value(values), keep, batch)
+        logits = values["logits"]
+        return summed(everywhere(self.terms.value(values), logits, logits), keep, batch)
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:

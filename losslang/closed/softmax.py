@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from losslang.closed.algebra import ONE_HOT, Atom, Monomial, Poly
-from losslang.closed.evaluate import Horner, Maker, Scratch, Values, Weighed, along, horner, summed
+from losslang.closed.evaluate import (
+    Horner,
+    Maker,
+    Scratch,
+    Values,
+    Weighed,
+    along,
+    everywhere,
+    horner,
+    summed,
+)
 from losslang.closed.trace import LABEL, Part, UntraceableError, at_label
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
@@ -117,7 +127,7 @@ class Softmax:
             values.known["probs"] = out
         probs = values["probs"]
         placed = [self._placed(i, weight, values) for i, weight in enumerate(weights)]
-        q = _everywhere(self.chain.of(values, placed), labels, logits)
+        q = everywhere(self.chain.of(values, placed), labels, logits)
         v = self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
         inward = (q + _inner(v, probs)).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
@@ -131,11 +141,11 @@ def _sum(
     logits, labels = values["logits"], values["labels"]
     total = None
     if dense is not None:
-        total = summed(_everywhere(dense.value(values), logits, logits), keep, batch)
+        total = summed(everywhere(dense.value(values), logits, logits), keep, batch)
     if placed is not None:
         found = placed.value(values)
         if by_place or keep < 2:
-            part = summed(_everywhere(found, labels, logits), keep, batch)
+            part = summed(everywhere(found, labels, logits), keep, batch)
         else:
             part = _by_class(found, values, batch)
         total = part if total is None else total + part
@@ -147,13 +157,6 @@ def _chain(placed: Poly) -> Poly:
     """p_y ∂/∂p_y + ∂/∂log p_y."""
     probs = "probs" + LABEL
     return placed.derivative(_of(probs)) * Poly.atom(Atom(probs)) + placed.derivative(_of("log_" + probs))
-
-
-def _everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
-    """A tensor of the shape of `like`, also of a number."""
-    if isinstance(value, torch.Tensor):
-        return value.expand(like.shape)
-    return torch.full(like.shape, value, dtype=real.dtype, device=real.device)
 
 
 def _inner(v: Any, probs: Tensor) -> Any:

@@ -38,7 +38,7 @@ class Closed:
             else partial(targets.dense, site=site, over="element")
         )
         self.real = partial(real, site=site)
-        parts = [(part, (end.keep, end.batch)) for end, own in self.ends for part in own.parts]
+        parts = [(part, (end.over.keep, end.over.batch)) for end, own in self.ends for part in own.parts]
         self.family = FAMILIES[found.activation]([part for part, _ in parts], [region for _, region in parts])
 
     @classmethod

@@ -52,7 +52,7 @@ class Aligned:
         self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
             self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
-        if loss.has_total and loss.has_classes:
+        if loss.is_region:
             self.emit(
                 "check:region",
                 self.pred,
@@ -75,7 +75,7 @@ class Aligned:
         }
         self.target = None if "target" not in given else self.aligned(self.form(), target, "target")
         self.others = {
-            name: self.aligned("like", value, name)
+            name: self.aligned(self.other_form(name), value, name)
             for name, value in given.items()
             if name not in ("pred", "target") and name not in LAYERS
         }
@@ -99,22 +99,39 @@ class Aligned:
             self.logits = self.emit("cool", self.logits, temperature=temperature)
         # An ignored label is hidden already, before it became what the loss reads.
         if self.target is not None and self.stated is not None:
-            self.target = self.emit("hide", self.target, self.stated, **self.lacking())
-        self.others = {name: self.hidden(value) for name, value in self.others.items()}
+            self.target = self.emit("hide", self.target, self.stated, **self.lacking(self.form()))
+        self.others = {name: self.hidden(name, value) for name, value in self.others.items()}
         for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]
             self.emit("check:nonnegative", checked, site=self.site(name), check=True)
         if self.form() == "signs":
             self.emit("check:signs", self.target, self.mask, site=self.site("target"), check=True)
+        for value, name in ((self.pred, "pred"), (self.target, "target")):
+            if self.loss.wants == "boxes" and value is not None:
+                form = dict(self.reading.options).get("format", "xyxy")
+                self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
 
-    def hidden(self, value: Ref) -> Ref:
-        return value if self.mask is None else self.emit("hide", value, self.mask)
+    def hidden(self, name: str, value: Ref) -> Ref:
+        """Another operand without what is masked; one of axes of its own is left out by samples."""
+        if self.mask is None:
+            return value
+        form = self.other_form(name)
+        if form == "free":
+            return self.emit("hide_samples", value, self.mask)
+        return self.emit("hide", value, self.mask, **self.lacking(form))
 
-    def lacking(self) -> dict[str, Any]:
-        """Which axis of a mask the target lacks: the second, unless it is told apart by rows."""
-        return {"lacks": -1} if self.form() == "indices" else {}
+    def other_form(self, name: str) -> str:
+        """How an operand beyond prediction and target lies: its axes say it."""
+        own, pred = self.loss.axes[name], self.loss.axes[self.loss.views[0]]
+        if name == "sign":
+            return "sign_of_row" if own == pred[:-1] else "sign"
+        return "like" if own == pred else "per_row" if own == pred[:-1] else "free"
+
+    def lacking(self, form: str) -> dict[str, Any]:
+        """Which axis of a mask a tensor lacks: the second, unless it holds one thing a row."""
+        return {"lacks": -1} if form in ("indices", "position", "per_row", "sign_of_row") else {}
 
     @property
     def channel(self) -> int:
@@ -136,14 +153,16 @@ class Aligned:
             return "indices"
         if "signs" in names:
             return "signs"
-        if names & {"target_probs", "target_logits"}:
+        if "position" in names:
+            return "position"
+        if names & {"target_probs", "target_logits", "distance"}:
             return "floats"
         return "dense" if self.loss.has_classes else "like"
 
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:
         site = self.site(operand)
-        if self.mask is not None:
-            value = self.emit("hide_raw", value, self.mask, **(self.lacking() if operand == "target" else {}))
+        if self.mask is not None and form != "free":
+            value = self.emit("hide_raw", value, self.mask, **self.lacking(form))
         quantiles = dict(self.reading.options).get(self.loss.extra_axis)
         if form == "like" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
@@ -151,6 +170,10 @@ class Aligned:
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
         else:
             aligned = self.emit(form, value, self.pred, site=site)
+        if form == "position":
+            self.emit("check:position", value, self.pred, site=site, check=True)
+        if form.startswith("sign_") or form == "sign":
+            self.emit("check:signs", value, self.mask, site=site, check=True)
         if form == "indices" and "head" in self.layers:
             self.emit("check:indices", value, self.layers["head"], site=self.site("target"), check=True)
         if form in ("labels", "dense") or "target_probs" in self.loss.parameters:
@@ -167,6 +190,8 @@ def _frame(loss: Loss, over: str) -> str:
         return "number"
     if before == after:
         return "same" if loss.has_classes else "values"
-    if before[-1] == "d" or before[-1].isdigit():
+    if after == ("b", "c"):
+        return "region"
+    if before[-1] in ("d", "n") or before[-1].isdigit():
         return "rows"
-    return "region" if after == ("b", "c") else "places"
+    return "samples" if after == ("b",) else "places"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from losslang import tree
 from losslang.lower.align import Aligned
 from losslang.lower.builder import Builder
 from losslang.meaning import Apply, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Ref
-from losslang.primitive import Loss
+from losslang.primitive import Loss, Reduction
 from losslang.targets import Site
 from losslang.vocabulary import TARGETS, VIEWS
+
+MEMORY = "module.memory."
 
 
 class Use(Aligned):
@@ -22,6 +25,8 @@ class Use(Aligned):
         self.skipped: Ref | None = None
 
     def lower(self) -> Ref:
+        if self.loss.wants == "parameters":
+            return self.regularize()
         self.align()
         values = self.evaluate()
         return self.reduce(values)
@@ -65,19 +70,28 @@ class Use(Aligned):
 
     def evaluate(self) -> Ref:
         loss, reading = self.loss, self.reading
-        arguments = [self.argument(name) for name in loss.parameters]
+        arguments: list[Argument] = [self.argument(name) for name in loss.parameters]
+        if loss.is_flat:
+            batch = bool(reading.get("batch"))
+            arguments = [
+                None if a is None else self.emit("flat", a, self.pred, batch=batch) for a in arguments
+            ]
         options = dict(reading.options)
         if loss.has_total:
             options["batch"] = bool(reading.get("batch"))
             arguments.append(self.region_mask())
         values = self.emit(f"loss:{loss.name}", *arguments, site=self.site("pred"), **options)
+        if loss.skips:
+            both, values = values, self.emit("values_of", values)
+            self.skipped = self.emit("counted_of", both)
         policy = reading.get("empty")
         if policy is not None and policy != "formula":
             present = self.emit(
                 "present", self.view_target(), self.region_mask(), batch=bool(reading.get("batch"))
             )
             values = self.emit("empty", values, present, policy=policy)
-            self.skipped = present if policy == "skip" else None
+            if policy == "skip":
+                self.skipped = present if self.skipped is None else self.emit("both", self.skipped, present)
         if (pos := reading.get("pos_weight")) is not None and "pos_weight" not in loss.parameters:
             values = self.emit("pos_weighted", values, self.vector(pos, "pos_weight"), self.truth_weight())
         if reading.get("class_weight") is not None and "class_weight" not in loss.parameters:
@@ -99,18 +113,35 @@ class Use(Aligned):
         if name == "positive_truth":
             return self.truth_weight()
         if name == "counted":
-            return None if self.mask is None else self.counted_target()
+            return None if self.mask is None else self.counting()
+        if name == "mask":
+            return self.region_mask()
+        if name == "memory":
+            return self.memory()
         if name in VIEWS:
             return self.view(name)
         if name in TARGETS:
             return self.view_target()
         return self.layers[name] if name in self.layers else self.others[name]
 
-    def counted_target(self) -> Ref:
-        """Which values count, known before them: their shape is that of the target."""
-        assert self.target is not None
-        site = self.site("mask")
-        return self.emit("counted", self.mask, self.target, site=site, frame=self.frame, batch=False)
+    def counting(self) -> Ref:
+        """Which rows or samples count, known before their values."""
+        return self.emit("counting", self.mask, self.pred, frame=self.frame)
+
+    def memory(self) -> Ref:
+        """What the module remembers for this use from call to call."""
+        number = sum(
+            s.operation == "input" and str(dict(s.options)["path"]).startswith(MEMORY) for s in self.out.steps
+        )
+        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.reading.loss}_{number + 1}")))
+        return self.emit("input", site=self.site("pred"), path=path)
+
+    def regularize(self) -> Ref:
+        """A loss of the model's parameters: it reads no tensor of the call."""
+        options = dict(self.reading.options)
+        given = self.out.tensor(self.reading.prediction)
+        matched = self.emit("matching", given, site=self.site("match"), match=options.pop("match"))
+        return self.emit(f"loss:{self.loss.name}", matched, **options)
 
     def view_target(self) -> Ref:
         assert self.target is not None
@@ -170,7 +201,9 @@ class Use(Aligned):
                 "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
             )
             weights = of_class if weights is None else self.emit("product", weights, of_class)
-        return self.emit(f"reduction:{name}", values, weights, counted, **options)
+        chosen = self.out.registry.get(Reduction, name)
+        positive = [self.truth_weight()] if chosen is not None and chosen.reads_truth else []
+        return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
 
     def laid(self, expression: Expression | None, values: Ref) -> Argument:
         """A weight over the values. Each factor of a product lies by its own rank."""

@@ -72,6 +72,55 @@ def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, 
 
 
 @mistake(
+    "E519",
+    form="python",
+    example="losslang.compile('perceptual(net=const.vgg)', const={'vgg': 3})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))",
+    repair="losslang.compile('perceptual(net=const.vgg)', const={'vgg': torch.nn.Conv2d(3, 4, 3)})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))",
+)
+def not_a_network(span: Span, term: str, operand: str, found: str) -> Diagnostic:
+    """A loss through a network is handed something that is none.
+
+    `compile(const={"vgg": module})` gives the module, and the program reads it as `const.vgg`.
+    """
+    return Diagnostic(
+        "", f"`{operand}` of `{term}` is {found}", span, caret="wants a module", fix="hand over an nn.Module"
+    )
+
+
+@mistake(
+    "E520",
+    form="python",
+    example="losslang.compile('mse + 1e-4*l2_reg')",
+    repair="losslang.compile('mse + 1e-4*l2_reg', params=torch.nn.Linear(2, 2).named_parameters())",
+)
+def no_parameters(span: Span, term: str) -> Diagnostic:
+    """A term reads the parameters of a model, and `compile` is given none."""
+    return Diagnostic(
+        "",
+        f"`{term}` reads the parameters of the model, and none are given",
+        span,
+        fix="`compile(..., params=model.named_parameters())`",
+    )
+
+
+@mistake(
+    "E521",
+    form="python",
+    example="losslang.compile(\"mse + l2_reg(match='*.wieght')\", params=torch.nn.Linear(2, 2).named_parameters())",
+    repair="losslang.compile(\"mse + l2_reg(match='weight')\", params=torch.nn.Linear(2, 2).named_parameters())",
+)
+def matches_nothing(span: Span, term: str, pattern: str, names: tuple[str, ...]) -> Diagnostic:
+    """A pattern that no parameter of the model matches: the term would be 0 for ever."""
+    shown = ", ".join(f"`{name}`" for name in names[:6]) + (", ..." if len(names) > 6 else "")
+    return Diagnostic(
+        "",
+        f"`{pattern}` of `{term}` matches none of the {len(names)} parameters",
+        span,
+        fix=f"they are called {shown or 'nothing: there are none'}",
+    )
+
+
+@mistake(
     "E512",
     form="python",
     example="losslang.compile('pred.aux + ce@logits')(\n"

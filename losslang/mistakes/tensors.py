@@ -35,7 +35,7 @@ def shapes_differ(
     "E517",
     form="python",
     example="losslang.compile('giou')(torch.rand(2, 5), torch.rand(2, 4))",
-    repair="losslang.compile('giou')(torch.rand(2, 4), torch.rand(2, 4))",
+    repair="losslang.compile('giou')(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[0.0, 0, 2, 2]]))",
 )
 def wrong_prediction(span: Span, term: str, found: Shape, wanted: str, fix: str) -> Diagnostic:
     """The prediction itself does not have the axes that the loss needs.
@@ -50,6 +50,44 @@ def wrong_prediction(span: Span, term: str, found: Shape, wanted: str, fix: str)
 
 def _shape(shape: Shape) -> str:
     return str(tuple(shape))
+
+
+@mistake(
+    "E522",
+    form="python",
+    example="losslang.compile('giou')(torch.tensor([[2.0, 2, 1, 1]]), torch.tensor([[0.0, 0, 1, 1]]))",
+    repair="losslang.compile('giou')(torch.tensor([[1.0, 1, 2, 2]]), torch.tensor([[0.0, 0, 1, 1]]))",
+)
+def not_a_box(
+    span: Span, term: str, operand: str, index: Shape, box: tuple[float, ...], format: str
+) -> Diagnostic:
+    """A box whose second corner lies before its first, or whose size is below 0.
+
+    Its area would be of the wrong sign, and the loss a number without meaning. Checked in the first
+    eager call, or as `compile(validate=...)` says.
+    """
+    what = "x2 < x1 or y2 < y1" if format == "xyxy" else "a size below 0"
+    where = "".join(f"[{i}]" for i in index)
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` holds a box with {what}: {where} is {box}",
+        span,
+        caret=f"read as {format}",
+        fix="say how boxes are written: `format=xyxy|cxcywh|xywh`",
+    )
+
+
+@mistake(
+    "E523",
+    form="python",
+    example="losslang.compile('ms_ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
+    repair="losslang.compile('ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
+)
+def refused(span: Span, term: str, why: str) -> Diagnostic:
+    """A loss refuses sizes that it has no value for: an image smaller than its windows, too short a history."""
+    message, _, fix = why.partition("; ")
+    name, colon, rest = message.partition(": ")
+    return Diagnostic("", f"`{name if colon else term}` cannot do this: {rest or message}", span, fix=fix)
 
 
 @mistake(

@@ -55,6 +55,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:indices": checks.check_indices,
     "check:signs": checks.check_signs,
     "check:nonnegative": checks.check_nonnegative,
+    "check:boxes": checks.check_boxes,
+    "check:position": checks.check_position,
 }
 """Operation to function; what is not named here is named like its function."""
 
@@ -67,6 +69,8 @@ for _function in (
     call.real,
     call.hidden,
     call.head,
+    call.net,
+    call.matching,
     call.scalar,
     masks.mask,
     masks.kept,
@@ -75,10 +79,15 @@ for _function in (
     masks.hide_raw,
     masks.places,
     masks.counted,
+    masks.counting,
+    masks.hide_samples,
     masks.weigh,
     views.cool,
     views.foreground,
     views.foreground_mask,
+    views.flat,
+    views.values_of,
+    views.counted_of,
     views.true_class,
     views.true_element,
     views.log_true_element,
@@ -102,6 +111,11 @@ for _function in (
     targets.labels,
     targets.indices,
     targets.signs,
+    targets.sign,
+    targets.sign_of_row,
+    targets.per_row,
+    targets.free,
+    targets.position,
 ):
     OPERATIONS[_function.__name__] = _function
 
@@ -109,7 +123,7 @@ MAPS = {
     "real", "mask", "both", "hide", "hide_raw", "places", "counted", "weigh", "cool", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
-    "last_axis", "dense", "labels", "signs", "log", "log_complement", "log_sigmoid", "log_softmax",
+    "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position", "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",
 }  # fmt: skip
 """Operations of which a part of the batch or of space can be computed without the rest."""

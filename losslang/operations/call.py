@@ -143,6 +143,20 @@ def head(value: Any, pred: Tensor, site: Site) -> Head:
     return Head(weight, bias)
 
 
+def net(value: Any, pred: Tensor, site: Site) -> Any:
+    """A network of the user's: a module, or any function of tensors."""
+    if not callable(value):
+        raise site.error(inputs.not_a_network(site.span, site.term, site.operand, _kind(value)))
+    return value
+
+
+def matching(held: Mapping[str, Sequence[Tensor]], site: Site, match: str) -> list[Tensor]:
+    """The parameters that a pattern chose when the module was made; each in float32 at least."""
+    if match not in held:
+        raise site.error(inputs.no_parameters(site.span, site.term))
+    return [value if value.dtype == torch.float64 else value.float() for value in held[match]]
+
+
 def scalar(value: Any, site: Site) -> Any:
     """One number: a Python one, or a tensor of no dimensions."""
     if not isinstance(value, torch.Tensor):

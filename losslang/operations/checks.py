@@ -82,8 +82,41 @@ def check_indices(value: Any, head: Head, site: Site) -> None:
 def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
     """Refuses a float 0 where +1 and -1 are read."""
     target = _seen(value)
-    if target is not None and bool((target == 0 if mask is None else (target == 0) & mask).any()):
+    if target is None or not target.dtype.is_floating_point:
+        return
+    seen = target == 0
+    if mask is not None:
+        seen = seen & (mask.any(-1) if mask.ndim > target.ndim else mask)
+    if bool(seen.any()):
         raise site.error(tensors.not_signs(site.span, site.term))
+
+
+def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> None:
+    """Refuses boxes whose second corner lies before the first, and sizes below 0."""
+    seen = _seen(value)
+    if seen is None:
+        return
+    first, second = seen[..., :2], seen[..., 2:]
+    wrong = (second < first if format == "xyxy" else second < 0).any(-1)
+    if mask is not None:
+        wrong = wrong & mask.expand(seen.shape).any(-1)
+    if bool(wrong.any()):
+        index = tuple(int(i) for i in wrong.nonzero()[0])
+        box = tuple(round(float(x), 4) for x in seen[index])
+        raise site.error(tensors.not_a_box(site.span, site.term, site.operand, index, box, format))
+
+
+def check_position(value: Any, pred: Tensor, site: Site) -> None:
+    """Refuses positions outside of the bins of the prediction."""
+    seen = _seen(value)
+    if seen is None:
+        return
+    low, high, last = float(seen.min()), float(seen.max()), pred.shape[-1] - 1
+    if low < 0 or high > last:
+        found = low if low < 0 else high
+        raise site.error(
+            tensors.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
+        )
 
 
 def check_nonnegative(value: Any, site: Site) -> None:

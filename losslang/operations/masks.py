@@ -116,10 +116,27 @@ def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: 
     """The mask over a loss's values, in their shape; None where all count."""
     if mask is None:
         return None
-    if frame == "region":
-        seen = mask.flatten(2).any(2) if mask.ndim > 2 else mask
+    if frame in ("region", "samples"):
+        keep = 2 if frame == "region" else 1
+        seen = mask.flatten(keep).any(keep) if mask.ndim > keep else mask
         return (seen.any(0, keepdim=True) if batch else seen).expand(values.shape)
     return _over_values(mask, values, site, frame).expand(values.shape)
+
+
+def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
+    """Which rows or samples of a prediction hold anything that counts."""
+    if mask is None:
+        return None
+    wide = mask.expand(pred.shape)
+    return wide.any(-1) if frame == "rows" else wide.flatten(1).any(1)
+
+
+def hide_samples(value: Tensor, mask: Tensor | None) -> Tensor:
+    """0 where a whole sample is masked, of a tensor that shares nothing with the mask but the batch."""
+    if mask is None:
+        return value
+    kept = mask.flatten(1).any(1) if mask.ndim > 1 else mask
+    return hide(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
 
 
 def weigh(value: Any, pred: Tensor, values: Tensor, site: Site, channel: int, frame: str) -> Any:
@@ -139,6 +156,8 @@ def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor
         return laid.squeeze(1)
     if frame == "rows" and laid.shape[-1] == 1:
         return laid.squeeze(-1)
+    if frame == "samples" and laid.flatten(1).shape[1] == 1:
+        return laid.flatten()
     per_region = laid.flatten(2).shape[2] == 1 if laid.ndim > 2 else True
     if frame == "region" and per_region and _fits(laid.flatten(1), values.shape):
         return laid.flatten(1)
@@ -146,6 +165,7 @@ def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor
         "places": "one per sample and place",
         "rows": "one per row",
         "region": "one per sample and class",
+        "samples": "one per sample",
         "number": "one number",
     }
     wrong = tensors.too_fine(site.span, site.term, site.operand, tuple(laid.shape), kinds[frame])

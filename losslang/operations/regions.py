@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
+
+
+class Region(NamedTuple):
+    """What sums run over: all but the first `keep` axes, and the samples too if the `batch` is one region.
+
+    A loss that `goes_on` combines the sums of several regions into one value.
+    """
+
+    keep: int
+    batch: bool = False
+    goes_on: bool = False
 
 
 def present(target: Tensor, mask: Tensor | None, batch: bool) -> Tensor:
@@ -22,11 +33,11 @@ def empty(values: Tensor, present: Tensor, policy: str) -> Tensor:
     return torch.where(present, values, 1.0 if policy == "one" else 0.0)
 
 
-def region_total(mask: Tensor | None, keep: int, batch: bool) -> Callable[..., tuple[Any, ...]]:
-    """`total` for what keeps the first `keep` axes of what it sums; a tensor comes first."""
-    if mask is None and not batch:
-        return partial(_plain_total, keep)
-    return partial(_total, mask, keep, batch)
+def region_total(mask: Tensor | None, over: Region) -> Callable[..., tuple[Any, ...]]:
+    """`total` for sums over a region; a tensor comes first."""
+    if mask is None and not over.batch:
+        return partial(_plain_total, over.keep)
+    return partial(_total, mask, over)
 
 
 def _plain_total(keep: int, like: Tensor, *others: Any) -> tuple[Any, ...]:
@@ -37,9 +48,9 @@ def _plain_total(keep: int, like: Tensor, *others: Any) -> tuple[Any, ...]:
     return like.sum(dims), *[v.sum(dims) if isinstance(v, torch.Tensor) else v * number for v in others]
 
 
-def _total(mask: Tensor | None, keep: int, batch: bool, *parts: Any) -> tuple[Any, ...]:
-    sums, count = region_sums(mask, keep, batch, parts)
-    return finished(parts, sums, count, masked=mask is not None, keep=keep)
+def _total(mask: Tensor | None, over: Region, *parts: Any) -> tuple[Any, ...]:
+    sums, count = region_sums(mask, over.keep, over.batch, parts)
+    return finished(parts, sums, count, over, masked=mask is not None)
 
 
 def region_sums(
@@ -65,17 +76,18 @@ def region_sums(
 
 
 def finished(
-    parts: Sequence[Any], sums: Sequence[Tensor], count: Any, *, masked: bool, keep: int
+    parts: Sequence[Any], sums: Sequence[Tensor], count: Any, over: Region, *, masked: bool
 ) -> tuple[Any, ...]:
     """What `total` gives for `parts`: their sums, a number times the count, and 1 where nothing counts.
 
     The mean over nothing is 0, so the count is at least 1; a region that is masked entirely is dropped
-    from the mean, and until then it must stay finite.
+    from the mean, and until then it must stay finite. Where it is one of several that go into one value,
+    its sums stay 0.
     """
     some = count.clamp(min=1) if isinstance(count, torch.Tensor) else max(count, 1)
     left = iter(sums)
     totals = tuple(next(left) if isinstance(v, torch.Tensor) else v * some for v in parts)
-    if not masked or keep == 0:
+    if not masked or over.keep == 0 or over.goes_on:
         return totals
     return tuple(torch.where(count > 0, s, 1.0) for s in totals)
 

@@ -21,6 +21,28 @@ def foreground_mask(mask: Tensor | None) -> Tensor | None:
     return mask if mask is None or mask.shape[1] == 1 else mask[:, 1:]
 
 
+def flat(value: Tensor | None, pred: Tensor, batch: bool) -> Tensor | None:
+    """Space as one axis, (B, C, N); with `batch` the places of all samples, (1, C, B N).
+
+    A mask may be narrower than the prediction; None is none.
+    """
+    if value is None:
+        return None
+    wide = value.expand(pred.shape[0], value.shape[1], *pred.shape[2:])
+    laid = wide.flatten(2) if wide.ndim > 2 else wide.unsqueeze(-1)
+    return laid.transpose(0, 1).flatten(1).unsqueeze(0) if batch else laid
+
+
+def values_of(found: tuple[Tensor, Tensor]) -> Tensor:
+    """The values of a loss that says which of them count."""
+    return found[0]
+
+
+def counted_of(found: tuple[Tensor, Tensor]) -> Tensor:
+    """Which of them count."""
+    return found[1].detach() > 0
+
+
 def true_class(values: Tensor, target: Tensor) -> Tensor:
     """Σ_c t_c v_c."""
     return pick(values, target)

@@ -8,7 +8,7 @@ from losslang.passes.prune import prune
 from losslang.passes.share import share
 from losslang.plan import Argument, Plan, Ref, substituted
 
-OF_A_MASK = ("mask", "places", "foreground_mask", "counted")
+OF_A_MASK = ("mask", "places", "foreground_mask", "counted", "counting", "flat")
 """Operations whose first input is a mask, and which make another of it."""
 
 
@@ -27,7 +27,7 @@ def unmask(plan: Plan, absent: Collection[str]) -> Plan:
                 same[step.name] = None
             case "both", (left, right) if left is None or right is None:
                 same[step.name] = right if left is None else left
-            case "hide" | "hide_raw", (value, None):
+            case "hide" | "hide_raw" | "hide_samples", (value, None):
                 same[step.name] = value
             case _:
                 pass

@@ -127,6 +127,9 @@ def _fits(
     elif wants == "hidden":
         fits = False
         fix += " without an activation: it applies the head and the softmax over its classes itself"
+    elif wants == "parameters":
+        fits = False
+        fix += " without an activation: it reads no prediction"
     else:
         fits = True
     if fits:

@@ -16,6 +16,8 @@ from losslang.text import Span
 
 HERE = Span(0, 0)
 PRED, TARGET = Input("pred"), Input("target", soft=True)
+PARAMETERS = Input("module", (tree.Key("parameters"),))
+"""What `compile(params=...)` was given: the module holds it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ def read_operands(
             MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
         )
         return None
+    if loss.wants == "parameters":
+        if scope.operands or scope.head:
+            problem = "reads the parameters of the model, and no tensor"
+            problems.append(MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, (), problem)))
+            return None
+        return (("pred", PARAMETERS),)
     given: dict[str, Expression] = {"pred": scope.pred, "target": scope.target}
     given.update(zip(names, scope.operands, strict=False))
     for name, option in written.items():

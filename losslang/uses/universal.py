@@ -30,7 +30,6 @@ UNIVERSAL: dict[str, Any] = {
 }
 """The options that every loss has where its axes allow. The compiler applies them."""
 TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
-PLANNED_OPTIONS = {"like": "the numbers of another library"}
 
 
 def read_universal(
@@ -48,6 +47,7 @@ def read_universal(
                 raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why))
             if name == "reduction":
                 said[name] = _reduction(option, registry, evaluate, problems)
+                _tells_truth(option, said[name], loss, registry)
             else:
                 said[name] = _universal_value(option, loss, evaluate)
         except MistakeError as problem:
@@ -73,8 +73,19 @@ def read_universal(
     return said
 
 
+def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
+    """Raises MistakeError for a reduction of positives and negatives, of a loss that has neither."""
+    found = registry.get(Reduction, chosen.name)
+    has_truth = loss.has_classes and {"labels", "target", "positive_truth", "signs"} & set(loss.parameters)
+    if found is not None and found.reads_truth and not (has_truth and loss.result_axes != ("b", "c")):
+        why = f"`{chosen.name}` tells positives from the background, and it has neither"
+        raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, "reduction", why))
+
+
 def _pointless(loss: Loss, name: str) -> str:
     """Why a universal option can do nothing for this loss, or ''."""
+    if loss.wants == "parameters":
+        return "it reads no tensor of the call"
     labelled = "labels" in loss.parameters or "positive_truth" in loss.parameters
     by_class = loss.has_classes and (
         labelled or "c" in loss.result_axes or loss.result_axes in (("*shape",), ("*event",))
@@ -86,8 +97,12 @@ def _pointless(loss: Loss, name: str) -> str:
     holds_classes = loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
     if name == "ignore_index" and not (holds_classes or "indices" in loss.parameters):
         return "its target holds no classes"
-    if name in ("batch", "background", "empty") and not (loss.has_total and loss.has_classes):
+    if name in ("batch", "background", "empty") and not loss.is_region:
         return "it does not sum over a region"
+    if name == "batch" and not (loss.has_total or loss.is_flat):
+        return "its regions have a form, and samples cannot be put together"
+    if name == "empty" and "c" not in loss.result_axes:
+        return "its values are not told apart by class"
     if name in ("weight", "reduction") and not loss.result_axes:
         return "it is one number already"
     return ""

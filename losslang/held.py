@@ -1,0 +1,66 @@
+"""What a compiled loss holds beside its program: parameters that are not its own, and memories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from losslang.diagnostics import Diagnostic, LossError
+from losslang.mistakes import inputs
+from losslang.plan import Plan, Ref
+from losslang.primitive import Loss
+from losslang.registry import current_registry
+from losslang.vocabulary import Tensor
+
+Validate = Literal["first", "always", "never"]
+VALIDATE = ("first", "always", "never")
+"""In which calls the values of tensors are looked at."""
+
+
+class Held(dict[str, list[Tensor]]):
+    """Parameters of a model by the pattern that chose them: pointed at, never copied and never saved."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Held:
+        return self
+
+    def __reduce__(self) -> tuple[type[Held], tuple[dict[str, list[Tensor]]]]:
+        return Held, ({},)
+
+
+def hold(plan: Plan, params: Iterable[tuple[str, Tensor]] | None) -> Held:
+    """The parameters that the terms of a plan read, whose names match their patterns as in a shell.
+
+    Raises LossError with every pattern that matches none.
+    """
+    named = None if params is None else dict(params)
+    held, wrong = Held({}), list[Diagnostic]()
+    for step in plan.steps:
+        if step.operation != "matching" or step.site is None:
+            continue
+        site, pattern = step.site, str(dict(step.options)["match"])
+        found = [value for name, value in (named or {}).items() if fnmatchcase(name, pattern)]
+        if named is None:
+            wrong.append(inputs.no_parameters(site.span, site.term).at(site.source))
+        elif not found:
+            wrong.append(inputs.matches_nothing(site.span, site.term, pattern, tuple(named)).at(site.source))
+        held[pattern] = found
+    if wrong:
+        raise LossError(wrong)
+    return held
+
+
+def memories(plan: Plan) -> dict[str, int]:
+    """The memories that the losses of a plan have, by name, and how long each is."""
+    registry = current_registry()
+    made = {step.name: step for step in plan.steps if step.operation == "input"}
+    found: dict[str, int] = {}
+    for step in plan.steps:
+        loss = registry.get(Loss, step.operation.removeprefix("loss:"))
+        if step.operation.startswith("loss:") and loss is not None and "memory" in loss.parameters:
+            (option,) = loss.axes["memory"]
+            read = step.inputs[loss.parameters.index("memory")]
+            assert isinstance(read, Ref)
+            name = str(dict(made[read.name].options)["path"]).rpartition(".")[2]
+            found[name] = int(dict(step.options)[option])
+    return found
