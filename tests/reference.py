@@ -51,6 +51,7 @@ FORMS = {
     "iou": ("like", "row"),
     "giou": ("like", "row"),
 }
+LAYERS = ("head", "net")
 CLASS_ACTIVATIONS = ("softmax", "log_softmax", "exp")
 MIXING = ("softmax", "log_softmax")  # each output reads every channel of its place
 
@@ -160,10 +161,7 @@ class _Call:
         if form == "signs":
             t = torch.where(mask, t, torch.ones_like(t))
         extra = {n: self.expression(e) for n, e in given.items() if n not in ("pred", "target")}
-        extra = {
-            n: e if n == "head" else torch.where(mask, e.double().expand_as(x), torch.ones_like(x))
-            for n, e in extra.items()
-        }
+        extra = {n: e if n in LAYERS else without(e, mask) for n, e in extra.items()}
 
         if r.get("background") is False:
             x_all, x, t, mask = x, x, t[:, 1:], mask[:, 1:]
@@ -178,6 +176,7 @@ class _Call:
             "place": lambda: mask.any(1),
             "row": lambda: mask.any(-1),
             "region": lambda: over_region(mask.any, mask, batch),
+            "sample": lambda: over_sample(mask, batch),
             "number": lambda: torch.ones((), dtype=torch.bool),
         }[frame]()
 
@@ -189,6 +188,9 @@ class _Call:
 
         values = LOSSES[r.loss](view, t, mask, batch=batch, extra=extra, weights=weights, **options)
 
+        if isinstance(values, tuple):
+            values, own = values
+            counted = counted & own
         if (policy := r.get("empty")) not in (None, "formula"):
             present = over_region((t * mask != 0).any, t * mask != 0, batch)
             values = torch.where(present, values, torch.full_like(values, 1.0 if policy == "one" else 0.0))
@@ -217,6 +219,8 @@ class _Call:
             by = factor if isinstance(factor, int | float) else self.expression(factor)
             return values.sum() / by
         choice = dict(r.reduction.options)
+        if r.reduction.name == "hard_negative":
+            choice["positive"] = (not_background(t) if frame == "place" else t) > 0
         return REDUCTIONS[r.reduction.name](values, counted.expand_as(values), denominator, **choice)
 
     def laid(self, e: Expression, mask: Tensor, values: Tensor, frame: str, lacks: int) -> Tensor:
@@ -280,6 +284,8 @@ def onto(weight: Any, mask: Tensor, values: Tensor, frame: str, lacks: int) -> T
             return wide[:, 0]
         case "row":
             return wide[..., 0]
+        case "sample":
+            return wide.reshape(len(wide), -1)[:, 0].expand(values.shape)
         case "region":
             return wide.flatten(2)[:, :, 0].expand_as(values) if wide.ndim > 2 else wide.expand_as(values)
         case _:
@@ -317,6 +323,23 @@ def dense(target: Tensor, x: Tensor, form: str) -> Tensor:
 def not_background(t: Tensor) -> Tensor:
     """How far what is true is not class 0."""
     return 1 - t[:, 0]
+
+
+def without(value: Tensor, mask: Tensor) -> Tensor:
+    """An operand with 1 where it is masked: like the prediction, one a row, or of axes of its own."""
+    value = torch.as_tensor(value).double()
+    if value.ndim == 0 or value.shape == mask.shape:
+        return torch.where(mask, value.expand_as(mask), torch.ones_like(mask).double())
+    if value.shape == mask.shape[:-1]:
+        return torch.where(mask.any(-1), value, torch.ones_like(value))
+    kept = mask.reshape(len(mask), -1).any(1).reshape(-1, *[1] * (value.ndim - 1))
+    return torch.where(kept, value, torch.ones_like(value))
+
+
+def over_sample(mask: Tensor, batch: bool) -> Tensor:
+    """Which samples hold anything that counts; the batch may be one."""
+    seen = mask.reshape(len(mask), -1).any(1) if mask.numel() else mask.new_zeros(len(mask))
+    return seen.any(0, keepdim=True) if batch else seen
 
 
 def over_region(reduce: Callable[..., Tensor], value: Tensor, batch: bool) -> Tensor:
@@ -453,10 +476,12 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
 
 
 @textbook
-def dice(v: _View, t: Tensor, mask: Tensor, *, batch: bool, smooth: float, squared: bool, **_: Any):
+def dice(
+    v: _View, t: Tensor, mask: Tensor, *, batch: bool, smooth: float, eps: float, squared: bool, **_: Any
+):
     power = 2 if squared else 1
     overlap, p, g = _sums(mask, batch, v.probs * t, v.probs**power, t**power)
-    return 1 - _ratio(2 * overlap + smooth, p + g + smooth)
+    return 1 - _ratio(2 * overlap + smooth, p + g + smooth + eps)
 
 
 @textbook
@@ -708,6 +733,32 @@ def _topk(values: Tensor, counted: Tensor, weights: Tensor | None, *, frac: floa
     return left.sort(descending=True).values[:wanted].mean()
 
 
+def _ohem(values: Tensor, counted: Tensor, weights: Tensor | None, *, thresh: float, min_kept: int) -> Tensor:
+    ranked = values[counted].sort(descending=True).values
+    kept = max(int((ranked > -math.log(thresh)).sum()), min(min_kept, ranked.numel()))
+    return ranked[:kept].mean() if kept else 0 * values.sum()
+
+
+def _hard_negative(
+    values: Tensor, counted: Tensor, weights: Tensor | None, *, ratio: float, positive: Tensor
+) -> Tensor:
+    total = 0 * values.sum()
+    for value, seen, yes in zip(values, counted, positive.expand(values.shape), strict=True):
+        yes = yes & seen
+        negatives = value[seen & ~yes].sort(descending=True).values
+        total = total + value[yes].sum() + negatives[: int(ratio * int(yes.sum()))].sum()
+    return total
+
+
+def _quantile(values: Tensor, counted: Tensor, weights: Tensor | None, *, q: float) -> Tensor:
+    return torch.quantile(values[counted], q) if counted.any() else 0 * values.sum()
+
+
+def _logsumexp(values: Tensor, counted: Tensor, weights: Tensor | None, *, temperature: float) -> Tensor:
+    left = values[counted]
+    return temperature * torch.log(torch.exp(left / temperature).mean()) if left.numel() else 0 * values.sum()
+
+
 REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": _mean,
     "sum": lambda values, counted, weights: values.sum(),
@@ -715,6 +766,10 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "batchmean": _batchmean,
     "wmean": _wmean,
     "topk": _topk,
+    "ohem": _ohem,
+    "hard_negative": _hard_negative,
+    "quantile": _quantile,
+    "logsumexp": _logsumexp,
 }
 
 
@@ -760,3 +815,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tanh": torch.tanh,
     "detach": lambda a: a.detach(),
 }
+
+
+# Further families, each in a file of its own, register themselves here.
+import formulas  # noqa: E402, F401

@@ -9,6 +9,7 @@ from typing import Annotated as Float
 from typing import Any, ClassVar
 
 import pytest
+import test_every_loss as every_loss
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,17 @@ def test_closed_forms(text: str, layout: str, blocks: list[int], monkeypatch: py
     compare(text, layout)
 
 
+@pytest.mark.parametrize(("name", "use"), every_loss.USES)
+def test_every_loss_in_blocks(name: str, use: str, blocks: list[int]):
+    """Whatever can be cut and whatever cannot, plain and under a mask, against the textbook."""
+    call = every_loss.data(name, use)
+    every_loss.against_the_textbook(every_loss.text_of(name, use), call)
+    for rank in ("sample", "place"):
+        mask = every_loss.masked(name, use, call, rank)
+        text = every_loss.text_of(name, use, "mask=batch.mask")
+        every_loss.against_the_textbook(text, (call[0], call[1], {**call[2], "mask": mask}))
+
+
 @settings(
     max_examples=120, deadline=None, derandomize=True, database=None,
     phases=(Phase.explicit, Phase.generate),
@@ -129,7 +141,7 @@ def test_large_tensors_as_they_come(text: str):
 
 def whole_value(loss: losslang.Loss, pred: Tensor, target: Tensor) -> Tensor:
     runs = loss._programs.trained
-    return runs.plan.total(runs.later.run(pred, target, {}, {}))
+    return runs.plan.total(runs.later.run(pred, target, {}, {}, {}))
 
 
 @pytest.mark.parametrize("text", PROGRAMS)
@@ -169,7 +181,13 @@ def test_half_precision_is_summed_in_float32(text: str, kind: torch.dtype):
 
 
 @pytest.mark.parametrize(
-    ("text", "layout"), [*HAND[::4], ("focal(sigmoid) + dice", "bin"), ("ce + dice", "seg")]
+    ("text", "layout"),
+    [
+        *HAND[::4],
+        ("focal(sigmoid) + dice", "bin"),
+        ("ce + dice", "seg"),
+        ("ce + focal(sigmoid, pos_weight=balanced)@(2*pred, target)", "seg"),
+    ],
 )
 def test_a_gradient_of_the_gradient(text: str, layout: str, blocks: list[int]):
     """With create_graph everything is one block, and torch differentiates it again."""
@@ -183,7 +201,7 @@ def test_a_gradient_of_the_gradient(text: str, layout: str, blocks: list[int]):
     twice = []
     for value in (
         loss(pred, target, **batch),
-        loss._programs.trained.plan.total(loss._programs.trained.later.run(pred, target, batch, {})),
+        loss._programs.trained.plan.total(loss._programs.trained.later.run(pred, target, batch, {}, {})),
     ):
         (slope,) = torch.autograd.grad(value, pred, create_graph=True)
         penalty = (slope * torch.arange(slope.numel(), dtype=slope.dtype).reshape(slope.shape)).sum()
@@ -209,14 +227,14 @@ def test_every_tensor_that_wants_a_gradient_gets_one(blocks: list[int]):
     leaves = (pred, soft, weight, loss.const["c"])
     found = torch.autograd.grad(loss(pred, soft, w=weight), leaves)
     runs = loss._programs.trained
-    plain = runs.plan.total(runs.later.run(pred, soft, {"w": weight}, loss.const))
+    plain = runs.plan.total(runs.later.run(pred, soft, {"w": weight}, loss.const, {}))
     for one, other in zip(found, torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     # A frozen prediction and a target that learns: the closed form is not for these.
     loss = losslang.compile("bce(sigmoid) + dice")
     value = loss(pred.detach(), soft)
     runs = loss._programs.trained
-    plain = runs.plan.total(runs.later.run(pred.detach(), soft, {}, {}))
+    plain = runs.plan.total(runs.later.run(pred.detach(), soft, {}, {}, {}))
     torch.testing.assert_close(torch.autograd.grad(value, soft), torch.autograd.grad(plain, soft))
 
 

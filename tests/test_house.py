@@ -21,7 +21,7 @@ PACKAGE = ROOT / "losslang"
 # order is that of its own line.
 FLOORS = [
     ["text", "lazy", "chunked"],
-    ["diagnostics", "tree", "vocabulary", "screen"],
+    ["diagnostics", "tree", "vocabulary", "screen", "libraries"],
     ["mistakes", "primitive"],
     [
         "mistakes.syntax",
@@ -34,16 +34,15 @@ FLOORS = [
     ["mistakes.options", "report", "refusal", "targets", "decorators"],
     ["functions", "planned"],
     ["activations", "reductions", "grow"],
-    ["losses.boxes", "losses.classification", "losses.distribution", "losses.embedding", "losses.linear"],
-    ["losses.region", "losses.regression", "parser"],
-    ["losses", "formatter"],
+    ["losses", "parser"],
+    ["formatter"],
     ["meaning"],
     ["registry", "terms", "plan", "configfile"],
     ["options"],
     ["rules", "agreement", "overrides", "uses"],
     ["checker", "lower"],
     ["field", "explainer", "operations", "passes"],
-    ["binding"],
+    ["binding", "held"],
     ["blocks"],
     ["closed"],
     ["executor"],

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -336,21 +334,3 @@ def test_log_of_a_given_probability_is_not_below_minus_100():
     p = t(1e-100, 1e-30)
     assert F.binary_cross_entropy(p, t(1.0, 1.0)).item() == pytest.approx((100 + 30 * math.log(10)) / 2)
     assert compiled("bce")(p, t(1.0, 1.0)).item() == pytest.approx((100 + 30 * math.log(10)) / 2)
-
-
-# -------------------------------------------------------------------- recorded cases
-
-RECORDED = json.loads((Path(__file__).parent / "conformance" / "torch.json").read_text())
-
-
-@pytest.mark.parametrize("case", RECORDED, ids=lambda c: f"{c['peer_call']}-{c['expression']}")
-def test_recorded(case: dict[str, Any]):
-    """Numbers that another library gave on fixed inputs; `expression` is the same in our language."""
-    numbers = {
-        k: torch.tensor(v, dtype=torch.int64 if k in case.get("integers", ()) else torch.float64)
-        for k, v in case["inputs"].items()
-    }
-    pred, target = numbers.pop(case["pred"]), numbers.pop(case.get("target", ""), None)
-    found = compiled(case["expression"])(pred, target, **numbers)
-    expected = torch.tensor(case["expected"], dtype=torch.float64)
-    torch.testing.assert_close(found, expected, rtol=case["rtol"], atol=case["atol"])

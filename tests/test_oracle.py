@@ -198,6 +198,17 @@ HAND: list[tuple[str, str]] = [
     ("ce(reduction=sum) + ce(reduction=batchmean)", "seg/ignore"),
     ("ce(reduction=topk(frac=0.3))", "seg"),
     ("ce(reduction=topk(k=3), mask=batch.m1)", "seg"),
+    ("ce(reduction=ohem(thresh=0.3, min_kept=5))", "seg"),
+    ("ce(reduction=ohem(thresh=0.5, min_kept=2), ignore_index=255)", "seg/ignore255"),
+    ("ce(reduction=ohem)", "cls"),
+    ("ce(reduction=hard_negative)", "seg"),
+    ("ce(reduction=hard_negative(ratio=0.5), mask=batch.m1)", "seg"),
+    ("bce(sigmoid, reduction=hard_negative(ratio=1))", "bin"),
+    ("focal(softmax, reduction=hard_negative)", "seg"),
+    ("l1(reduction=quantile(q=0.3), mask=batch.m2)", "img"),
+    ("ce(reduction=quantile)", "seg"),
+    ("ce(reduction=logsumexp)", "seg"),
+    ("l1(reduction=logsumexp(temperature=0.1), mask=batch.m3)", "img"),
     ("ce(reduction=topk)", "seg/ignore"),
     ("ce(avg_factor=7)", "seg"),
     ("ce(avg_factor=batch.n, mask=batch.m1)", "seg"),
@@ -388,7 +399,7 @@ def test_every_pass_keeps_the_mathematics(text: str, layout: str):
     for rewrite in (lambda plan: plan, *PASSES):
         plan = verify(rewrite(plan))
         program = whole(plan, registry, careful=False)
-        found = plan.total(program.run(pred, target, batch, {}))
+        found = plan.total(program.run(pred, target, batch, {}, {}))
         name = getattr(rewrite, "__name__", "?")
         same(found, wanted, pred, f"{text} after {name}\n{plan}")
 
@@ -462,7 +473,17 @@ ROW_LOSSES: dict[str, list[str]] = {
     "iou": ["mode=log", "mode=square", "eps=0.1", "format=xywh"],
     "giou": ["eps=0.1", "format=cxcywh"],
 }
-REDUCTIONS = ["sum", "batchmean", "mean", "wmean", "wmean", "topk(frac=0.4)", "topk(k=2)"]
+REDUCTIONS = [
+    "sum",
+    "batchmean",
+    "mean",
+    "wmean",
+    "wmean",
+    "topk(frac=0.4)",
+    "topk(k=2)",
+    "quantile",
+    "logsumexp",
+]
 OWN_ACTIVATION = {"ce": "softmax", "nll": "exp"}
 
 
@@ -642,12 +663,12 @@ def test_passes_by_hypothesis(written: tuple[str, str], seed: int):
     registry = current_registry()
     plan = verify(lower(checked.meaning))
     first = whole(plan, registry, careful=True)
-    wanted = plan.total(first.run(pred, target, batch, {}))
+    wanted = plan.total(first.run(pred, target, batch, {}, {}))
     for rewrite in PASSES:
         plan = verify(rewrite(plan))
         program = whole(plan, registry, careful=False)
         same(
-            plan.total(program.run(pred, target, batch, {})),
+            plan.total(program.run(pred, target, batch, {}, {})),
             wanted,
             pred,
             f"{text} after {rewrite.__name__}",

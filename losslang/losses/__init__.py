@@ -1,5 +1,28 @@
 """The losses that come with losslang, one function each, in families."""
 
-from losslang.losses import boxes, classification, distribution, embedding, linear, region, regression
+from losslang.losses import (
+    balance,
+    boxes,
+    classification,
+    contrast,
+    distribution,
+    embedding,
+    focal,
+    forecast,
+    image,
+    likelihood,
+    linear,
+    margin,
+    overlap,
+    perceptual,
+    region,
+    regression,
+    regularizer,
+    robust,
+    surface,
+)
 
-__all__ = ["boxes", "classification", "distribution", "embedding", "linear", "region", "regression"]
+__all__ = [
+    "balance", "boxes", "classification", "contrast", "distribution", "embedding", "focal", "forecast", "image",
+    "likelihood", "linear", "margin", "overlap", "perceptual", "region", "regression", "regularizer", "robust", "surface",
+]  # fmt: skip

@@ -1,26 +1,22 @@
 """Losses of boxes: four numbers along the last axis, (*B, 4); one value per box.
 
 `format` says what the four are: corners `xyxy`, centre and size `cxcywh`, corner and size `xywh`.
+ε stands in denominators alone: two identical boxes give ε / area and not 0, and two without area 1.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from losslang.decorators import loss
-from losslang.lazy import torch
+from losslang.functions import power
+from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Positive, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]
-
-
-class Overlap(NamedTuple):
-    """Areas of the intersection, of the union and of the smallest box around both."""
-
-    intersection: Tensor
-    union: Tensor
-    hull: Tensor
+Corners = tuple[Tensor, Tensor]
+"""The lower and the upper corner of boxes, (*B, 2) each."""
 
 
 @loss(
@@ -28,6 +24,7 @@ class Overlap(NamedTuple):
     paper="Yu, Jiang, Wang, Cao, Huang 2016, arXiv:1608.01471",
     activation="identity",
     range=(0, math.inf),
+    like={"mmdet": "mode=log, eps=1e-6"},
 )
 def iou(
     boxes: Float[Tensor, "*b 4"],
@@ -38,18 +35,18 @@ def iou(
     eps: Positive = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """1 - IoU; `mode=log` is -log IoU (not below log ε), `mode=square` is 1 - IoU²."""
-    areas = _overlap(boxes, target, format)
-    ratio = areas.intersection / (areas.union + eps)
+    ratio = _iou(_corners(boxes, format), _corners(target, format), eps)
     if mode == "log":
         return -ratio.clamp(min=eps).log()
     return 1 - (ratio if mode == "linear" else ratio.square())
 
 
 @loss(
-    aliases=("giou_loss", "generalized_box_iou_loss"),
+    aliases=("giou_loss", "generalized_iou", "generalized_box_iou_loss"),
     paper="Rezatofighi et al. 2019, arXiv:1902.09630",
     activation="identity",
     range=(0, 2),
+    like={"torchvision": "", "fvcore": "", "monai": "eps=1.1920929e-7", "mmdet": "eps=1e-6"},
 )
 def giou(
     boxes: Float[Tensor, "*b 4"],
@@ -58,27 +55,208 @@ def giou(
     format: Format = "xyxy",
     eps: Positive = 1e-7,
 ) -> Float[Tensor, "*b"]:
-    """1 - IoU + (hull - union) / hull, hull the smallest box around both.
+    """1 - IoU + (hull - union) / hull, hull the area of the smallest box around both."""
+    a, b = _corners(boxes, format), _corners(target, format)
+    shared, union = _areas(a, b)
+    hull = _area(_hull(a, b))
+    return 1 - shared / (union + eps) + (hull - union) / (hull + eps)
 
-    ε stands in the denominators alone, so two identical boxes without area give 1.
+
+@loss(
+    aliases=("diou_loss", "distance_iou", "distance_box_iou_loss"),
+    paper="Zheng, Wang, Liu, Li, Ye, Ren 2020, arXiv:1911.08287",
+    activation="identity",
+    range=(0, 2),
+    like={"torchvision": "", "mmdet": "eps=1e-6"},
+)
+def diou(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    format: Format = "xyxy",
+    eps: Positive = 1e-7,
+) -> Float[Tensor, "*b"]:
+    """1 - IoU + d² / c², d between the centres, c the diagonal of the smallest box around both."""
+    a, b = _corners(boxes, format), _corners(target, format)
+    return 1 - _iou(a, b, eps) + _apart(a, b, eps)
+
+
+@loss(
+    aliases=("ciou_loss", "complete_iou", "complete_box_iou_loss"),
+    paper="Zheng, Wang, Ren, Liu, Ye, Hu, Zuo 2020, arXiv:2005.03572",
+    activation="identity",
+    range=(0, 2.5),
+    like={"torchvision": ""},
+)
+def ciou(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    format: Format = "xyxy",
+    eps: Positive = 1e-7,
+) -> Float[Tensor, "*b"]:
+    """diou + α v, v = (2/π (atan w/h - atan w'/h'))², α = v / (1 - IoU + v), no gradient through α.
+
+    ε is in α too: where it is not, as in mmdet, a prediction that equals its target gives NaN. mmdet
+    also drops α v where IoU <= 1/2: of (0, 0, 2, 2) and (0.5, 0.5, 1.5, 1) it makes 0.8828, this 0.8847.
     """
-    areas = _overlap(boxes, target, format)
-    return 1 - areas.intersection / (areas.union + eps) + (areas.hull - areas.union) / (areas.hull + eps)
+    a, b = _corners(boxes, format), _corners(target, format)
+    ratio = _iou(a, b, eps)
+    v = (2 / math.pi * (_slope(b) - _slope(a))).square()
+    alpha = (v / (1 - ratio + v + eps)).detach()
+    return 1 - ratio + _apart(a, b, eps) + alpha * v
 
 
-def _overlap(a: Tensor, b: Tensor, format: Format) -> Overlap:
-    (a_low, a_high), (b_low, b_high) = _corners(a, format), _corners(b, format)
-    shared = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0)
-    intersection = _area(shared)
-    union = _area(a_high - a_low) + _area(b_high - b_low) - intersection
-    return Overlap(intersection, union, _area(torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low)))
+@loss(
+    aliases=("efficient_iou",),
+    paper="Zhang, Ren, Zhang, Jia, Wang, Tan 2021, arXiv:2101.08158",
+    activation="identity",
+    range=(0, 4),
+)
+def eiou(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    format: Format = "xyxy",
+    eps: Positive = 1e-7,
+) -> Float[Tensor, "*b"]:
+    """diou + (w - w')² / W² + (h - h')² / H², W and H the sides of the smallest box around both.
+
+    mmdet's eiou_loss is another loss: `extended_iou`.
+    """
+    a, b = _corners(boxes, format), _corners(target, format)
+    sides = (_size(a) - _size(b)).square() / (_hull(a, b).square() + eps)
+    return 1 - _iou(a, b, eps) + _apart(a, b, eps) + sides.sum(-1)
+
+
+@loss(
+    paper="Peng, Yu 2021, A Systematic IoU-Related Method",
+    activation="identity",
+    range=(0, 2),
+    like={"mmdet": "eps=1e-6"},
+)
+def extended_iou(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    smooth_point: Positive = 0.1,
+    format: Format = "xyxy",
+    eps: Positive = 1e-7,
+) -> Float[Tensor, "*b"]:
+    """e²/2s where e < s, e - s/2 elsewhere, e = 1 - IoU whose intersection is below 0 for boxes apart.
+
+    mmdet calls it eiou_loss.
+    """
+    (low, high), (b_low, b_high) = _corners(boxes, format), _corners(target, format)
+    corner = torch.minimum(low, b_low)
+    sizes = _area(high - low) + _area(b_high - b_low)
+    # From the corner of the smallest box around both: where the shared box begins and ends, in this order or not.
+    begin, end = torch.maximum(low, b_low) - corner, torch.minimum(high, b_high) - corner
+    near, far = torch.minimum(begin, end), torch.maximum(begin, end)
+    shared = _area(end) + _area(near) - begin[..., 0] * far[..., 1] - far[..., 0] * begin[..., 1]
+    missing = 1 - shared / (sizes - shared + eps)
+    return F.smooth_l1_loss(missing, torch.zeros_like(missing), reduction="none", beta=smooth_point)
+
+
+@loss(
+    aliases=("siou_loss",),
+    paper="Gevorgyan 2022, arXiv:2205.12740",
+    activation="identity",
+    range=(0, 2.1),
+)
+def siou(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    theta: Positive = 4.0,
+    format: Format = "xyxy",
+    eps: Positive = 1e-7,
+) -> Float[Tensor, "*b"]:
+    """1 - IoU + (Σ (1 - exp(-γ ρ²)) + Σ (1 - exp(-ω))^θ) / 2, sums over x and y.
+
+    ρ = distance of the centres / side of the smallest box around both; γ = 2 - sin 2α, α the angle of the
+    line between the centres; ω = |w - w'| / max(w, w'). mmdet has the paper's sign of γ only with
+    `neg_gamma=True`: by default distance is rewarded, and (0, 0, 1, 1) beside (7, 7, 8, 8) costs 0 there
+    and 1.5350 here.
+    """
+    a, b = _corners(boxes, format), _corners(target, format)
+    between, size, other = _between(a, b), _size(a), _size(b)
+    angle = 2 * _area(between).abs() / (between.square().sum(-1) + eps * eps)
+    near = torch.exp((angle.unsqueeze(-1) - 2) * (between / (_hull(a, b) + eps)).square())
+    alike = torch.exp(-(size - other).abs() / (torch.maximum(size, other) + eps))
+    cost = (1 - near + power(1 - alike, theta)).sum(-1)
+    return 1 - _iou(a, b, eps) + cost / 2
+
+
+@loss(
+    aliases=("bounded_iou_loss",),
+    paper="Tychsen-Smith, Petersson 2018, arXiv:1711.00164",
+    activation="identity",
+    range=(0, 1),
+    like={"mmdet": ""},
+)
+def bounded_iou(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    beta: Positive = 0.2,
+    format: Format = "xyxy",
+    eps: Positive = 1e-3,
+) -> Float[Tensor, "*b"]:
+    """The mean over x, y, w, h of smooth_l1 with β of 1 - the largest IoU that a box so far off can have.
+
+    That IoU is (w' - 2|dx|) / (w' + 2|dx|), not below 0, and min(w/w', w'/w). mmdet keeps the four
+    apart: the mean over boxes is the same, its sum four times this one.
+    """
+    a, b = _corners(boxes, format), _corners(target, format)
+    size, true, off = _size(a), _size(b), 2 * _between(a, b).abs()
+    place = ((true - off) / (true + off + eps)).clamp(min=0)
+    extent = torch.minimum(true / (size + eps), size / (true + eps))
+    missing = 1 - torch.cat([place, extent], -1)
+    return F.smooth_l1_loss(missing, torch.zeros_like(missing), reduction="none", beta=beta).mean(-1)
+
+
+def _areas(a: Corners, b: Corners) -> tuple[Tensor, Tensor]:
+    """Of the intersection and of the union."""
+    shared = _area((torch.minimum(a[1], b[1]) - torch.maximum(a[0], b[0])).clamp(min=0))
+    return shared, _area(_size(a)) + _area(_size(b)) - shared
+
+
+def _iou(a: Corners, b: Corners, eps: float) -> Tensor:
+    shared, union = _areas(a, b)
+    return shared / (union + eps)
+
+
+def _hull(a: Corners, b: Corners) -> Tensor:
+    """The sides of the smallest box around both."""
+    return torch.maximum(a[1], b[1]) - torch.minimum(a[0], b[0])
+
+
+def _between(a: Corners, b: Corners) -> Tensor:
+    """From the centre of one to that of the other, along x and y."""
+    return (b[0] + b[1] - a[0] - a[1]) / 2
+
+
+def _apart(a: Corners, b: Corners, eps: float) -> Tensor:
+    """The squared distance of the centres, in squared diagonals of the smallest box around both."""
+    return _between(a, b).square().sum(-1) / (_hull(a, b).square().sum(-1) + eps)
+
+
+def _size(box: Corners) -> Tensor:
+    return box[1] - box[0]
+
+
+def _slope(box: Corners) -> Tensor:
+    """atan w/h. A box without size gets 0, and a gradient that is a number."""
+    width, height = _size(box).unbind(-1)
+    return torch.atan2(width, torch.where((width == 0) & (height == 0), 1.0, height))
 
 
 def _area(size: Tensor) -> Tensor:
     return size[..., 0] * size[..., 1]
 
 
-def _corners(boxes: Tensor, format: Format) -> tuple[Tensor, Tensor]:
+def _corners(boxes: Tensor, format: Format) -> Corners:
     first, second = boxes[..., :2], boxes[..., 2:]
     match format:
         case "xyxy":

@@ -25,6 +25,16 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
     ignore_index=-100,
     range=(0, float("inf")),
     zero_when="perfect",
+    like={
+        "torch": "",
+        "nnunet": "",
+        "optax": "",
+        "toolbelt": "",
+        "mmdet": "reduction=mean",
+        "mmseg": "reduction=mean",
+        "timm": "label_smoothing=0.1",
+        "keras": "identity",
+    },
 )
 def ce(
     log_probs: Float[Tensor, "b c *space"],
@@ -36,7 +46,9 @@ def ce(
     """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
 
     `label_smoothing` is ε, as in Szegedy et al. 2016, arXiv:1512.00567. With `class_weight` the mean
-    divides by the sum of the weights of the labels, as torch does.
+    divides by the sum of the weights of the labels, as torch does. An ignored label is not counted: in
+    mmdet, mmseg and pytorch-toolbelt it is, and with half of the labels ignored they give half. keras
+    reads probabilities and holds them in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1, and 100 here.
     """
     weighted = log_probs if class_weight is None else log_probs * _along_classes(class_weight, log_probs)
     spread = label_smoothing * weighted.mean(1) if label_smoothing else 0.0
@@ -52,9 +64,13 @@ def ce_of_logits(
     label_smoothing: Fraction = 0.0,
     reduction: str = "none",
 ) -> Float[Tensor, "b *space"]:
-    """torch's kernel: no tensor of log-probabilities is kept for indices."""
+    """torch's kernel for indices: no tensor of log-probabilities is kept. Its soft labels give 0 log 0 = NaN."""
     if labels.ndim == logits.ndim:
-        labels = labels.to(logits.dtype)
+        log_probs = torch.log_softmax(logits, 1)
+        values = ce.function(
+            log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
+        )
+        return _reduced(values, reduction)
     return F.cross_entropy(logits, labels, class_weight, reduction=reduction, label_smoothing=label_smoothing)
 
 
@@ -65,9 +81,13 @@ def ce_of_logits(
     ignore_index=-100,
     range=(0, float("inf")),
     zero_when="perfect",
+    like={"torch": "reduction=wmean"},
 )
 def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
-    """-Σ_c t_c log p_c of given log-probabilities."""
+    """-Σ_c t_c log p_c of given log-probabilities.
+
+    Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`.
+    """
     return -pick(log_probs, labels)
 
 
@@ -78,8 +98,7 @@ def nll_of_log_probs(
     """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
     if labels.ndim < log_probs.ndim:
         return F.nll_loss(log_probs.contiguous(), labels, reduction=reduction)
-    values = -pick(log_probs, labels)
-    return values if reduction == "none" else values.mean() if reduction == "mean" else values.sum()
+    return _reduced(-pick(log_probs, labels), reduction)
 
 
 @loss(
@@ -90,10 +109,21 @@ def nll_of_log_probs(
         "binary_cross_entropy_with_logits = bce(sigmoid)",
         "sigmoid_ce = bce(sigmoid)",
         "sigmoid_cross_entropy = bce(sigmoid)",
+        "sigmoid_binary_cross_entropy = bce(sigmoid)",
         "bernoulli_nll = bce(sigmoid)",
+        "multilabel_soft_margin = bce(sigmoid)",
+        "multilabel_soft_margin_loss = bce(sigmoid)",
     ),
     range=(0, float("inf")),
     zero_when="perfect",
+    like={
+        "torch": "",
+        "keras": "",
+        "optax": "sigmoid",
+        "mmdet": "sigmoid",
+        "mmseg": "sigmoid",
+        "smp": "sigmoid, ignore_index=-100",
+    },
 )
 def bce(
     log_probs: Float[Tensor, "*shape"],
@@ -105,7 +135,9 @@ def bce(
 ) -> Float[Tensor, "*shape"]:
     """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
 
-    The logarithm of a given probability is not below -100, as in torch. `pos_weight` is w.
+    The logarithm of a given probability is not below -100, as in torch; keras holds p in [1e-7, 1 - 1e-7],
+    and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
+    ε / 2 where we say ε, and counts what it ignores; timm smooths labels to 1 - ε + ε / C and ε / C.
     """
     t = _smoothed(target, label_smoothing)
     positive = t if pos_weight is None else t * _along_classes(pos_weight, t)
@@ -133,11 +165,25 @@ def bce_of_logits(
         "focal_loss",
         "sigmoid_focal = focal(sigmoid)",
         "sigmoid_focal_loss = focal(sigmoid)",
+        "binary_focal_loss_with_logits = focal(sigmoid)",
+        "binary_focal_crossentropy",
         "softmax_focal = focal(softmax)",
     ),
     paper="Lin, Goyal, Girshick, He, Dollár 2017, arXiv:1708.02002",
     range=(0, float("inf")),
     zero_when="perfect",
+    like={
+        "torchvision": "sigmoid, alpha=0.25",
+        "kornia": "sigmoid, alpha=0.25",
+        "mmdet": "sigmoid, alpha=0.25",
+        "mmseg": "sigmoid, alpha=0.5",
+        "fvcore": "sigmoid",
+        "monai": "sigmoid",
+        "smp": "sigmoid",
+        "optax": "sigmoid",
+        "toolbelt": "sigmoid",
+        "keras": "identity",
+    },
 )
 def focal(
     p_true: Float[Tensor, "*event"],
@@ -151,6 +197,11 @@ def focal(
 
     After a sigmoid one value per element, after a softmax one per sample and place. `alpha` weighs
     the positives and 1 - alpha the negatives (after a softmax: class 0 is the negative one).
+
+    Of labels between 0 and 1 p_t is t p + (1 - t)(1 - p), as in torchvision; MONAI, kornia and smp each
+    have another. After a softmax the means of MONAI and kornia divide by the classes too: C times smaller;
+    with an ignore_index MONAI 1.6.1 divides by the places alone after a sigmoid: C times larger. keras
+    multiplies all of `CategoricalFocalCrossentropy` by its alpha, 0.25.
     """
     values = -power(1 - p_true, gamma) * log_p_true
     if alpha is None:
@@ -175,7 +226,7 @@ def focal_of_logits(
     return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values
 
 
-@loss(aliases=("hinge_loss",), range=(0, float("inf")))
+@loss(aliases=("hinge_loss",), range=(0, float("inf")), like={"keras": "", "optax": ""})
 def hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
@@ -183,7 +234,7 @@ def hinge(
     return torch.relu(margin - signs * logits)
 
 
-@loss(range=(0, float("inf")))
+@loss(range=(0, float("inf")), like={"keras": ""})
 def squared_hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
@@ -195,6 +246,7 @@ def squared_hinge(
     aliases=("multi_margin_loss", "weston_watkins"),
     paper="Weston, Watkins 1999",
     range=(0, float("inf")),
+    like={"torch": ""},
 )
 def multi_margin(
     logits: Float[Tensor, "b c *space"],
@@ -226,6 +278,11 @@ def zero_one(
     else:
         found, true = probs.argmax(1), labels.argmax(1) if labels.ndim == probs.ndim else labels
     return (found != true).to(probs.dtype)
+
+
+def _reduced(values: Tensor, reduction: str) -> Tensor:
+    """What torch's kernels do by themselves."""
+    return values if reduction == "none" else values.mean() if reduction == "mean" else values.sum()
 
 
 def _smoothed(target: Tensor, epsilon: float) -> Tensor:

@@ -15,11 +15,16 @@ from losslang.vocabulary import Float, Positive, Tensor
     reduction="batchmean",
     range=(0, math.inf),
     zero_when="perfect",
+    like={"keras": "identity, reduction=mean", "optax": "exp, reduction=mean"},
 )
 def kl(
     log_probs: Float[Tensor, "b c *space"], target_probs: Float[Tensor, "b c *space"]
 ) -> Float[Tensor, "b *space"]:
-    """Σ_c t_c (log t_c - log p_c), with 0 log 0 = 0; divided by the batch unless told otherwise."""
+    """Σ_c t_c (log t_c - log p_c), with 0 log 0 = 0; divided by the batch unless told otherwise.
+
+    torch's `reduction="mean"` divides by the classes too, and its batchmean is this one. mmsegmentation puts a
+    softmax where the log-softmax belongs, and can be negative.
+    """
     return (torch.xlogy(target_probs, target_probs) - target_probs * log_probs).sum(1)
 
 
@@ -39,7 +44,8 @@ def kd(
     """T² Σ_c q_c (log q_c - log p_c), q and p the softmax of teacher / T and prediction / T.
 
     The target is the teacher's logits; no gradient flows into it. T² keeps the gradient's size as
-    T changes. Summed over classes, so libraries that average over them too are C times smaller.
+    T changes. Summed over classes, so libraries that average over them too are C times smaller, as
+    mmdetection's at its T = 10.
     """
     student = torch.log_softmax(logits / temperature, 1)
     teacher = torch.log_softmax(target_logits.detach() / temperature, 1)
@@ -64,7 +70,13 @@ def js(
     return 0.5 * (p_part + t_part).sum(1)
 
 
-@loss(aliases=("normal_nll",), paper="Nix, Weigend 1994", activation="identity", nonnegative=("variance",))
+@loss(
+    aliases=("normal_nll", "gaussian_nll_loss"),
+    paper="Nix, Weigend 1994",
+    activation="identity",
+    nonnegative=("variance",),
+    like={"torch": ""},
+)
 def gaussian_nll(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
@@ -83,7 +95,12 @@ def gaussian_nll(
     return values + 0.5 * math.log(2 * math.pi) if full else values
 
 
-@loss(aliases=("poisson_nll_loss",), activation="identity", nonnegative=("target",))
+@loss(
+    aliases=("poisson_nll_loss",),
+    activation="identity",
+    nonnegative=("target",),
+    like={"torch": "", "keras": "log_input=false, eps=1e-7", "pytorch_forecasting": ""},
+)
 def poisson_nll(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],

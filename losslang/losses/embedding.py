@@ -1,4 +1,7 @@
-"""Losses of distances between embeddings: vectors along the last axis, (*B, D)."""
+"""Losses of two embeddings, vectors along the last axis (*B, D), and of what a batch of them varies in.
+
+Row against row the values are one per row; `barlow_twins` and `vicreg` are one number of a batch (B, D).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import math
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch
-from losslang.vocabulary import Float, NonNegative, Positive, Tensor
+from losslang.losses.contrast import length, products
+from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
 
 
 @loss(
@@ -14,12 +18,70 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor
     activation="identity",
     range=(0, 2),
     zero_when="equal",
+    like={"optax": ""},
 )
 def cosine(
     embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Positive = 1e-8
 ) -> Float[Tensor, "*b"]:
-    """1 - x·y / (|x| |y|), each norm not below ε."""
+    """1 - x·y / (|x| |y|), each norm not below ε.
+
+    keras' CosineSimilarity is `cosine - 1`; optax is NaN for a row of zeros, where this is 1.
+    """
     return 1 - F.cosine_similarity(embeddings, target, dim=-1, eps=eps)
+
+
+@loss(
+    aliases=("cosine_embedding_loss",),
+    activation="identity",
+    range=(0, 2),
+    like={"torch": ""},
+)
+def cosine_embedding(
+    embeddings: Float[Tensor, "*b d"],
+    target: Float[Tensor, "*b d"],
+    sign: Float[Tensor, "*b"],
+    *,
+    margin: Fraction = 0.0,
+) -> Float[Tensor, "*b"]:
+    """1 - cos of two that belong together (+1), max(0, cos - m) of two that do not (-1).
+
+    `cosine_embedding@(pred.a, pred.b, batch.same)`; of booleans and of 0 and 1, true is together. The cosine
+    to a row of zeros is 0.
+    """
+    similarity = (embeddings * target).sum(-1) / (length(embeddings) * length(target))
+    return torch.where(sign > 0, 1 - similarity, torch.relu(similarity - margin))
+
+
+@loss(
+    aliases=("margin_ranking_loss",),
+    activation="identity",
+    range=(0, math.inf),
+    like={"torch": ""},
+)
+def margin_ranking(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    sign: Float[Tensor, "*shape"],
+    *,
+    margin: NonNegative = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """max(0, m - y (a - b)): score a above score b where y = +1, below it where y = -1.
+
+    `margin_ranking@(pred.a, pred.b, batch.order)`; of booleans and of 0 and 1, true is +1.
+    """
+    return torch.relu(margin - sign * (values - target))
+
+
+@loss(
+    aliases=("hinge_embedding_loss",),
+    activation="identity",
+    like={"torch": ""},
+)
+def hinge_embedding(
+    values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
+) -> Float[Tensor, "*shape"]:
+    """x of a distance that should be small (+1), max(0, m - x) of one that should be large (-1)."""
+    return torch.where(signs > 0, values, torch.relu(margin - values))
 
 
 @loss(
@@ -27,6 +89,7 @@ def cosine(
     paper="Balntas, Riba, Ponsa, Mikolajczyk 2016; Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832",
     activation="identity",
     range=(0, math.inf),
+    like={"torch": ""},
 )
 def triplet(
     anchor: Float[Tensor, "*b d"],
@@ -39,9 +102,98 @@ def triplet(
 ) -> Float[Tensor, "*b"]:
     """max(0, |a - p| - |a - n| + m), with p-norms whose differences carry 1e-6, as in torch.
 
-    `swap` takes the smaller of |a - n| and |p - n|: `triplet@(pred.a, pred.p, pred.n)`.
+    `swap` takes the smaller of |a - n| and |p - n|: `triplet@(pred.a, pred.p, pred.n)`. FaceNet squares the
+    distances; pytorch-metric-learning makes the triplets of a batch, of unit vectors, with a margin of 0.05.
     """
     near, far = F.pairwise_distance(anchor, positive, p), F.pairwise_distance(anchor, negative, p)
     if swap:
         far = torch.minimum(far, F.pairwise_distance(positive, negative, p))
     return torch.relu(near - far + margin)
+
+
+@loss(
+    aliases=("barlow", "barlow_twins_loss"),
+    paper="Zbontar, Jing, Misra, LeCun, Deny 2021, arXiv:2103.03230",
+    activation="identity",
+    range=(0, math.inf),
+    whole=True,
+    like={"lightly": "", "monai": "unbiased=true, eps=1e-6"},
+)
+def barlow_twins(
+    embeddings: Float[Tensor, "b d"],
+    target: Float[Tensor, "b d"],
+    counted: Float[Tensor, "b"] | None,
+    *,
+    offdiag: NonNegative = 5e-3,
+    unbiased: bool = False,
+    eps: Positive = 1e-5,
+) -> Float[Tensor, ""]:
+    """Σ_i (1 - c_ii)² + λ Σ_i≠j c_ij², c the correlations of the dimensions of two views over the batch.
+
+    λ is `offdiag`, and ε is added to the variances. A sum over dimensions, as everywhere: it grows with D.
+    `unbiased` divides the variances by B - 1 but c by B, as MONAI does: c_ii of equal views is 1 - 1/B then.
+    """
+    rows = _rows(embeddings, counted)
+    number = rows.sum()
+    a, b = (_standard(view, rows, int(unbiased), eps) for view in (embeddings, target))
+    correlations = products(a.T, b.T) / number.clamp(min=1)
+    same = torch.eye(len(correlations), dtype=torch.bool, device=correlations.device)
+    wanted = (1 - correlations.diagonal()).square().sum()
+    value = wanted + offdiag * correlations.masked_fill(same, 0.0).square().sum()
+    return torch.where(number > 0, value, 0.0)
+
+
+@loss(
+    aliases=("vicreg_loss",),
+    paper="Bardes, Ponce, LeCun 2022, arXiv:2105.04906",
+    activation="identity",
+    range=(0, math.inf),
+    whole=True,
+    like={"lightly": "", "pml": ""},
+)
+def vicreg(
+    embeddings: Float[Tensor, "b d"],
+    target: Float[Tensor, "b d"],
+    counted: Float[Tensor, "b"] | None,
+    *,
+    invariance: NonNegative = 25.0,
+    variance: NonNegative = 25.0,
+    covariance: NonNegative = 1.0,
+    eps: Positive = 1e-4,
+) -> Float[Tensor, ""]:
+    """λ mse(x, y) + μ mean over views and dimensions of [1 - sqrt(var + ε)]+ + ν Σ_views Σ_i≠j cov_ij² / D.
+
+    λ, μ and ν are `invariance`, `variance` and `covariance`; variances and covariances divide by B - 1.
+    """
+    rows = _rows(embeddings, counted)
+    number, width = rows.sum(), max(embeddings.shape[1], 1)
+    value = invariance * (embeddings - target).square().sum() / (number.clamp(min=1) * width)
+    for view in (embeddings, target):
+        centred = _centred(view, rows)
+        spread = products(centred.T, centred.T) / (number - 1).clamp(min=1)
+        deviation = (spread.diagonal() + eps).sqrt()
+        same = torch.eye(len(spread), dtype=torch.bool, device=spread.device)
+        value = value + variance / 2 * torch.relu(1 - deviation).sum() / width
+        value = value + covariance * spread.masked_fill(same, 0.0).square().sum() / width
+    return torch.where(number > 0, value, 0.0)
+
+
+# -------------------------------------------------------------------- statistics of the rows that count
+
+
+def _rows(embeddings: Tensor, counted: Tensor | None) -> Tensor:
+    """1 for each row that counts, as a column."""
+    one = torch.ones_like(embeddings[:, :1])
+    return one if counted is None else one * counted.unsqueeze(1)
+
+
+def _centred(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows less their mean; 0 where they do not count."""
+    return (x - (x * rows).sum(0) / rows.sum().clamp(min=1)) * rows
+
+
+def _standard(x: Tensor, rows: Tensor, correction: int, eps: float) -> Tensor:
+    """Columns of mean 0 and variance 1."""
+    centred = _centred(x, rows)
+    variance = centred.square().sum(0) / (rows.sum() - correction).clamp(min=1)
+    return centred / (variance + eps).sqrt()

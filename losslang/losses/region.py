@@ -13,10 +13,18 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
 
 
 @loss(
-    aliases=("dice_loss", "soft_dice", "f1", "sorensen"),
+    aliases=("dice_loss", "soft_dice", "f1", "soft_f1", "sorensen"),
     paper="Milletari, Navab, Ahmadi 2016, arXiv:1606.04797",
     range=(0, 1),
     zero_when="perfect",
+    like={
+        "monai": "",
+        "smp": "smooth=0, batch=true, empty=zero",
+        "toolbelt": "smooth=0, batch=true, empty=zero",
+        "nnunet": "smooth=1",
+        "optax": "smooth=2",
+        "mmdet": "sigmoid, smooth=0, eps=2e-3, squared=true",
+    },
 )
 def dice(
     probs: Float[Tensor, "b c *space"],
@@ -24,17 +32,23 @@ def dice(
     total: Total,
     *,
     smooth: NonNegative = 1e-5,
+    eps: NonNegative = 0.0,
     squared: bool = False,
 ) -> Float[Tensor, "b c"]:
     """1 - (2 Σ p t + s) / (Σ p + Σ t + s), sums over space.
 
-    `smooth` (s) decides what an absent class gives; at s = 0 a class absent from both is no loss,
-    the limit of s/s. `squared` puts Σ p² + Σ t² in the denominator, as the paper does.
+    `smooth` (s) decides what an absent class gives; at s = 0 a class absent from both is no loss, the limit
+    of s/s. `eps` is added below alone, where libraries smooth twice: such a class is a loss of ε / (s + ε).
+    `squared` puts Σ p² + Σ t² in the denominator, as the paper does. nnU-Net's value is 1 less. kornia and
+    keras sum over the classes too: `gdl(weighting=uniform, smooth=0)`.
     """
     predicted, true = (probs * probs, target * target) if squared else (probs, target)
     overlap, predicted, true = total(probs * target, predicted, true)
     both = predicted + true
-    return _ratio(torch.sub(both, overlap, alpha=2), both + smooth, smooth)
+    apart = torch.sub(both, overlap, alpha=2)
+    if eps:
+        return (apart + eps) / (both + (smooth + eps))
+    return _ratio(apart, both + smooth, smooth)
 
 
 @loss(
@@ -42,6 +56,11 @@ def dice(
     paper="Rahman, Wang 2016",
     range=(0, 1),
     zero_when="perfect",
+    like={
+        "monai": "smooth=5e-6",
+        "smp": "smooth=0, batch=true, empty=zero",
+        "toolbelt": "smooth=0, batch=true, empty=zero",
+    },
 )
 def jaccard(
     probs: Float[Tensor, "b c *space"],
@@ -50,7 +69,10 @@ def jaccard(
     *,
     smooth: NonNegative = 1e-5,
 ) -> Float[Tensor, "b c"]:
-    """1 - (Σ p t + s) / (Σ p + Σ t - Σ p t + s), sums over space."""
+    """1 - (Σ p t + s) / (Σ p + Σ t - Σ p t + s), sums over space.
+
+    MONAI's DiceLoss(jaccard=True) smooths 2 Σ p t: its s counts half.
+    """
     overlap, predicted, true = total(probs * target, probs, target)
     union = predicted + true - overlap
     return _ratio(union - overlap, union + smooth, smooth)
@@ -61,6 +83,12 @@ def jaccard(
     paper="Salehi, Erdogmus, Gholipour 2017, arXiv:1706.05721",
     range=(0, 1),
     zero_when="perfect",
+    like={
+        "monai": "",
+        "smp": "smooth=0, batch=true, empty=zero",
+        "mmseg": "softmax, alpha=0.3, beta=0.7, smooth=1, ignore_index=255",
+        "optax": "smooth=1",
+    },
 )
 def tversky(
     probs: Float[Tensor, "b c *space"],
@@ -71,7 +99,10 @@ def tversky(
     beta: NonNegative = 0.5,
     smooth: NonNegative = 1e-5,
 ) -> Float[Tensor, "b c"]:
-    """1 - (TP + s) / (TP + α FP + β FN + s), with TP = Σ p t, FP = Σ p - TP, FN = Σ t - TP."""
+    """1 - (TP + s) / (TP + α FP + β FN + s), with TP = Σ p t, FP = Σ p - TP, FN = Σ t - TP.
+
+    Flux has α and β the other way round. keras sums over the classes too.
+    """
     overlap, predicted, true = total(probs * target, probs, target)
     mistaken = torch.add(alpha * (predicted - overlap), true - overlap, alpha=beta)
     return _ratio(mistaken, overlap + mistaken + smooth, smooth)
@@ -92,7 +123,10 @@ def focal_tversky(
     smooth: NonNegative = 1e-5,
     gamma: Positive = 0.75,
 ) -> Float[Tensor, "b c"]:
-    """tversky ** γ, class by class. The paper writes 1/γ, with γ = 4/3."""
+    """tversky ** γ, class by class. The paper writes 1/γ, with γ = 4/3.
+
+    smp's TverskyLoss(gamma=...) takes the power of the mean: `tversky(like=smp)**gamma`.
+    """
     return power(tversky.function(probs, target, total, alpha=alpha, beta=beta, smooth=smooth), gamma)
 
 

@@ -15,7 +15,11 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, 
 
 
 @loss(
-    aliases=("mean_squared_error", "mse_loss"), activation="identity", range=(0, math.inf), zero_when="equal"
+    aliases=("mean_squared_error", "mse_loss", "squared_error"),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"torch": "", "keras": "", "mmdet": "", "neuralforecast": ""},
 )
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2, e = prediction - target."""
@@ -30,7 +34,13 @@ def mse_of_values(
     return F.mse_loss(values, target, reduction=reduction)
 
 
-@loss(aliases=("half_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
+@loss(
+    aliases=("half_squared_error",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"optax": ""},
+)
 def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2 / 2; its gradient is e. optax calls it l2_loss."""
     return 0.5 * (values - target).square()
@@ -64,7 +74,13 @@ def sse_of_values(
     return F.mse_loss(values, target, reduction=reduction)
 
 
-@loss(aliases=("root_mean_squared_error",), activation="identity", range=(0, math.inf), zero_when="equal")
+@loss(
+    aliases=("root_mean_squared_error",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"neuralforecast": "", "pytorch_forecasting": ""},
+)
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
     squares, number = total(F.mse_loss(values, target, reduction="none"), 1)
@@ -78,10 +94,11 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
 
 
 @loss(
-    aliases=("mae", "l1_loss", "mean_absolute_error"),
+    aliases=("mae", "l1_loss", "mean_absolute_error", "absolute_error"),
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
+    like={"torch": "", "keras": "", "mmdet": "", "neuralforecast": "", "pytorch_forecasting": ""},
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|e|; its derivative at 0 is 0."""
@@ -102,6 +119,7 @@ def l1_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
+    like={"torch": "", "mmdet": ""},
 )
 def smooth_l1(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 1.0
@@ -123,7 +141,12 @@ def smooth_l1_of_values(
 
 
 @loss(
-    aliases=("huber_loss",), paper="Huber 1964", activation="identity", range=(0, math.inf), zero_when="equal"
+    aliases=("huber_loss",),
+    paper="Huber 1964",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"torch": "", "keras": "", "optax": "", "neuralforecast": ""},
 )
 def huber(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
@@ -144,7 +167,13 @@ def huber_of_values(
     return F.huber_loss(values, target, reduction=reduction, delta=delta)
 
 
-@loss(aliases=("logcosh",), activation="identity", range=(0, math.inf), zero_when="equal")
+@loss(
+    aliases=("logcosh",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"keras": "", "optax": "", "toolbelt": ""},
+)
 def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log cosh e = e + log(1 + e^(-2e)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow."""
     error = values - target
@@ -159,7 +188,10 @@ def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -
 def charbonnier(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-3
 ) -> Float[Tensor, "*shape"]:
-    """sqrt(e^2 + ε^2): ε at a perfect prediction, not 0."""
+    """sqrt(e^2 + ε^2): ε at a perfect prediction, not 0.
+
+    As in image restoration; BasicSR's ε is 1e-6. kornia's charbonnier_loss is `pseudo_huber(delta=1)`.
+    """
     return ((values - target).square() + eps * eps).sqrt()
 
 
@@ -175,19 +207,21 @@ def tukey(
 ) -> Float[Tensor, "*shape"]:
     """c²/6 (1 - (1 - (e/c)²)³) where |e| <= c, c²/6 beyond: an outlier pulls no more.
 
-    Residuals are taken as they are; divide them by their scale before, if they have another.
+    Residuals are taken as they are; divide them by their scale before, if they have another. neuralforecast's
+    has no `1 -` inside of c: it is 3.66 at no error, and falls to 0 at c.
     """
     inside = (1 - ((values - target) / c).square()).clamp(min=0)
     return c * c / 6 * (1 - inside**3)
 
 
 @loss(
-    aliases=("pinball",),
+    aliases=("pinball", "pinball_loss"),
     paper="Koenker, Bassett 1978",
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
+    like={"neuralforecast": ""},
 )
 def quantile(
     values: Float[Tensor, "*shape"],
@@ -197,7 +231,7 @@ def quantile(
 ) -> Float[Tensor, "*shape"]:
     """max(q d, (q - 1) d), d = target - prediction; half of l1 at q = 0.5.
 
-    A list of quantiles reads one per entry of the prediction's last axis.
+    A list of quantiles reads one per entry of the prediction's last axis. pytorch-forecasting's is twice this.
     """
     missing = target - values
     at = q if isinstance(q, float | int) else torch.tensor(q, dtype=values.dtype, device=values.device)

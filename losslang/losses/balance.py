@@ -1,0 +1,112 @@
+"""Losses whose weights come from the batch: from its labels, or from how hard it is.
+
+The weights count over everything that is not masked, on this process alone: with several processes each
+has its own, and a batch of another size has others.
+"""
+
+from __future__ import annotations
+
+import math
+
+from losslang.decorators import loss
+from losslang.lazy import torch
+from losslang.vocabulary import Count, Float, Fraction, Positive, Tensor
+
+
+@loss(
+    aliases=("balanced_binary_cross_entropy",),
+    paper="Xie, Tu 2015, arXiv:1504.06375",
+    whole=True,
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"mmseg": "sigmoid", "toolbelt": "sigmoid"},
+)
+def balanced_bce(
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    mask: Float[Tensor, "*shape"] | None,
+) -> Float[Tensor, "*shape"]:
+    """-(n₋/n t log p + n₊/n (1 - t) log(1 - p)), n₊ and n₋ the positives and negatives of the batch.
+
+    Both kinds have the same say, however few the positives are: edges, mostly. A batch of one kind alone
+    gives 0. HED sums over an image; the mean here is over all elements, as in mmseg and pytorch-toolbelt.
+    """
+    seen = torch.ones_like(target) if mask is None else mask.expand(target.shape).to(target.dtype)
+    number = seen.sum().clamp(min=1)
+    positive, negative = (target * seen).sum() / number, ((1 - target) * seen).sum() / number
+    return -(negative * target * log_probs + positive * (1 - target) * log_complement)
+
+
+@loss(
+    aliases=("ghmc", "ghmc_loss"),
+    paper="Li, Liu, Wang 2019, arXiv:1811.05181",
+    whole=True,
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"mmdet": "sigmoid"},
+)
+def ghm_c(
+    probs: Float[Tensor, "*shape"],
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    mask: Float[Tensor, "*shape"] | None,
+    memory: Float[Tensor, "bins"],
+    *,
+    bins: Count = 10,
+    momentum: Fraction = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """-w (t log p + (1 - t) log(1 - p)), w = n / (m n_bin), with n_bin of the n elements as wrong as this one.
+
+    |p - t| is sorted into `bins` of equal width, m of which hold anything: all of those have the same say.
+    With a `momentum` μ the numbers are running ones, μ old + (1 - μ) new; they start at 0, as in mmdet, so
+    the first weights are 1 / (1 - μ) times too large.
+    """
+    weight = _harmonized((probs - target).abs(), mask, memory, bins, momentum)
+    return -weight * (target * log_probs + (1 - target) * log_complement)
+
+
+@loss(
+    aliases=("ghmr", "ghmr_loss"),
+    paper="Li, Liu, Wang 2019, arXiv:1811.05181",
+    activation="identity",
+    whole=True,
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"mmdet": ""},
+)
+def ghm_r(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    mask: Float[Tensor, "*shape"] | None,
+    memory: Float[Tensor, "bins"],
+    *,
+    mu: Positive = 0.02,
+    bins: Count = 10,
+    momentum: Fraction = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """w (sqrt(e² + μ²) - μ), w = n / (m n_bin), with n_bin of the n elements of a gradient like this one's.
+
+    The gradient |e| / sqrt(e² + μ²), from 0 to 1, is sorted into `bins` as in `ghm_c`; `momentum` is its too.
+    """
+    error = values - target
+    length = (error * error + mu * mu).sqrt()
+    weight = _harmonized((error / length).abs(), mask, memory, bins, momentum)
+    return weight * error * error / (length + mu)
+
+
+def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int, momentum: float) -> Tensor:
+    """n / (m n_bin) for every element: how few others have a gradient in its bin. It has no gradient itself."""
+    seen = torch.ones_like(gradient) if mask is None else mask.expand(gradient.shape)
+    # Clamped on both sides: an index made of NaN is any number.
+    which = (gradient.detach() * bins).long().clamp(0, bins - 1).flatten()
+    empty = torch.zeros(bins, dtype=torch.long, device=gradient.device)
+    counts = empty.scatter_add(0, which, seen.flatten().long())
+    holds, numbers = counts > 0, counts.to(gradient.dtype)
+    if momentum:
+        numbers = torch.where(holds, momentum * memory + (1 - momentum) * numbers, memory).to(gradient.dtype)
+        with torch.no_grad():
+            memory.copy_(numbers)
+    shares = torch.where(holds, numbers * holds.sum(), 1.0)
+    return torch.where(holds, counts.sum() / shares, 0.0).gather(0, which).reshape(gradient.shape)

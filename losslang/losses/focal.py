@@ -1,0 +1,266 @@
+"""Losses of a class that look less at what is easy, and those that forgive wrong labels.
+
+Shapes as in `classification`: logits and probabilities (B, C, *S). Values in nats unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from losslang.decorators import loss
+from losslang.functions import power
+from losslang.lazy import torch
+from losslang.targets import pick
+from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
+
+Tail = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+"""A temperature of heavy tails; 1 has none."""
+
+
+@loss(
+    aliases=("qfl", "quality_focal_loss"),
+    paper="Li et al. 2020, arXiv:2006.04388",
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"mmdet": "sigmoid, reduction=batchmean", "toolbelt": "sigmoid"},
+)
+def quality_focal(
+    probs: Float[Tensor, "*shape"],
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    beta: NonNegative = 2.0,
+) -> Float[Tensor, "*shape"]:
+    """-|t - p|^β (t log p + (1 - t) log(1 - p)), t a score in [0, 1] such as the IoU of a box.
+
+    mmdet sums over the classes and divides by the samples: C times larger.
+    """
+    return -power((target - probs).abs(), beta) * _agreement(log_probs, log_complement, target)
+
+
+@loss(
+    aliases=("vfl", "varifocal_loss"),
+    paper="Zhang, Wang, Dayoub, Sünderhauf 2021, arXiv:2008.13367",
+    range=(0, math.inf),
+    like={"mmdet": "sigmoid"},
+)
+def varifocal(
+    probs: Float[Tensor, "*shape"],
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    alpha: NonNegative = 0.75,
+    gamma: NonNegative = 2.0,
+    iou_weighted: bool = True,
+) -> Float[Tensor, "*shape"]:
+    """-w (t log p + (1 - t) log(1 - p)), w = t where t > 0, α p^γ elsewhere; t a score in [0, 1].
+
+    `iou_weighted=false` weighs every positive by 1.
+    """
+    weight = torch.where(target > 0, target if iou_weighted else 1.0, alpha * power(probs, gamma))
+    return -weight * _agreement(log_probs, log_complement, target)
+
+
+@loss(
+    aliases=("gaussian_focal_loss", "gaussian_heatmap_focal", "heatmap_focal"),
+    paper="Law, Deng 2018, arXiv:1808.01244",
+    range=(0, math.inf),
+    like={"mmdet": "identity"},
+)
+def gaussian_focal(
+    probs: Float[Tensor, "*shape"],
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    alpha: NonNegative = 2.0,
+    gamma: NonNegative = 4.0,
+) -> Float[Tensor, "*shape"]:
+    """-(1 - p)^α log p where t = 1, -(1 - t)^γ p^α log(1 - p) elsewhere; t a heat map of Gaussians.
+
+    Only t = 1 is a positive. CornerNet divides the sum by their number: `avg_factor=batch.n`.
+    """
+    positive = -power(1 - probs, alpha) * log_probs
+    negative = -power(1 - target, gamma) * power(probs, alpha) * log_complement
+    return torch.where(target == 1, positive, negative)
+
+
+@loss(
+    aliases=("asymmetric_loss",),
+    paper="Ben-Baruch et al. 2021, arXiv:2009.14119",
+    reduction="sum",
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"timm": "sigmoid, reduction=batchmean"},
+)
+def asl(
+    probs: Float[Tensor, "*shape"],
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    gamma_pos: NonNegative = 1.0,
+    gamma_neg: NonNegative = 4.0,
+    clip: Fraction = 0.05,
+) -> Float[Tensor, "*shape"]:
+    """-t (1 - p)^γ₊ log p - (1 - t) q^γ₋ log(1 - q), q = max(0, p - m): negatives below m are forgotten.
+
+    `clip` is m. Summed over all labels of the batch, as the paper's code does: a step grows with the batch.
+    """
+    missed = power(1 - probs, gamma_pos) * log_probs
+    # 1 - q is at least m, and its logarithm finite, unless m is 0.
+    log_rest = (1 - probs + clip).clamp(max=1).log() if clip else log_complement
+    found = power(torch.relu(probs - clip), gamma_neg) * log_rest
+    return -(target * missed + (1 - target) * found)
+
+
+@loss(
+    aliases=("asl_single_label",),
+    paper="Ben-Baruch et al. 2021, arXiv:2009.14119",
+    activation="softmax",
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"timm": "gamma_pos=1"},
+)
+def asl_single(
+    probs: Float[Tensor, "b c *space"],
+    log_probs: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    gamma_pos: NonNegative = 0.0,
+    gamma_neg: NonNegative = 4.0,
+    label_smoothing: Fraction = 0.1,
+) -> Float[Tensor, "b *space"]:
+    """-Σ_c s_c w_c log p_c, w = (1 - p)^γ₊ for the true class, p^γ₋ for others, s = (1 - ε) t + ε / C.
+
+    `label_smoothing` is ε (called eps in the paper's code, where γ₊ is 0; it is 1 in timm). At ε = 0 the
+    other classes have no part.
+    """
+    missed, found = power(1 - probs, gamma_pos) * log_probs, power(probs, gamma_neg) * log_probs
+    share = label_smoothing / probs.shape[1]
+    others = found.sum(1) - pick(found, labels)
+    return -((1 - label_smoothing + share) * pick(missed, labels) + share * others)
+
+
+@loss(
+    aliases=("poly1", "poly_ce", "poly_loss", "poly_loss_cross_entropy"),
+    paper="Leng et al. 2022, arXiv:2204.12511",
+    activation="softmax",
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"optax": "epsilon=2", "timm": "epsilon=2"},
+)
+def poly(
+    probs: Float[Tensor, "b c *space"],
+    log_probs: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    epsilon: float = 1.0,
+) -> Float[Tensor, "b *space"]:
+    """-Σ_c t_c log p_c + ε (1 - Σ_c t_c p_c): the cross entropy, with ε more of the first term of its series.
+
+    Below ε = -1 it would no longer fall as p nears 1. The paper takes 2 for ImageNet, -1 for boxes.
+    """
+    return epsilon * (1 - pick(probs, labels)) - pick(log_probs, labels)
+
+
+@loss(
+    aliases=("generalized_ce", "generalized_cross_entropy", "categorical_generalized_cross_entropy"),
+    paper="Zhang, Sabuncu 2018, arXiv:1805.07836",
+    activation="softmax",
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"keras": "identity, q=0.5"},
+)
+def gce(
+    log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, q: Positive = 0.7
+) -> Float[Tensor, "b *space"]:
+    """Σ_c t_c (1 - p_c^q) / q: the cross entropy as q goes to 0, 1 - p at q = 1.
+
+    At most 1/q, so that a wrong label pulls no more than it may. The paper's q is 0.7, that of keras 0.5.
+    """
+    if labels.ndim == log_probs.ndim:
+        return -(labels * torch.expm1(q * log_probs)).sum(1) / q
+    return -torch.expm1(q * pick(log_probs, labels)) / q
+
+
+@loss(
+    aliases=("bi_tempered_logistic", "bi_tempered_logistic_loss"),
+    paper="Amid, Warmuth, Anil, Koren 2019, arXiv:1906.03361",
+    activation="softmax",
+    range=(0, math.inf),
+    zero_when="perfect",
+)
+def bi_tempered(
+    logits: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    t1: Fraction = 0.8,
+    t2: Tail = 1.2,
+    label_smoothing: Fraction = 0.0,
+    iters: Count = 5,
+) -> Float[Tensor, "b *space"]:
+    """Σ_c y_c (log_t1 y_c - log_t1 p_c) - (y_c^(2-t1) - p_c^(2-t1)) / (2 - t1), p = exp_t2(x - λ), Σ p = 1.
+
+    log_t(u) = (u^(1-t) - 1) / (1 - t), and exp_t is its inverse: t1 < 1 bounds the loss, t2 > 1 gives p a
+    heavy tail, t1 = t2 = 1 is the cross entropy (of soft labels, less their entropy). `label_smoothing` is ε
+    of (1 - ε) t + ε / C; the authors' is ε (C - 1) / C. λ takes `iters` steps of Newton, which end within
+    rounding; the authors' five, of a fixed point, leave Σ p = 1.02 for 1000 logits of spread 3.
+    """
+    log_p = _log_tempered_softmax(logits, t2, iters)
+    tempered = log_p if t1 == 1 else torch.expm1((1 - t1) * log_p) / (1 - t1)
+    said = (1 - label_smoothing) * pick(tempered, labels) + label_smoothing * tempered.mean(1)
+    # All one-hot truths say the same of themselves: one of them stands for the labels.
+    soft = labels.ndim == logits.ndim
+    truth = labels if soft else torch.eye(1, logits.shape[1], dtype=logits.dtype, device=logits.device)
+    truth = (1 - label_smoothing) * truth + label_smoothing / logits.shape[1]
+    if t1 == 1:
+        own = torch.xlogy(truth, truth) - truth
+    else:
+        own = truth ** (2 - t1) / ((1 - t1) * (2 - t1)) - truth / (1 - t1)
+    return own.sum(1) - said + torch.exp((2 - t1) * log_p).sum(1) / (2 - t1)
+
+
+@loss(
+    aliases=("distribution_focal", "distribution_focal_loss"),
+    paper="Li et al. 2020, arXiv:2006.04388",
+    range=(0, math.inf),
+    like={"mmdet": ""},
+)
+def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """-(l + 1 - y) log p_l - (y - l) log p_{l+1}, p the softmax over n bins, l the bin below y.
+
+    y is a real number from 0 to n - 1. At y = n - 1 it is -log p_{n-1}; mmdet looks for bin n there, which
+    is an IndexError, and its callers hold y below it.
+    """
+    log_probs, last = torch.log_softmax(logits, -1), logits.shape[-1] - 1
+    below = position.detach().floor().clamp(0, max(last - 1, 0))
+    above = position - below
+    left, right = below.long().unsqueeze(-1), (below.long() + 1).clamp(max=last).unsqueeze(-1)
+    chosen = log_probs.gather(-1, torch.cat([left, right], -1))
+    return -((1 - above) * chosen[..., 0] + above * chosen[..., 1])
+
+
+def _agreement(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
+    return target * log_probs + (1 - target) * log_complement
+
+
+def _log_tempered_softmax(logits: Tensor, t: float, iters: int) -> Tensor:
+    """log exp_t(x - λ) over classes, with λ such that they sum to 1: Newton, from below, in λ."""
+    if t == 1:
+        return torch.log_softmax(logits, 1)
+    below = logits.detach().amax(1, keepdim=True) - logits
+    shift = torch.zeros_like(below[:, :1])
+    for step in range(iters):
+        # A step differentiated at the root has the root's derivative, and two have its second too.
+        x = below if step >= iters - 2 else below.detach()
+        log_p = torch.log1p((t - 1) * (shift + x)) / (1 - t)
+        whole, slope = log_p.exp().sum(1, keepdim=True), (t * log_p).exp().sum(1, keepdim=True)
+        # Of (Σ p)^(1-t), which is a straight line in λ where all logits are equal.
+        shift = shift + torch.expm1((t - 1) * whole.log()) / (t - 1) * whole / slope
+    return torch.log1p((t - 1) * (shift + below)) / (1 - t)

@@ -1,0 +1,152 @@
+"""Losses of forecasts, and of other differences that are relative: to the target, to a history, to a scale.
+
+Shapes: prediction and target are alike, of any shape; one value per element unless it says otherwise.
+A ratio is a ratio: nothing here is multiplied by 100.
+"""
+
+from __future__ import annotations
+
+import math
+
+from losslang.decorators import loss
+from losslang.functions import root
+from losslang.lazy import F, torch
+from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
+
+
+@loss(
+    aliases=("mean_absolute_percentage_error",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"neuralforecast": "eps=0", "pytorch_forecasting": "eps=1e-8"},
+)
+def mape(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: NonNegative = 1e-7
+) -> Float[Tensor, "*shape"]:
+    """|e| / max(|t|, ε): a part of the target, 1 and not 100 for all of it.
+
+    A target of 0 weighs 1/ε, unless `eps=0`: then it gives 0, and counts. keras' number is 100*mape.
+    """
+    error, size = (values - target).abs(), target.abs().clamp(min=eps)
+    return error / size if eps else _over(error, size)
+
+
+@loss(
+    paper="Makridakis 1993",
+    aliases=("symmetric_mean_absolute_percentage_error",),
+    activation="identity",
+    range=(0, 2),
+    zero_when="equal",
+    like={"neuralforecast": "", "pytorch_forecasting": ""},
+)
+def smape(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-8
+) -> Float[Tensor, "*shape"]:
+    """2 |e| / max(|t| + |p|, ε), p the prediction: 0 to 2, and 0 where both are 0.
+
+    Competitions print 100*smape, 0 to 200; some papers leave out the 2.
+    """
+    return 2 * (values - target).abs() / (values.abs() + target.abs()).clamp(min=eps)
+
+
+@loss(
+    aliases=("mean_squared_logarithmic_error", "mean_squared_log_error"),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"keras": ""},
+)
+def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """(log(1 + p) - log(1 + t))², p the prediction; below 0 both count as 0, as in keras.
+
+    A prediction below 0 has no gradient: `msle(softplus)` keeps it above. Flux has no 1 + in the logarithms,
+    so that its numbers are others, above all for small targets.
+    """
+    return (torch.log1p(torch.relu(values)) - torch.log1p(torch.relu(target))).square()
+
+
+@loss(
+    paper="Hyndman, Koehler 2006",
+    aliases=("mean_absolute_scaled_error",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    whole=True,
+    like={"neuralforecast": ""},
+)
+def mase(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    history: Float[Tensor, "b t"],
+    *,
+    seasonality: Count = 1,
+) -> Float[Tensor, "*shape"]:
+    """|e| / mean |h_i - h_(i-m)|, h the history (B, T) before the forecast, m the seasonality.
+
+    The error in units of what the seasonal naive forecast errs there: `mase@(pred, target, batch.history)`.
+    A history that repeats itself gives 0, as in neuralforecast. pytorch-forecasting's MASE counts the target
+    into its history, and knows no seasons.
+    """
+    if history.shape[-1] <= seasonality:
+        raise ValueError(
+            f"mase: a history of {history.shape[-1]} is no longer than its season, {seasonality}; "
+            "hand over a longer one, or a smaller `seasonality`"
+        )
+    naive = (history[..., seasonality:] - history[..., :-seasonality]).abs().mean(-1)
+    return _over((values - target).abs(), naive.reshape(naive.shape + (1,) * (values.ndim - naive.ndim)))
+
+
+@loss(
+    paper="Olivares, Meetei, Ma, Reddy, Cao, Dicker 2021, arXiv:2110.13179",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+)
+def relmse(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    baseline: Float[Tensor, "*shape"],
+    total: Total,
+) -> Float[Tensor, ""]:
+    """Σ e² / Σ (t - b)² over everything, b a forecast to beat; 0 where b is perfect."""
+    squares, unit = total(
+        F.mse_loss(values, target, reduction="none"), F.mse_loss(baseline, target, reduction="none")
+    )
+    return _over(squares, unit)
+
+
+@loss(
+    paper="Eigen, Puhrsch, Fergus 2014, arXiv:1406.2283",
+    aliases=("silog_loss",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    whole=True,
+    like={"mmseg": ""},
+)
+def silog(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    lam: Fraction = 0.5,
+    eps: Positive = 1e-6,
+) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+    """sqrt(mean d² - λ (mean d)²) of each sample, d = log p - log t; targets up to ε are left out.
+
+    Depths below ε count as ε. A sample with no target does not count; mmsegmentation counts it as 0, and its
+    gradient at a perfect prediction is NaN. The paper has no root; AdaBins' is 10*silog(lam=0.85).
+    """
+    known = target > eps if mask is None else (target > eps) & mask
+    ratio = torch.where(known, values.clamp(min=eps), 1.0) / torch.where(known, target, 1.0)
+    distance, known = ratio.log().flatten(1), known.flatten(1)
+    number = known.sum(1).clamp(min=1)
+    mean = distance.sum(1) / number
+    around = torch.where(known, distance - mean.unsqueeze(1), 0.0).square().sum(1) / number
+    return root(around + (1 - lam) * mean.square()), known.any(1)
+
+
+def _over(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, and 0 where b is 0."""
+    return a / torch.where(b == 0, torch.inf, b)

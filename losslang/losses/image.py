@@ -1,0 +1,261 @@
+"""Losses and indices of images, and of anything else with space: signals, volumes.
+
+Shapes: (B, C, *S) with one to three axes of space; one value per sample, averaged over its channels
+and its space, unless a loss says otherwise. What is masked is in no window, no sum and no difference.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from losslang.decorators import loss
+from losslang.functions import power, root
+from losslang.lazy import torch
+from losslang.losses.windows import (
+    amplitude,
+    box,
+    gaussian,
+    halved,
+    mean,
+    neighbours,
+    similarity,
+    stacked,
+    step,
+)
+from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
+
+WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+@loss(
+    aliases=("structural_similarity",),
+    paper="Wang, Bovik, Sheikh, Simoncelli 2004",
+    activation="identity",
+    range=(-1, 1),
+    whole=True,
+    like={"monai": "", "kornia": "padding=same"},
+)
+def ssim(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    max_val: Positive = 1.0,
+    window: Count = 11,
+    sigma: Positive = 1.5,
+    k1: NonNegative = 0.01,
+    k2: Positive = 0.03,
+    padding: Literal["valid", "same"] = "valid",
+) -> Float[Tensor, "b"]:
+    """(2 μx μy + c1)(2 σxy + c2) / ((μx² + μy² + c1)(σx² + σy² + c2)), the index itself: write `1 - ssim`.
+
+    μ, σ² and σxy are those of a Gaussian window, c = (k L)², L (`max_val`) the range of the values: 1, or 255
+    for bytes. `valid` takes the windows that lie inside the image, as the paper's own program, MONAI, piq and
+    torchmetrics do; `same` one at each pixel, with the image reflected at its border, as kornia does by
+    default. A window that is partly masked reads the rest of itself, and counts by the share that it reads.
+    kornia's loss is `dssim(padding=same)`; piq shrinks large images first, which nothing here does.
+    """
+    kernel = gaussian(window, sigma, values)
+    light, contrast, share = similarity(values, target, mask, kernel, max_val, k1, k2, padding)
+    return mean(light * contrast, share, 1)
+
+
+@loss(
+    paper="Wang, Bovik, Sheikh, Simoncelli 2004",
+    activation="identity",
+    range=(0, 1),
+    zero_when="equal",
+    whole=True,
+    like={"kornia": "padding=same"},
+)
+def dssim(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    max_val: Positive = 1.0,
+    window: Count = 11,
+    sigma: Positive = 1.5,
+    k1: NonNegative = 0.01,
+    k2: Positive = 0.03,
+    padding: Literal["valid", "same"] = "valid",
+) -> Float[Tensor, "b"]:
+    """(1 - ssim) / 2, with the options of `ssim`."""
+    index = ssim.function(
+        values, target, mask, max_val=max_val, window=window, sigma=sigma, k1=k1, k2=k2, padding=padding
+    )
+    return (1 - index) / 2
+
+
+@loss(
+    aliases=("multi_scale_ssim",),
+    paper="Wang, Simoncelli, Bovik 2003",
+    activation="identity",
+    range=(0, 1),
+    whole=True,
+)
+def ms_ssim(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    max_val: Positive = 1.0,
+    window: Count = 11,
+    sigma: Positive = 1.5,
+    k1: NonNegative = 0.01,
+    k2: Positive = 0.03,
+    scale_weights: list[NonNegative] | None = None,
+) -> Float[Tensor, "b"]:
+    """Π_j cs_j^w_j over scales, each half the one before, the last of ssim: the index itself, `1 - ms_ssim`.
+
+    cs is the second factor of `ssim`, averaged over a channel; what is below 0 counts as 0; the product is
+    that of a channel, as in pytorch-msssim, piq and TensorFlow (MONAI and torchmetrics average the channels
+    first: the same for one). w (`scale_weights`) are the paper's 0.0448, 0.2856, 0.3001, 0.2363 and 0.1333.
+    An odd size is halved upwards, as by the paper's own program. At the last scale the image must hold a
+    window: with five scales and a window of 11 each side is at least 161. kornia's MS_SSIMLoss is another
+    thing: 200 (0.025 (1 - ms_ssim) + 0.975 l1), with windows of five sizes instead of smaller images.
+    """
+    weights = WANG if scale_weights is None else scale_weights
+    least, last = (window - 1) * 2 ** (len(weights) - 1) + 1, len(weights) - 1
+    if min(values.shape[2:], default=0) < least:
+        raise ValueError(
+            f"ms_ssim: a side of {tuple(values.shape[2:])} is below {least}, the least for a window of "
+            f"{window} at {len(weights)} scales; give fewer `scale_weights` or a smaller `window`"
+        )
+    kernel = gaussian(window, sigma, values)
+    index = values.new_ones(values.shape[:2])
+    for scale, weight in enumerate(weights):
+        if scale:
+            values, target, mask = halved(values, target, mask)
+        light, contrast, share = similarity(values, target, mask, kernel, max_val, k1, k2, "valid")
+        part = mean(light * contrast if scale == last else contrast, share, 2)
+        index = index * power(torch.relu(part), weight)
+    return index.mean(1)
+
+
+@loss(
+    aliases=("peak_signal_noise_ratio",),
+    activation="identity",
+    whole=True,
+    like={"monai": ""},
+)
+def psnr(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    max_val: Positive = 1.0,
+    eps: Positive = 1e-10,
+) -> Float[Tensor, "b"]:
+    """10 log10(L² / mse) in dB, mse that of a sample, not below ε L²: the index itself, write `-psnr`.
+
+    L (`max_val`) is the largest value. Of equal images it is 100 dB, and not infinite: that is what ε is for;
+    from there on the derivative is 0.
+    """
+    error = mean((values - target).square(), mask, 1) / max_val**2
+    return -10 * error.clamp(min=eps).log10()
+
+
+@loss(
+    aliases=("total_variation",),
+    paper="Rudin, Osher, Fatemi 1992",
+    activation="identity",
+    reduction="batchmean",
+    range=(0, math.inf),
+    whole=True,
+)
+def tv(
+    values: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    isotropic: bool = False,
+) -> Float[Tensor, "b c *space"]:
+    """Σ_axes |x(next) - x| of each element, summed over an image and averaged over images.
+
+    `isotropic` takes sqrt(Σ_axes (x(next) - x)²). It reads no target: `1e-4*tv@pred.image`. It grows with
+    the image; `reduction=mean` divides by the number of elements. Of two neighbours both must count. kornia
+    gives the sum of each channel, (B, C); piq's default is sqrt(Σ (·)²) over the image, no total variation.
+    """
+    total = torch.zeros_like(values)
+    for axis in range(2, values.ndim):
+        more = step(values, axis, mask)
+        total = total + (more.square() if isotropic else more.abs())
+    return root(total) if isotropic else total
+
+
+@loss(
+    aliases=("local_ncc",),
+    paper="Avants, Epstein, Grossman, Gee 2008",
+    activation="identity",
+    range=(-1, 0),
+    whole=True,
+    like={"monai": ""},
+)
+def lncc(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    window: Count = 3,
+    eps: Positive = 1e-5,
+) -> Float[Tensor, "b"]:
+    """-mean over windows of sxy² / (sxx syy), sums of products of deviations, sxx and syy not below ε.
+
+    The squared correlation within a box around each pixel, with zeros beyond the border, as in MONAI and
+    VoxelMorph. From -1 to 0; it sees neither sign nor contrast: an inverted image has
+    -1 too.
+    """
+    axes = values.ndim - 2
+    volume = window**axes
+    x, y, xx, yy, xy = stacked(values, target, None, lambda parts: volume * box(parts, window))
+    number: Tensor | float = volume
+    if mask is not None:
+        masked = 1 - mask.expand(values.shape).to(values.dtype)
+        number = (volume * (1 - box(masked, window))).clamp(min=1)
+    cross = xy - x * y / number
+    spread, spreads = (xx - x * x / number).clamp(min=eps), (yy - y * y / number).clamp(min=eps)
+    return -mean(cross.square() / (spread * spreads), mask, 1)
+
+
+@loss(
+    paper="Dhariwal et al. 2020, arXiv:2005.00341",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    whole=True,
+)
+def spectral(values: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"]) -> Float[Tensor, "b"]:
+    """The mean of (|X| - |T|)² over frequencies, X and T the unitary Fourier transforms over space.
+
+    It sees no phases: an image and the same shifted around are alike. What is masked is 0 in both. MONAI's
+    JukeboxLoss transforms over the channels too: of one channel it is the same.
+    """
+    return mean((amplitude(values) - amplitude(target)).square(), None, 1)
+
+
+@loss(
+    aliases=("inverse_depth_smoothness_loss",),
+    paper="Godard, Mac Aodha, Brostow 2017, arXiv:1609.03677",
+    activation="identity",
+    range=(0, math.inf),
+    whole=True,
+    like={"kornia": ""},
+)
+def depth_smoothness(
+    values: Float[Tensor, "b c *space"],
+    image: Float[Tensor, "b k *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+) -> Float[Tensor, "b"]:
+    """Σ_axes mean of |d(next) - d| exp(-mean_k |I(next) - I|): an edge of the image may be one of depth.
+
+    The second operand is the image, of the same space: `depth_smoothness@(pred.disparity, batch.image)`.
+    """
+    if mask is not None:
+        image = torch.where(mask.any(1, keepdim=True), image, 0.0)
+    total = values.new_zeros(len(values))
+    for axis in range(2, values.ndim):
+        weight = torch.exp(-image.diff(dim=axis).abs().mean(1, keepdim=True))
+        beside = None if mask is None else neighbours(mask.expand(values.shape), axis)
+        total = total + mean(values.diff(dim=axis).abs() * weight, beside, 1)
+    return total

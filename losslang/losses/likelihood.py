@@ -1,0 +1,143 @@
+"""Losses of data under a distribution that the prediction describes. Values in nats, one per element.
+
+Shapes: prediction, target and further operands are alike, of any shape. A rate or a mean is predicted as
+its logarithm x; one that is predicted itself is read as `tweedie@(log(pred), target)`. Terms of the target
+alone are left out where it says so: they change no gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from losslang.decorators import loss
+from losslang.lazy import F, torch
+from losslang.losses.distribution import gaussian_nll
+from losslang.vocabulary import Float, Positive, Tensor
+
+Between = Annotated[float, Field(gt=1, lt=2)]
+
+
+@loss(
+    paper="Jørgensen 1987",
+    aliases=("tweedie_loss",),
+    activation="identity",
+    nonnegative=("target",),
+    like={"pytorch_forecasting": ""},
+)
+def tweedie(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Between = 1.5
+) -> Float[Tensor, "*shape"]:
+    """μ^(2-p) / (2-p) - t μ^(1-p) / (1-p), μ = e^x: amounts of which many are exactly 0.
+
+    Half the deviance, without terms of the target. The variance grows as μ^p; p = 1 would be `poisson_nll`
+    and p = 2 `gamma_nll`. scikit-learn calls p the power, neuralforecast rho.
+    """
+    return ((2 - p) * values).exp() / (2 - p) + _times_exp(target, (1 - p) * values) / (p - 1)
+
+
+@loss(activation="identity", nonnegative=("target",))
+def gamma_nll(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x + t e^-x of a predicted log-mean x: amounts above 0 whose spread grows with them.
+
+    Half the deviance, without terms of the target, as in scikit-learn; times its shape it is the likelihood.
+    """
+    return values + _times_exp(target, -values)
+
+
+@loss(
+    paper="Csiszár 1991",
+    aliases=("generalized_kl_divergence",),
+    activation="identity",
+    reduction="batchmean",
+    range=(0, math.inf),
+    nonnegative=("target",),
+    like={"optax": ""},
+)
+def generalized_kl(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """t (log t - x) - t + e^x of a predicted log-measure x, with 0 log 0 = 0; divided by the batch as `kl` is.
+
+    Neither side needs to add up to 1. It is `poisson_nll` and what makes that 0 at x = log t.
+    """
+    return torch.xlogy(target, target) - target * values + values.exp() - target
+
+
+@loss(activation="identity", nonnegative=("target", "dispersion"))
+def negative_binomial_nll(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    dispersion: Float[Tensor, "*shape"],
+    *,
+    eps: Positive = 1e-6,
+) -> Float[Tensor, "*shape"]:
+    """r log(1 + μ/r) + t log(1 + r/μ) - log(Γ(t + r) / Γ(r) t!), μ = e^x, r = 1/α.
+
+    Counts whose variance is μ + α μ². The third operand is the dispersion α, not below ε, and its gradient
+    passes that bound: `negative_binomial_nll@(pred.x, target, pred.alpha)`. torch's total_count is r, and its
+    logits are x + log α; unlike its log_prob this one is exact in float32 where α is small.
+    """
+    alpha = dispersion + (dispersion.clamp(min=eps) - dispersion).detach()
+    logits = values + alpha.log()
+    ways = _log_rising(1 / alpha, target) - torch.lgamma(target + 1)
+    return F.softplus(logits) / alpha + target * F.softplus(-logits) - ways
+
+
+@loss(activation="identity", nonnegative=("target", "variance"))
+def lognormal_nll(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    variance: Float[Tensor, "*shape"],
+    *,
+    full: bool = False,
+    eps: Positive = 1e-6,
+) -> Float[Tensor, "*shape"]:
+    """(log v + (log t - x)²/v) / 2, v the variance of log t, not below ε; `full` adds log t + (log 2π) / 2.
+
+    It is `gaussian_nll` of log t, and reads its operands: `lognormal_nll@(pred.x, target, pred.var)`. A target
+    of 0 counts as the smallest number above it.
+    """
+    log = target.clamp(min=torch.finfo(target.dtype).tiny).log()
+    nll = gaussian_nll.function(values, log, variance, full=full, eps=eps)
+    return nll + log if full else nll
+
+
+@loss(
+    paper="Kingma, Welling 2014, arXiv:1312.6114",
+    activation="identity",
+    reduction="batchmean",
+    range=(0, math.inf),
+)
+def kl_normal(values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """(μ² + e^s - 1 - s) / 2, s the log-variance: KL(N(μ, e^s) | N(0, 1)), divided by the batch.
+
+    A VAE's second term, summed over the latents of a sample: `kl_normal@(pred.mu, pred.logvar)`. With
+    `reduction=mean` it is smaller by the number of latents.
+    """
+    return 0.5 * (values.square() + (torch.expm1(logvar) - logvar))
+
+
+def _times_exp(factor: Tensor, exponent: Tensor) -> Tensor:
+    """f e^x, and 0 where f is 0 even if e^x is infinite."""
+    return factor * torch.where(factor == 0, 0.0, exponent).exp()
+
+
+def _log_rising(r: Tensor, t: Tensor) -> Tensor:
+    """log Γ(r + t) - log Γ(r): a difference that two values of lgamma lose where r is large.
+
+    By Stirling's series at r + 8, and the factors that lie between.
+    """
+    x = r + 8
+    y = x + t
+    between = torch.stack([torch.log1p(t / (r + k)) for k in range(8)]).sum(0)
+    stirling = (x - 0.5) * torch.log1p(t / x) + t * y.log() - t
+    return stirling + _stirling_rest(y) - _stirling_rest(x) - between
+
+
+def _stirling_rest(x: Tensor) -> Tensor:
+    """What Stirling's formula lacks of log Γ(x): below 1e-12 wrong from x = 8 on."""
+    z = 1 / x.square()
+    return (1 / 12 - z * (1 / 360 - z * (1 / 1260 - z * (1 / 1680 - z / 1188)))) / x

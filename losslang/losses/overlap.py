@@ -1,0 +1,245 @@
+"""Further losses of overlap between a predicted region and the true one.
+
+Shapes: (B, C, *S); one value per sample and class, or per sample where classes speak to each other.
+With `batch=true` all samples are one region.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from losslang.decorators import loss
+from losslang.functions import power
+from losslang.lazy import torch
+from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
+
+
+@loss(
+    aliases=("generalized_dice", "generalized_dice_loss"),
+    paper="Sudre, Li, Vercauteren, Ourselin, Cardoso 2017, arXiv:1707.03237",
+    range=(0, 1),
+    zero_when="perfect",
+    like={
+        "monai": "",
+        "kornia": "softmax, weighting=uniform, smooth=0, ignore_index=-100",
+        "keras": "weighting=uniform, smooth=0, batch=true",
+    },
+)
+def gdl(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Float[Total, "b c"],
+    *,
+    weighting: Literal["square", "simple", "uniform"] = "square",
+    smooth: NonNegative = 1e-5,
+) -> Float[Tensor, "b"]:
+    """1 - (2 Σ_c w Σ p t + s) / (Σ_c w Σ (p + t) + s), w = 1 / (Σ t)², inner sums over space.
+
+    `weighting=simple` is w = 1 / Σ t, `uniform` 1. A class that a sample lacks would weigh infinitely:
+    it weighs as much as the heaviest class there. With uniform weights it is the dice of kornia and keras.
+    """
+    overlap, predicted, true = total(probs * target, probs, target)
+    weights = _by_volume(true.detach(), weighting)
+    both = (weights * (predicted + true)).sum(1)
+    return _ratio(both - 2 * (weights * overlap).sum(1), both, smooth)
+
+
+def _by_volume(volume: Tensor, weighting: str) -> Tensor:
+    if weighting == "uniform":
+        return torch.ones_like(volume)
+    weights = volume.reciprocal() if weighting == "simple" else volume.reciprocal().square()
+    finite = weights.isfinite()
+    heaviest = torch.where(finite, weights, 0.0).amax(1, keepdim=True)
+    return torch.where(finite, weights, heaviest)
+
+
+@loss(
+    aliases=("lovasz_hinge_loss",),
+    paper="Berman, Triki, Blaschko 2018, arXiv:1705.08790",
+    whole=True,
+    range=(0, math.inf),
+    like={
+        "smp": "batch=true",
+        "toolbelt": "batch=true",
+        "mmseg": "batch=true, ignore_index=255",
+        "kornia": "",
+    },
+)
+def lovasz_hinge(
+    logits: Float[Tensor, "b c n"],
+    target: Float[Tensor, "b c n"],
+    mask: Float[Tensor, "b c n"] | None,
+) -> Float[Tensor, "b c"]:
+    """Σ_i max(0, e_i) ΔJ_i, e = 1 - x (2 t - 1), the largest first; ΔJ_i what the i-th adds to 1 - IoU.
+
+    Each channel is a yes and no. The authors take each image alone, as this does, smp and mmseg the
+    whole batch: `batch=true`.
+    """
+    return _lovasz(1 - logits * (2 * target - 1), target, mask)
+
+
+@loss(
+    aliases=("lovasz_softmax_loss",),
+    paper="Berman, Triki, Blaschko 2018, arXiv:1705.08790",
+    whole=True,
+    range=(0, 1),
+    zero_when="perfect",
+    like={
+        "smp": "softmax, batch=true",
+        "toolbelt": "identity, batch=true",
+        "mmseg": "softmax, batch=true, ignore_index=255",
+        "kornia": "softmax, classes=all",
+    },
+)
+def lovasz_softmax(
+    probs: Float[Tensor, "b c n"],
+    target: Float[Tensor, "b c n"],
+    mask: Float[Tensor, "b c n"] | None,
+    *,
+    classes: Literal["present", "all"] = "present",
+) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
+    """Σ_i e_i ΔJ_i, e = |t - p|, the largest first; ΔJ_i what the i-th adds to the class's 1 - IoU.
+
+    Classes that are not there do not count, unless `classes=all`: the largest p of one is its value then.
+    The authors' default is `batch=true`. kornia before 0.9 sorted the indices of classes: 0.4911 where
+    0.6897 is right. The authors', smp's and toolbelt's fail in float64.
+    """
+    values = _lovasz((target - probs).abs(), target, mask)
+    counts = torch.ones_like(target) if classes == "all" else target
+    return values, counts.detach().sum(-1) > 0
+
+
+def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    """The Lovász extension of 1 - IoU at errors; those below 0 are none, and what is masked comes last.
+
+    ΔJ = (t + (1 - t) K') / U, K' the IoU before and U the union after: no difference of nearly equal numbers.
+    """
+    if mask is not None:
+        errors, target = torch.where(mask, errors, -1.0), torch.where(mask, target, 0.0)
+    errors, order = errors.sort(-1, descending=True)
+    truth = target.detach().gather(-1, order)
+    volume = truth.sum(-1, keepdim=True)
+    union = volume + (1 - truth).cumsum(-1)
+    before = ((volume - truth.cumsum(-1)) / union)[..., :-1]
+    before = torch.cat([torch.ones_like(union[..., :1]), before], -1)
+    return (errors.relu() * (truth + (1 - truth) * before) / union).sum(-1)
+
+
+@loss(
+    aliases=("matthews", "mcc_loss"),
+    paper="Abhishek, Hamarneh 2021, arXiv:2010.13454",
+    range=(0, 2),
+    like={"smp": "identity, batch=true"},
+)
+def mcc(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    smooth: Positive = 1e-5,
+) -> Float[Tensor, "b c"]:
+    """1 - (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), s added to each of the four.
+
+    A class absent from both gives 1/2: nothing can be said of a correlation. smp takes probabilities and
+    puts channels together; MONAI adds its 1e-5 under the root alone.
+    """
+    both = probs * target
+    hit, invented, missed, number = total(both, probs - both, target - both, 1)
+    # Rounding leaves some of these below 0, and no root is taken of that.
+    counts = hit, invented, missed, number - hit - invented - missed
+    tp, fp, fn, tn = (torch.where(count < 0, 0.0, count) + smooth for count in counts)
+    return 1 - (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)).sqrt()
+
+
+@loss(
+    paper="Brosch, Yoo, Tang, Li, Traboulsee, Tam 2015",
+    range=(0, 1),
+    zero_when="perfect",
+)
+def sensitivity_specificity(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    r: Fraction = 0.1,
+    smooth: NonNegative = 1e-5,
+) -> Float[Tensor, "b c"]:
+    """r Σ e² t / (Σ t + s) + (1 - r) Σ e² (1 - t) / (Σ (1 - t) + s), e = t - p."""
+    squares = (target - probs).square()
+    missed, wrong, true, number = total(squares * target, squares, target, 1)
+    return r * _ratio(missed, true, smooth) + (1 - r) * _ratio(wrong - missed, number - true, smooth)
+
+
+@loss(
+    aliases=("asymmetric_unified_focal",),
+    paper="Yeung, Sala, Schönlieb, Rundo 2022, arXiv:2102.04525",
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"monai": "identity, smooth=1e-7, background=false"},
+)
+def unified_focal(
+    probs: Float[Tensor, "b c *space"],
+    log_probs: Float[Tensor, "b c *space"],
+    log_complement: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Total,
+    *,
+    share: Fraction = 0.5,
+    gamma: Proportion = 0.5,
+    delta: Fraction = 0.7,
+    smooth: NonNegative = 1e-5,
+) -> Float[Tensor, "b c"]:
+    """λ F + (1 - λ) T of each class against the rest: a focal and a Tversky part that spare what is rare.
+
+    F is the mean of -(δ t log p + (1 - δ) (1 - t) p^γ log(1 - p)) / 2, T that of V(t)^(1 - γ) and
+    V(1 - t), V(t) = 1 - (TP + s) / (TP + δ FN + (1 - δ) FP + s). `share` is λ. The paper's two channels are
+    `unified_focal(softmax, background=false)`; MONAI takes probabilities, though it speaks of a sigmoid.
+    """
+    absent, wrong = 1 - target, 1 - probs
+    entropy = delta * target * log_probs + (1 - delta) * absent * power(probs, gamma) * log_complement
+    focal, hit, right, missed, invented, number = total(
+        entropy, probs * target, wrong * absent, wrong * target, probs * absent, 1
+    )
+    mistaken = delta * missed + (1 - delta) * invented
+    rare = power(_ratio(mistaken, hit + mistaken, smooth), 1 - gamma)
+    mistaken = delta * invented + (1 - delta) * missed
+    usual = _ratio(mistaken, right + mistaken, smooth)
+    return (1 - share) * (rare + usual) / 2 - share * focal / (2 * number)
+
+
+@loss(
+    aliases=("exponential_logarithmic",),
+    paper="Wong, Moradi, Tang, Syeda-Mahmood 2018, arXiv:1809.00076",
+    range=(0, math.inf),
+)
+def exp_log(
+    probs: Float[Tensor, "b c *space"],
+    log_probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    total: Float[Total, "b c"],
+    *,
+    w_dice: NonNegative = 0.8,
+    w_ce: NonNegative = 0.2,
+    gamma: Positive = 0.3,
+    smooth: Positive = 1e-5,
+) -> Float[Tensor, "b"]:
+    """a mean_c (-log D)^γ + b Σ_c Σ t (-log p)^γ / n, D = (2 Σ p t + s) / (Σ p + Σ t + s) over n places.
+
+    `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out.
+    """
+    overlap, predicted, true, surprise, number = total(
+        probs * target, probs, target, target * power(-log_probs, gamma), 1
+    )
+    alike = (2 * overlap + smooth) / (predicted + true + smooth)
+    # Rounding may leave it above 1, where its logarithm would be no base of a power.
+    unlike = power(-alike.clamp(max=1).log(), gamma)
+    return w_dice * unlike.mean(1) + w_ce * (surprise / number).sum(1)
+
+
+def _ratio(part: Tensor, whole: Tensor, smooth: float) -> Tensor:
+    """a / (b + s), and 0 for 0/0."""
+    if smooth:
+        return part / (whole + smooth)
+    none = whole == 0
+    return torch.where(none, 0.0, part / torch.where(none, 1.0, whole))

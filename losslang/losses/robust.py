@@ -1,0 +1,222 @@
+"""Losses of a difference that outliers do not rule.
+
+Shapes: prediction and target are alike, of any shape; one value per element. The scale of a residual
+(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from losslang.decorators import loss
+from losslang.lazy import F, torch
+from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
+
+Shape = Annotated[float, Field(ge=-1e18, le=1e18)]
+
+
+@loss(
+    paper="Barron 2019, arXiv:1701.03077",
+    aliases=("general_robust",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"robust_loss": ""},
+)
+def barron(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    alpha: Shape = 1.0,
+    c: Positive = 1.0,
+) -> Float[Tensor, "*shape"]:
+    """|α - 2|/α ((e²/(c² |α - 2|) + 1)^(α/2) - 1): half a square near 0, further out what α says.
+
+    α = 2 is e²/(2c²), 1 pseudo_huber / c², 0 cauchy, -2 geman_mcclure. The ends of its range stand for
+    infinity: -1e18 is welsch, 1e18 is e^(e²/2c²) - 1. robust_loss_pytorch asks for α and calls c the scale;
+    its adaptive form begins at α = 1.
+    """
+    square = (values - target).square() / c**2
+    if alpha == 2:
+        return 0.5 * square
+    if alpha == 0:
+        return torch.log1p(0.5 * square)
+    bend = abs(alpha - 2)
+    return bend / alpha * torch.expm1(0.5 * alpha * torch.log1p(square / bend))
+
+
+@loss(
+    paper="Charbonnier, Blanc-Féraud, Aubert, Barlaud 1994",
+    aliases=("pseudo_huber_loss",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"kornia": ""},
+)
+def pseudo_huber(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """δ² (sqrt(1 + (e/δ)²) - 1): e²/2 near 0, δ |e| far out.
+
+    At δ = 1 it is kornia's charbonnier_loss. It is δ times `charbonnier(eps=δ)`, less δ²: 0 at no error.
+    """
+    square = (values - target).square()
+    return square / (1 + (1 + square / delta**2).sqrt())
+
+
+@loss(
+    paper="Black, Anandan 1996",
+    aliases=("cauchy_loss", "lorentzian"),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"kornia": ""},
+)
+def cauchy(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """log(1 + (e/c)²/2): barron's α = 0.
+
+    Statistics writes k²/2 log(1 + (e/k)²), with k = 2.385: that is c² times this one at c = k/√2.
+    """
+    return torch.log1p((values - target).square() / (2 * c**2))
+
+
+@loss(
+    paper="Geman, McClure 1985",
+    aliases=("geman_mcclure_loss",),
+    activation="identity",
+    range=(0, 2),
+    zero_when="equal",
+    like={"kornia": ""},
+)
+def geman_mcclure(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """2 (e/c)² / ((e/c)² + 4): barron's α = -2, never above 2."""
+    square = (values - target).square()
+    return 2 * square / (square + 4 * c**2)
+
+
+@loss(
+    paper="Dennis, Welsch 1978",
+    aliases=("welsch_loss", "leclerc"),
+    activation="identity",
+    range=(0, 1),
+    zero_when="equal",
+    like={"kornia": ""},
+)
+def welsch(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
+) -> Float[Tensor, "*shape"]:
+    """1 - e^(-(e/c)²/2): barron's α = -∞, never above 1."""
+    return -torch.expm1((values - target).square() / (-2 * c**2))
+
+
+@loss(
+    paper="Pang, Chen, Shi, Feng, Ouyang, Lin 2019 (Libra R-CNN), arXiv:1904.02701",
+    aliases=("balanced_l1_loss",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"mmdet": ""},
+)
+def balanced_l1(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    alpha: Positive = 0.5,
+    gamma: Positive = 1.5,
+    beta: Positive = 1.0,
+) -> Float[Tensor, "*shape"]:
+    """α/b (b d + β) log(b d/β + 1) - α d where d < β, γ d + (γ/b - α) β elsewhere; d = |e|, b = e^(γ/α) - 1.
+
+    Its slope is the paper's, α log(b d/β + 1) up to γ: small errors weigh more than in smooth_l1, large ones
+    less than in mse. mmdetection writes 1 for the β of `b d + β`: the same at β = 1, but at β = 2 an error
+    of 0.05 gives -0.005 there, and 0.005 here.
+    """
+    distance = (values - target).abs()
+    b = math.expm1(gamma / alpha)
+    inside = alpha / b * (b * distance + beta) * torch.log1p(b / beta * distance) - alpha * distance
+    return torch.where(distance < beta, inside, gamma * distance + (gamma / b - alpha) * beta)
+
+
+@loss(
+    paper="Feng, Kittler, Awais, Huber, Wu 2018, arXiv:1711.06753",
+    aliases=("wing_loss",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    like={"toolbelt": "w=5, epsilon=0.5", "smp": "w=5, epsilon=0.5"},
+)
+def wing(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    w: Positive = 10.0,
+    epsilon: Positive = 2.0,
+) -> Float[Tensor, "*shape"]:
+    """w log(1 + |e|/ε) where |e| < w, |e| - w + w log(1 + w/ε) elsewhere.
+
+    Errors are in pixels: w is where the logarithm ends, ε bends it. pytorch-toolbelt calls them width and
+    curvature.
+    """
+    distance = (values - target).abs()
+    shift = w - w * math.log1p(w / epsilon)
+    return torch.where(distance < w, w * torch.log1p(distance / epsilon), distance - shift)
+
+
+@loss(
+    paper="Dabney, Rowland, Bellemare, Munos 2018, arXiv:1710.10044",
+    aliases=("quantile_huber",),
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+    extra_axis="q",
+    like={"neuralforecast": ""},
+)
+def huber_quantile(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    q: Fraction | list[Fraction] = 0.5,
+    delta: Positive = 1.0,
+) -> Float[Tensor, "*shape"]:
+    """|q - [d < 0]| huber(d, δ), d = target - prediction; half of huber at q = 0.5.
+
+    A list of quantiles reads one per entry of the prediction's last axis. QR-DQN divides by δ.
+    neuralforecast's HuberMQLoss puts q inside of huber and divides by the number of quantiles twice.
+    """
+    missing = target - values
+    at = q if isinstance(q, float | int) else torch.tensor(q, dtype=values.dtype, device=values.device)
+    side = (at - (missing < 0).to(values.dtype)).abs()
+    return side * F.huber_loss(missing, torch.zeros_like(missing), reduction="none", delta=delta)
+
+
+@loss(
+    paper="Vapnik 1995",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+)
+def epsilon_insensitive(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: NonNegative = 0.1
+) -> Float[Tensor, "*shape"]:
+    """max(0, |e| - ε): an error within ε is none. The loss of support vector regression."""
+    return torch.relu((values - target).abs() - epsilon)
+
+
+@loss(
+    paper="Vapnik 1995",
+    activation="identity",
+    range=(0, math.inf),
+    zero_when="equal",
+)
+def squared_epsilon_insensitive(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: NonNegative = 0.1
+) -> Float[Tensor, "*shape"]:
+    """max(0, |e| - ε)²."""
+    return torch.relu((values - target).abs() - epsilon).square()

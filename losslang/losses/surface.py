@@ -1,0 +1,210 @@
+"""Losses of where a region ends: distances to its boundary, erosions, skeletons.
+
+Shapes: probabilities and targets (B, C, *S) with one to three axes of space; distances are in elements.
+"""
+
+from __future__ import annotations
+
+import math
+
+from losslang.decorators import loss
+from losslang.lazy import F, torch
+from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
+
+BLOCK = 2**22
+"""Numbers that a distance transform compares at once: 16 MB of floats."""
+
+
+@loss(
+    aliases=("surface_loss",),
+    paper="Kervadec, Bouchtiba, Desrosiers, Granger, Dolz, Ben Ayed 2019, arXiv:1812.07032",
+)
+def boundary(
+    probs: Float[Tensor, "b c *space"], distance: Float[Tensor, "b c *space"]
+) -> Float[Tensor, "b c *space"]:
+    """p φ, φ the signed distance to the true boundary, below 0 inside: the target is φ, made once from the truth.
+
+    It can be below 0, and wants a region loss beside it: `ce + 0.01*boundary@(pred, batch.distance)`.
+    mmseg's BoundaryLoss is something else, the balanced `bce` of an edge map.
+    """
+    return probs * distance
+
+
+@loss(
+    aliases=("hausdorff",),
+    paper="Karimi, Salcudean 2019, arXiv:1904.10030",
+    whole=True,
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"monai": "background=false"},
+)
+def hausdorff_dt(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    alpha: NonNegative = 2.0,
+) -> Float[Tensor, "b c"]:
+    """Σ (p - t)² (D(p)^α + D(t)^α) / n, D(x) the distance to the other side of x > 1/2, 0 if it has one side alone.
+
+    D is exact and has no gradient. MONAI's LogHausdorffDTLoss is `log(1 + hausdorff_dt)`.
+    """
+    probs, target = _shown(probs, mask), _shown(target, mask)
+    weight = _field(probs, alpha) + _field(target, alpha)
+    return _mean((probs - target).square() * weight, mask)
+
+
+@loss(
+    paper="Karimi, Salcudean 2019, arXiv:1904.10030",
+    whole=True,
+    range=(0, math.inf),
+    zero_when="perfect",
+    like={"kornia": ""},
+)
+def hausdorff_er(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    alpha: NonNegative = 2.0,
+    k: Count = 10,
+) -> Float[Tensor, "b c"]:
+    """Σ_i i^α Σ E_i / n, E_0 = (p - t)², E_i its i-th erosion, `k` of them: what is thick costs more.
+
+    An erosion is max(0, x - 1/2) of the mean x over a place and its 2 to 6 neighbours, 0 outside,
+    stretched to 0 to 1 in each region.
+    """
+    errors = (_shown(probs, mask) - _shown(target, mask)).square()
+    total = torch.zeros_like(errors)
+    for i in range(1, k + 1):
+        errors = _stretched((_beside(errors) - 0.5).relu())
+        total = total + i**alpha * errors
+    return _mean(total, mask)
+
+
+@loss(
+    aliases=("soft_cldice", "centerline_dice"),
+    paper="Shit, Paetzold et al. 2021, arXiv:2003.07311",
+    whole=True,
+    range=(0, 1),
+    zero_when="perfect",
+)
+def cldice(
+    probs: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
+    *,
+    iters: Count = 3,
+    smooth: Positive = 1.0,
+) -> Float[Tensor, "b c"]:
+    """1 - 2 P S / (P + S), P = (Σ K(p) t + s) / (Σ K(p) + s), S = (Σ K(t) p + s) / (Σ K(t) + s), K the skeleton.
+
+    The skeleton is what an opening takes away, of the mask and of its `iters` erosions. The authors'
+    code always takes 10, whatever it is told; MONAI sums over the classes too.
+    """
+    probs, target = _shown(probs, mask), _shown(target, mask)
+    found, true = _skeleton(probs, iters), _skeleton(target, iters)
+    over = tuple(range(2, probs.ndim))
+    precision = ((found * target).sum(over) + smooth) / (found.sum(over) + smooth)
+    sensitivity = ((true * probs).sum(over) + smooth) / (true.sum(over) + smooth)
+    return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+
+def _shown(value: Tensor, mask: Tensor | None) -> Tensor:
+    """0 where masked: after a softmax over nothing it is 1/C."""
+    return value if mask is None else torch.where(mask, value, 0.0)
+
+
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean over space of what counts."""
+    over = tuple(range(2, values.ndim))
+    if mask is None:
+        return values.mean(over)
+    kept = mask.expand(values.shape)
+    return torch.where(kept, values, 0.0).sum(over) / kept.sum(over).clamp(min=1)
+
+
+# -------------------------------------------------------------------- distances
+
+
+def _field(values: Tensor, alpha: float) -> Tensor:
+    """D^α: comparisons have no gradient, and so has nothing that follows."""
+    inside = values > 0.5
+    squares = _distance(inside, values.dtype) + _distance(~inside, values.dtype)
+    one_sided = squares.isinf()
+    return torch.where(one_sided, 0.0, torch.where(one_sided, 1.0, squares) ** (alpha / 2))
+
+
+def _distance(region: Tensor, dtype: torch.dtype) -> Tensor:
+    """The squared distance of each element of a region to the nearest outside of it, exactly; inf if there is none.
+
+    Axis after axis: first how far it is along the last one, then min over x' of f(x') + (x - x')².
+    """
+    squares = _along(region, dtype)
+    for axis in range(2, region.ndim - 1):
+        squares = _nearest(squares.transpose(axis, -1).contiguous()).transpose(axis, -1)
+    return squares
+
+
+def _along(region: Tensor, dtype: torch.dtype) -> Tensor:
+    """The squared distance to the nearest outside on the same line."""
+    at = torch.arange(region.shape[-1], dtype=dtype, device=region.device)
+    before = torch.where(region, -math.inf, at).cummax(-1).values
+    after = torch.where(region, math.inf, at).flip(-1).cummin(-1).values.flip(-1)
+    return torch.minimum(at - before, after - at).square()
+
+
+def _nearest(squares: Tensor) -> Tensor:
+    """min over x' of f(x') + (x - x')² along the last axis, for as many x at once as fit into a block."""
+    at = torch.arange(squares.shape[-1], dtype=squares.dtype, device=squares.device)
+    gaps = (at.unsqueeze(-1) - at).square()
+    some = max(BLOCK // max(squares.numel(), 1), 1)
+    return torch.cat([(squares.unsqueeze(-2) + part).amin(-1) for part in torch.split(gaps, some)], -1)
+
+
+# -------------------------------------------------------------------- shapes
+
+
+def _beside(values: Tensor) -> Tensor:
+    """The mean of each element and its direct neighbours; outside there are zeros."""
+    axes = values.ndim - 2
+    steps = torch.arange(-1, 2, device=values.device).abs()
+    apart = sum(steps.reshape([-1 if axis == i else 1 for i in range(axes)]) for axis in range(axes))
+    kernel = torch.as_tensor(apart <= 1).to(values.dtype) / (2 * axes + 1)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+    alone = values.flatten(0, 1).unsqueeze(1)
+    return convolve(alone, kernel[None, None], padding=1).reshape(values.shape)
+
+
+def _stretched(values: Tensor) -> Tensor:
+    """Values from 0 to 1 over space; those that are all alike are left."""
+    over = tuple(range(2, values.ndim))
+    low, high = values.amin(over, keepdim=True), values.amax(over, keepdim=True)
+    alike = low == high
+    return torch.where(alike, values, (values - low) / torch.where(alike, 1.0, high - low))
+
+
+def _skeleton(values: Tensor, iters: int) -> Tensor:
+    skeleton = (values - _opened(values)).relu()
+    for _ in range(iters):
+        values = _eroded(values)
+        more = (values - _opened(values)).relu()
+        skeleton = skeleton + (more - skeleton * more).relu()
+    return skeleton
+
+
+def _opened(values: Tensor) -> Tensor:
+    """Eroded, and dilated again."""
+    return _pooled(_eroded(values), [3] * (values.ndim - 2))
+
+
+def _eroded(values: Tensor) -> Tensor:
+    """The smallest of each element and its direct neighbours."""
+    axes = values.ndim - 2
+    lines = [[3 if axis == i else 1 for i in range(axes)] for axis in range(axes)]
+    return -torch.stack([_pooled(-values, line) for line in lines]).amax(0)
+
+
+def _pooled(values: Tensor, window: list[int]) -> Tensor:
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[values.ndim - 3]
+    return pool(values, window, 1, [size // 2 for size in window])
