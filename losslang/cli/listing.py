@@ -57,9 +57,11 @@ def _family(primitive: Primitive) -> str:
 
 def _rows(primitives: Sequence[Primitive], width: int) -> Iterator[str]:
     for primitive in primitives:
-        yield f"  {primitive.name:<{width}}{primitive.summary.rstrip('.')}"
+        indent = " " * (width + 2)
+        first, *more = textwrap.wrap(primitive.summary.rstrip("."), WIDTH - len(indent)) or [""]
+        yield f"  {primitive.name:<{width}}{first}"
+        yield from (f"{indent}  {line}" for line in more)
         if primitive.aliases:
-            indent = " " * (width + 2)
             also = "also " + ", ".join(primitive.aliases)
             # A blank inside `sigmoid_ce = bce(sigmoid)` is no place to break a line.
             wrapped = textwrap.wrap(also.replace(" = ", "\0=\0"), WIDTH - len(indent), break_on_hyphens=False)

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 
 from losslang.cli.listing import KINDS, WIDTH
 from losslang.cli.outcome import Outcome, columns
+from losslang.libraries import LIBRARIES
 from losslang.meaning import show
 from losslang.mistakes import page
-from losslang.mistakes.names import unknown_name
+from losslang.mistakes.names import ELSEWHERE, unknown_name
 from losslang.options import wording
 from losslang.primitive import Activation, Loss, Planned, Primitive, Reduction
 from losslang.registry import Registry, current_registry
 from losslang.text import Span
 from losslang.uses.activation import TEMPERATURE
+from losslang.uses.preset import listed
 from losslang.uses.universal import UNIVERSAL
 from losslang.vocabulary import GIVEN, IN_WORDS, LAYERS, TARGETS, VIEWS
 
@@ -40,6 +42,7 @@ UNIVERSALLY = {
     "background": "`false` leaves channel 0 out of a region loss",
     "avg_factor": "what the sum is divided by, in place of the count: a number or a path",
     "empty": "what a class that is absent gives in a region loss",
+    "like": "the numbers of another library, `dice(sigmoid, like=smp)`: its options, where none are written",
 }
 
 
@@ -70,6 +73,9 @@ def _pages(name: str, registry: Registry) -> Iterator[str]:
     for planned in registry.all(Planned):
         if planned.name.removeprefix("reduction:") == name:
             yield f"{name} ({planned.role}): {planned.summary}\n\nIn the language, but not built yet."
+    if name in ELSEWHERE and name.islower():
+        # A name of the field; those of classes are refused, because their defaults differ.
+        yield f"{name}: here it is spelled `{ELSEWHERE[name]}`"
     if name in ROOTS:
         yield f"{name}: {ROOTS[name]}"
     if code := page(name):
@@ -122,6 +128,9 @@ def _facts(primitive: Primitive) -> Iterator[tuple[str, str]]:
     yield from zip(["options", *[""] * len(primitive.option_types)], _options(primitive), strict=False)
     if isinstance(primitive, Loss):
         yield from _gives(primitive)
+    if isinstance(primitive, Loss) and primitive.like:
+        lines = columns(listed(primitive))
+        yield from zip(["like", *[""] * len(lines)], lines, strict=False)
     if primitive.paper:
         yield "paper", primitive.paper
     if primitive.aliases:
@@ -203,7 +212,10 @@ def _universal(name: str) -> Iterator[str]:
     yield f"{name} (option of every loss, where its axes allow)"
     yield ""
     yield UNIVERSALLY[name]
-    if name not in ("reduction", "mask", "weight"):
+    if name == "like":
+        yield ""
+        yield from columns([(library, version) for library, version in LIBRARIES.items()], 21)
+    elif name not in ("reduction", "mask", "weight"):
         yield ""
         yield from columns([("value", wording(UNIVERSAL[name]))], 13)
 

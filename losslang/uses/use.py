@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from losslang import tree
 from losslang.meaning import Choice, Reading
-from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
 from losslang.options import Evaluate, frozen, read_all
 from losslang.primitive import Loss
@@ -15,7 +14,8 @@ from losslang.terms import MistakeError
 from losslang.text import Span
 from losslang.uses.activation import read_activation
 from losslang.uses.operands import Scope, read_operands
-from losslang.uses.universal import PLANNED_OPTIONS, UNIVERSAL, read_universal
+from losslang.uses.preset import with_preset
+from losslang.uses.universal import UNIVERSAL, read_universal
 
 Report = Callable[[MistakeError], None]
 
@@ -26,6 +26,10 @@ def read_use(
     """The reading of a call of a loss; None if it is too broken to go on with."""
     loss = found.loss
     problems: list[MistakeError] = []
+    try:
+        call = with_preset(call, loss)
+    except MistakeError as problem:
+        problems.append(problem)
     own, universal, operands = _sorted(call, loss, problems)
     options, wrong = read_all(loss, own, evaluate)
     problems += wrong
@@ -75,11 +79,8 @@ def _sorted(
             operands[option.name] = option
         elif option.name in UNIVERSAL:
             universal[option.name] = option
-        elif option.name in PLANNED_OPTIONS:
-            why = PLANNED_OPTIONS[option.name]
-            problems.append(MistakeError(name_mistakes.not_built(option.span, option.name, why)))
-        else:
-            known = (*loss.option_types, *names, *UNIVERSAL)
+        elif option.name != "like":
+            known = (*loss.option_types, *names, *UNIVERSAL, "like")
             problems.append(
                 MistakeError(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
             )

@@ -1,0 +1,26 @@
+"""The libraries whose numbers `like=` gives, and the version of each that they were compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LIBRARIES: Mapping[str, str] = {
+    "torch": "torch 2.13.0",
+    "torchvision": "torchvision 0.28.0",
+    "monai": "MONAI 1.6.1",
+    "smp": "segmentation-models-pytorch 0.6.0",
+    "kornia": "kornia 0.9.0",
+    "mmdet": "mmdet 3.3.0",
+    "mmseg": "mmsegmentation 1.2.2",
+    "nnunet": "nnunetv2 2.6",
+    "timm": "timm 1.0.31",
+    "keras": "keras 3",
+    "optax": "optax 0.2",
+    "pml": "pytorch-metric-learning 2.9.0",
+    "lightly": "lightly 1.6.0",
+    "fvcore": "fvcore 0.1.5",
+    "toolbelt": "pytorch-toolbelt 0.8",
+    "neuralforecast": "neuralforecast 3",
+    "pytorch_forecasting": "pytorch-forecasting 1",
+    "robust_loss": "robust_loss_pytorch 0.0.2",
+}

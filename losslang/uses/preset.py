@@ -1,0 +1,66 @@
+"""`like=smp`: the options that give another library's numbers, put where none are written."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TypeVar, cast
+
+from losslang import formatter, tree
+from losslang.libraries import LIBRARIES
+from losslang.mistakes import options as option_mistakes
+from losslang.parser import parse
+from losslang.primitive import Loss
+from losslang.terms import MistakeError
+from losslang.text import Source, Span
+
+
+def with_preset(call: tree.Call, loss: Loss) -> tree.Call:
+    """The call without `like`, and with the options that it stands for; what is written wins.
+
+    Raises MistakeError for a library that does not have the loss.
+    """
+    chosen = next((option for option in call.options if option.name == "like"), None)
+    if chosen is None:
+        return call
+    match chosen.value:
+        case tree.Call(name=name, arguments=(), options=()) | tree.Text(value=name):
+            pass
+        case other:
+            name = formatter.spell(other)
+    if name not in loss.like:
+        raise MistakeError(
+            option_mistakes.not_in_library(chosen.value.span, loss.name, name, tuple(loss.like))
+        )
+    given = _placed(_call(loss.name, loss.like[name]), chosen.value.span)
+    written = {option.name for option in call.options}
+    options = [option for option in call.options if option is not chosen]
+    options += [option for option in given.options if option.name not in written]
+    arguments = call.arguments or given.arguments
+    return call.model_copy(update={"options": tuple(options), "arguments": arguments})
+
+
+def listed(loss: Loss) -> list[tuple[str, str]]:
+    """The libraries of a loss with what each of them stands for."""
+    return [
+        (f"like={name}", f"{LIBRARIES[name]}: {text or 'the defaults'}") for name, text in loss.like.items()
+    ]
+
+
+@cache
+def _call(loss: str, options: str) -> tree.Call:
+    result = parse(Source(f"{loss}({options})", f"like= of {loss}")).result
+    assert isinstance(result, tree.Call)
+    return result
+
+
+Part = TypeVar("Part")
+
+
+def _placed(part: Part, span: Span) -> Part:
+    """A part of a tree with everything in it where the user wrote what it is from."""
+    if isinstance(part, tree.Node):
+        inside = {name: _placed(getattr(part, name), span) for name in type(part).model_fields}
+        return part.model_copy(update={**inside, "span": span})
+    if type(part) is tuple:
+        return tuple(_placed(one, span) for one in cast("tuple[object, ...]", part))  # pyright: ignore
+    return part

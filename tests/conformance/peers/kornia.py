@@ -1,0 +1,179 @@
+"""kornia.losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conformance.translation import Call, Inexpressible, Ours, Peer, times, use
+
+kornia = Peer("kornia")
+
+
+def reduced(call: Call, default: str = "mean") -> dict[str, Any]:
+    return {"reduction": call.get("reduction", default)}
+
+
+ROBUST = {
+    "charbonnier_loss": "pseudo_huber",
+    "CharbonnierLoss": "pseudo_huber",
+    "cauchy_loss": "cauchy",
+    "CauchyLoss": "cauchy",
+    "geman_mcclure_loss": "geman_mcclure",
+    "GemanMcclureLoss": "geman_mcclure",
+    "welsch_loss": "welsch",
+    "WelschLoss": "welsch",
+}
+
+
+@kornia.call(*ROBUST)
+def robust(call: Call) -> Ours:
+    """Not reduced unless asked to be."""
+    text = use(ROBUST[call.case.callable], like="kornia", **reduced(call, "none"))
+    return Ours(text, call.tensor("img1"), call.tensor("img2"))
+
+
+# ------------------------------------------------------------------------- distributions over space
+
+
+@kornia.call("js_div_loss_2d", "kl_div_loss_2d")
+def divergence(call: Call) -> Ours:
+    """Each channel of each sample is a distribution over its places: they are the classes here."""
+    pred, target = (call.tensor(name).flatten(0, 1).flatten(1) for name in ("pred", "target"))
+    shape = call.tensor("pred").shape[:2]
+    how = reduced(call)
+    if call.case.callable == "js_div_loss_2d":
+        text = use("js", "identity", **how)
+    else:
+        text = use("kl", "exp", pred="log(pred)", **how)
+    lay = how["reduction"] == "none"
+    return Ours(text, pred, target, laid=lambda v: v.reshape(shape) if lay else v)
+
+
+# ------------------------------------------------------------------------- regions
+
+
+def batch_of(pred: Tensor, target: Tensor) -> Tensor:
+    """One prediction is compared with every target of a larger batch."""
+    return pred.expand(len(target), *pred.shape[1:]) if len(pred) == 1 else pred
+
+
+def ignored(call: Call) -> dict[str, Any]:
+    return {"ignore_index": call.get("ignore_index", -100)}
+
+
+@kornia.call("DiceLoss", "dice_loss")
+def dice(call: Call) -> Ours:
+    """`micro` sums over the classes too, `macro` divides by the sum of the weights.
+
+    kornia 0.9 leaves absent classes out of the latter.
+    """
+    target: Tensor = call.tensor("target")
+    pred = batch_of(call.tensor("pred"), target)
+    weight = call.get("weight")
+    options = ignored(call)
+    call.get("eps")
+    if call.get("average", "micro") == "macro":
+        if weight is not None:
+            options |= {"class_weight": weight, "reduction": "wmean"}
+        return Ours(use("dice", "softmax", smooth=0, empty="one", **options), pred, target)
+    if weight is None:
+        return Ours(use("gdl", like="kornia", **options), pred, target)
+    if any(w not in (0, 1) for w in weight):
+        raise Inexpressible("weights that enter the overlap squared and the sizes once")
+    # A class of weight 0 is in no sum.
+    kept = torch.tensor(weight).reshape(1, -1, *[1] * (pred.ndim - 2)) > 0
+    return Ours(use("gdl", like="kornia", mask="batch.kept", **options), pred, target, {"kept": kept})
+
+
+@kornia.call("TverskyLoss", "tversky_loss")
+def tversky(call: Call) -> Ours:
+    """Summed over the classes of a softmax, what one misses another takes: FP = FN, and only α + β counts.
+
+    kornia 0.9 takes the classes apart.
+    """
+    target: Tensor = call.tensor("target")
+    if call.get("alpha") + call.get("beta") != 1:
+        raise Inexpressible("a tversky over all classes at once with α + β other than 1")
+    call.get("eps")
+    text = use("gdl", like="kornia", **ignored(call))
+    return Ours(text, batch_of(call.tensor("pred"), target), target)
+
+
+# ------------------------------------------------------------------------- focal
+
+
+def mean_over_all(how: dict[str, Any], number: int) -> dict[str, Any]:
+    """kornia's mean counts what is ignored, and after a softmax every class of a place."""
+    return {"avg_factor": number} if how["reduction"] == "mean" else how
+
+
+@kornia.call("FocalLoss", "focal_loss")
+def focal(call: Call) -> Ours:
+    pred, target = call.tensor("pred"), call.tensor("target")
+    how = reduced(call, "none")
+    options = call.same(alpha="alpha", gamma="gamma") | ignored(call)
+    if call.get("weight") is not None:
+        options["class_weight"] = call.get("weight")
+    text = use("focal", "softmax", **options, **mean_over_all(how, pred.numel()))
+    if how["reduction"] != "none":
+        return Ours(text, pred, target)
+    true = (0 * pred).scatter(1, target.clamp(0, pred.shape[1] - 1).unsqueeze(1), 1.0)
+    return Ours(text, pred, target, laid=lambda v: v.unsqueeze(1) * true)
+
+
+@kornia.call("BinaryFocalLossWithLogits", "binary_focal_loss_with_logits")
+def binary_focal(call: Call) -> Ours:
+    """A soft label counts as much of both labels, each with its own (1 - p)^γ."""
+    pred, target = call.tensor("pred"), call.tensor("target")
+    how, gamma = reduced(call, "none"), call.get("gamma", 2.0)
+    options = {"like": "kornia", **call.same(alpha="alpha", gamma="gamma"), **ignored(call)}
+    for theirs, ours in (("pos_weight", "pos_weight"), ("weight", "class_weight")):
+        given = call.tensor(theirs)
+        if given is not None:
+            options[ours] = [float(w) for w in given.flatten()]
+    options |= mean_over_all(how, pred.numel())
+    index = options["ignore_index"]
+    is_soft = bool(((target != 0) & (target != 1) & (target != index)).any())
+    if not is_soft:
+        return Ours(use("focal", "sigmoid", **options), pred, target)
+    if gamma == 0 and options.get("alpha", 0) is None:
+        del options["gamma"], options["alpha"], options["like"]
+        return Ours(use("bce", "sigmoid", **options), pred, target)
+    if how["reduction"] == "none" or (index is not None and bool((target == index).any())):
+        raise Inexpressible("a focal of soft labels as a mixture of both labels, element by element")
+    yes, no = (use("focal", "sigmoid", target=label, **options) for label in (1, 0))
+    return Ours(f"target*{yes} + (1 - target)*{no}", pred, target)
+
+
+# ------------------------------------------------------------------------- images
+
+
+@kornia.call("ssim3d_loss", "SSIM3DLoss")
+def ssim3d(call: Call) -> Ours:
+    raise Inexpressible("an index of volumes whose border is repeated, where ours is mirrored")
+
+
+@kornia.call("ssim_loss", "SSIMLoss")
+def ssim(call: Call) -> Ours:
+    """(1 - ssim) / 2 of every pixel, between 0 and 1."""
+    how = reduced(call)["reduction"]
+    pred: Tensor = call.tensor("img1")
+    if how == "none":
+        raise Inexpressible("a map: our index is one number per sample")
+    options = call.same(window="window_size", max_val="max_val")
+    call.get("eps")
+    by = {"reduction": "sum"} if how == "sum" else {}
+    text = use("dssim", like="kornia", **options, **by)
+    if how == "sum":  # of all pixels, each sample's value being their mean
+        text = times(pred[0].numel(), text)
+    return Ours(text, pred, call.tensor("img2"))
+
+
+@kornia.call("MS_SSIMLoss")
+def ms_ssim(call: Call) -> Ours:
+    raise Inexpressible(
+        "the mix of Zhao et al.: 200 (α (1 - ms_ssim of blurred windows) + (1 - α) blurred l1)"
+    )

@@ -1,0 +1,139 @@
+"""segmentation_models_pytorch.losses: sums over batch and space, absent classes count as 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from conformance.translation import Call, Inexpressible, Ours, Peer, one_hot, use
+
+smp = Peer("smp")
+
+SCORES = {"soft_dice_score": "dice", "soft_jaccard_score": "jaccard", "soft_tversky_score": "tversky"}
+
+
+@smp.call(*SCORES)
+def score(call: Call) -> Ours:
+    """1 - the loss. An absent class has the score 0, since ε is in the denominator alone."""
+    name = SCORES[call.case.callable]
+    pred, target, dims = call.tensor("output"), call.tensor("target"), call.tensor("dims")
+    call.get("eps")
+    options: dict[str, Any] = call.same(alpha="alpha", beta="beta")
+    smooth = call.get("smooth", 0.0)
+    options |= {"smooth": 2 * smooth if name == "dice" else smooth}
+    options |= {} if smooth else {"empty": "one"}
+    if dims is None:
+        return Ours(f"1 - {use(name, 'identity', **options)}", *(v.reshape(1, 1, -1) for v in (pred, target)))
+    summed = dims.tolist()
+    kept = [a for a in range(pred.ndim) if a not in summed]
+    pred, target = (v.permute(*kept, *summed).flatten(0, len(kept) - 1) for v in (pred, target))
+    pred, target = (v.flatten(1).unsqueeze(1) for v in (pred, target))
+    text = f"batch.one*(1 - {use(name, 'identity', **options, reduction='none')})"
+    return Ours(text, pred, target, {"one": pred.new_ones(len(pred), 1)})
+
+
+def region(call: Call) -> tuple[str, Tensor, Tensor]:
+    """Activation, prediction and target with space as one axis."""
+    pred, target = call.tensor("y_pred"), call.tensor("y_true")
+    mode = call.get("mode")
+    call.get("eps")
+    call.refuse("log_loss", "classes", "ignore_index")
+    logits = call.get("from_logits", True)
+    if mode == "multiclass":
+        pred = pred.flatten(2) if pred.ndim > 2 else pred.unsqueeze(-1)
+        target = one_hot(target.reshape(len(pred), -1), pred)
+        return "softmax" if logits else "identity", pred, target
+    channels = 1 if mode == "binary" else pred.shape[1]
+    pred, target = (v.reshape(len(pred), channels, -1) for v in (pred, target))
+    return "sigmoid" if logits else "identity", pred, target
+
+
+@smp.call("DiceLoss")
+def dice(call: Call) -> Ours:
+    """`smooth` stands beside the overlap, once, so it is twice ours."""
+    how, pred, target = region(call)
+    options = {"smooth": 2 * call.get("smooth")} if call.get("smooth") else {}
+    return Ours(use("dice", how, like="smp", **options), pred, target)
+
+
+@smp.call("JaccardLoss")
+def jaccard(call: Call) -> Ours:
+    how, pred, target = region(call)
+    return Ours(use("jaccard", how, like="smp", **call.same(smooth="smooth")), pred, target)
+
+
+@smp.call("TverskyLoss")
+def tversky(call: Call) -> Ours:
+    """γ is the power of the mean."""
+    how, pred, target = region(call)
+    options = call.same(alpha="alpha", beta="beta", smooth="smooth")
+    text, gamma = use("tversky", how, like="smp", **options), call.get("gamma", 1.0)
+    return Ours(text if gamma == 1 else f"({text})**{gamma}", pred, target)
+
+
+@smp.call("MCCLoss")
+def mcc(call: Call) -> Ours:
+    """All samples and channels are one."""
+    pred, target = (call.tensor(name).reshape(1, 1, -1) for name in ("y_pred", "y_true"))
+    return Ours(use("mcc", "identity", like="smp", **call.same(smooth="eps")), pred, target)
+
+
+@smp.call("FocalLoss")
+def focal(call: Call) -> Ours:
+    """`multiclass` is the mean of one sigmoid against the rest for each class; so is `multilabel`."""
+    pred, target = call.tensor("y_pred"), call.tensor("y_true")
+    call.refuse("normalized", "reduced_threshold", "ignore_index")
+    options, how = call.same(alpha="alpha", gamma="gamma"), call.get("reduction", "mean")
+    if how not in ("mean", "sum"):
+        raise Inexpressible(f"reduction={how} of the mean over classes")
+    if call.get("mode") == "multiclass":
+        target = one_hot(target, pred)
+    channels = 1 if call.get("mode") == "binary" else pred.shape[1]
+    options |= {"reduction": "mean"} if how == "mean" else {"avg_factor": channels}
+    shape = (len(pred), channels, -1)
+    return Ours(
+        use("focal", like="smp", **options), pred.reshape(shape), target.reshape(shape).to(pred.dtype)
+    )
+
+
+def counted_all(call: Call, target: Tensor, index: int | None) -> dict[str, Any]:
+    """The mean counts what is ignored."""
+    how = call.get("reduction", "mean")
+    if how != "mean":
+        return {"reduction": how}
+    return {"avg_factor": target.numel()} if index is not None and bool((target == index).any()) else {}
+
+
+@smp.call("SoftCrossEntropyLoss")
+def ce(call: Call) -> Ours:
+    if call.get("dim", 1) != 1:
+        raise Inexpressible("classes along another axis than the second")
+    pred, target = call.tensor("y_pred"), call.tensor("y_true")
+    index, smoothing = call.get("ignore_index", -100), call.get("smooth_factor")
+    options = {"label_smoothing": smoothing or 0.0, "ignore_index": index}
+    return Ours(use("ce", "softmax", **options, **counted_all(call, target, index)), pred, target)
+
+
+@smp.call("SoftBCEWithLogitsLoss")
+def bce(call: Call) -> Ours:
+    """(1 - t) s + t (1 - s): half of our smoothing."""
+    pred, target = call.tensor("y_pred"), call.tensor("y_true")
+    index, smoothing = call.get("ignore_index", -100), call.get("smooth_factor")
+    call.refuse("weight")
+    options: dict[str, Any] = {"label_smoothing": 2 * (smoothing or 0.0), "ignore_index": index}
+    if call.get("pos_weight") is not None:
+        options["pos_weight"] = call.get("pos_weight")
+    return Ours(use("bce", like="smp", **options, **counted_all(call, target, index)), pred, target)
+
+
+@smp.call("LovaszLoss")
+def lovasz(call: Call) -> Ours:
+    """The whole batch is one image unless `per_image`; of one image all classes that are there."""
+    pred, target = call.tensor("y_pred"), call.tensor("y_true")
+    call.refuse("ignore_index")
+    batch = not call.get("per_image", False)
+    if call.get("mode") == "multiclass":
+        return Ours(use("lovasz_softmax", "softmax", like="smp", batch=batch), pred, target)
+    pred, target = (v.reshape(len(v), 1, -1) for v in (pred, target))
+    return Ours(use("lovasz_hinge", like="smp", batch=batch), pred, target)
