@@ -1,4 +1,4 @@
-"""Writes what the documents take from the code: the table of losses, the pages of the mistakes.
+"""Writes what the documents take from the code: the tables of losses, the pages of the mistakes.
 
 python docs/tables.py            rewrites README.md and docs/
 python docs/tables.py --check    exits 1 if they are not what the code says
@@ -27,12 +27,23 @@ FAMILIES = {
 
 
 def losses() -> str:
-    """The table of losses, family by family."""
-    rows = ["| loss | formula | reads | values |", "|---|---|---|---|"]
+    """The page of all losses, a table for each family."""
+    parts = [
+        "# Losses",
+        "Formulas, what each reads of the prediction, and what its values are counted by before the reduction. "
+        "`losslang show NAME` prints options, defaults, aliases, other libraries and the paper.",
+    ]
+    families: dict[str, list[Loss]] = {}
     for loss in current_registry().all(Loss):
-        formula = loss.summary.replace("|", "\\|")
-        rows.append(f"| `{loss.name}` | {formula} | {reads(loss)} | {values(loss)} |")
-    return "\n".join(rows)
+        families.setdefault(loss.function.__module__, []).append(loss)
+    for module, members in families.items():
+        title = (sys.modules[module].__doc__ or module).partition("\n")[0].rstrip(".")
+        rows = ["| loss | formula | reads | values |", "|---|---|---|---|"]
+        for loss in members:
+            formula = loss.summary.replace("|", "\\|")
+            rows.append(f"| `{loss.name}` | {formula} | {reads(loss)} | {values(loss)} |")
+        parts += [f"## {title}", "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def reads(loss: Loss) -> str:
@@ -86,14 +97,16 @@ def between(text: str, name: str, new: str) -> str:
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, _, rest = text.partition(start)
     _, _, after = rest.partition(end)
-    return f"{before}{start}\n\n{new}\n\n{end}{after}"
+    return f"{before}{start}{new}{end}{after}"
 
 
 def documents() -> dict[Path, str]:
     """Every document with what the code says in it."""
     readme = ROOT / "README.md"
+    number = str(len(current_registry().all(Loss)))
     return {
-        readme: between(readme.read_text(encoding="utf-8"), "losses", losses()),
+        readme: between(readme.read_text(encoding="utf-8"), "count", number),
+        ROOT / "docs" / "losses.md": losses(),
         ROOT / "docs" / "mistakes.md": mistakes(),
     }
 

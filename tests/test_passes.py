@@ -117,7 +117,7 @@ class Result:
 
 def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, careful: bool = False) -> Result:
     program = whole(plan, current_registry(), careful=careful)
-    values = program.run(*(roots[root] for root in ROOTS))
+    values = program.run(*(roots.get(root, {}) for root in ROOTS))
     total = plan.total(values)
     gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
     named = [(o.name, v) for o, v in zip(plan.outputs, values, strict=True) if o.weight or o.metric]
