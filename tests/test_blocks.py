@@ -315,6 +315,20 @@ def test_backward_twice(text: str):
     assert first.data_ptr() != second.data_ptr()
 
 
+def test_a_call_in_inference_mode_leaves_nothing_behind():
+    """Nor does one that fails: the tensors that blocks are computed in are kept from call to call."""
+    pred, target = large(SHAPE)
+    labels = targets_of("ce", target)
+    loss = losslang.compile("ce + dice", validate="never")
+    with torch.inference_mode():
+        inside = loss(pred, labels)
+    with pytest.raises(RuntimeError):
+        loss(pred, labels + 3)
+    value, slope = gradient(loss, pred, labels)
+    torch.testing.assert_close(value, inside.clone())
+    assert slope.isfinite().all()
+
+
 @pytest.mark.parametrize("shift", [-300.0, -20.0, 0.0, 60.0, 300.0])
 def test_a_softmax_of_logits_of_any_size(shift: float):
     """Of exponentials as they stand, or by torch's kernel where one of them leaves the range of a float."""

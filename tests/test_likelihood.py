@@ -275,3 +275,12 @@ def test_a_latent_near_the_prior_keeps_its_digits():
     s = torch.tensor([[1e-3, -1e-4]])
     found = compiled("kl_normal(logvar=batch.s, reduction=none)")(torch.zeros(1, 2), None, s=s)
     torch.testing.assert_close(found, s**2 / 4, rtol=2e-3, atol=0)
+
+
+def test_a_fixed_variance_is_the_squared_error():
+    """Its gradient is that of half_mse, divided by the variance: what a constant adds does not matter."""
+    x, y = torch.randn(5, dtype=torch.float64, requires_grad=True), torch.randn(5, dtype=torch.float64)
+    for variance in (1.0, 4.0):
+        (found,) = torch.autograd.grad(compiled(f"gaussian_nll(variance={variance})")(x, y), x)
+        (wanted,) = torch.autograd.grad(compiled("half_mse")(x, y) / variance, x)
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)

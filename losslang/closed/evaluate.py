@@ -30,21 +30,30 @@ class Scratch(threading.local):
         self.buffers: list[Tensor] = []
         self.lent = 0
 
+    def __enter__(self) -> Scratch:
+        return self
+
     def like(self, tensor: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
         """A tensor of this shape and type, with anything in it, until the block is done."""
         wanted = tuple(tensor.shape) if shape is None else shape
         size = prod(wanted) * tensor.element_size()
         if self.lent == len(self.buffers):
-            self.buffers.append(torch.empty(0, dtype=torch.uint8))
+            self.buffers.append(_bytes(0))
         if self.buffers[self.lent].numel() < size:
-            self.buffers[self.lent] = torch.empty(size, dtype=torch.uint8)
+            self.buffers[self.lent] = _bytes(size)
         self.lent += 1
         return self.buffers[self.lent - 1][:size].view(tensor.dtype).view(wanted)
 
-    def done(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """The block is done with all of them; what an uncommonly large one took is given back."""
         self.lent = 0
         self.buffers = [buffer for buffer in self.buffers if buffer.numel() <= KEPT]
+
+
+def _bytes(size: int) -> Tensor:
+    # What is made in inference mode could not be written to outside of it.
+    with torch.inference_mode(False):
+        return torch.empty(size, dtype=torch.uint8)
 
 
 class Values:

@@ -67,13 +67,13 @@ class Closed:
     def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
         """Every sum over these inputs, as the maps give them; the probabilities go to `place`."""
         logits, target = self._read(inputs)
-        sums = iter(self.family.sums(logits, target, SCRATCH, place))
+        with SCRATCH as scratch:
+            sums = iter(self.family.sums(logits, target, scratch, place))
         found: list[list[Tensor]] = []
         for end, own in self.ends:
             like = logits[:, 0] if own.by_place else logits
             parts = [next(sums) for _ in own.parts]
             found.append([*parts, end.count(like)] if own.has_count else parts)
-        SCRATCH.done()
         return found
 
     def gradients(
@@ -98,11 +98,11 @@ class Closed:
         ]
         logits, target = self._read(inputs)
         is_once = once[self.prediction]
-        out = place if is_once and place.dtype == logits.dtype else SCRATCH.like(logits)
-        self.family.gradient(logits, target, flat, SCRATCH, out, filled)
-        if out is not place:
-            place.copy_(out) if is_once else place.add_(out)
-        SCRATCH.done()
+        with SCRATCH as scratch:
+            out = place if is_once and place.dtype == logits.dtype else scratch.like(logits)
+            self.family.gradient(logits, target, flat, scratch, out, filled)
+            if out is not place:
+                place.copy_(out) if is_once else place.add_(out)
 
     def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor]:
         logits = self.real(inputs[self.prediction])

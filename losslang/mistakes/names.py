@@ -90,6 +90,8 @@ ELSEWHERE = {
     "label_smoothing": "ce(label_smoothing=0.1)",
     "linear_iou": "iou",
     "multi_quantile": "quantile(q=[0.1, 0.5, 0.9])",
+    "poisson": "poisson_nll",
+    "retinanet_focal": "focal(sigmoid, alpha=0.25)",
     "ohem_ce": "ce(reduction=ohem)",
     "topk_ce": "ce(reduction=topk(frac=0.1))",
     "focal_dice": "focal(sigmoid) + dice",
