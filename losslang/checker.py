@@ -146,7 +146,7 @@ class _Checker:
         match node:
             case tree.Number(value=value):
                 return Num(value, node.span)
-            case tree.Word():
+            case tree.Word() | tree.Text():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
                 return Tens(self._path(node, scope), node.span)

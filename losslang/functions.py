@@ -117,7 +117,12 @@ def root(x: Tensor) -> Tensor:
 
 
 def power(base: Tensor, exponent: float | Tensor) -> Tensor:
-    """base ** exponent, with derivative 0 where base is 0 and the exponent below 1."""
+    """base ** exponent, with derivative 0 where base is 0 and the exponent below 1.
+
+    A base that should not be below 0, and is by a rounding, has no fraction of a power: it counts as 0.
+    """
+    if isinstance(exponent, int | float) and exponent != int(exponent):
+        base = base.clamp(min=0)
     if isinstance(exponent, int | float) and exponent < 1:
         zero = base == 0
         at_zero = 0.0 if exponent > 0 else torch.inf if exponent < 0 else 1.0

@@ -33,13 +33,13 @@ def hold(plan: Plan, params: Iterable[tuple[str, Tensor]] | None) -> Held:
 
     Raises LossError with every pattern that matches none.
     """
-    named = None if params is None else dict(params)
+    named = None if params is None else _named(params)
     held, wrong = Held({}), list[Diagnostic]()
     for step in plan.steps:
         if step.operation != "matching" or step.site is None:
             continue
         site, pattern = step.site, str(dict(step.options)["match"])
-        found = [value for name, value in (named or {}).items() if fnmatchcase(name, pattern)]
+        found = _once(value for name, value in (named or {}).items() if fnmatchcase(name, pattern))
         if named is None:
             wrong.append(inputs.no_parameters(site.span, site.term).at(site.source))
         elif not found:
@@ -48,6 +48,19 @@ def hold(plan: Plan, params: Iterable[tuple[str, Tensor]] | None) -> Held:
     if wrong:
         raise LossError(wrong)
     return held
+
+
+def _named(params: Any) -> dict[str, Tensor]:
+    """Names and parameters, of whatever somebody took for them."""
+    listed: list[Any] = [] if hasattr(params, "named_parameters") else list(params)
+    if not listed or not all(isinstance(entry, tuple) for entry in listed):
+        raise TypeError("params= wants parameters with their names: `params=model.named_parameters()`")
+    return dict(listed)
+
+
+def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Each parameter once, whatever names it has: shared ones are one."""
+    return list({id(value): value for value in parameters}.values())
 
 
 def memories(plan: Plan) -> dict[str, int]:

@@ -205,10 +205,26 @@ class Loss(nn.Module):
             return self._const
         return {name: getattr(self, f"const_{name}", value) for name, value in self._const.items()}
 
+    def train(self, mode: bool = True) -> Loss:
+        """Of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
+        self.training = mode
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Loss:
+        """Moves everything; what losses remember stays in float32, where its counts have room."""
+        kept = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
+        for name, memory in kept.items():
+            setattr(self, f"memory_{name}", memory.to(getattr(self, f"memory_{name}").device))
+        return self
+
     @property
     def own(self) -> Mapping[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        if not self.training:
+            # Looked at and not moved, as the running statistics of a batch norm.
+            memory = {name: value.clone() for name, value in memory.items()}
         return {"parameters": self.held, "memory": memory}
 
     @property

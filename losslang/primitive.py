@@ -137,6 +137,11 @@ class Loss(Primitive):
         """Whether it says with its values which of them count."""
         return str(self.signature.return_annotation).startswith("tuple[")
 
+    @property
+    def takes_net(self) -> bool:
+        """Whether it reads through a network, which says what shapes it takes."""
+        return "net" in self.parameters
+
     @cached_property
     def is_flat(self) -> bool:
         """Whether it reads the places of space in any order, as one axis `n`."""

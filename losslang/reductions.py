@@ -163,7 +163,7 @@ def quantile(
     if not ranked.numel():
         return ranked.sum()
     # Ranked from the largest down: the q-quantile stands (1 - q)(n - 1) places from the start.
-    place = (1 - q) * (number - 1).clamp(min=0)
+    place = (1 - q) * (number - 1).clamp(min=0).double()
     low = place.floor().long()
     high = torch.minimum(low + 1, (number - 1).clamp(min=0))
     share = (place - low).to(ranked.dtype)

@@ -159,7 +159,7 @@ def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
         raise site.mismatch(
             value, pred, f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
         )
-    return value if value.dtype == pred.dtype or not value.dtype.is_floating_point else value.to(pred.dtype)
+    return value if value.dtype == pred.dtype else value.to(pred.dtype)
 
 
 def position(target: Any, pred: Tensor, site: Site) -> Tensor:
@@ -181,7 +181,7 @@ def free(value: Any, pred: Tensor, site: Site) -> Tensor:
             f"hand over `{site.operand}` of the same samples",
         )
         raise site.mismatch(value, pred, wanted, fix)
-    return value if value.dtype == pred.dtype or not value.dtype.is_floating_point else value.to(pred.dtype)
+    return value if value.dtype == pred.dtype else value.to(pred.dtype)
 
 
 def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:

@@ -380,3 +380,25 @@ def test_inductor_is_the_same_number():
 def test_another_compiler_is_refused():
     with pytest.raises(ValueError, match="inductor"):
         losslang.compile("ce", fuse="eager")  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("shape", "lacks"), [((2, 64, 1024), -1), ((1, 128, 128, 4), -1), ((2, 4, 96, 64), 1)]
+)
+@pytest.mark.parametrize("option", ["mask", "weight"])
+def test_what_lacks_an_axis_lacks_it_in_every_block(
+    shape: tuple[int, ...], lacks: int, option: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A mask of one rank less lies by the whole shape, though a block of it may fit another axis."""
+    module._understood.cache_clear()
+    monkeypatch.setattr(executor, "LARGE", 1)
+    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
+    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 4096))
+    r = torch.Generator().manual_seed(0)
+    pred, target = torch.randn((2, *shape), generator=r, dtype=torch.float64)
+    given = (torch.rand(pred.select(lacks, 0).shape, generator=r) > 0.3).double()
+    errors, wide = (pred - target).square(), given.unsqueeze(lacks).expand(shape)
+    wanted = (errors * wide).sum() / (wide.sum() if option == "mask" else wide.numel())
+    found = losslang.compile(f"mse({option}=batch.given)")(pred, target, given=given)
+    module._understood.cache_clear()
+    torch.testing.assert_close(found, wanted)

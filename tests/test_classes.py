@@ -659,3 +659,43 @@ def test_padded_lists_are_lists():
     # optax's own example of it, to three digits
     found = loss(t([2.0, 1, 0], [1, 0.5, 1.5]), t([1.0, 0, 0], [0, 0, 1]), mask=t([1.0, 1, 0], [1, 1, 1]))
     assert found.item() == pytest.approx(0.497, abs=5e-4)
+
+
+# -------------------------------------------------------------------- what is remembered
+
+
+def test_the_memory_of_ghm_stays_in_float32():
+    """Its counts are beyond float16, and a model in half precision takes its losses along."""
+    x, t = torch.randn(3_000_000), (torch.rand(3_000_000) > 0.5).float()
+    loss = compiled("ghm_c(sigmoid, momentum=0.5)").half()
+    assert all(memory.dtype == torch.float32 for memory in loss.buffers())
+    loss(x, t)
+    assert all(memory.isfinite().all() for memory in loss.buffers())
+
+
+def test_the_memory_of_ghm_moves_in_training_alone():
+    loss = compiled("ghm_c(sigmoid, momentum=0.5)")
+    x, t = torch.randn(4, 3), torch.ones(4, 3)
+    loss(x, t)
+    (memory,) = (m.clone() for m in loss.buffers())
+    loss.eval()(-x, t)
+    assert torch.equal(next(iter(loss.buffers())), memory)
+    loss.train()(-x, t)
+    assert not torch.equal(next(iter(loss.buffers())), memory)
+
+
+def test_a_momentum_of_one_would_remember_nothing():
+    assert [d.code for d in losslang.check("ghm_r(momentum=1)")] == ["E202"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["focal(identity, gamma=1.5)", "gaussian_focal(identity, alpha=1.5)", "varifocal(identity, gamma=1.5)"],
+)
+def test_a_probability_that_is_a_rounding_too_large(name: str):
+    p = torch.tensor([[1.00005, -0.00005]], requires_grad=True)
+    value = compiled(name)(p, torch.tensor([[1.0, 0.0]]))
+    value.backward()
+    assert value.isfinite()
+    assert p.grad is not None
+    assert p.grad.isfinite().all()

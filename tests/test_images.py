@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -340,7 +341,9 @@ def test_autocast_does_not_round_the_windows():
 
 def test_the_smallest_image():
     assert compiled("ms_ssim")(*pair(1, 1, 161, scale=0.1)).isfinite()
-    with pytest.raises(ValueError, match=r"(?s)a side of .*160.* is below 161, .* a window of 11 at 5 scales"):
+    with pytest.raises(
+        ValueError, match=r"(?s)a side of .*160.* is below 161, .* a window of 11 at 5 scales"
+    ):
         compiled("ms_ssim")(*pair(1, 1, 200, 160))
     with pytest.raises(ValueError, match=r"(?s)a side of .*10.* is below 11 .*`padding=same`"):
         compiled("ssim")(*pair(1, 1, 12, 10))
@@ -475,3 +478,47 @@ def test_lpips_is_what_the_module_says(shape: str):
     torch.testing.assert_close((value, grad), wanted, rtol=1e-12, atol=1e-14)
     assert all(p.grad is None for p in net.parameters())
     assert y.grad is None
+
+
+# -------------------------------------------------------------------- a network that is somebody else's
+
+
+def test_a_module_that_stands_twice_runs_twice():
+    relu = nn.ReLU()
+    net = nn.Sequential(nn.Conv2d(1, 3, 2), relu, nn.Conv2d(3, 3, 2), relu, nn.Conv2d(3, 2, 2)).double()
+    x, y = pair(2, 1, 8, 7)
+    for layers, through in ((["4"], net), (["3"], net[:4])):
+        found = compiled(f"perceptual(net=const.net, layers={layers})", const={"net": net})(x, y)
+        torch.testing.assert_close(found, nn.functional.mse_loss(through(x), through(y)))
+
+
+def test_a_first_layer_in_place_leaves_the_images_alone():
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 2, 2)).double()
+    x, y = (2 * image - 1 for image in pair(2, 1, 6, 5))
+    kept = x.clone(), y.clone()
+    leaf = x.requires_grad_()
+    compiled("perceptual(net=const.net, layers=['1'])", const={"net": net})(leaf, y).backward()
+    torch.testing.assert_close((leaf.detach(), y), kept)
+
+
+def test_train_of_the_loss_is_not_train_of_the_network():
+    net = nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2), nn.Dropout(0.5)).double().eval()
+    x, _ = pair(2, 1, 6, 5)
+    loss = compiled("perceptual(net=const.net)", const={"net": net})
+    around = nn.Sequential(loss).train()
+    assert loss.training
+    assert not net.training
+    assert loss(x, x.clone()) == 0
+    assert not around.eval()[0].training
+
+
+def test_threads_share_a_network():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).double()
+    loss = compiled("perceptual(net=const.net)", const={"net": net})
+    calls = [pair(2, 1, 16, 16) for _ in range(4)]
+    wanted = [loss(*call) for call in calls]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: loss(*calls[i % 4]), range(40)))
+    for i, value in enumerate(found):
+        torch.testing.assert_close(value, wanted[i % 4])
+    assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in net.parameters())

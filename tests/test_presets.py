@@ -67,3 +67,19 @@ def test_the_page_of_a_loss_lists_them(capsys: pytest.CaptureFixture[str]):
         assert f"like={library}" in shown
         assert LIBRARIES[library] in shown
         assert options in shown
+
+
+def test_a_name_that_carries_an_activation_keeps_it():
+    """torchvision's own name with torchvision's numbers; a softmax that is written stays one."""
+    found, wanted = (
+        analyze(Source(text)).meaning
+        for text in ("sigmoid_focal(like=torchvision)", "focal(like=torchvision)")
+    )
+    assert found is not None
+    assert wanted is not None
+    assert found.fingerprint == wanted.fingerprint
+    assert not losslang.check("softmax_focal(like=torchvision)")
+
+
+def test_two_libraries_at_once_are_one_too_many():
+    assert [d.code for d in losslang.check("dice(sigmoid, like=smp, like=monai)")] == ["E203"]

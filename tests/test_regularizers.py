@@ -163,3 +163,15 @@ def test_a_box_that_is_none():
     losslang.compile("giou(mask=batch.m)")(
         bad.repeat(2, 1), good.repeat(2, 1), m=torch.tensor([False, False])
     )
+
+
+def test_a_shared_parameter_counts_once():
+    network = model()
+    twice = [("a", network[0].weight), ("b", network[0].weight)]
+    close(losslang.compile("l2_reg", params=twice)(), FORMS["l2_reg"](network[0].weight))
+
+
+@pytest.mark.parametrize("params", [model(), list(model().parameters())])
+def test_parameters_without_names_are_told_so(params: object):
+    with pytest.raises(TypeError, match=r"model\.named_parameters"):
+        losslang.compile("l2_reg", params=params)  # pyright: ignore

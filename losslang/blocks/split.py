@@ -144,7 +144,9 @@ def _is_across(step: Step, registry: Registry) -> bool:
     """Whether a step does not care where a sample is cut along dimension 2."""
     kind, _, name = step.operation.partition(":")
     if kind not in ("loss", "kernel"):
-        return step.operation != "last_axis"
+        # What may lack the second axis or the last tells which from the whole shape.
+        lies_anyhow = step.operation in ("mask", "weigh") and dict(step.options)["channel"] != 1
+        return step.operation != "last_axis" and not lies_anyhow
     loss = _loss(name, registry)
     return loss is not None and loss.axes[loss.views[0]][0] in ("b", "*shape", "*event")
 

@@ -7,10 +7,15 @@ has its own, and a batch of another size has others.
 from __future__ import annotations
 
 import math
+from typing import Annotated
+
+from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.lazy import torch
-from losslang.vocabulary import Count, Float, Fraction, Positive, Tensor
+from losslang.vocabulary import Count, Float, Positive, Tensor
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 @loss(
@@ -55,13 +60,13 @@ def ghm_c(
     memory: Float[Tensor, "bins"],
     *,
     bins: Count = 10,
-    momentum: Fraction = 0.0,
+    momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """-w (t log p + (1 - t) log(1 - p)), w = n / (m n_bin), with n_bin of the n elements as wrong as this one.
 
     |p - t| is sorted into `bins` of equal width, m of which hold anything: all of those have the same say.
     With a `momentum` μ the numbers are running ones, μ old + (1 - μ) new; they start at 0, as in mmdet, so
-    the first weights are 1 / (1 - μ) times too large.
+    the first weights are 1 / (1 - μ) times too large. In `eval()` they are read and stay as they are.
     """
     weight = _harmonized((probs - target).abs(), mask, memory, bins, momentum)
     return -weight * (target * log_probs + (1 - target) * log_complement)
@@ -84,7 +89,7 @@ def ghm_r(
     *,
     mu: Positive = 0.02,
     bins: Count = 10,
-    momentum: Fraction = 0.0,
+    momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """w (sqrt(e² + μ²) - μ), w = n / (m n_bin), with n_bin of the n elements of a gradient like this one's.
 

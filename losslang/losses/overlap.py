@@ -37,7 +37,7 @@ def gdl(
     """1 - (2 Σ_c w Σ p t + s) / (Σ_c w Σ (p + t) + s), w = 1 / (Σ t)², inner sums over space.
 
     `weighting=simple` is w = 1 / Σ t, `uniform` 1. A class that a sample lacks would weigh infinitely:
-    it weighs as much as the heaviest class there. With uniform weights it is the dice of kornia and keras.
+    it weighs as much as the heaviest class there, and of a sample without any class all is 0, as in MONAI. With uniform weights it is the dice of kornia and keras.
     """
     overlap, predicted, true = total(probs * target, probs, target)
     weights = _by_volume(true.detach(), weighting)
@@ -166,9 +166,9 @@ def sensitivity_specificity(
     smooth: NonNegative = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """r Σ e² t / (Σ t + s) + (1 - r) Σ e² (1 - t) / (Σ (1 - t) + s), e = t - p."""
-    squares = (target - probs).square()
-    missed, wrong, true, number = total(squares * target, squares, target, 1)
-    return r * _ratio(missed, true, smooth) + (1 - r) * _ratio(wrong - missed, number - true, smooth)
+    squares, absent = (target - probs).square(), 1 - target
+    missed, invented, true, false = total(squares * target, squares * absent, target, absent)
+    return r * _ratio(missed, true, smooth) + (1 - r) * _ratio(invented, false, smooth)
 
 
 @loss(

@@ -7,12 +7,16 @@ in the range that it was trained on: `lpips(net=const.lpips)@(2*pred - 1, 2*targ
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 from losslang.decorators import loss
-from losslang.lazy import F, torch
+from losslang.lazy import F, torch, traces
 from losslang.vocabulary import Float, NonNegative, Tensor
+
+LOCK = threading.RLock()
 
 
 @loss(
@@ -39,9 +43,10 @@ def perceptual(
     after the last of its layers; within another module they are read by hooks, which torch.compile cannot
     trace. A copy is kept of each: an in-place ReLU that follows does not change it.
     """
-    found = _features(net, values, layers or ())
-    with torch.no_grad():
-        wanted = _features(net, target, layers or ())
+    with _alone():
+        found = _features(net, values, layers or ())
+        with torch.no_grad():
+            wanted = _features(net, target, layers or ())
     weights = [1.0] * len(found) if layer_weights is None else layer_weights
     if len(weights) != len(found):
         raise ValueError(f"perceptual: {len(weights)} `layer_weights` for {len(found)} layers")
@@ -65,8 +70,14 @@ def lpips(
 
     `lpips(net=const.lpips)` with `const={"lpips": lpips.LPIPS(net="alex").eval()}`. That one reads [-1, 1].
     """
-    distance = _frozen(net, values, target.detach()).to(values.dtype)
+    with _alone():
+        distance = _frozen(net, values, target.detach()).to(values.dtype)
     return distance.flatten(1).mean(1) if distance.ndim > 1 else distance
+
+
+def _alone() -> AbstractContextManager[Any]:
+    """One thread at a time: hooks and frozen parameters are the network's while it runs."""
+    return nullcontext() if traces() else LOCK
 
 
 def _frozen(net: Any, *images: Tensor) -> Any:
@@ -75,16 +86,13 @@ def _frozen(net: Any, *images: Tensor) -> Any:
         return net(*images)
     parameters = {name: value.detach() for name, value in net.named_parameters()}
     kind = next((p.dtype for p in parameters.values()), images[0].dtype)
-    return torch.func.functional_call(net, parameters, tuple(image.to(kind) for image in images))
+    # Copies: the first layer may work in place.
+    return torch.func.functional_call(net, parameters, tuple(image.to(kind, copy=True) for image in images))
 
 
 def _features(net: Any, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
     """What a network makes of an image at some layers; without any, what it returns."""
-    if (
-        layers
-        and isinstance(net, torch.nn.Sequential)
-        and set(layers) <= {n for n, _ in net.named_children()}
-    ):
+    if layers and isinstance(net, torch.nn.Sequential) and set(layers) <= set(_children(net)):
         kept = _along(net, image, layers)
     else:
         kept = _within(net, image, layers)
@@ -94,10 +102,15 @@ def _features(net: Any, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
     return [kept[name] for name in layers or kept]
 
 
+def _children(net: Any) -> dict[str, Any]:
+    """The modules of a Sequential by name: one that stands in two places is there twice."""
+    return dict(net._modules)
+
+
 def _along(net: Any, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """One module after the other, and no further than the last that is wanted."""
     kept: dict[str, Tensor] = {}
-    for name, module in net.named_children():
+    for name, module in _children(net).items():
         image = _frozen(module, image)
         if name in layers:
             kept[name] = image.clone()
@@ -110,7 +123,9 @@ def _within(net: Any, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]
     """A whole pass, with hooks at the wanted modules while it lasts."""
     kept: dict[str, Tensor] = {}
     is_module = isinstance(net, torch.nn.Module)
-    modules: dict[str, Any] = dict(cast("Any", net).named_modules()) if is_module else {}
+    modules: dict[str, Any] = (
+        dict(cast("Any", net).named_modules(remove_duplicate=False)) if is_module else {}
+    )
     hooks = [modules[n].register_forward_hook(_keeping(kept, n)) for n in layers if n in modules]
     try:
         returned = _frozen(net, image)

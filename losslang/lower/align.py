@@ -52,6 +52,9 @@ class Aligned:
         self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
             self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
+        axes = loss.axes[loss.views[0]]
+        if axes[0] == "b" and not loss.has_classes and not loss.takes_net and axes[-1] != "*items":
+            self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes))
         if loss.is_region:
             self.emit(
                 "check:region",

@@ -151,7 +151,8 @@ class Use(Aligned):
 
     def truth_weight(self) -> Ref:
         assert self.target is not None
-        return self.emit("not_background", self.target, self.pred) if self.over == "class" else self.target
+        by_label = self.over == "class" or self.form() == "labels"
+        return self.emit("not_background", self.target, self.pred) if by_label else self.target
 
     def region_mask(self) -> Argument:
         if self.mask is None or self.reading.get("background") is not False:

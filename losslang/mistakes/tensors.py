@@ -257,7 +257,7 @@ def wrong_length(span: Span, term: str, option: str, found: int, classes: int) -
     example="losslang.compile('hinge')(torch.randn(2), torch.tensor([0.0, 1.0]))",
     repair="losslang.compile('hinge')(torch.randn(2), torch.tensor([-1.0, 1.0]))",
 )
-def not_signs(span: Span, term: str) -> Diagnostic:
+def not_signs(span: Span, term: str, operand: str = "target") -> Diagnostic:
     """A margin loss reads a float target that holds 0.
 
     Its targets are +1 and -1. Booleans and integers 0 and 1 are mapped; a float 0 may be a
@@ -265,7 +265,7 @@ def not_signs(span: Span, term: str) -> Diagnostic:
     """
     return Diagnostic(
         "",
-        f"the float target of `{term}` holds 0; a margin loss reads +1 and -1",
+        f"the float {operand} of `{term}` holds 0; a margin loss reads +1 and -1",
         span,
         fix="use `2*t - 1`, or an integer or boolean target",
     )

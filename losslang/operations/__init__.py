@@ -50,6 +50,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "log_softmax": activations.log_softmax.function,
     "check:channels": checks.check_channels,
     "check:region": checks.check_region,
+    "check:rank": checks.check_rank,
     "check:probs": checks.check_probs,
     "check:classes": checks.check_classes,
     "check:indices": checks.check_indices,

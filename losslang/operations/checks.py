@@ -19,6 +19,16 @@ def check_channels(pred: Tensor, site: Site, activation: str) -> None:
         raise site.error(tensors.one_channel_softmax(site.span, site.term, activation, tuple(pred.shape)))
 
 
+def check_rank(pred: Tensor, site: Site, axes: str) -> None:
+    """Refuses a prediction that has not the axes that a loss names, one by one or with space behind them."""
+    names = axes.split()
+    fits = pred.ndim == len(names) if not names[-1].startswith("*") else pred.ndim >= len(names)
+    if not fits:
+        shown = ", ".join(name.removeprefix("*").upper() for name in names)
+        wanted, fix = f"({shown})", "bring it to these axes"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+
+
 def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> None:
     """Refuses a prediction that has nothing to sum over, or nothing but background."""
     shape = tuple(pred.shape)
@@ -88,7 +98,7 @@ def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
     if mask is not None:
         seen = seen & (mask.any(-1) if mask.ndim > target.ndim else mask)
     if bool(seen.any()):
-        raise site.error(tensors.not_signs(site.span, site.term))
+        raise site.error(tensors.not_signs(site.span, site.term, site.operand))
 
 
 def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> None:
@@ -112,8 +122,8 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
     if seen is None:
         return
     low, high, last = float(seen.min()), float(seen.max()), pred.shape[-1] - 1
-    if low < 0 or high > last:
-        found = low if low < 0 else high
+    if not (low >= 0 and high <= last):
+        found = high if low >= 0 else low
         raise site.error(
             tensors.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
         )

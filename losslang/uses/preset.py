@@ -10,18 +10,23 @@ from losslang.libraries import LIBRARIES
 from losslang.mistakes import options as option_mistakes
 from losslang.parser import parse
 from losslang.primitive import Loss
+from losslang.registry import Found
 from losslang.terms import MistakeError
 from losslang.text import Source, Span
 
 
-def with_preset(call: tree.Call, loss: Loss) -> tree.Call:
+def with_preset(call: tree.Call, found: Found) -> tree.Call:
     """The call without `like`, and with the options that it stands for; what is written wins.
 
-    Raises MistakeError for a library that does not have the loss.
+    So does an activation that the name itself carries, `sigmoid_focal`. Raises MistakeError for a
+    library that does not have the loss.
     """
-    chosen = next((option for option in call.options if option.name == "like"), None)
-    if chosen is None:
+    loss = found.loss
+    written = [option for option in call.options if option.name == "like"]
+    if len(written) != 1:
+        # Two of them are a mistake like any other option that is given twice.
         return call
+    (chosen,) = written
     match chosen.value:
         case tree.Call(name=name, arguments=(), options=()) | tree.Text(value=name):
             pass
@@ -35,7 +40,7 @@ def with_preset(call: tree.Call, loss: Loss) -> tree.Call:
     written = {option.name for option in call.options}
     options = [option for option in call.options if option is not chosen]
     options += [option for option in given.options if option.name not in written]
-    arguments = call.arguments or given.arguments
+    arguments = call.arguments or (() if found.activation else given.arguments)
     return call.model_copy(update={"options": tuple(options), "arguments": arguments})
 
 

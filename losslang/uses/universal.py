@@ -76,8 +76,9 @@ def read_universal(
 def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
     """Raises MistakeError for a reduction of positives and negatives, of a loss that has neither."""
     found = registry.get(Reduction, chosen.name)
-    has_truth = loss.has_classes and {"labels", "target", "positive_truth", "signs"} & set(loss.parameters)
-    if found is not None and found.reads_truth and not (has_truth and loss.result_axes != ("b", "c")):
+    by_element = {"target", "signs"} & set(loss.parameters) and loss.result_axes == ("*shape",)
+    has_truth = loss.has_classes and (by_element or {"labels", "positive_truth"} & set(loss.parameters))
+    if found is not None and found.reads_truth and not has_truth:
         why = f"`{chosen.name}` tells positives from the background, and it has neither"
         raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, "reduction", why))
 
@@ -125,11 +126,11 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
                     option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
                 )
     elif declared is Any:
-        raise MistakeError(
-            option_mistakes.bad_value(
-                node.span, loss.name, name, f"`{formatter.spell(node)}`", "a path, such as `batch.w`"
-            )
-        )
+        wanted = "a path, such as `batch.w`"
+        if name == "weight" and isinstance(node, tree.Items):
+            wanted += "; weights of classes are `class_weight`"
+        shown = f"`{formatter.spell(node)}`"
+        raise MistakeError(option_mistakes.bad_value(node.span, loss.name, name, shown, wanted))
     return read(loss.name, option, declared, evaluate)
 
 

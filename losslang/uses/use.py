@@ -27,7 +27,7 @@ def read_use(
     loss = found.loss
     problems: list[MistakeError] = []
     try:
-        call = with_preset(call, loss)
+        call = with_preset(call, found)
     except MistakeError as problem:
         problems.append(problem)
     own, universal, operands = _sorted(call, loss, problems)
