@@ -29,6 +29,7 @@ def loss(
     given: str = "",
     nonnegative: tuple[str, ...] = (),
     whole: bool = False,
+    index: bool = False,
     like: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Loss]:
     """Registers a loss. Its parameters and annotations say the rest.
@@ -38,7 +39,8 @@ def loss(
     prediction; `given` names the view that the prediction is taken to be when it is not the one
     that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
     call checks; `whole` says that an element of the result reads more than its own place (a sort, a
-    convolution, a sum inside), so that it cannot be computed in parts; `like` gives, for libraries of `LIBRARIES`, the options of
+    convolution, a sum inside), so that it cannot be computed in parts; `index`
+    that larger is better, as of a similarity: `check` warns where it would be made small; `like` gives, for libraries of `LIBRARIES`, the options of
     this language that make their numbers. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
     """
 
@@ -58,6 +60,7 @@ def loss(
             given=given,
             nonnegative=nonnegative,
             whole=whole,
+            index=index,
             like=dict(like or {}),
         )
         _is_described(described)

@@ -160,6 +160,7 @@ class Loss(nn.Module):
         self.validate: Validate = validate
         self._checked = validate == "never"
         self._memories = memories(programs.plan)
+        self._constant: Mapping[str, Any] = {"parameters": self.held, "memory": {}}
         for name, length in self._memories.items():
             self.register_buffer(f"memory_{name}", torch.zeros(length))
 
@@ -221,6 +222,8 @@ class Loss(nn.Module):
     @property
     def own(self) -> Mapping[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
+        if not self._memories:
+            return self._constant
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
         if not self.training:
             # Looked at and not moved, as the running statistics of a batch norm.

@@ -112,6 +112,7 @@ class Loss(Primitive):
     given: str = ""
     nonnegative: tuple[str, ...] = ()
     whole: bool = False
+    index: bool = False
     like: dict[str, str] = field(default_factory=dict[str, str], hash=False)
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False

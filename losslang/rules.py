@@ -41,6 +41,9 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             if loss.metric_only and not term.metric:
                 found.append(mistakes.only_a_metric(reading.span, reading.loss))
             found += _yes_or_no(reading, registry)
+            if loss.index and term.body is reading and term.weight > 0 and not term.metric:
+                fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
+                found.append(mistakes.index_as_loss(reading.span, reading.loss, fix))
             alone = len(terms) == 1 and term.body is reading
             if reading.reduction.name == "none" and not alone:
                 found.append(mistakes.not_reduced(reading.span, reading.loss))

@@ -34,6 +34,7 @@ WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     activation="identity",
     range=(-1, 1),
     whole=True,
+    index=True,
     like={"monai": "", "kornia": "padding=same"},
 )
 def ssim(
@@ -94,6 +95,7 @@ def dssim(
     activation="identity",
     range=(0, 1),
     whole=True,
+    index=True,
 )
 def ms_ssim(
     values: Float[Tensor, "b c *space"],
@@ -138,6 +140,7 @@ def ms_ssim(
     aliases=("peak_signal_noise_ratio",),
     activation="identity",
     whole=True,
+    index=True,
     like={"monai": ""},
 )
 def psnr(

@@ -211,6 +211,21 @@ def two_activations(span: Span, operand: str, first: str, first_span: Span, seco
     )
 
 
+@mistake("W304", example="l1 + ssim", repair="l1 + (1 - ssim)")
+def index_as_loss(span: Span, name: str, fix: str) -> Diagnostic:
+    """An index that is larger where the prediction is better is trained to be small.
+
+    `ssim`, `ms_ssim` and `psnr` are the index itself, as papers write `1 - ssim`.
+    """
+    return Diagnostic(
+        "",
+        f"`{name}` is larger where the prediction is better, and training makes it small",
+        span,
+        why="the network would learn to be as unlike the target as it can",
+        fix=f"`{fix}`",
+    )
+
+
 @mistake("W303", example="bce + ce", repair="bce(softmax) + ce")
 def pulled(span: Span, name: str, activation: str, origin: str) -> Diagnostic:
     """`bce` takes a softmax from its neighbour.

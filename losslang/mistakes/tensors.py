@@ -80,8 +80,8 @@ def not_a_box(
 @mistake(
     "E523",
     form="python",
-    example="losslang.compile('ms_ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
-    repair="losslang.compile('ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
+    example="losslang.compile('1 - ms_ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
+    repair="losslang.compile('1 - ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
 )
 def refused(span: Span, term: str, why: str) -> Diagnostic:
     """A loss refuses sizes that it has no value for: an image smaller than its windows, too short a history."""
