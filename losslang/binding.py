@@ -16,7 +16,7 @@ from losslang.operations import MATH, OPERATIONS
 from losslang.operations.regions import Region, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
-from losslang.registry import Registry
+from losslang.registry import Registry, loss_behind
 from losslang.targets import Site
 
 Call = tuple[int, Callable[..., Any], Callable[[list[Any]], Sequence[Any]]]
@@ -101,7 +101,8 @@ def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | Non
         options.pop("batch", None)
     if step.site is not None and _takes_site(function):
         options["site"] = step.site
-    if step.site is not None and _is_whole(step.operation, registry):
+    loss = loss_behind(step.operation, registry)
+    if step.site is not None and loss is not None and loss.whole:
         function = partial(_or_refused, function, step.site)
     if options.get("reduction") == "mean":
         return partial(
@@ -181,11 +182,6 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
         return function.fold(*arguments)
 
     return apply
-
-
-def _is_whole(operation: str, registry: Registry) -> bool:
-    loss = registry.get(Loss, operation.removeprefix("loss:"))
-    return operation.startswith("loss:") and loss is not None and loss.whole
 
 
 def _or_refused(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:

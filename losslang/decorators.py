@@ -39,9 +39,10 @@ def loss(
     prediction; `given` names the view that the prediction is taken to be when it is not the one
     that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
     call checks; `whole` says that an element of the result reads more than its own place (a sort, a
-    convolution, a sum inside), so that it cannot be computed in parts; `index`
-    that larger is better, as of a similarity: `check` warns where it would be made small; `like` gives, for libraries of `LIBRARIES`, the options of
-    this language that make their numbers. An alias may carry an activation: `aliases=("sigmoid_focal = focal(sigmoid)",)`.
+    convolution, a sum inside), so that it cannot be computed in parts; `index` that larger is better, as
+    of a similarity: `check` warns where it would be made small; `like` gives, for libraries of
+    `LIBRARIES`, the options of this language that make their numbers. An alias may carry an activation:
+    `aliases=("sigmoid_focal = focal(sigmoid)",)`.
     """
 
     def define(function: Callable[..., Any]) -> Loss:
@@ -95,9 +96,8 @@ def activation(
 def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Reduction]:
     """Registers a reduction of (values, weights, counted), and of `total` where it only sums.
 
-    One that asks for `positive` is told how far what is true of each value is not the background.
-
     One that takes `total` never needs all values at once. `per_sample` keeps the first axis of its sums.
+    One that asks for `positive` is told how far what is true of each value is not the background.
     """
 
     def define(function: Callable[..., Any]) -> Reduction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from losslang.decorators import function
 from losslang.lazy import F, torch
@@ -128,6 +129,12 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
         at_zero = 0.0 if exponent > 0 else torch.inf if exponent < 0 else 1.0
         return torch.where(zero, at_zero, torch.where(zero, 1.0, base) ** exponent)
     return base**exponent
+
+
+def exact(like: Tensor) -> Any:
+    """A block in which autocast lowers no precision: exponents and differences of squares need all of it."""
+    kind = like.device.type
+    return torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
 
 
 def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:

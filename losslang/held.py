@@ -9,8 +9,7 @@ from typing import Any, Literal
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.mistakes import inputs
 from losslang.plan import Plan, Ref
-from losslang.primitive import Loss
-from losslang.registry import current_registry
+from losslang.registry import current_registry, loss_behind
 from losslang.vocabulary import Tensor
 
 Validate = Literal["first", "always", "never"]
@@ -69,8 +68,8 @@ def memories(plan: Plan) -> dict[str, int]:
     made = {step.name: step for step in plan.steps if step.operation == "input"}
     found: dict[str, int] = {}
     for step in plan.steps:
-        loss = registry.get(Loss, step.operation.removeprefix("loss:"))
-        if step.operation.startswith("loss:") and loss is not None and "memory" in loss.parameters:
+        loss = loss_behind(step.operation, registry)
+        if loss is not None and "memory" in loss.parameters:
             (option,) = loss.axes["memory"]
             read = step.inputs[loss.parameters.index("memory")]
             assert isinstance(read, Ref)

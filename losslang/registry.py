@@ -97,6 +97,12 @@ class Registry:
         return kinds + (("loss",) if name in self._aliases else ())
 
 
+def loss_behind(operation: str, registry: Registry) -> Loss | None:
+    """The loss of a step `loss:NAME`; None for any other step."""
+    kind, _, name = operation.partition(":")
+    return registry.get(Loss, name) if kind == "loss" else None
+
+
 def loss_of(reading: Reading, registry: Registry) -> Loss:
     """The loss behind a checked use."""
     found = registry.loss(reading.loss)

@@ -134,7 +134,7 @@ def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def sign(value: Any, pred: Tensor, site: Site) -> Tensor:
-    """+1 and -1 in the prediction's shape, of an operand beside the target; booleans and 0/1 integers are mapped."""
+    """+1 and -1 in the prediction's shape, beside the target; booleans and 0/1 integers are mapped."""
     return _signs(_tensor(value, pred, site), pred, pred.shape, site)
 
 

@@ -20,7 +20,7 @@ KEPT = 2**23
 
 
 class Scratch(threading.local):
-    """The tensors that blocks are computed in, the same ones for every block, and of every thread.
+    """The tensors that blocks are computed in, the same ones for every block; each thread has its own.
 
     Allocated anew they would cost more than what is computed in them: the allocator hands memory of
     this size back to the system, and gets it again page by page.

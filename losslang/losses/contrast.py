@@ -8,10 +8,10 @@ that of one process.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 from losslang.decorators import loss
-from losslang.functions import root
+from losslang.functions import exact, root
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
@@ -197,13 +197,7 @@ def multi_similarity(
     return near + F.softplus(_log_sum(beta * (similar - base), others & ~same)) / beta
 
 
-# -------------------------------------------------------------------- lengths, and products in full precision
-
-
-def exact(like: Tensor) -> Any:
-    """A block in which autocast lowers no precision: exponents and differences of squares need all of it."""
-    kind = like.device.type
-    return torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
+# -------------------------------------------------------------------- lengths and products
 
 
 def length(rows: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Literal
 from losslang.decorators import loss
 from losslang.functions import power
 from losslang.lazy import torch
+from losslang.losses.region import ratio
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
 
@@ -42,7 +43,7 @@ def gdl(
     overlap, predicted, true = total(probs * target, probs, target)
     weights = _by_volume(true.detach(), weighting)
     both = (weights * (predicted + true)).sum(1)
-    return _ratio(both - 2 * (weights * overlap).sum(1), both, smooth)
+    return ratio(both - 2 * (weights * overlap).sum(1), both + smooth, smooth)
 
 
 def _by_volume(volume: Tensor, weighting: str) -> Tensor:
@@ -168,7 +169,7 @@ def sensitivity_specificity(
     """r Σ e² t / (Σ t + s) + (1 - r) Σ e² (1 - t) / (Σ (1 - t) + s), e = t - p."""
     squares, absent = (target - probs).square(), 1 - target
     missed, invented, true, false = total(squares * target, squares * absent, target, absent)
-    return r * _ratio(missed, true, smooth) + (1 - r) * _ratio(invented, false, smooth)
+    return r * ratio(missed, true + smooth, smooth) + (1 - r) * ratio(invented, false + smooth, smooth)
 
 
 @loss(
@@ -202,9 +203,9 @@ def unified_focal(
         entropy, probs * target, wrong * absent, wrong * target, probs * absent, 1
     )
     mistaken = delta * missed + (1 - delta) * invented
-    rare = power(_ratio(mistaken, hit + mistaken, smooth), 1 - gamma)
+    rare = power(ratio(mistaken, hit + mistaken + smooth, smooth), 1 - gamma)
     mistaken = delta * invented + (1 - delta) * missed
-    usual = _ratio(mistaken, right + mistaken, smooth)
+    usual = ratio(mistaken, right + mistaken + smooth, smooth)
     return (1 - share) * (rare + usual) / 2 - share * focal / (2 * number)
 
 
@@ -235,11 +236,3 @@ def exp_log(
     # Rounding may leave it above 1, where its logarithm would be no base of a power.
     unlike = power(-alike.clamp(max=1).log(), gamma)
     return w_dice * unlike.mean(1) + w_ce * (surprise / number).sum(1)
-
-
-def _ratio(part: Tensor, whole: Tensor, smooth: float) -> Tensor:
-    """a / (b + s), and 0 for 0/0."""
-    if smooth:
-        return part / (whole + smooth)
-    none = whole == 0
-    return torch.where(none, 0.0, part / torch.where(none, 1.0, whole))

@@ -48,7 +48,7 @@ def dice(
     apart = torch.sub(both, overlap, alpha=2)
     if eps:
         return (apart + eps) / (both + (smooth + eps))
-    return _ratio(apart, both + smooth, smooth)
+    return ratio(apart, both + smooth, smooth)
 
 
 @loss(
@@ -75,7 +75,7 @@ def jaccard(
     """
     overlap, predicted, true = total(probs * target, probs, target)
     union = predicted + true - overlap
-    return _ratio(union - overlap, union + smooth, smooth)
+    return ratio(union - overlap, union + smooth, smooth)
 
 
 @loss(
@@ -105,7 +105,7 @@ def tversky(
     """
     overlap, predicted, true = total(probs * target, probs, target)
     mistaken = torch.add(alpha * (predicted - overlap), true - overlap, alpha=beta)
-    return _ratio(mistaken, overlap + mistaken + smooth, smooth)
+    return ratio(mistaken, overlap + mistaken + smooth, smooth)
 
 
 @loss(
@@ -130,7 +130,7 @@ def focal_tversky(
     return power(tversky.function(probs, target, total, alpha=alpha, beta=beta, smooth=smooth), gamma)
 
 
-def _ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
+def ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
     """1 - (a + s) / (b + s), as (b - a) / (b + s): where a is nearly b nothing is lost, and it is less to do."""
     if smooth:
         return numerator / denominator

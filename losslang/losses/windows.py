@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from losslang.functions import exact
 from losslang.lazy import F, torch
-from losslang.losses.contrast import exact
 from losslang.vocabulary import Tensor
 
 

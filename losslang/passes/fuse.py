@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from losslang.plan import Argument, Plan, Ref, Step
 from losslang.primitive import Loss
-from losslang.registry import current_registry
+from losslang.registry import current_registry, loss_behind
 from losslang.vocabulary import VIEWS
 
 VIEW_OF = {
@@ -31,8 +31,8 @@ def fuse(plan: Plan) -> Plan:
     above = {step.name: step for step in plan.steps}
     steps: list[Step] = []
     for step in plan.steps:
-        loss = registry.get(Loss, step.operation.removeprefix("loss:"))
-        fits = step.operation.startswith("loss:") and loss is not None and not loss.has_total
+        loss = loss_behind(step.operation, registry)
+        fits = loss is not None and not loss.has_total
         steps.append(_fused(step, loss, above) if fits and loss is not None else step)
     return Plan(tuple(steps), plan.outputs)
 

@@ -11,7 +11,7 @@ from inspect import signature
 
 from losslang.plan import Plan, Ref, Step
 from losslang.primitive import Loss
-from losslang.registry import Registry
+from losslang.registry import Registry, loss_behind
 
 OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
 """Reductions that torch's kernels have, by the names they have there."""
@@ -42,9 +42,8 @@ def merge(plan: Plan, registry: Registry) -> Plan:
 
 def _of_number(step: Step, registry: Registry) -> Step:
     """A loss that is one number, by its kernel, where nothing is masked."""
-    loss = registry.get(Loss, step.operation.removeprefix("loss:"))
-    is_number = step.operation.startswith("loss:") and loss is not None and loss.has_total
-    if not is_number or loss is None or "identity" not in loss.kernels or step.inputs[-1] is not None:
+    loss = loss_behind(step.operation, registry)
+    if loss is None or not loss.has_total or "identity" not in loss.kernels or step.inputs[-1] is not None:
         return step
     by_name = zip(loss.parameters, step.inputs[:-1], strict=True)
     options = tuple((name, value) for name, value in step.options if name in loss.option_types)
