@@ -41,10 +41,11 @@ class Site:
 def pick(values: Tensor, labels: Tensor) -> Tensor:
     """Σ_c t_c v_c over the class axis: a gather for indices, a sum for a distribution.
 
-    What a class has that is given no share does not count, even log 0: so a logit may be -inf.
+    0 log 0 is 0: a logit may be -inf where a class is given no share.
     """
     if labels.ndim == values.ndim:
-        return (values.masked_fill(labels == 0, 0.0) * labels).sum(1)
+        nothing = values.isneginf() & (labels == 0)
+        return (values.masked_fill(nothing, 0.0) * labels).sum(1)
     return values.gather(1, labels.unsqueeze(1)).squeeze(1)
 
 

@@ -334,3 +334,21 @@ def test_log_of_a_given_probability_is_not_below_minus_100():
     p = t(1e-100, 1e-30)
     assert F.binary_cross_entropy(p, t(1.0, 1.0)).item() == pytest.approx((100 + 30 * math.log(10)) / 2)
     assert compiled("bce")(p, t(1.0, 1.0)).item() == pytest.approx((100 + 30 * math.log(10)) / 2)
+
+
+@pytest.mark.parametrize("text", ["ce", "ce(label_smoothing=0.1)", "ce(reduction=sum)"])
+def test_a_soft_label_of_nothing_is_still_learned(text: str):
+    """The derivative for a share of 0 is the logarithm that it would weigh; only 0 log 0 is 0."""
+    logits = torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64)
+    labels = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(compiled(text), (logits, labels))
+    (slope,) = torch.autograd.grad(compiled(text)(logits, labels), labels)
+    assert (slope > 0).all()
+
+
+def test_a_class_that_is_ruled_out():
+    logits = torch.tensor([[1.0, 2.0, -math.inf]], dtype=torch.float64, requires_grad=True)
+    value = compiled("ce")(logits, torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64))
+    (slope,) = torch.autograd.grad(value, logits)
+    torch.testing.assert_close(value, compiled("ce")(logits[:, :2], torch.full((1, 2), 0.5).double()))
+    assert slope.isfinite().all()

@@ -124,7 +124,8 @@ MAPS = {
     "real", "mask", "both", "hide", "hide_raw", "places", "counted", "weigh", "cool", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
-    "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position", "log", "log_complement", "log_sigmoid", "log_softmax",
+    "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
+    "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",
 }  # fmt: skip
 """Operations of which a part of the batch or of space can be computed without the rest."""
