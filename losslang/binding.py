@@ -19,7 +19,7 @@ from losslang.primitive import Activation, Function, Loss, Reduction
 from losslang.registry import Registry, loss_behind
 from losslang.targets import Site
 
-Call = tuple[int, Callable[..., Any], Callable[[list[Any]], Sequence[Any]]]
+Call = tuple[int, Callable[..., Any], Callable[[Sequence[Any]], Sequence[Any]]]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def region(step: Step, registry: Registry) -> Region:
     )
 
 
-def getter(inputs: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
+def getter(inputs: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
     """What takes the inputs of a step out of the slots.
 
     Spelled out for the usual numbers: on small tensors a loop here would be a tenth of the time.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any, Literal
 
@@ -13,20 +12,33 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from losslang import lazy
-from losslang.binding import Binding, Calls
-from losslang.blocks import Maps, Sum, Totals, Walk, Walker, split
+from losslang.binding import getter
+from losslang.blocks import Maps, Walk, split
 from losslang.closed import Closed
 from losslang.lazy import traces
-from losslang.passes import merge, unmask
-from losslang.plan import Plan, Ref, Step
+from losslang.passes import unmask
+from losslang.plan import Plan
+from losslang.program import (
+    READING,
+    Program,
+    from_inputs,
+    in_blocks,
+    looking,
+    of_inputs,
+    reading,
+    settled,
+    whole,
+)
 from losslang.registry import Registry
 
 lazy.load()
 
-ROOTS = ("pred", "target", "batch", "const", "module")
-"""What a program reads: the four roots of the language, and what the module itself holds."""
 Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
+Way = Callable[..., list[Any]]
+"""Values of inputs to the values of outputs."""
+Signature = tuple[tuple[Any, ...], bool]
+"""What of the inputs decides how a program runs, and whether it looks at values."""
 LARGE, LARGE_MAPS = 2**20, 2**22
 """Elements from which on a walk over blocks is worth it: in closed form, and differentiated by torch.
 
@@ -43,108 +55,128 @@ FAR = 64
 """How much larger both are on a device of its own, where starting an operation costs more than memory."""
 SIGNATURES = 256
 """Shapes and types of inputs for which a program is kept."""
-READING = ("input", "complete")
-
-
-@dataclass(frozen=True)
-class Program:
-    """A plan bound to its functions, from given roots to the values of its outputs."""
-
-    calls: Calls
-    places: tuple[int, ...]
-
-    def run(self, *roots: Any) -> list[Any]:
-        slots = self.calls.run(*roots)
-        return [slots[place] for place in self.places]
 
 
 class Executor:
-    """Runs a plan in the way that suits the tensors of the call. `fuse` hands it to torch.compile."""
+    """Runs a plan in the way that suits the tensors of the call. `fuse` hands it to torch.compile.
 
-    def __init__(self, plan: Plan, registry: Registry, fuse: Fuse | None = None):
+    `looks`: whether labels are ignored is looked up first, and the plan is made for the masks that are there.
+    """
+
+    def __init__(self, plan: Plan, registry: Registry, fuse: Fuse | None = None, *, looks: bool = True):
         self.plan = plan
         self.registry = registry
         self.fuse: Fuse | None = fuse
-        self.kept = tuple(step.name for step in plan.steps if step.operation == "kept")
+        self.kept = tuple(step.name for step in plan.steps if step.operation == "kept") if looks else ()
+        self.guarded = any(step.operation == "complete" for step in plan.steps)
+        # For what traces a call or transforms it: made now, since making it could not be traced.
+        self.traced = whole(plan, registry, careful=False)
         self.unmasked: dict[tuple[str, ...], Executor] = {}
-        self.later = whole(plan, registry, careful=False)
         self.shapes: dict[Any, Mapping[str, Shape] | None] = {}
-        self.blocked: dict[Any, Program | None] = {}
+        self.ways: dict[Any, Way] = {}
+        self.lean: dict[tuple[str, ...], Way] = {}
 
     @cached_property
-    def first(self) -> Program:
-        """The program that looks at values."""
-        return whole(self.plan, self.registry, careful=True)
-
-    @cached_property
-    def fused(self) -> Callable[..., list[Any]]:
-        compiled: Any = torch.compile(self.later.run, backend=str(self.fuse))  # pyright: ignore
-        return compiled
-
-    @cached_property
-    def reader(self) -> Program:
-        """What takes the inputs out of a call."""
-        return _part(self.plan, self.registry, "input")
+    def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """What takes the inputs out of the roots of a call."""
+        reader = reading(self.plan, self.registry, "input")
+        return (lambda roots: reader.run(*roots)) if reader.calls.calls else getter(reader.places)
 
     @cached_property
     def guard(self) -> Program:
-        return _part(self.plan, self.registry, "complete")
+        """What refuses entries of a call that no term reads."""
+        return reading(self.plan, self.registry, "complete")
 
     @cached_property
     def keeps(self) -> Program:
         """What looks whether labels are ignored."""
-        return _part(self.plan, self.registry, "kept")
+        return looking(self.plan, self.registry)
+
+    @cached_property
+    def careful(self) -> Program:
+        """What looks at values too."""
+        return of_inputs(self.plan, self.registry, careful=True)
+
+    @cached_property
+    def plain(self) -> Program:
+        return of_inputs(self.plan, self.registry, careful=False)
+
+    @cached_property
+    def fused(self) -> Way:
+        compiled: Any = torch.compile(self.plain.run, backend=str(self.fuse))  # pyright: ignore
+        return compiled
+
+    def run(self, roots: Sequence[Any], careful: bool) -> list[Any]:
+        """The value of every output; `careful` looks at the values of the tensors too."""
+        if not is_eager():
+            return self.traced.run(*roots)
+        inputs = self.read(roots)
+        signature = _signature(inputs), careful
+        way = self.ways.get(signature) or self._new(inputs, signature)
+        values = way(*inputs)
+        if self.guarded:
+            self.guard.run(*roots)
+        return values
+
+    def _new(self, inputs: Sequence[Any], signature: Signature) -> Way:
+        """The way of tensors unlike those of any call before; it is kept for the next ones like them."""
+        _forget(self.ways)
+        if self.kept:
+            way = partial(self._masked, signature)
+        elif self.fuse is not None and self._shapes(inputs, signature) is not None:
+            looked = signature[1] and self._eager(inputs, signature)
+            way = partial(self._looked_at, looked) if looked else self.fused
+        else:
+            way = self._eager(inputs, signature)
+        return self.ways.setdefault(signature, way)
+
+    def _masked(self, signature: Signature, *inputs: Any) -> list[Any]:
+        """With those masks of ignored labels that are there: most calls have none."""
+        masks = self.keeps.run(*inputs)
+        absent = tuple([name for name, mask in zip(self.kept, masks, strict=True) if mask is None])
+        other = self._without(absent)
+        way = other.ways.get(signature) or other._new(inputs, signature)
+        return way(*inputs)
 
     def _without(self, absent: tuple[str, ...]) -> Executor:
-        """For calls in which nothing is ignored by these steps: there a mask is there or not, always."""
+        """For calls in which nothing is ignored by these steps."""
         if absent not in self.unmasked:
-            self.unmasked[absent] = Executor(unmask(self.plan, absent), self.registry, self.fuse)
+            plan = unmask(self.plan, absent) if absent else self.plan
+            if plan.inputs != self.plan.inputs:
+                raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
+            self.unmasked[absent] = Executor(plan, self.registry, self.fuse, looks=False)
         return self.unmasked[absent]
 
-    def run(self, *roots: Any, careful: bool) -> list[Any]:
-        """The value of every output; `careful` looks at the values of the tensors too."""
-        if self.kept and not traces():
-            masks = self.keeps.run(*roots)
-            absent = tuple(name for name, mask in zip(self.kept, masks, strict=True) if mask is None)
-            if absent:
-                return self._without(absent).run(*roots, careful=careful)
-        if self.fuse is not None and is_eager():
-            inputs = self.reader.run(*roots)
-            if self._shapes(_signature(inputs), inputs) is not None:
-                if careful:
-                    with torch.no_grad():
-                        self._eager(roots, careful=True)
-                return self.fused(*roots)
-        return self._eager(roots, careful=careful)
+    def _looked_at(self, looked: Way, *inputs: Any) -> list[Any]:
+        """Compiled code looks at no values: an eager call does it first."""
+        with torch.no_grad():
+            looked(*inputs)
+        return self.fused(*inputs)
 
-    def _eager(self, roots: Sequence[Any], *, careful: bool) -> list[Any]:
-        pred, _, batch, *_ = roots
-        if _may_be_large(pred, batch) and is_eager():
-            inputs = self.reader.run(*roots)
-            program = self._in_blocks(inputs, careful)
-            if program is not None:
-                self.guard.run(*roots)
-                return program.run(*inputs)
-        return (self.first if careful else self.later).run(*roots)
-
-    def _in_blocks(self, inputs: Sequence[Any], careful: bool) -> Program | None:
-        """The program for tensors like these; None where nothing in it is large."""
-        if not any(isinstance(value, Tensor) and value.numel() >= LARGE for value in inputs):
-            return None
-        signature = _signature(inputs)
-        key = careful, signature
-        if key not in self.blocked:
-            _forget(self.blocked)
-            shapes = self._shapes(signature, inputs)
+    def _eager(self, inputs: Sequence[Any], signature: Signature) -> Way:
+        _, careful = signature
+        if any(isinstance(value, Tensor) and value.numel() >= LARGE for value in inputs):
+            shapes = self._shapes(inputs, signature)
             walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
-            self.blocked[key] = in_blocks(self.plan, walks, self.registry, careful=careful) if walks else None
-        return self.blocked[key]
+            if walks:
+                return in_blocks(self.plan, walks, self.registry, careful=careful).run
+        return self.careful.run if careful else partial(self._settling, signature)
 
-    def _shapes(self, signature: Any, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
-        if signature not in self.shapes:
+    def _settling(self, signature: Signature, *inputs: Any) -> list[Any]:
+        """Everything once; for the next tensors like these, only what did something."""
+        slots = self.plain.calls.run(*inputs)
+        idle = self.plain.idled(slots)
+        if idle not in self.lean:
+            self.lean[idle] = settled(self.plan, self.registry, idle).run
+        self.ways[signature] = self.lean[idle]
+        return self.plain.values(slots)
+
+    def _shapes(self, inputs: Sequence[Any], signature: Signature) -> Mapping[str, Shape] | None:
+        tensors, _ = signature
+        if tensors not in self.shapes:
             _forget(self.shapes)
-            self.shapes[signature] = shapes_of(self.plan, self.registry, inputs)
-        return self.shapes[signature]
+            self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
+        return self.shapes[tensors]
 
 
 def _forget(known: dict[Any, Any]) -> None:
@@ -162,7 +194,7 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
     is_ordinary = all(type(value) in (Tensor, nn.Parameter) for value in tensors)
     if not is_ordinary or len({value.device for value in tensors if value.ndim}) > 1:
         return None
-    binding = _from_inputs(plan, registry)
+    binding = from_inputs(plan, registry)
     for step in plan.steps:
         if step.operation not in READING:
             binding.step(step)
@@ -176,20 +208,11 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
     return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
 
 
-def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
-    """Every step on everything at once. `careful` keeps the steps that look at values, for the first call."""
-    binding = Binding(registry, ROOTS)
-    for step in merge(plan, registry).steps:
-        if careful or not step.check:
-            binding.step(step)
-    return _program(binding, [output.value for output in plan.outputs])
-
-
 def _walks(
     plan: Plan, registry: Registry, shapes: Mapping[str, Shape], inputs: Sequence[Any]
 ) -> list[tuple[Walk, Maps, Closed | None]]:
     """The walks that are worth it, with their closed forms."""
-    names = [step.name for step in plan.steps if step.operation == "input"]
+    names = [step.name for step in plan.inputs]
     given = dict(zip(names, inputs, strict=True))
     far = FAR if any(isinstance(v, Tensor) and v.device.type != "cpu" for v in inputs) else 1
     found: list[tuple[Walk, Maps, Closed | None]] = []
@@ -201,103 +224,10 @@ def _walks(
     return found
 
 
-def in_blocks(
-    plan: Plan, walks: Sequence[tuple[Walk, Maps, Closed | None]], registry: Registry, *, careful: bool
-) -> Program:
-    """The same with walks for their steps, from the values of the inputs on."""
-    binding = _from_inputs(plan, registry)
-    before, after = _around(plan, [walk for walk, _, _ in walks], careful=careful)
-    for step in before:
-        binding.step(step)
-    for walk, maps, closed in walks:
-        looking = Maps.of(walk.looking, registry, 1) if careful else None
-        _walk(binding, walk, Walker(maps, closed, looking))
-    for step in after:
-        binding.step(step)
-    return _program(binding, [output.value for output in plan.outputs])
-
-
-def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
-    """One call that runs the walk, and one for every sum that it ends in."""
-    name = f"walk over {walk.shape}"
-    binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
-    own = {step.name for step in walk.maps}
-    for index, step in enumerate(walk.sums):
-        live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
-        finish = _finish(walker.maps.sums[index], index, live)
-        places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
-        binding.call(step.name, finish, places)
-
-
-def _finish(end: Sum, index: int, live: Sequence[int]) -> Callable[..., Any]:
-    def finish(found: Totals, *values: Any) -> Any:
-        arguments = list(found.empty[index])
-        for place, value in zip(live, values, strict=True):
-            arguments[place] = value
-        return end.combine(arguments, found.totals[index])
-
-    return finish
-
-
-def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[Step], list[Step]]:
-    """The steps that must run whole, before the walks and after them."""
-    ends = {step.name for walk in walks for step in walk.sums}
-    walked = {step.name for walk in walks for step in (*walk.maps, *walk.looks)}
-    wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
-    wanted |= {name for walk in walks for name, _ in walk.inputs}
-    wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
-    kept: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.name in wanted and step.name not in ends and step.operation not in READING:
-            kept.append(step)
-            wanted.update(step.reads)
-    late = set(ends)
-    before: list[Step] = []
-    after: list[Step] = []
-    for step in reversed(kept):
-        if late.isdisjoint(step.reads):
-            before.append(step)
-        else:
-            late.add(step.name)
-            after.append(step)
-    return before, after
-
-
-def _from_inputs(plan: Plan, registry: Registry) -> Binding:
-    return Binding(registry, [step.name for step in plan.steps if step.operation == "input"])
-
-
-def _part(plan: Plan, registry: Registry, operation: str) -> Program:
-    """The values of the steps of one kind, and no step that they do not need."""
-    ends = [step for step in plan.steps if step.operation == operation]
-    wanted = {step.name for step in ends}
-    binding = Binding(registry, ROOTS)
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(step.reads)
-    for step in plan.steps:
-        if step.name in wanted:
-            binding.step(step)
-    return _program(binding, [Ref(step.name) for step in ends])
-
-
-def _program(binding: Binding, values: Sequence[Any]) -> Program:
-    # Values that are numbers take slots of their own: before the template is closed.
-    places = tuple(map(binding.place, values))
-    return Program(binding.done(), places)
-
-
 def _signature(inputs: Sequence[Any]) -> tuple[Any, ...]:
-    """What of the inputs decides how a program runs."""
     return tuple(
-        (v.shape, v.dtype, v.device, type(v)) if isinstance(v, Tensor) else type(v).__name__ for v in inputs
+        [(v.shape, v.dtype, v.device, type(v)) if isinstance(v, Tensor) else type(v).__name__ for v in inputs]
     )
-
-
-def _may_be_large(pred: Any, batch: Mapping[str, Any]) -> bool:
-    if not batch and type(pred) is Tensor:
-        return pred.numel() >= LARGE
-    return True
 
 
 def is_eager() -> bool:

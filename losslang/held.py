@@ -65,7 +65,7 @@ def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
 def memories(plan: Plan) -> dict[str, int]:
     """The memories that the losses of a plan have, by name, and how long each is."""
     registry = current_registry()
-    made = {step.name: step for step in plan.steps if step.operation == "input"}
+    made = {step.name: step for step in plan.inputs}
     found: dict[str, int] = {}
     for step in plan.steps:
         loss = loss_behind(step.operation, registry)

@@ -166,7 +166,8 @@ class Loss(nn.Module):
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
-        total = self._programs.trained.plan.total(self._run(self._programs.trained, pred, target, batch))
+        trained = self._programs.trained
+        total = trained.plan.total(self._run(trained, pred, target, batch))
         return total if isinstance(total, Tensor) else torch.tensor(float(total))
 
     def _run(self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:
@@ -174,10 +175,11 @@ class Loss(nn.Module):
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        if self._checked or not is_eager():
-            return executor.run(pred, target, batch, self.const, self.own, careful=False)
-        values = executor.run(pred, target, batch, self.const, self.own, careful=True)
-        self._checked = self.validate == "first" and _has_values((pred, target, batch))
+        roots = (pred, target, batch, self.const, self.own)
+        careful = not self._checked and is_eager()
+        values = executor.run(roots, careful)
+        if careful:
+            self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
@@ -233,7 +235,7 @@ class Loss(nn.Module):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Every path that the program reads, roots in the order pred, target, batch, const."""
-        paths = {str(dict(step.options)["path"]) for step in self.plan.steps if step.operation == "input"}
+        paths = {str(dict(step.options)["path"]) for step in self.plan.inputs}
         order = ("pred", "target", "batch", "const")
         paths = {path for path in paths if not path.startswith("module.")}
         return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))

@@ -91,6 +91,11 @@ class Plan:
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
 
+    @property
+    def inputs(self) -> tuple[Step, ...]:
+        """The steps that read what a call hands over."""
+        return tuple(step for step in self.steps if step.operation == "input")
+
     def total(self, values: Sequence[Any]) -> Any:
         """The weighted sum of the terms that are trained on, of their values in order."""
         total: Any = None

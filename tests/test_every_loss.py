@@ -230,6 +230,17 @@ def test_runs_with_its_defaults(name: str, use: str):
 
 
 @each_use
+def test_a_later_call_is_as_the_first(name: str, use: str):
+    """The first looks at values, the second finds what can be left out of the third."""
+    call, text = data(name, use), text_of(name, use)
+    loss = compiled(text).eval()
+    wanted = value_and_gradient(loss, call)
+    for _ in range(2):
+        found = value_and_gradient(loss, call)
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@each_use
 def test_range(name: str, use: str):
     low, high = LOSSES[name].range or (-math.inf, math.inf)
     loss = compiled(text_of(name, use, *(["reduction=none"] if LOSSES[name].result_axes else [])))

@@ -45,6 +45,7 @@ FLOORS = [
     ["binding", "held"],
     ["blocks"],
     ["closed"],
+    ["program"],
     ["executor"],
     ["module", "cli"],
     ["", "__main__"],

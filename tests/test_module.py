@@ -66,6 +66,26 @@ def test_inputs(text: str, inputs: tuple[str, ...]):
     assert compiled(text).inputs == inputs
 
 
+def test_what_later_calls_hand_over_is_looked_at_as_in_the_first():
+    loss = compiled("ce + l1@(pred, batch.goal)")
+    goal, wanted = X + 1, torch.nn.functional.cross_entropy(X, Y).item() + 1
+    for _ in range(3):
+        assert loss(X, Y, goal=goal).item() == pytest.approx(wanted)
+    with pytest.raises(LossError, match="E504"):
+        loss(X, Y[:3], goal=goal)
+    with pytest.raises(LossError, match="E505"):
+        loss(X, Y.float(), goal=goal)
+    with pytest.raises(LossError, match="E504"):
+        loss(X, Y, goal=goal[:, :2])
+    ignored = torch.tensor([0, -100, 1, 1])
+    kept = torch.nn.functional.cross_entropy(X, ignored).item() + 1
+    for labels, value in ((Y, wanted), (ignored, kept), (Y.int(), wanted), (ignored.int(), kept)) * 3:
+        assert loss(X, labels, goal=goal).item() == pytest.approx(value)
+    assert loss(X, Y, goal=goal.double()).item() == pytest.approx(wanted)
+    assert loss(X.double(), Y, goal=goal).dtype == torch.float64
+    assert loss(X, Y, goal=0.0).item() == pytest.approx(wanted - 1 + X.abs().mean().item())
+
+
 def test_canonical():
     loss = compiled("0.50*bce( sigmoid )+dice(smooth=1.0,)")
     assert loss.canonical == MISSION

@@ -18,10 +18,10 @@ from reference import evaluate, meaning_of
 from torch import Tensor
 
 import losslang
-from losslang.executor import whole
 from losslang.lower import lower
 from losslang.passes import PASSES
 from losslang.plan import verify
+from losslang.program import whole
 from losslang.registry import current_registry
 
 # -------------------------------------------------------------------- data

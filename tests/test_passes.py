@@ -23,11 +23,11 @@ from torch import Tensor
 
 import losslang
 from losslang.checker import analyze
-from losslang.executor import ROOTS, whole
 from losslang.lower import lower
 from losslang.meaning import NOWHERE, Input
-from losslang.passes import PASSES, fold, improve, merge, prune, share, stable, unmask
+from losslang.passes import PASSES, fold, improve, merge, prune, settle, share, stable, unmask
 from losslang.plan import Output, Plan, Ref, Step, verify
+from losslang.program import ROOTS, whole
 from losslang.registry import current_registry
 from losslang.targets import Site
 from losslang.text import Source
@@ -238,6 +238,17 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
         "2*ce + ce**2 + ce(reduction=sum)",
     ):
         assert not any("reduction=mean" in line for line in merged(kept) if "reduction:" not in line), kept
+
+
+def test_what_changed_nothing_is_left_out():
+    plan = bare("bce(sigmoid, ignore_index=-1) + dice(batch=true)")
+    operations = [step.operation for step in settle(plan, ["real", "dense"]).steps]
+    assert {"real", "dense", "check:region", "check:classes"} <= {step.operation for step in plan.steps}
+    assert operations[:2] == ["input", "input"]
+    assert not {"real", "dense"} & set(operations)
+    assert not any(operation.startswith("check:") for operation in operations)
+    # What converts its input stays.
+    assert "dense" in {step.operation for step in settle(plan, ["real"]).steps}
 
 
 # ---------------------------------------------------------------------------- what a good plan is

@@ -13,6 +13,10 @@ from losslang.functions import root
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+"""How torch's operators number them. The kernels call these by themselves: the functions of `F` look at
+the shapes once more and expand both tensors, which takes as long as an error of a thousand numbers."""
+
 
 @loss(
     aliases=("mean_squared_error", "mse_loss", "squared_error"),
@@ -31,7 +35,7 @@ def mse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return F.mse_loss(values, target, reduction=reduction)
+    return torch.ops.aten.mse_loss(values, target, REDUCTIONS[reduction])
 
 
 @loss(
@@ -51,7 +55,7 @@ def half_mse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return 0.5 * F.mse_loss(values, target, reduction=reduction)
+    return 0.5 * torch.ops.aten.mse_loss(values, target, REDUCTIONS[reduction])
 
 
 @loss(
@@ -71,7 +75,7 @@ def sse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return F.mse_loss(values, target, reduction=reduction)
+    return torch.ops.aten.mse_loss(values, target, REDUCTIONS[reduction])
 
 
 @loss(
@@ -89,8 +93,12 @@ def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total
 
 @rmse.kernel("identity")
 def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """torch's kernel, which takes its own mean; of nothing it is 0."""
-    return root(F.mse_loss(values, target)) if values.numel() else values.sum()
+    """torch's kernel, which takes its own mean; of nothing it is 0.
+
+    A relu lets no gradient through at 0, where that of a square root is infinite.
+    """
+    mean = torch.ops.aten.mse_loss(values, target, REDUCTIONS["mean"])
+    return mean.relu().sqrt() if values.numel() else values.sum()
 
 
 @loss(
@@ -103,14 +111,6 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|e|; its derivative at 0 is 0."""
     return (values - target).abs()
-
-
-@l1.kernel("identity")
-def l1_of_values(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
-) -> Float[Tensor, "*shape"]:
-    """torch's kernel, which takes its own mean and sum."""
-    return F.l1_loss(values, target, reduction=reduction)
 
 
 @loss(
@@ -137,7 +137,7 @@ def smooth_l1_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return F.smooth_l1_loss(values, target, reduction=reduction, beta=beta)
+    return torch.ops.aten.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
 
 
 @loss(
@@ -164,7 +164,7 @@ def huber_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return F.huber_loss(values, target, reduction=reduction, delta=delta)
+    return torch.ops.aten.huber_loss(values, target, REDUCTIONS[reduction], delta)
 
 
 @loss(

@@ -66,8 +66,7 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
     if form == "labels" and is_distribution:
         return None
-    can_look = target.device.type == "cpu" and not target.is_meta and not traces() and target.numel() > 0
-    if can_look and not _holds(target, index):
+    if target.is_cpu and target.numel() and not traces() and not _holds(target, index):
         return None
     return target != index
 

@@ -10,6 +10,7 @@ from losslang.passes.fold import fold
 from losslang.passes.fuse import fuse
 from losslang.passes.merge import merge
 from losslang.passes.prune import prune
+from losslang.passes.settle import may_idle, settle
 from losslang.passes.share import share
 from losslang.passes.stable import stable
 from losslang.passes.unmask import unmask
@@ -25,4 +26,16 @@ def improve(plan: Plan) -> Plan:
     return plan
 
 
-__all__ = ["PASSES", "fold", "fuse", "improve", "merge", "prune", "share", "stable", "unmask"]
+__all__ = [
+    "PASSES",
+    "fold",
+    "fuse",
+    "improve",
+    "may_idle",
+    "merge",
+    "prune",
+    "settle",
+    "share",
+    "stable",
+    "unmask",
+]

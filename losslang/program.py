@@ -1,0 +1,170 @@
+"""Plans bound to their functions: whole, in part, or with walks in place of their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losslang.binding import Binding, Calls
+from losslang.blocks import Maps, Sum, Totals, Walk, Walker
+from losslang.closed import Closed
+from losslang.passes import may_idle, merge, settle
+from losslang.plan import Plan, Ref, Step
+from losslang.registry import Registry
+
+ROOTS = ("pred", "target", "batch", "const", "module")
+"""What a program reads: the four roots of the language, and what the module itself holds."""
+READING = ("input", "complete")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A plan bound to its functions, from given roots to the values of its outputs.
+
+    `idle` are the steps that may give back what they are given, with the places of both.
+    """
+
+    calls: Calls
+    places: tuple[int, ...]
+    idle: tuple[tuple[str, int, int], ...] = ()
+
+    def run(self, *roots: Any) -> list[Any]:
+        slots = self.calls.run(*roots)
+        return [slots[place] for place in self.places]
+
+    def values(self, slots: Sequence[Any]) -> list[Any]:
+        """The outputs among all that was computed."""
+        return [slots[place] for place in self.places]
+
+    def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
+        """The steps that changed nothing."""
+        return tuple(name for name, place, given in self.idle if slots[place] is slots[given])
+
+
+def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
+    """From the roots of a call on. `careful` keeps the steps that look at values, for the first call."""
+    return _all(Binding(registry, ROOTS), merge(plan, registry).steps, plan, careful)
+
+
+def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
+    """The same, from the values of the inputs on."""
+    steps = [step for step in merge(plan, registry).steps if step.operation not in READING]
+    return _all(from_inputs(plan, registry), steps, plan, careful)
+
+
+def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> Program:
+    for step in steps:
+        if careful or not step.check:
+            binding.step(step)
+    idle = [
+        (step.name, binding.places[step.name], binding.place(step.inputs[0]))
+        for step in steps
+        if may_idle(step)
+    ]
+    return _program(binding, [output.value for output in plan.outputs], idle)
+
+
+def settled(plan: Plan, registry: Registry, idle: Sequence[str]) -> Program:
+    """From the values of the inputs on, for tensors like those that passed every check before."""
+    binding = from_inputs(plan, registry)
+    for step in settle(merge(plan, registry), idle).steps:
+        if step.operation not in READING:
+            binding.step(step)
+    return _program(binding, [output.value for output in plan.outputs])
+
+
+def reading(plan: Plan, registry: Registry, operation: str) -> Program:
+    """The steps of one kind that take something out of a call."""
+    binding = Binding(registry, ROOTS)
+    ends = [step for step in plan.steps if step.operation == operation]
+    for step in ends:
+        binding.step(step)
+    return _program(binding, [Ref(step.name) for step in ends])
+
+
+def looking(plan: Plan, registry: Registry) -> Program:
+    """From the values of the inputs on, which labels are kept: a mask, or None where none is ignored."""
+    binding = from_inputs(plan, registry)
+    ends = [step for step in plan.steps if step.operation == "kept"]
+    wanted = {step.name for step in ends}
+    for step in reversed(plan.steps):
+        if step.name in wanted:
+            wanted.update(step.reads)
+    for step in plan.steps:
+        if step.name in wanted and step.operation not in READING:
+            binding.step(step)
+    return _program(binding, [Ref(step.name) for step in ends])
+
+
+def from_inputs(plan: Plan, registry: Registry) -> Binding:
+    """A binding whose roots are the values of the inputs."""
+    return Binding(registry, [step.name for step in plan.inputs])
+
+
+def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:
+    # Values that are numbers take slots of their own: before the template is closed.
+    places = tuple(map(binding.place, values))
+    return Program(binding.done(), places, tuple(idle))
+
+
+def in_blocks(
+    plan: Plan, walks: Sequence[tuple[Walk, Maps, Closed | None]], registry: Registry, *, careful: bool
+) -> Program:
+    """The same with walks for their steps, from the values of the inputs on."""
+    binding = from_inputs(plan, registry)
+    before, after = _around(plan, [walk for walk, _, _ in walks], careful=careful)
+    for step in before:
+        binding.step(step)
+    for walk, maps, closed in walks:
+        looking = Maps.of(walk.looking, registry, 1) if careful else None
+        _walk(binding, walk, Walker(maps, closed, looking))
+    for step in after:
+        binding.step(step)
+    return _program(binding, [output.value for output in plan.outputs])
+
+
+def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
+    """One call that runs the walk, and one for every sum that it ends in."""
+    name = f"walk over {walk.shape}"
+    binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
+    own = {step.name for step in walk.maps}
+    for index, step in enumerate(walk.sums):
+        live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
+        finish = _finish(walker.maps.sums[index], index, live)
+        places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
+        binding.call(step.name, finish, places)
+
+
+def _finish(end: Sum, index: int, live: Sequence[int]) -> Callable[..., Any]:
+    def finish(found: Totals, *values: Any) -> Any:
+        arguments = list(found.empty[index])
+        for place, value in zip(live, values, strict=True):
+            arguments[place] = value
+        return end.combine(arguments, found.totals[index])
+
+    return finish
+
+
+def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[Step], list[Step]]:
+    """The steps that must run whole, before the walks and after them."""
+    ends = {step.name for walk in walks for step in walk.sums}
+    walked = {step.name for walk in walks for step in (*walk.maps, *walk.looks)}
+    wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
+    wanted |= {name for walk in walks for name, _ in walk.inputs}
+    wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
+    kept: list[Step] = []
+    for step in reversed(plan.steps):
+        if step.name in wanted and step.name not in ends and step.operation not in READING:
+            kept.append(step)
+            wanted.update(step.reads)
+    late = set(ends)
+    before: list[Step] = []
+    after: list[Step] = []
+    for step in reversed(kept):
+        if late.isdisjoint(step.reads):
+            before.append(step)
+        else:
+            late.add(step.name)
+            after.append(step)
+    return before, after
