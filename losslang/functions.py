@@ -122,12 +122,16 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
 
     A base that should not be below 0, and is by a rounding, has no fraction of a power: it counts as 0.
     """
-    if isinstance(exponent, int | float) and exponent != int(exponent):
+    if not isinstance(exponent, int | float):
+        return base**exponent
+    if 0 < exponent < 1:
+        # A base of 1 stands in for what has no slope, by arithmetic: to choose by a mask takes longer.
+        return base.detach().sign().relu() * F.threshold(base, 0.0, 1.0) ** exponent
+    if exponent != int(exponent):
         base = base.clamp(min=0)
-    if isinstance(exponent, int | float) and exponent < 1:
+    if exponent <= 0:
         zero = base == 0
-        at_zero = 0.0 if exponent > 0 else torch.inf if exponent < 0 else 1.0
-        return torch.where(zero, at_zero, torch.where(zero, 1.0, base) ** exponent)
+        return torch.where(zero, torch.inf if exponent < 0 else 1.0, torch.where(zero, 1.0, base) ** exponent)
     return base**exponent
 
 

@@ -7,9 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from losslang.diagnostics import Diagnostic, LossError
+from losslang.lower.use import MEMORY
 from losslang.mistakes import inputs
-from losslang.plan import Plan, Ref
-from losslang.registry import current_registry, loss_behind
+from losslang.plan import Plan
+from losslang.primitive import Loss
+from losslang.registry import current_registry
 from losslang.vocabulary import Tensor
 
 Validate = Literal["first", "always", "never"]
@@ -65,14 +67,13 @@ def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
 def memories(plan: Plan) -> dict[str, int]:
     """The memories that the losses of a plan have, by name, and how long each is."""
     registry = current_registry()
-    made = {step.name: step for step in plan.inputs}
+    paths = {step.name: str(dict(step.options)["path"]) for step in plan.inputs}
+    names = {step: path.removeprefix(MEMORY) for step, path in paths.items() if path.startswith(MEMORY)}
     found: dict[str, int] = {}
     for step in plan.steps:
-        loss = loss_behind(step.operation, registry)
-        if loss is not None and "memory" in loss.parameters:
+        for name in (names[read] for read in step.reads if read in names):
+            loss = registry.get(Loss, name.rpartition("_")[0])
+            assert loss is not None
             (option,) = loss.axes["memory"]
-            read = step.inputs[loss.parameters.index("memory")]
-            assert isinstance(read, Ref)
-            name = str(dict(made[read.name].options)["path"]).rpartition(".")[2]
             found[name] = int(dict(step.options)[option])
     return found

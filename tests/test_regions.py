@@ -85,6 +85,7 @@ BY_HAND: list[tuple[str, Tensor, Tensor, float]] = [
     ("unified_focal(identity, smooth=0, share=0, delta=1)", col(0, 1, 0, 0), YES, math.sqrt(0.5) / 2),
     # exp_log: D = 3/4, and one true place of four at 1/2
     ("exp_log(identity, smooth=1e-12)", col(0.5, 1, 0.5, 0), YES, 0.8 * (-math.log(0.75)) ** 0.3 + 0.2 * L2**0.3 / 4),
+    ("exp_log(identity, w_dice=0, gamma=0.01)", YES, YES, 0.0),  # 0^γ, however small γ is
     ("exp_log(identity, smooth=1e-12, gamma=1, w_dice=0)", SURE, RARE, 0.2 * (L2 + L2) / 4),
     # boundary: 1/2 · 2 - 1 · 1, over two places
     ("boundary(identity)", col(0.5, 1), col(2, -1), 0.0),

@@ -69,7 +69,7 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
             if len(over) == 1 and prod(next(iter(over))) >= least:
                 ends.setdefault(over.pop(), []).append(step)
             after.add(step.name)
-        elif late or (step.name in touched and step.operation.startswith("loss:")):
+        elif late or (step.name in touched and step.operation.startswith(("loss:", "kernel:"))):
             # Behind a loss that is no map there is nothing left to cut.
             after.add(step.name)
     return tuple(_walk(shape, sums, plan, registry, set(sources)) for shape, sums in ends.items())

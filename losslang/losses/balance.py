@@ -12,7 +12,8 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.lazy import torch
+from losslang.lazy import F, torch
+from losslang.losses.focal import EXACT
 from losslang.vocabulary import Count, Float, Positive, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -37,10 +38,20 @@ def balanced_bce(
     Both kinds have the same say, however few the positives are: edges, mostly. A batch of one kind alone
     gives 0. HED sums over an image; the mean here is over all elements, as in mmseg and pytorch-toolbelt.
     """
-    seen = torch.ones_like(target) if mask is None else mask.expand(target.shape).to(target.dtype)
-    number = seen.sum().clamp(min=1)
-    positive, negative = (target * seen).sum() / number, ((1 - target) * seen).sum() / number
+    positive, negative = _shares(target, mask)
     return -(negative * target * log_probs + positive * (1 - target) * log_complement)
+
+
+@balanced_bce.kernel("sigmoid")
+def balanced_bce_of_logits(
+    logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], mask: Float[Tensor, "*shape"] | None
+) -> Float[Tensor, "*shape"]:
+    """The same, as w log(1 + e^x) - n₋/n t x, w = n₋/n t + n₊/n (1 - t): one logarithm in place of two."""
+    positive, negative = _shares(target, mask)
+    missed = negative * target
+    weight = torch.addcmul(missed, positive, 1 - target)
+    # Not `addcmul`, which rounds one product and not the other: a sure t = 1 is 0, and never below.
+    return weight * F.softplus(logits, threshold=EXACT) - missed * logits
 
 
 @loss(
@@ -72,6 +83,21 @@ def ghm_c(
     return -weight * (target * log_probs + (1 - target) * log_complement)
 
 
+@ghm_c.kernel("sigmoid")
+def ghm_c_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    mask: Float[Tensor, "*shape"] | None,
+    memory: Float[Tensor, "bins"],
+    *,
+    bins: Count = 10,
+    momentum: Momentum = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """The same, with torch's kernel for the logarithms."""
+    weight = _harmonized((torch.sigmoid(logits) - target).abs(), mask, memory, bins, momentum)
+    return F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
+
+
 @loss(
     aliases=("ghmr", "ghmr_loss"),
     paper="Li, Liu, Wang 2019, arXiv:1811.05181",
@@ -96,22 +122,34 @@ def ghm_r(
     The gradient |e| / sqrt(e² + μ²), from 0 to 1, is sorted into `bins` as in `ghm_c`; `momentum` is its too.
     """
     error = values - target
-    length = (error * error + mu * mu).sqrt()
+    square = error.square()
+    length = (square + mu * mu).sqrt()
     weight = _harmonized((error / length).abs(), mask, memory, bins, momentum)
-    return weight * error * error / (length + mu)
+    return weight * (square / (length + mu))
+
+
+def _shares(target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """n₊/n and n₋/n."""
+    present, absent = target, 1 - target
+    if mask is None:
+        number = max(target.numel(), 1)
+        return present.sum() / number, absent.sum() / number
+    seen = mask.expand(target.shape).to(target.dtype)
+    number = seen.sum().clamp(min=1)
+    return (present * seen).sum() / number, (absent * seen).sum() / number
 
 
 def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int, momentum: float) -> Tensor:
     """n / (m n_bin) for every element: how few others have a gradient in its bin. It has no gradient itself."""
-    seen = torch.ones_like(gradient) if mask is None else mask.expand(gradient.shape)
     # Clamped on both sides: an index made of NaN is any number.
     which = (gradient.detach() * bins).long().clamp(0, bins - 1).flatten()
     empty = torch.zeros(bins, dtype=torch.long, device=gradient.device)
-    counts = empty.scatter_add(0, which, seen.flatten().long())
+    seen = torch.ones_like(which) if mask is None else mask.expand(gradient.shape).flatten().long()
+    counts = empty.scatter_add(0, which, seen)
     holds, numbers = counts > 0, counts.to(gradient.dtype)
     if momentum:
         numbers = torch.where(holds, momentum * memory + (1 - momentum) * numbers, memory).to(gradient.dtype)
         with torch.no_grad():
             memory.copy_(numbers)
     shares = torch.where(holds, numbers * holds.sum(), 1.0)
-    return torch.where(holds, counts.sum() / shares, 0.0).gather(0, which).reshape(gradient.shape)
+    return torch.where(holds, counts.sum() / shares, 0.0).index_select(0, which).reshape(gradient.shape)

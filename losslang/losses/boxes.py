@@ -152,10 +152,11 @@ def extended_iou(
     sizes = _area(high - low) + _area(b_high - b_low)
     # From the corner of the smallest box around both: where the shared box begins and ends, in this order or not.
     begin, end = torch.maximum(low, b_low) - corner, torch.minimum(high, b_high) - corner
-    near, far = torch.minimum(begin, end), torch.maximum(begin, end)
+    near = torch.minimum(begin, end)
+    far = begin + end - near
     shared = _area(end) + _area(near) - begin[..., 0] * far[..., 1] - far[..., 0] * begin[..., 1]
-    missing = 1 - shared / (sizes - shared + eps)
-    return F.smooth_l1_loss(missing, torch.zeros_like(missing), reduction="none", beta=smooth_point)
+    reached = shared / (sizes - shared + eps)
+    return F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=smooth_point)
 
 
 @loss(
@@ -209,11 +210,13 @@ def bounded_iou(
     apart: the mean over boxes is the same, its sum four times this one.
     """
     a, b = _corners(boxes, format), _corners(target, format)
-    size, true, off = _size(a), _size(b), 2 * _between(a, b).abs()
-    place = ((true - off) / (true + off + eps)).clamp(min=0)
+    size, true = _size(a), _size(b)
+    # Between their centres, twice: the distance of the sums of their corners.
+    off = (b[0] + b[1] - a[0] - a[1]).abs()
+    place = torch.relu((true - off) / (true + off + eps))
     extent = torch.minimum(true / (size + eps), size / (true + eps))
-    missing = 1 - torch.cat([place, extent], -1)
-    return F.smooth_l1_loss(missing, torch.zeros_like(missing), reduction="none", beta=beta).mean(-1)
+    reached = torch.cat([place, extent], -1)
+    return F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=beta).mean(-1)
 
 
 def _areas(a: Corners, b: Corners) -> tuple[Tensor, Tensor]:
@@ -257,7 +260,7 @@ def _area(size: Tensor) -> Tensor:
 
 
 def _corners(boxes: Tensor, format: Format) -> Corners:
-    first, second = boxes[..., :2], boxes[..., 2:]
+    first, second = boxes.chunk(2, -1)
     match format:
         case "xyxy":
             return first, second

@@ -12,12 +12,14 @@ from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.functions import power
-from losslang.lazy import torch
+from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 """A temperature of heavy tails; 1 has none."""
+EXACT = 40.0
+"""From here on log(1 + e^x) is x, in float64 too; torch's own 20 is enough for float32 alone."""
 
 
 @loss(
@@ -40,6 +42,17 @@ def quality_focal(
     mmdet sums over the classes and divides by the samples: C times larger.
     """
     return -power((target - probs).abs(), beta) * _agreement(log_probs, log_complement, target)
+
+
+@quality_focal.kernel("sigmoid")
+def quality_focal_of_logits(
+    logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 2.0
+) -> Float[Tensor, "*shape"]:
+    """The same, with torch's kernel for the logarithms."""
+    apart = torch.sigmoid(logits) - target
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    # An even power asks for no absolute value.
+    return entropy * power(apart if beta % 2 == 0 else apart.abs(), beta)
 
 
 @loss(
@@ -66,6 +79,23 @@ def varifocal(
     return -weight * _agreement(log_probs, log_complement, target)
 
 
+@varifocal.kernel("sigmoid")
+def varifocal_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    alpha: NonNegative = 0.75,
+    gamma: NonNegative = 2.0,
+    iou_weighted: bool = True,
+) -> Float[Tensor, "*shape"]:
+    """The same, with torch's kernel for the logarithms, and the weight by arithmetic: to choose takes longer."""
+    score = torch.relu(target)
+    positive = score.sign()
+    easy = power(torch.sigmoid(logits), gamma)
+    weight = torch.addcmul(score if iou_weighted else positive, 1 - positive, easy, value=alpha)
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight
+
+
 @loss(
     aliases=("gaussian_focal_loss", "gaussian_heatmap_focal", "heatmap_focal"),
     paper="Law, Deng 2018, arXiv:1808.01244",
@@ -88,6 +118,21 @@ def gaussian_focal(
     positive = -power(1 - probs, alpha) * log_probs
     negative = -power(1 - target, gamma) * power(probs, alpha) * log_complement
     return torch.where(target == 1, positive, negative)
+
+
+@gaussian_focal.kernel("sigmoid")
+def gaussian_focal_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    alpha: NonNegative = 2.0,
+    gamma: NonNegative = 4.0,
+) -> Float[Tensor, "*shape"]:
+    """The same: with x turned around where t = 1 both cases are -w p^α log(1 - p), w = 1 or (1 - t)^γ."""
+    peak = (target == 1).to(logits.dtype)
+    wrong = (1 - 2 * peak) * logits
+    weight = torch.maximum(peak, power(1 - target, gamma))
+    return weight * power(torch.sigmoid(wrong), alpha) * F.softplus(wrong, threshold=EXACT)
 
 
 @loss(
@@ -141,10 +186,14 @@ def asl_single(
     `label_smoothing` is ε (called eps in the paper's code, where γ₊ is 0; it is 1 in timm). At ε = 0 the
     other classes have no part.
     """
-    missed, found = power(1 - probs, gamma_pos) * log_probs, power(probs, gamma_neg) * log_probs
     share = label_smoothing / probs.shape[1]
+    found = power(probs, gamma_neg) * log_probs
     others = found.sum(1) - pick(found, labels)
-    return -((1 - label_smoothing + share) * pick(missed, labels) + share * others)
+    if labels.ndim == probs.ndim:
+        missed = pick(power(1 - probs, gamma_pos) * log_probs, labels)
+    else:
+        missed = power(1 - pick(probs, labels), gamma_pos) * pick(log_probs, labels)
+    return -((1 - label_smoothing + share) * missed + share * others)
 
 
 @loss(
