@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
@@ -33,27 +32,36 @@ class Scratch(threading.local):
     def __enter__(self) -> Scratch:
         return self
 
-    def like(self, tensor: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    def like(self, tensor: Tensor) -> Tensor:
         """A tensor of this shape and type, with anything in it, until the block is done."""
-        wanted = tuple(tensor.shape) if shape is None else shape
-        size = prod(wanted) * tensor.element_size()
         if self.lent == len(self.buffers):
-            self.buffers.append(_bytes(0))
-        if self.buffers[self.lent].numel() < size:
-            self.buffers[self.lent] = _bytes(size)
+            self.buffers.append(_empty(tensor))
+        found = self.buffers[self.lent]
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            found = self.buffers[self.lent] = _again(found, tensor)
         self.lent += 1
-        return self.buffers[self.lent - 1][:size].view(tensor.dtype).view(wanted)
+        return found
 
     def __exit__(self, *_: object) -> None:
         """The block is done with all of them; what an uncommonly large one took is given back."""
         self.lent = 0
-        self.buffers = [buffer for buffer in self.buffers if buffer.numel() <= KEPT]
+        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= KEPT]
 
 
-def _bytes(size: int) -> Tensor:
+def _again(buffer: Tensor, like: Tensor) -> Tensor:
+    """Another tensor in the memory of a buffer, if it has room for it."""
+    memory = buffer.untyped_storage()
+    if memory.nbytes() < like.numel() * like.element_size():
+        return _empty(like)
+    with torch.inference_mode(False):
+        empty: Any = torch.empty(0, dtype=like.dtype)
+        return empty.set_(memory, 0, like.shape)
+
+
+def _empty(like: Tensor) -> Tensor:
     # What is made in inference mode could not be written to outside of it.
     with torch.inference_mode(False):
-        return torch.empty(size, dtype=torch.uint8)
+        return torch.empty(like.shape, dtype=like.dtype)
 
 
 class Values:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from losslang.closed.algebra import Atom, Monomial, Poly
 from losslang.closed.evaluate import (
@@ -45,10 +46,13 @@ class Sigmoid:
     """The sums of a block, and the gradient of their weighted sum."""
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region]):
-        self.pieces = [
-            _pieces(part.poly.substituted(_stable), region)
-            for part, region in zip(parts, regions, strict=True)
+        pieces = [
+            _pieces(part.poly.substituted(_stable), own) for part, own in zip(parts, regions, strict=True)
         ]
+        # What two losses sum is summed once.
+        self.pieces = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
+        place = {piece: index for index, piece in enumerate(self.pieces)}
+        self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
         self.slope = Weighed([part.poly.derivative(_slope).substituted(_stable) for part in parts])
 
     keeps = False  # a sigmoid costs no more than what it would take to read it again
@@ -56,19 +60,13 @@ class Sigmoid:
     def sums(
         self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None = None
     ) -> list[Tensor]:
-        """Every part, summed over its region; what two losses sum is summed once."""
+        """Every part, summed over its region."""
         values = Values(MAKERS, scratch, logits=logits, target=target)
-        known: dict[Piece, Tensor] = {}
+        sums = [piece.sum(values) for piece in self.pieces]
         found: list[Tensor] = []
-        for pieces in self.pieces:
-            total = None
-            for piece, number in pieces:
-                if piece not in known:
-                    known[piece] = piece.sum(values)
-                part = known[piece] if number == 1.0 else known[piece] * number
-                total = part if total is None else total + part
-            assert total is not None
-            found.append(total)
+        for shares in self.shares:
+            parts = [sums[place] if number == 1.0 else sums[place] * number for place, number in shares]
+            found.append(reduce(torch.add, parts))
         return found
 
     def gradient(

@@ -71,7 +71,7 @@ class Softmax:
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[tuple[int, bool]]):
         split = [_split(part) for part in parts]
-        self.pieces = [
+        pieces = [
             (
                 horner(dense) if dense.terms else None,
                 horner(placed) if placed.terms else None,
@@ -80,6 +80,10 @@ class Softmax:
             )
             for (dense, placed), part, region in zip(split, parts, regions, strict=True)
         ]
+        # What two losses sum is summed once.
+        self.pieces = list(dict.fromkeys(pieces))
+        self.order = [self.pieces.index(piece) for piece in pieces]
+        self.by_place = [part.by_place for part in parts]
         self.slope = Weighed([dense.derivative(_of("probs")) for dense, _ in split])
         chains = [_chain(placed) for _, placed in split]
         self.chain, self.has_chain = Weighed(chains), [bool(chain.terms) for chain in chains]
@@ -89,23 +93,20 @@ class Softmax:
     def sums(
         self, logits: Tensor, labels: Tensor, scratch: Scratch, place: Tensor | None = None
     ) -> list[Tensor]:
-        """Every part, summed over its region; what two losses sum is summed once.
+        """Every part, summed over its region.
 
         The probabilities are computed in `place`, if it is given.
         """
         values = Values(MAKERS, scratch, logits=logits, labels=labels)
         if place is not None:
             values.known["probs"] = softmax(logits, place)
-        known: dict[Any, Tensor] = {}
-        for piece in self.pieces:
-            if piece not in known:
-                known[piece] = _sum(values, *piece)
-        return [known[piece] for piece in self.pieces]
+        sums = [_sum(values, *piece) for piece in self.pieces]
+        return [sums[place] for place in self.order]
 
     def _placed(self, index: int, weight: Tensor, values: Values) -> Any:
         """The weight of a part at every place: of a sum by class, that of the place's class."""
         labels = values["labels"]
-        if self.pieces[index][2] or weight.ndim < 2:
+        if self.by_place[index] or weight.ndim < 2:
             return along(weight, labels.ndim)
         if not self.has_chain[index]:
             return 0.0

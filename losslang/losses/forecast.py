@@ -47,7 +47,8 @@ def smape(
 
     Competitions print 100*smape, 0 to 200; some papers leave out the 2.
     """
-    return 2 * (values - target).abs() / (values.abs() + target.abs()).clamp(min=eps)
+    size = torch.lerp(values.abs(), target.abs(), 0.5)
+    return (values - target).abs() / F.threshold(size, eps / 2, eps / 2)
 
 
 @loss(
@@ -63,7 +64,8 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
     A prediction below 0 has no gradient: `msle(softplus)` keeps it above. Flux has no 1 + in the logarithms,
     so that its numbers are others, above all for small targets.
     """
-    return (torch.log1p(torch.relu(values)) - torch.log1p(torch.relu(target))).square()
+    log, log_target = torch.log1p(torch.relu(values)), torch.log1p(torch.relu(target))
+    return F.mse_loss(log, log_target, reduction="none")
 
 
 @loss(
@@ -116,6 +118,15 @@ def relmse(
     return _over(squares, unit)
 
 
+@relmse.kernel("identity")
+def relmse_of_values(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], baseline: Float[Tensor, "*shape"]
+) -> Float[Tensor, ""]:
+    """torch's kernel, which takes its own sum."""
+    squares = F.mse_loss(values, target, reduction="sum")
+    return _over(squares, F.mse_loss(baseline, target, reduction="sum"))
+
+
 @loss(
     paper="Eigen, Puhrsch, Fergus 2014, arXiv:1406.2283",
     aliases=("silog_loss",),
@@ -139,12 +150,13 @@ def silog(
     gradient at a perfect prediction is NaN. The paper has no root; AdaBins' is 10*silog(lam=0.85).
     """
     known = target > eps if mask is None else (target > eps) & mask
-    ratio = torch.where(known, values.clamp(min=eps), 1.0) / torch.where(known, target, 1.0)
-    distance, known = ratio.log().flatten(1), known.flatten(1)
-    number = known.sum(1).clamp(min=1)
-    mean = distance.sum(1) / number
-    around = torch.where(known, distance - mean.unsqueeze(1), 0.0).square().sum(1) / number
-    return root(around + (1 - lam) * mean.square()), known.any(1)
+    ratio = torch.where(known, F.threshold(values, eps, eps), 1.0) / torch.where(known, target, 1.0)
+    distance, known = ratio.log().flatten(1), known.to(values.dtype).flatten(1)
+    number = known.sum(1)
+    # mean d² - λ m², m = mean d, is the mean of (d + s m)² for this s: a sum in which nothing cancels.
+    shift = (math.sqrt(1 - lam) - 1) * distance.sum(1) / number.clamp(min=1)
+    squares = (distance + known * shift.unsqueeze(1)).square()
+    return root(squares.sum(1) / number.clamp(min=1)), number > 0
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:

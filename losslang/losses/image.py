@@ -7,14 +7,16 @@ and its space, unless a loss says otherwise. What is masked is in no window, no 
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Literal
 
 from losslang.decorators import loss
 from losslang.functions import power, root
-from losslang.lazy import torch
+from losslang.lazy import F, torch
 from losslang.losses.windows import (
     amplitude,
     box,
+    ended,
     gaussian,
     halved,
     mean,
@@ -180,10 +182,11 @@ def tv(
     the image; `reduction=mean` divides by the number of elements. Of two neighbours both must count. kornia
     gives the sum of each channel, (B, C); piq's default is sqrt(Σ (·)²) over the image, no total variation.
     """
-    total = torch.zeros_like(values)
+    sizes: list[Tensor] = []
     for axis in range(2, values.ndim):
         more = step(values, axis, mask)
-        total = total + (more.square() if isotropic else more.abs())
+        sizes.append(ended(more.square() if isotropic else more.abs(), axis, values.shape[axis]))
+    total = reduce(torch.add, sizes)
     return root(total) if isotropic else total
 
 
@@ -234,7 +237,7 @@ def spectral(values: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *sp
     It sees no phases: an image and the same shifted around are alike. What is masked is 0 in both. MONAI's
     JukeboxLoss transforms over the channels too: of one channel it is the same.
     """
-    return mean((amplitude(values) - amplitude(target)).square(), None, 1)
+    return mean(F.mse_loss(amplitude(values), amplitude(target), reduction="none"), None, 1)
 
 
 @loss(

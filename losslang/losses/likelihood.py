@@ -35,7 +35,9 @@ def tweedie(
     Half the deviance, without terms of the target. The variance grows as μ^p; p = 1 would be `poisson_nll`
     and p = 2 `gamma_nll`. scikit-learn calls p the power, neuralforecast rho.
     """
-    return ((2 - p) * values).exp() / (2 - p) + _times_exp(target, (1 - p) * values) / (p - 1)
+    least = torch.finfo(values.dtype).min
+    finite = F.threshold(values, least, least)
+    return ((2 - p) * finite).exp() / (2 - p) + _times_exp(target / (p - 1), finite, 1 - p)
 
 
 @loss(activation="identity", nonnegative=("target",))
@@ -44,7 +46,7 @@ def gamma_nll(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) 
 
     Half the deviance, without terms of the target, as in scikit-learn; times its shape it is the likelihood.
     """
-    return values + _times_exp(target, -values)
+    return values + _times_exp(target, values, -1)
 
 
 @loss(
@@ -117,22 +119,27 @@ def kl_normal(values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) 
     A VAE's second term, summed over the latents of a sample: `kl_normal@(pred.mu, pred.logvar)`. With
     `reduction=mean` it is smaller by the number of latents.
     """
-    return 0.5 * (values.square() + (torch.expm1(logvar) - logvar))
+    # torch's kernel of half a square, and of its derivative.
+    half_square = F.huber_loss(values, torch.zeros_like(values), reduction="none", delta=math.inf)
+    return torch.add(half_square, torch.expm1(logvar) - logvar, alpha=0.5)
 
 
-def _times_exp(factor: Tensor, exponent: Tensor) -> Tensor:
-    """f e^x, and 0 where f is 0 even if e^x is infinite."""
-    return factor * torch.where(factor == 0, 0.0, exponent).exp()
+def _times_exp(factor: Tensor, x: Tensor, slope: float) -> Tensor:
+    """f e^(s x) of f >= 0 and a finite x; 0 where f is 0, even if e^(s x) is infinite."""
+    return factor * (slope * factor.sign() * x).exp()
 
 
 def _log_rising(r: Tensor, t: Tensor) -> Tensor:
     """log Γ(r + t) - log Γ(r): a difference that two values of lgamma lose where r is large.
 
-    By Stirling's series at r + 8, and the factors that lie between.
+    By Stirling's series at r + 8, and the factors 1 + t/(r + k) that lie between, k and 7 - k in one.
     """
     x = r + 8
     y = x + t
-    between = torch.stack([torch.log1p(t / (r + k)) for k in range(8)]).sum(0)
+    pair, more = r * (r + 7), t * (2 * r + 7 + t)
+    between = torch.log1p(more / pair)
+    for inner in (6, 10, 12):
+        between = between + torch.log1p(more / (pair + inner))
     stirling = (x - 0.5) * torch.log1p(t / x) + t * y.log() - t
     return stirling + _stirling_rest(y) - _stirling_rest(x) - between
 

@@ -39,10 +39,11 @@ def multiclass_hinge(
     Without a margin it is the perceptron of classes. keras takes the largest of (1 - t) x, in which the true class is a 0: where all others are below 0 it
     gives more, 0.5 for the scores (0.5, -2) of class 0, whose margin is kept.
     """
-    ahead = logits - pick(logits, labels).unsqueeze(1)
+    own = pick(logits, labels)
     if labels.ndim == logits.ndim:
-        return (ahead + margin * (1 - labels)).amax(1)
-    return (ahead + margin).scatter(1, labels.unsqueeze(1), 0.0).amax(1)
+        return (logits - own.unsqueeze(1) + margin * (1 - labels)).amax(1)
+    others = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
+    return (others.amax(1) - own + margin).clamp(min=0)
 
 
 @loss(aliases=("multilabel_margin_loss",), range=(0, math.inf), like={"torch": ""})

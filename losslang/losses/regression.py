@@ -192,7 +192,7 @@ def charbonnier(
 
     As in image restoration; BasicSR's ε is 1e-6. kornia's charbonnier_loss is `pseudo_huber(delta=1)`.
     """
-    return ((values - target).square() + eps * eps).sqrt()
+    return (F.mse_loss(values, target, reduction="none") + eps * eps).sqrt()
 
 
 @loss(

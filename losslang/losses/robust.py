@@ -67,6 +67,23 @@ def pseudo_huber(
     return square / (1 + (1 + square / delta**2).sqrt())
 
 
+@pseudo_huber.kernel("identity")
+def pseudo_huber_of_values(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    delta: Positive = 1.0,
+    reduction: str = "none",
+) -> Float[Tensor, "*shape"]:
+    """δ (sqrt(e² + δ²) - δ), whose derivative is the shortest, less the rounding of that difference."""
+    square = F.mse_loss(values, target, reduction="none")
+    root = (square + delta**2).sqrt()
+    rough = root - delta
+    rounding = torch.addcdiv(rough, square, root + delta, value=-1).detach()
+    exact = rough - rounding
+    return delta * (exact if reduction == "none" else exact.mean() if reduction == "mean" else exact.sum())
+
+
 @loss(
     paper="Black, Anandan 1996",
     aliases=("cauchy_loss", "lorentzian"),
@@ -82,7 +99,7 @@ def cauchy(
 
     Statistics writes k²/2 log(1 + (e/k)²), with k = 2.385: that is c² times this one at c = k/√2.
     """
-    return torch.log1p((values - target).square() / (2 * c**2))
+    return torch.log1p(F.mse_loss(values, target, reduction="none") / (2 * c**2))
 
 
 @loss(
@@ -113,7 +130,7 @@ def welsch(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
     """1 - e^(-(e/c)²/2): barron's α = -∞, never above 1."""
-    return -torch.expm1((values - target).square() / (-2 * c**2))
+    return -torch.expm1(F.mse_loss(values, target, reduction="none") / (-2 * c**2))
 
 
 @loss(
@@ -206,7 +223,7 @@ def epsilon_insensitive(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: NonNegative = 0.1
 ) -> Float[Tensor, "*shape"]:
     """max(0, |e| - ε): an error within ε is none. The loss of support vector regression."""
-    return torch.relu((values - target).abs() - epsilon)
+    return F.softshrink(values - target, epsilon).abs()
 
 
 @loss(

@@ -123,11 +123,14 @@ def neighbours(mask: Tensor, axis: int) -> Tensor:
 
 
 def step(values: Tensor, axis: int, mask: Tensor | None) -> Tensor:
-    """What the next element along an axis is more; 0 at the last, and beside what is masked."""
+    """What the next element along an axis is more, for all but the last; 0 beside what is masked."""
     more = values.diff(dim=axis)
-    if mask is not None:
-        more = torch.where(neighbours(mask.expand(values.shape), axis), more, 0.0)
-    return F.pad(more, [0, 0] * (values.ndim - 1 - axis) + [0, 1])
+    return more if mask is None else torch.where(neighbours(mask.expand(values.shape), axis), more, 0.0)
+
+
+def ended(steps: Tensor, axis: int, length: int) -> Tensor:
+    """Steps along an axis of this length, with a 0 for its last element, which has no next one."""
+    return F.pad(steps, [0, 0] * (steps.ndim - 1 - axis) + [0, length - steps.shape[axis]])
 
 
 def mean(values: Tensor, share: Tensor | None, keep: int) -> Tensor:
