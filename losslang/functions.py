@@ -77,8 +77,9 @@ def clip(
 @function(reduces=True, fold=_same)
 def mean(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean of all elements; of none it is 0."""
-    real = x if x.is_floating_point() else x.float()
-    return real.mean() if real.numel() else real.sum()
+    real = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    # torch's mean writes its gradient out for every element; that of a sum is one number, expanded.
+    return real.sum() / max(real.numel(), 1)
 
 
 @function(reduces=True, fold=_same)
@@ -89,8 +90,8 @@ def sum_(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
 
 @function(fold=_softplus)
 def softplus(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log(1 + e^x)."""
-    return F.softplus(x)
+    """log(1 + e^x). From x = 40 on it is x, in float64 too; torch's own 20 is enough for float32 alone."""
+    return F.softplus(x, threshold=40.0)
 
 
 @function(fold=_sigmoid)

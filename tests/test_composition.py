@@ -320,6 +320,12 @@ def test_the_root_of_nothing_has_no_gradient():
         assert grad.tolist() == [0, 0, 0], text
 
 
+def test_the_mean_of_half_numbers_is_taken_in_full_precision():
+    found = compiled("mean(pred.score)")({"score": torch.full((1000, 100), 100.0, dtype=torch.float16)})
+    assert found.dtype == torch.float32
+    assert found.item() == 100
+
+
 def test_a_fraction_as_target_keeps_the_precision_of_the_prediction():
     pred = torch.tensor([0.3, 0.7], dtype=torch.float64)
     value = losslang.compile("mse(target=0.1)")(pred)

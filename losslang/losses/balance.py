@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
+from losslang.functions import softplus
 from losslang.lazy import F, torch
-from losslang.losses.focal import EXACT
 from losslang.vocabulary import Count, Float, Positive, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -51,7 +51,7 @@ def balanced_bce_of_logits(
     missed = negative * target
     weight = torch.addcmul(missed, positive, 1 - target)
     # Not `addcmul`, which rounds one product and not the other: a sure t = 1 is 0, and never below.
-    return weight * F.softplus(logits, threshold=EXACT) - missed * logits
+    return weight * softplus.function(logits) - missed * logits
 
 
 @loss(

@@ -8,7 +8,6 @@ that of one process.
 from __future__ import annotations
 
 import math
-from typing import cast
 
 from losslang.decorators import loss
 from losslang.functions import exact, root
@@ -202,8 +201,7 @@ def multi_similarity(
 
 def length(rows: Tensor) -> Tensor:
     """The length of each row; 1 of one that is shorter than the precision: it has no direction."""
-    found = cast("Tensor", torch.linalg.vector_norm(rows, dim=-1))  # pyright: ignore
-    return torch.where(found < torch.finfo(rows.dtype).eps, 1.0, found)
+    return F.threshold(rows.square().sum(-1), torch.finfo(rows.dtype).eps ** 2, 1.0).sqrt()
 
 
 def products(x: Tensor, y: Tensor) -> Tensor:

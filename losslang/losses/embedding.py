@@ -9,7 +9,7 @@ import math
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch
-from losslang.losses.contrast import products
+from losslang.losses.contrast import length, products
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
 
 
@@ -48,7 +48,7 @@ def cosine_embedding(
     `cosine_embedding@(pred.a, pred.b, batch.same)`; of booleans and of 0 and 1, true is together. The cosine
     to a row of zeros is 0.
     """
-    similarity = (embeddings * target).sum(-1) / (_length(embeddings) * _length(target))
+    similarity = (embeddings * target).sum(-1) / (length(embeddings) * length(target))
     return torch.where(sign > 0, 1 - similarity, torch.relu(similarity - margin))
 
 
@@ -197,8 +197,3 @@ def _standard(x: Tensor, rows: Tensor, correction: int, eps: float) -> Tensor:
     centred = _centred(x, rows)
     variance = centred.square().sum(0) / (rows.sum() - correction).clamp(min=1)
     return centred / (variance + eps).sqrt()
-
-
-def _length(rows: Tensor) -> Tensor:
-    """The length of each row; 1 of one that is shorter than the precision: it has no direction."""
-    return F.threshold(rows.square().sum(-1), torch.finfo(rows.dtype).eps ** 2, 1.0).sqrt()

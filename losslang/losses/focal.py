@@ -11,15 +11,13 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import power
+from losslang.functions import power, softplus
 from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 """A temperature of heavy tails; 1 has none."""
-EXACT = 40.0
-"""From here on log(1 + e^x) is x, in float64 too; torch's own 20 is enough for float32 alone."""
 
 
 @loss(
@@ -132,7 +130,7 @@ def gaussian_focal_of_logits(
     peak = (target == 1).to(logits.dtype)
     wrong = (1 - 2 * peak) * logits
     weight = torch.maximum(peak, power(1 - target, gamma))
-    return weight * power(torch.sigmoid(wrong), alpha) * F.softplus(wrong, threshold=EXACT)
+    return weight * power(torch.sigmoid(wrong), alpha) * softplus.function(wrong)
 
 
 @loss(

@@ -139,7 +139,6 @@ def relmse_of_values(
 def silog(
     values: Float[Tensor, "b c *space"],
     target: Float[Tensor, "b c *space"],
-    mask: Float[Tensor, "b c *space"] | None,
     *,
     lam: Fraction = 0.5,
     eps: Positive = 1e-6,
@@ -147,16 +146,18 @@ def silog(
     """sqrt(mean d² - λ (mean d)²) of each sample, d = log p - log t; targets up to ε are left out.
 
     Depths below ε count as ε. A sample with no target does not count; mmsegmentation counts it as 0, and its
-    gradient at a perfect prediction is NaN. The paper has no root; AdaBins' is 10*silog(lam=0.85).
+    gradient at a perfect prediction is NaN. What is masked is a target of 0. The paper has no root; AdaBins' is 10*silog(lam=0.85).
     """
-    known = target > eps if mask is None else (target > eps) & mask
-    ratio = torch.where(known, F.threshold(values, eps, eps), 1.0) / torch.where(known, target, 1.0)
-    distance, known = ratio.log().flatten(1), known.to(values.dtype).flatten(1)
-    number = known.sum(1)
+    # By arithmetic: to choose by a mask takes longer. A target that is no number is not known.
+    given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)
+    known = F.threshold(given, eps, 0.0).sign()
+    ratio = F.threshold(values.flatten(1), eps, eps) / F.threshold(given, eps, 1.0)
+    distance, number = ratio.log() * known, known.sum(1)
+    counted = number.clamp(min=1)
     # mean d² - λ m², m = mean d, is the mean of (d + s m)² for this s: a sum in which nothing cancels.
-    shift = (math.sqrt(1 - lam) - 1) * distance.sum(1) / number.clamp(min=1)
-    squares = (distance + known * shift.unsqueeze(1)).square()
-    return root(squares.sum(1) / number.clamp(min=1)), number > 0
+    shift = (math.sqrt(1 - lam) - 1) * distance.sum(1) / counted
+    squares = torch.addcmul(distance, known, shift.unsqueeze(1)).square()
+    return root(squares.sum(1) / counted), number > 0
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def kl_normal(values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) 
     A VAE's second term, summed over the latents of a sample: `kl_normal@(pred.mu, pred.logvar)`. With
     `reduction=mean` it is smaller by the number of latents.
     """
-    # torch's kernel of half a square, and of its derivative.
+    # torch's kernel of half a square: its derivative is the shortest.
     half_square = F.huber_loss(values, torch.zeros_like(values), reduction="none", delta=math.inf)
     return torch.add(half_square, torch.expm1(logvar) - logvar, alpha=0.5)
 

@@ -69,19 +69,14 @@ def pseudo_huber(
 
 @pseudo_huber.kernel("identity")
 def pseudo_huber_of_values(
-    values: Float[Tensor, "*shape"],
-    target: Float[Tensor, "*shape"],
-    *,
-    delta: Positive = 1.0,
-    reduction: str = "none",
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
     """δ (sqrt(e² + δ²) - δ), whose derivative is the shortest, less the rounding of that difference."""
     square = F.mse_loss(values, target, reduction="none")
     root = (square + delta**2).sqrt()
     rough = root - delta
     rounding = torch.addcdiv(rough, square, root + delta, value=-1).detach()
-    exact = rough - rounding
-    return delta * (exact if reduction == "none" else exact.mean() if reduction == "mean" else exact.sum())
+    return delta * (rough - rounding)
 
 
 @loss(

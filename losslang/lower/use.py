@@ -189,6 +189,8 @@ class Use(Aligned):
         weights, counted = self.laid(reading.get("weight"), values), self.counted(values)
         for weight in (weights, self.laid(reading.factor, values)):
             values = values if weight is None else self.emit("math:*", values, weight)
+        if not self.loss.result_axes and counted is None:
+            return values
         if counted is not None:
             values = self.emit("hide", values, counted)
         factor = reading.get("avg_factor")

@@ -43,7 +43,8 @@ def fetch(root: Any, path: Input, site: Site) -> Any:
 
 
 def _has(value: Any, name: str) -> bool:
-    return isinstance(value, Mapping) and name in value
+    # A dictionary is recognized at once: to ask whether something is a mapping takes longer.
+    return (type(value) is dict or isinstance(value, Mapping)) and name in value
 
 
 def _holds(value: Any, position: int) -> bool:
