@@ -6,8 +6,11 @@ import math
 from typing import Any
 
 from losslang.decorators import function
-from losslang.lazy import F, torch
+from losslang.lazy import F, torch, traces
 from losslang.vocabulary import Float, Tensor
+
+MANY = 2**14
+"""Numbers from which on it takes longer to write one gradient for each than to divide once more."""
 
 
 def _same(x: float) -> float:
@@ -78,8 +81,11 @@ def clip(
 def mean(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean of all elements; of none it is 0."""
     real = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    # torch's mean writes its gradient out for every element; that of a sum is one number, expanded.
-    return real.sum() / max(real.numel(), 1)
+    number = real.numel()
+    if number >= MANY and not traces():
+        # torch's mean writes its gradient out for every element; that of a sum is one number, expanded.
+        return real.sum() / number
+    return real.mean() if number else real.sum()
 
 
 @function(reduces=True, fold=_same)
