@@ -30,8 +30,7 @@ class Program:
     idle: tuple[tuple[str, int, int], ...] = ()
 
     def run(self, *roots: Any) -> list[Any]:
-        slots = self.calls.run(*roots)
-        return [slots[place] for place in self.places]
+        return self.values(self.calls.run(*roots))
 
     def values(self, slots: Sequence[Any]) -> list[Any]:
         """The outputs among all that was computed."""
@@ -66,12 +65,9 @@ def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> 
 
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str]) -> Program:
-    """From the values of the inputs on, for tensors like those that passed every check before."""
-    binding = from_inputs(plan, registry)
-    for step in settle(merge(plan, registry), idle).steps:
-        if step.operation not in READING:
-            binding.step(step)
-    return _program(binding, [output.value for output in plan.outputs])
+    """The same, for tensors like those that passed every check before."""
+    steps = [step for step in settle(merge(plan, registry), idle).steps if step.operation not in READING]
+    return _all(from_inputs(plan, registry), steps, plan, careful=False)
 
 
 def reading(plan: Plan, registry: Registry, operation: str) -> Program:

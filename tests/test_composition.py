@@ -320,6 +320,11 @@ def test_the_root_of_nothing_has_no_gradient():
         assert grad.tolist() == [0, 0, 0], text
 
 
+def test_a_loss_that_is_one_number_is_divided_too():
+    found, wanted = compiled("rmse(avg_factor=4)")(X, Z), compiled("rmse")(X, Z)
+    torch.testing.assert_close(4 * found, wanted)
+
+
 def test_the_mean_of_half_numbers_is_taken_in_full_precision():
     found = compiled("mean(pred.score)")({"score": torch.full((1000, 100), 100.0, dtype=torch.float16)})
     assert found.dtype == torch.float32

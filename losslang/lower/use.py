@@ -189,8 +189,6 @@ class Use(Aligned):
         weights, counted = self.laid(reading.get("weight"), values), self.counted(values)
         for weight in (weights, self.laid(reading.factor, values)):
             values = values if weight is None else self.emit("math:*", values, weight)
-        if not self.loss.result_axes and counted is None:
-            return values
         if counted is not None:
             values = self.emit("hide", values, counted)
         factor = reading.get("avg_factor")
@@ -198,6 +196,8 @@ class Use(Aligned):
             total = self.emit("reduction:sum", values, weights, counted)
             number = float(factor) if isinstance(factor, int | float) else self.out.number(factor)
             return self.emit("math:/", total, number)
+        if not self.loss.result_axes and counted is None:
+            return values
         name, options = reading.reduction.name, dict(reading.reduction.options)
         if name == "wmean" and reading.get("class_weight") is not None:
             of_class = self.emit(
