@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from losslang import lazy
 from losslang.binding import getter
 from losslang.blocks import Maps, Walk, split
 from losslang.closed import Closed
-from losslang.lazy import traces
+from losslang.lazy import is_eager
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
@@ -229,8 +228,3 @@ def _signature(inputs: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(
         [(v.shape, v.dtype, v.device, type(v)) if isinstance(v, Tensor) else type(v).__name__ for v in inputs]
     )
-
-
-def is_eager() -> bool:
-    """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
-    return not traces() and forward_ad._current_level < 0  # pyright: ignore

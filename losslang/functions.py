@@ -142,6 +142,12 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     return base**exponent
 
 
+def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
+    """A slope where x is above its bound, 0 elsewhere; in place."""
+    fill: Any = torch.ops.aten.threshold_backward.grad_input
+    return fill(slope, x, bound, grad_input=slope)
+
+
 def exact(like: Tensor) -> Any:
     """A block in which autocast lowers no precision: exponents and differences of squares need all of it."""
     kind = like.device.type

@@ -36,9 +36,14 @@ def traces() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
 
 
+def is_eager() -> bool:
+    """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
+    return not traces() and torch.autograd.forward_ad._current_level < 0  # pyright: ignore
+
+
 def load() -> None:
     """Loads both now: a module that runs losses needs them traceable."""
     _ = torch.Tensor, F.relu
 
 
-__all__ = ["F", "load", "torch", "traces"]
+__all__ = ["F", "is_eager", "load", "torch", "traces"]

@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from losslang.checker import Checked, analyze
 from losslang.diagnostics import LossError
-from losslang.executor import Executor, Fuse, is_eager
+from losslang.executor import Executor, Fuse
 from losslang.formatter import format
 from losslang.held import VALIDATE, Held, Validate, hold, memories
+from losslang.lazy import is_eager
 from losslang.lower import lower
 from losslang.meaning import Meaning
 from losslang.mistakes.names import not_built
@@ -163,6 +164,8 @@ class Loss(nn.Module):
         self._constant: Mapping[str, Any] = {"parameters": self.held, "memory": {}}
         for name, length in self._memories.items():
             self.register_buffer(f"memory_{name}", torch.zeros(length))
+        # What a module without any tensor hands to every call alike.
+        self._still = () if self._const or self._memories else (self.const, self.own)
 
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
@@ -175,7 +178,7 @@ class Loss(nn.Module):
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        roots = (pred, target, batch, self.const, self.own)
+        roots = (pred, target, batch, *(self._still or (self.const, self.own)))
         careful = not self._checked and is_eager()
         values = executor.run(roots, careful)
         if careful:

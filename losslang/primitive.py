@@ -99,6 +99,19 @@ class Primitive:
 
 
 @dataclass(frozen=True)
+class Sloped:
+    """A kernel that knows its derivative: `slope` gives values and d value / d x, `plain` the values alone."""
+
+    plain: Callable[..., Any]
+    slope: Callable[..., tuple[Any, Any]]
+
+    def __call__(self, x: Any, *others: Any, reduction: str = "none", **options: Any) -> Any:
+        from losslang.slopes import applied
+
+        return applied(self.plain, self.slope, options, reduction, x, *others)
+
+
+@dataclass(frozen=True)
 class Loss(Primitive):
     """A loss: natural values, never reduced, activated, masked or class-weighted by itself."""
 
@@ -217,6 +230,16 @@ class Loss(Primitive):
             return function
 
         return register
+
+    def slope(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Registers the values together with their derivative by the one view: a kernel of `identity`.
+
+        It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The slope
+        has the shape of the view; of a value per row or per sample it is that value's, by each element. A test
+        holds it to the formula.
+        """
+        self.kernel("identity")(Sloped(self.function, function))
+        return function
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import losslang
 from losslang.lower.align import _frame
-from losslang.primitive import Loss
+from losslang.primitive import Loss, Sloped
 from losslang.registry import current_registry
 from losslang.vocabulary import LAYERS
 
@@ -279,6 +279,40 @@ def test_gradcheck(name: str, use: str):
 
     inputs = [pred.requires_grad_(), *(batch[operand].requires_grad_() for operand in names)]
     assert torch.autograd.gradcheck(function, inputs, eps=1e-6, atol=1e-6, rtol=1e-5)
+
+
+SLOPED = [name for name, loss in LOSSES.items() if isinstance(loss.kernels.get("identity"), Sloped)]
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_written_slope_is_the_derivative(name: str):
+    """With create_graph torch differentiates the formula: the same gradient, and the right one of it."""
+    pred, target, batch = data(name, seed=4)
+    for text in (text_of(name), text_of(name, "", "reduction=sum"), f"sqrt({text_of(name)} + 9)"):
+        loss = compiled(text)
+        value = loss(pred.requires_grad_(), target, **batch)
+        (slope,) = torch.autograd.grad(value, pred)
+        (again,) = torch.autograd.grad(loss(pred, target, **batch), pred, create_graph=True)
+        torch.testing.assert_close(slope, again, rtol=1e-10, atol=1e-12)
+    assert torch.autograd.gradgradcheck(lambda x: loss(x, target, **batch), (pred,), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_written_slope_keeps_one_tensor(name: str):
+    """What backward reads besides the inputs: a slope, and no step on the way to the value."""
+    pred, target, batch = data(name, seed=4)
+    given = [value for value in (pred, target, *batch.values()) if value is not None]
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.numel() == pred.numel() and not any(tensor.data_ptr() == x.data_ptr() for x in given):
+            kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        value = compiled(text_of(name))(pred.requires_grad_(), target, **batch)
+    assert len(kept) <= 1
+    assert torch.autograd.grad(value, pred)[0].isfinite().all()
 
 
 @each_use

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "losslang"
 # order is that of its own line.
 FLOORS = [
     ["text", "lazy", "chunked"],
-    ["diagnostics", "tree", "vocabulary", "screen", "libraries"],
+    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes"],
     ["mistakes", "primitive"],
     [
         "mistakes.syntax",
@@ -51,7 +51,7 @@ FLOORS = [
     ["", "__main__"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-TORCH = {"blocks.walk", "chunked", "executor", "module"}
+TORCH = {"blocks.walk", "chunked", "executor", "module", "slopes"}
 """The files that may import torch directly; all others take it from `lazy`."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -52,6 +52,25 @@ def cosine_embedding(
     return torch.where(sign > 0, 1 - similarity, torch.relu(similarity - margin))
 
 
+@cosine_embedding.slope
+def cosine_embedding_slope(
+    embeddings: Float[Tensor, "*b d"],
+    target: Float[Tensor, "*b d"],
+    sign: Float[Tensor, "*b"],
+    *,
+    margin: Fraction = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """The same, and ∓(y / (|x| |y|) - x cos / |x|²)."""
+    own = length(embeddings)
+    lengths = own * length(target)
+    similarity = (embeddings * target).sum(-1).div_(lengths)
+    belong, excess = sign > 0, similarity - margin
+    rise = torch.where(belong, -1.0, excess.sign().relu_())
+    away, along = (rise / lengths).unsqueeze(-1), (rise * similarity / own.square()).unsqueeze(-1)
+    slope = (target * away).addcmul_(embeddings, along, value=-1)
+    return torch.where(belong, 1 - similarity, excess.relu_()), slope
+
+
 @loss(
     aliases=("margin_ranking_loss",),
     activation="identity",

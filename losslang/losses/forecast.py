@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import root
+from losslang.functions import above, root
 from losslang.lazy import F, torch
+from losslang.losses.regression import squares
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
@@ -68,6 +69,16 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
     return F.mse_loss(log, log_target, reduction="none")
 
 
+@msle.slope
+def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
+    """The same, d², and 2 d / (1 + p) where p is above 0."""
+    positive, log_target = torch.relu(values), torch.relu(target).log1p_()
+    difference = torch.log1p(positive).sub_(log_target)
+    square = torch.mul(difference, difference, out=log_target)
+    slope = difference.div_(positive.mul_(0.5).add_(0.5))
+    return square, above(slope, values, 0.0)
+
+
 @loss(
     paper="Hyndman, Koehler 2006",
     aliases=("mean_absolute_scaled_error",),
@@ -112,10 +123,10 @@ def relmse(
     total: Total,
 ) -> Float[Tensor, ""]:
     """Σ e² / Σ (t - b)² over everything, b a forecast to beat; 0 where b is perfect."""
-    squares, unit = total(
+    errors, unit = total(
         F.mse_loss(values, target, reduction="none"), F.mse_loss(baseline, target, reduction="none")
     )
-    return _over(squares, unit)
+    return _over(errors, unit)
 
 
 @relmse.kernel("identity")
@@ -123,8 +134,7 @@ def relmse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], baseline: Float[Tensor, "*shape"]
 ) -> Float[Tensor, ""]:
     """torch's kernel, which takes its own sum."""
-    squares = F.mse_loss(values, target, reduction="sum")
-    return _over(squares, F.mse_loss(baseline, target, reduction="sum"))
+    return _over(squares(values, target, "sum"), squares(baseline, target, "sum"))
 
 
 @loss(
@@ -158,6 +168,28 @@ def silog(
     shift = (math.sqrt(1 - lam) - 1) * distance.sum(1) / counted
     squares = torch.addcmul(distance, known, shift.unsqueeze(1)).square()
     return root(squares.sum(1) / counted), number > 0
+
+
+@silog.slope
+def silog_slope(
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    *,
+    lam: Fraction = 0.5,
+    eps: Positive = 1e-6,
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """The same, L of each sample, and (d - λ mean d) / (n L p) where p is above ε."""
+    given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)
+    known, depth = F.threshold(given, eps, 0.0).sign_(), F.threshold(values.flatten(1), eps, eps)
+    distance = F.threshold(given, eps, 1.0, inplace=True).reciprocal_().mul_(depth).log_().mul_(known)
+    number = known.sum(1)
+    counted = number.clamp(min=1)
+    mean = (distance.sum(1) / counted).unsqueeze(1)
+    squares = torch.addcmul(distance, known, mean, value=math.sqrt(1 - lam) - 1).square_()
+    found = (squares.sum(1) / counted).sqrt()
+    scale = F.threshold(counted * found, 0.0, math.inf).unsqueeze(1)
+    slope = distance.addcmul_(known, mean, value=-lam).div_(depth.mul_(scale)).view_as(values)
+    return (found, number > 0), above(slope, values, eps)
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:

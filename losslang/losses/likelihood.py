@@ -40,6 +40,19 @@ def tweedie(
     return ((2 - p) * finite).exp() / (2 - p) + _times_exp(target / (p - 1), finite, 1 - p)
 
 
+@tweedie.slope
+def tweedie_slope(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Between = 1.5
+) -> tuple[Tensor, Tensor]:
+    """The same, and μ^(2-p) - t μ^(1-p)."""
+    least = torch.finfo(values.dtype).min
+    finite = F.threshold(values, least, least)
+    falling = target.sign().mul_(finite).mul_(1 - p).exp_().mul_(target)
+    rising = finite.mul_(2 - p).exp_()
+    slope = rising - falling
+    return torch.add(rising.div_(2 - p), falling, alpha=1 / (p - 1)), slope
+
+
 @loss(activation="identity", nonnegative=("target",))
 def gamma_nll(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """x + t e^-x of a predicted log-mean x: amounts above 0 whose spread grows with them.
@@ -47,6 +60,15 @@ def gamma_nll(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) 
     Half the deviance, without terms of the target, as in scikit-learn; times its shape it is the likelihood.
     """
     return values + _times_exp(target, values, -1)
+
+
+@gamma_nll.slope
+def gamma_nll_slope(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
+) -> tuple[Tensor, Tensor]:
+    """The same, and 1 - t e^-x."""
+    falling = _times_exp(target, values, -1)
+    return values + falling, falling.neg_().add_(1)
 
 
 @loss(
@@ -66,6 +88,15 @@ def generalized_kl(
     Neither side needs to add up to 1. It is `poisson_nll` and what makes that 0 at x = log t.
     """
     return torch.xlogy(target, target) - target * values + values.exp() - target
+
+
+@generalized_kl.slope
+def generalized_kl_slope(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
+) -> tuple[Tensor, Tensor]:
+    """The same, and e^x - t."""
+    slope = values.exp().sub_(target)
+    return torch.xlogy(target, target).addcmul_(target, values, value=-1).add_(slope), slope
 
 
 @loss(activation="identity", nonnegative=("target", "dispersion"))
@@ -119,9 +150,15 @@ def kl_normal(values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) 
     A VAE's second term, summed over the latents of a sample: `kl_normal@(pred.mu, pred.logvar)`. With
     `reduction=mean` it is smaller by the number of latents.
     """
-    # torch's kernel of half a square: its derivative is the shortest.
-    half_square = F.huber_loss(values, torch.zeros_like(values), reduction="none", delta=math.inf)
-    return torch.add(half_square, torch.expm1(logvar) - logvar, alpha=0.5)
+    return torch.addcmul(torch.expm1(logvar) - logvar, values, values).mul(0.5)
+
+
+@kl_normal.slope
+def kl_normal_slope(
+    values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]
+) -> tuple[Tensor, Tensor]:
+    """The same, and μ."""
+    return torch.expm1(logvar).sub_(logvar).addcmul_(values, values).mul_(0.5), values
 
 
 def _times_exp(factor: Tensor, x: Tensor, slope: float) -> Tensor:

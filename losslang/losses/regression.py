@@ -7,6 +7,7 @@ unit of the target.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from losslang.decorators import loss
 from losslang.functions import root
@@ -14,8 +15,7 @@ from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-"""How torch's operators number them. The kernels call these by themselves: the functions of `F` look at
-the shapes once more and expand both tensors, which takes as long as an error of a thousand numbers."""
+"""How torch's operators number them."""
 
 
 @loss(
@@ -35,7 +35,7 @@ def mse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return torch.ops.aten.mse_loss(values, target, REDUCTIONS[reduction])
+    return squares(values, target, reduction)
 
 
 @loss(
@@ -55,7 +55,7 @@ def half_mse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return 0.5 * torch.ops.aten.mse_loss(values, target, REDUCTIONS[reduction])
+    return 0.5 * squares(values, target, reduction)
 
 
 @loss(
@@ -75,7 +75,7 @@ def sse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return torch.ops.aten.mse_loss(values, target, REDUCTIONS[reduction])
+    return squares(values, target, reduction)
 
 
 @loss(
@@ -97,7 +97,7 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
 
     A relu lets no gradient through at 0, where that of a square root is infinite.
     """
-    mean = torch.ops.aten.mse_loss(values, target, REDUCTIONS["mean"])
+    mean = squares(values, target, "mean")
     return mean.relu().sqrt() if values.numel() else values.sum()
 
 
@@ -137,7 +137,7 @@ def smooth_l1_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return torch.ops.aten.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
+    return _behind("smooth_l1_loss")(values, target, REDUCTIONS[reduction], beta)
 
 
 @loss(
@@ -164,7 +164,7 @@ def huber_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return torch.ops.aten.huber_loss(values, target, REDUCTIONS[reduction], delta)
+    return _behind("huber_loss")(values, target, REDUCTIONS[reduction], delta)
 
 
 @loss(
@@ -236,3 +236,16 @@ def quantile(
     missing = target - values
     at = q if isinstance(q, float | int) else torch.tensor(q, dtype=values.dtype, device=values.device)
     return torch.maximum(at * missing, (at - 1) * missing)
+
+
+def squares(values: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """(values - target)², of tensors of one shape."""
+    return _behind("mse_loss")(values, target, REDUCTIONS[reduction])
+
+
+def _behind(name: str) -> Any:
+    """What stands behind a function of `F`, which looks at the shapes once more and expands both tensors.
+
+    That takes as long as an error of ten thousand numbers.
+    """
+    return getattr(torch._C._nn, name)  # pyright: ignore

@@ -67,16 +67,16 @@ def pseudo_huber(
     return square / (1 + (1 + square / delta**2).sqrt())
 
 
-@pseudo_huber.kernel("identity")
-def pseudo_huber_of_values(
+@pseudo_huber.slope
+def pseudo_huber_slope(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
-) -> Float[Tensor, "*shape"]:
-    """δ (sqrt(e² + δ²) - δ), whose derivative is the shortest, less the rounding of that difference."""
-    square = F.mse_loss(values, target, reduction="none")
-    root = (square + delta**2).sqrt()
-    rough = root - delta
-    rounding = torch.addcdiv(rough, square, root + delta, value=-1).detach()
-    return delta * (rough - rounding)
+) -> tuple[Tensor, Tensor]:
+    """δ e² / (h + δ) and δ e / h, h = sqrt(e² + δ²)."""
+    error = values - target
+    square = error.square()
+    hypotenuse = (square + delta**2).sqrt_()
+    slope = error.div_(hypotenuse).mul_(delta)
+    return square.div_(hypotenuse.add_(delta)).mul_(delta), slope
 
 
 @loss(

@@ -1,0 +1,80 @@
+"""Losses whose derivative is written down: values and slopes come out of one pass over the tensors.
+
+Torch's own derivative of a loss of six operations is six more, and a tensor kept for most of them. A loss
+that knows its slope keeps that one tensor, shares what value and slope have in common, and computes in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from losslang.lazy import is_eager
+
+Plain = Callable[..., Any]
+"""The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
+Slope = Callable[..., tuple[Any, Tensor]]
+"""The same, and d value / d x, in the shape of x."""
+
+
+def applied(
+    plain: Plain, slope: Slope, options: dict[str, Any], reduction: str, x: Tensor, *others: Any
+) -> Any:
+    """The values of a loss, or their mean or sum.
+
+    The slope serves where x alone wants a gradient, and nothing traces or transforms the call.
+    """
+    wanted = x.requires_grad and torch.is_grad_enabled() and is_eager()
+    if not wanted or any(isinstance(other, Tensor) and other.requires_grad for other in others):
+        values, *counted = _several(plain(x, *others, **options))
+        return (values, *counted) if counted else _reduced(values, reduction)
+    return _Applied.apply(plain, slope, options, reduction, x, *others)  # pyright: ignore
+
+
+class _Applied(torch.autograd.Function):
+    """The slope is made with the values, and waits for what flows back."""
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,
+        plain: Plain,
+        slope: Slope,
+        options: dict[str, Any],
+        reduction: str,
+        x: Tensor,
+        *others: Any,
+    ) -> Any:
+        found, rise = slope(x, *others, **options)
+        values, *counted = _several(found)
+        ctx.save_for_backward(rise, x, *others)
+        ctx.mark_non_differentiable(*counted)
+        ctx.plain, ctx.options = plain, options
+        ctx.reduction, ctx.number = "none" if counted else reduction, values.numel()
+        return (values, *counted) if counted else _reduced(values, reduction)
+
+    @staticmethod
+    def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        rise, x, *others = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # create_graph=True: what is handed out will be differentiated once more.
+            alone = x.view_as(x)
+            values = _reduced(_several(ctx.plain(alone, *others, **ctx.options))[0], ctx.reduction)
+            pulled: Any = torch.autograd.grad(values, alone, flow, create_graph=True)[0]
+        else:
+            share = flow / max(ctx.number, 1) if ctx.reduction == "mean" else flow
+            pulled = rise * share.reshape(*share.shape, *[1] * (rise.ndim - share.ndim))
+        return None, None, None, None, pulled, *[None] * len(others)
+
+
+def _several(found: Any) -> tuple[Tensor, ...]:
+    return cast("tuple[Tensor, ...]", found) if isinstance(found, tuple) else (found,)
+
+
+def _reduced(values: Tensor, reduction: str) -> Tensor:
+    """The mean of no values is 0, as everywhere."""
+    if reduction == "none":
+        return values
+    return values.sum() / max(values.numel(), 1) if reduction == "mean" else values.sum()
