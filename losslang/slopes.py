@@ -62,7 +62,7 @@ class _Applied(torch.autograd.Function):
             # create_graph=True: what is handed out will be differentiated once more.
             alone = x.view_as(x)
             values = _reduced(_several(ctx.plain(alone, *others, **ctx.options))[0], ctx.reduction)
-            pulled: Any = torch.autograd.grad(values, alone, flow, create_graph=True)[0]
+            (pulled,) = cast("list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=True))
         else:
             share = flow / max(ctx.number, 1) if ctx.reduction == "mean" else flow
             pulled = rise * share.reshape(*share.shape, *[1] * (rise.ndim - share.ndim))
