@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.lazy import F, torch
+from losslang.lazy import F, torch, traces
 from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
 
 BLOCK = 2**22
@@ -141,9 +141,15 @@ def _distance(region: Tensor, dtype: torch.dtype) -> Tensor:
     Axis after axis: first how far it is along the last one, then min over x' of f(x') + (x - x')².
     """
     squares = _along(region, dtype)
+    if traces() or region.is_meta or not region.numel():
+        for axis in range(2, region.ndim - 1):
+            squares = _nearest(squares.transpose(axis, -1).contiguous()).transpose(axis, -1)
+        return squares
+    without = region.flatten(2).all(-1).reshape(*region.shape[:2], *[1] * (region.ndim - 2))
+    squares = squares.masked_fill_(without, 0.0)
     for axis in range(2, region.ndim - 1):
-        squares = _nearest(squares.transpose(axis, -1).contiguous()).transpose(axis, -1)
-    return squares
+        squares = _reached(squares, axis)
+    return squares.masked_fill_(without, math.inf)
 
 
 def _along(region: Tensor, dtype: torch.dtype) -> Tensor:
@@ -154,8 +160,22 @@ def _along(region: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.minimum(at - before, after - at).square()
 
 
+def _reached(squares: Tensor, axis: int) -> Tensor:
+    """min over x' of f(x') + (x - x')² along an axis, for steps x - x' no longer than the farthest distance."""
+    found, candidates = squares.clone(), torch.empty_like(squares)
+    for step in range(1, squares.shape[axis]):
+        if step * step >= found.max().item():
+            break
+        length = squares.shape[axis] - step
+        for here, there in ((0, step), (step, 0)):
+            near, candidate = found.narrow(axis, here, length), candidates.narrow(axis, here, length)
+            torch.add(squares.narrow(axis, there, length), step * step, out=candidate)
+            torch.minimum(near, candidate, out=near)
+    return found
+
+
 def _nearest(squares: Tensor) -> Tensor:
-    """min over x' of f(x') + (x - x')² along the last axis, for as many x at once as fit into a block."""
+    """The same along the last axis, for what traces: all steps, for as many x at once as fit into a block."""
     at = torch.arange(squares.shape[-1], dtype=squares.dtype, device=squares.device)
     gaps = (at.unsqueeze(-1) - at).square()
     some = max(BLOCK // max(squares.numel(), 1), 1)
