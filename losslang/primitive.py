@@ -235,8 +235,9 @@ class Loss(Primitive):
         """Registers the values together with their derivative by the one view: a kernel of `identity`.
 
         It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The slope
-        has the shape of the view; of a value per row or per sample it is that value's, by each element. A test
-        holds it to the formula.
+        has the shape of the view; of a value per row or per sample it is that value's, by each element. Where
+        a value reads its neighbours, a function stands for the slope, from the flow into the values to that into
+        the view. A test holds it to the formula.
         """
         self.kernel("identity")(Sloped(self.function, function))
         return function

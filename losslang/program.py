@@ -30,10 +30,7 @@ class Program:
     idle: tuple[tuple[str, int, int], ...] = ()
 
     def run(self, *roots: Any) -> list[Any]:
-        return self.values(self.calls.run(*roots))
-
-    def values(self, slots: Sequence[Any]) -> list[Any]:
-        """The outputs among all that was computed."""
+        slots = self.calls.run(*roots)
         return [slots[place] for place in self.places]
 
     def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:

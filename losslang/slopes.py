@@ -16,8 +16,8 @@ from losslang.lazy import is_eager
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
-Slope = Callable[..., tuple[Any, Tensor]]
-"""The same, and d value / d x, in the shape of x."""
+Slope = Callable[..., tuple[Any, Tensor | Callable[[Tensor], Tensor]]]
+"""The same, and d value / d x, in the shape of x; or what makes of the flow into the values that into x."""
 
 
 def applied(
@@ -49,10 +49,11 @@ class _Applied(torch.autograd.Function):
     ) -> Any:
         found, rise = slope(x, *others, **options)
         values, *counted = _several(found)
-        ctx.save_for_backward(rise, x, *others)
+        ctx.pull = rise if callable(rise) else None
+        ctx.save_for_backward(None if callable(rise) else rise, x, *others)
         ctx.mark_non_differentiable(*counted)
         ctx.plain, ctx.options = plain, options
-        ctx.reduction, ctx.number = "none" if counted else reduction, values.numel()
+        ctx.reduction, ctx.shape = "none" if counted else reduction, values.shape
         return (values, *counted) if counted else _reduced(values, reduction)
 
     @staticmethod
@@ -64,9 +65,14 @@ class _Applied(torch.autograd.Function):
             values = _reduced(_several(ctx.plain(alone, *others, **ctx.options))[0], ctx.reduction)
             (pulled,) = cast("list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=True))
         else:
-            share = flow / max(ctx.number, 1) if ctx.reduction == "mean" else flow
-            pulled = rise * share.reshape(*share.shape, *[1] * (rise.ndim - share.ndim))
+            share = flow / max(ctx.shape.numel(), 1) if ctx.reduction == "mean" else flow
+            pulled = ctx.pull(share.expand(ctx.shape)) if ctx.pull else _along(rise, share)
         return None, None, None, None, pulled, *[None] * len(others)
+
+
+def _along(rise: Tensor, flow: Tensor) -> Tensor:
+    """What flows into each value, along its slope."""
+    return rise * flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim))
 
 
 def _several(found: Any) -> tuple[Tensor, ...]:

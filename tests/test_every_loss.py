@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
+import weakref
 from functools import cache
 from typing import Any
 
@@ -282,14 +284,24 @@ def test_gradcheck(name: str, use: str):
 
 
 SLOPED = [name for name, loss in LOSSES.items() if isinstance(loss.kernels.get("identity"), Sloped)]
+SLOPED_TOO = {
+    "cosine_embedding": "margin=0.2",
+    "mase": "seasonality=2",
+    "pseudo_huber": "delta=0.3",
+    "silog": "lam=0.9",
+    "tv": "isotropic=true",
+    "tweedie": "p=1.2",
+}
 
 
 @pytest.mark.parametrize("name", SLOPED)
 def test_a_written_slope_is_the_derivative(name: str):
     """With create_graph torch differentiates the formula: the same gradient, and the right one of it."""
     pred, target, batch = data(name, seed=4)
-    for text in (text_of(name), text_of(name, "", "reduction=sum"), f"sqrt({text_of(name)} + 9)"):
-        loss = compiled(text)
+    options = [[], ["reduction=sum"], ["reduction=logsumexp"]]
+    options += [[SLOPED_TOO[name]]] if name in SLOPED_TOO else []
+    for more in options:
+        loss = compiled(f"sqrt({text_of(name, '', *more)} + 99)")
         value = loss(pred.requires_grad_(), target, **batch)
         (slope,) = torch.autograd.grad(value, pred)
         (again,) = torch.autograd.grad(loss(pred, target, **batch), pred, create_graph=True)
@@ -313,6 +325,20 @@ def test_a_written_slope_keeps_one_tensor(name: str):
         value = compiled(text_of(name))(pred.requires_grad_(), target, **batch)
     assert len(kept) <= 1
     assert torch.autograd.grad(value, pred)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_written_slope_holds_no_circle(name: str):
+    """What backward keeps does not hold the values: their memory is free as soon as nobody reads them."""
+    pred, target, batch = data(name, seed=4)
+    gc.disable()
+    try:
+        value = compiled(text_of(name, "", "reduction=none"))(pred.requires_grad_(), target, **batch)
+        alive = weakref.ref(value)
+        del value
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 @each_use

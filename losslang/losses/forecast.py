@@ -101,13 +101,33 @@ def mase(
     A history that repeats itself gives 0, as in neuralforecast. pytorch-forecasting's MASE counts the target
     into its history, and knows no seasons.
     """
+    return _over((values - target).abs(), _naive(history, seasonality, values))
+
+
+@mase.slope
+def mase_slope(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    history: Float[Tensor, "b t"],
+    *,
+    seasonality: Count = 1,
+) -> tuple[Tensor, Tensor]:
+    """The same, and its sign over that of the history."""
+    scale = F.threshold(_naive(history, seasonality, values), 0.0, math.inf).reciprocal()
+    error = values - target
+    slope = error.sign().mul_(scale)
+    return error.abs_().mul_(scale), slope
+
+
+def _naive(history: Tensor, seasonality: int, like: Tensor) -> Tensor:
+    """What the seasonal naive forecast errs on average, one number a series."""
     if history.shape[-1] <= seasonality:
         raise ValueError(
             f"mase: a history of {history.shape[-1]} is no longer than its season, {seasonality}; "
             "hand over a longer one, or a smaller `seasonality`"
         )
-    naive = (history[..., seasonality:] - history[..., :-seasonality]).abs().mean(-1)
-    return _over((values - target).abs(), naive.reshape(naive.shape + (1,) * (values.ndim - naive.ndim)))
+    error = (history[..., seasonality:] - history[..., :-seasonality]).abs().mean(-1)
+    return error.reshape(error.shape + (1,) * (like.ndim - error.ndim))
 
 
 @loss(
@@ -193,5 +213,5 @@ def silog_slope(
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where b is 0."""
-    return a / torch.where(b == 0, torch.inf, b)
+    """a / b of b >= 0, and 0 where b is 0."""
+    return a / F.threshold(b, 0.0, math.inf)

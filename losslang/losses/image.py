@@ -7,6 +7,7 @@ and its space, unless a loss says otherwise. What is masked is in no window, no 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from typing import Literal
 
@@ -17,6 +18,7 @@ from losslang.losses.windows import (
     amplitude,
     box,
     ended,
+    first,
     gaussian,
     halved,
     mean,
@@ -188,6 +190,30 @@ def tv(
         sizes.append(ended(more.square() if isotropic else more.abs(), axis, values.shape[axis]))
     total = reduce(torch.add, sizes)
     return root(total) if isotropic else total
+
+
+@tv.slope
+def tv_slope(
+    values: Float[Tensor, "b c *space"], mask: Float[Tensor, "b c *space"] | None, *, isotropic: bool = False
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The same; each step, over its size, pulls its element down and the next one up."""
+    steps = {axis: step(values, axis, mask) for axis in range(2, values.ndim)}
+    total = torch.zeros_like(values)
+    for axis, more in steps.items():
+        first(total, axis).add_(more.square() if isotropic else more.abs())
+    # Not `total` itself: what backward keeps would hold the values that hold it.
+    sizes = F.threshold(total.sqrt_(), 0.0, math.inf) if isotropic else None
+
+    def pull(flow: Tensor) -> Tensor:
+        pulled = torch.zeros_like(values)
+        for axis, more in steps.items():
+            rise = more.sign() if sizes is None else more / first(sizes, axis)
+            rise.mul_(first(flow, axis))
+            first(pulled, axis).sub_(rise)
+            pulled.narrow(axis, 1, more.shape[axis]).add_(rise)
+        return pulled
+
+    return total, pull
 
 
 @loss(

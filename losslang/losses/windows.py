@@ -119,13 +119,18 @@ def amplitude(image: Tensor) -> Tensor:
 def neighbours(mask: Tensor, axis: int) -> Tensor:
     """Where an element and the next one along an axis both count."""
     number = mask.shape[axis] - 1
-    return mask.narrow(axis, 0, number) & mask.narrow(axis, 1, number)
+    return first(mask, axis) & mask.narrow(axis, 1, number)
 
 
 def step(values: Tensor, axis: int, mask: Tensor | None) -> Tensor:
     """What the next element along an axis is more, for all but the last; 0 beside what is masked."""
     more = values.diff(dim=axis)
     return more if mask is None else torch.where(neighbours(mask.expand(values.shape), axis), more, 0.0)
+
+
+def first(values: Tensor, axis: int) -> Tensor:
+    """All but the last along an axis."""
+    return values.narrow(axis, 0, values.shape[axis] - 1)
 
 
 def ended(steps: Tensor, axis: int, length: int) -> Tensor:
