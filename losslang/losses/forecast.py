@@ -201,7 +201,8 @@ def silog_slope(
     """The same, L of each sample, and (d - λ mean d) / (n L p) where p is above ε."""
     given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)
     known, depth = F.threshold(given, eps, 0.0).sign_(), F.threshold(values.flatten(1), eps, eps)
-    distance = F.threshold(given, eps, 1.0, inplace=True).reciprocal_().mul_(depth).log_().mul_(known)
+    given = F.threshold(given, eps, 1.0, inplace=True)
+    distance = torch.div(depth, given, out=given).log_().mul_(known)
     number = known.sum(1)
     counted = number.clamp(min=1)
     mean = (distance.sum(1) / counted).unsqueeze(1)
