@@ -131,7 +131,7 @@ def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
     target = _tensor(target, pred, site)
     if target.dtype.is_floating_point:
         return dense(target, pred, site, "element")
-    return torch.where(dense(target, pred, site, "element") > 0, 1.0, -1.0).to(pred.dtype)
+    return _plus_or_minus(dense(target, pred, site, "element"))
 
 
 def sign(value: Any, pred: Tensor, site: Site) -> Tensor:
@@ -149,7 +149,12 @@ def _signs(value: Tensor, pred: Tensor, shape: Sequence[int], site: Site) -> Ten
         raise site.mismatch(value, pred, f"{tuple(shape)}", f"give `{site.operand}` that shape")
     if value.dtype.is_floating_point:
         return value.to(pred.dtype)
-    return torch.where(value > 0, 1.0, -1.0).to(pred.dtype)
+    return _plus_or_minus(value.to(pred.dtype))
+
+
+def _plus_or_minus(value: Tensor) -> Tensor:
+    """+1 above 0, -1 elsewhere; by arithmetic, since to choose by a mask takes longer."""
+    return 2 * value.sign().relu() - 1
 
 
 def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
