@@ -216,6 +216,18 @@ def poly(
     return epsilon * (1 - pick(probs, labels)) - pick(log_probs, labels)
 
 
+@poly.kernel("softmax")
+def poly_of_logits(
+    logits: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, epsilon: float = 1.0
+) -> Float[Tensor, "b *space"]:
+    """torch's kernel for the logarithm of one class, and what is left of 1 from there."""
+    if labels.ndim == logits.ndim:
+        log_probs = torch.log_softmax(logits, 1)
+        return poly.function(log_probs.exp(), log_probs, labels, epsilon=epsilon)
+    surprise = F.cross_entropy(logits, labels, reduction="none")
+    return torch.sub(surprise, torch.expm1(-surprise), alpha=epsilon)
+
+
 @loss(
     aliases=("generalized_ce", "generalized_cross_entropy", "categorical_generalized_cross_entropy"),
     paper="Zhang, Sabuncu 2018, arXiv:1805.07836",
