@@ -285,26 +285,6 @@ def bi_tempered(
     return own.sum(1) - said + torch.exp((2 - t1) * log_p).sum(1) / (2 - t1)
 
 
-@loss(
-    aliases=("distribution_focal", "distribution_focal_loss"),
-    paper="Li et al. 2020, arXiv:2006.04388",
-    range=(0, math.inf),
-    like={"mmdet": ""},
-)
-def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-    """-(l + 1 - y) log p_l - (y - l) log p_{l+1}, p the softmax over n bins, l the bin below y.
-
-    y is a real number from 0 to n - 1. At y = n - 1 it is -log p_{n-1}; mmdet looks for bin n there, which
-    is an IndexError, and its callers hold y below it.
-    """
-    log_probs, last = torch.log_softmax(logits, -1), logits.shape[-1] - 1
-    below = position.detach().floor().clamp(0, max(last - 1, 0))
-    above = position - below
-    left, right = below.long().unsqueeze(-1), (below.long() + 1).clamp(max=last).unsqueeze(-1)
-    chosen = log_probs.gather(-1, torch.cat([left, right], -1))
-    return -((1 - above) * chosen[..., 0] + above * chosen[..., 1])
-
-
 def _agreement(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
     return target * log_probs + (1 - target) * log_complement
 
