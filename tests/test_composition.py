@@ -325,6 +325,11 @@ def test_a_loss_that_is_one_number_is_divided_too():
     torch.testing.assert_close(4 * found, wanted)
 
 
+def test_the_root_of_a_small_half_number_is_not_nothing():
+    found = compiled("mean(pred.score**0.5)")({"score": torch.full((4,), 1e-5, dtype=torch.float16)})
+    torch.testing.assert_close(found, torch.tensor(1e-5**0.5), rtol=1e-2, atol=0, check_dtype=False)
+
+
 def test_the_mean_of_half_numbers_is_taken_in_full_precision():
     found = compiled("mean(pred.score)")({"score": torch.full((1000, 100), 100.0, dtype=torch.float16)})
     assert found.dtype == torch.float32

@@ -309,9 +309,9 @@ def test_a_written_slope_is_the_derivative(name: str):
     assert torch.autograd.gradgradcheck(lambda x: loss(x, target, **batch), (pred,), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SLOPED)
+@pytest.mark.parametrize("name", [name for name in SLOPED if name != "tv"])
 def test_a_written_slope_keeps_one_tensor(name: str):
-    """What backward reads besides the inputs: a slope, and no step on the way to the value."""
+    """What backward reads besides the inputs: a slope, and no step on the way to the value. tv keeps its steps."""
     pred, target, batch = data(name, seed=4)
     given = [value for value in (pred, target, *batch.values()) if value is not None]
     kept: dict[int, int] = {}

@@ -307,6 +307,14 @@ def test_mase_of_several_series_has_a_history_of_each():
     torch.testing.assert_close(found, flat)
 
 
+def test_mase_beside_a_history_of_nearly_nothing():
+    """A scale whose reciprocal is no number: no error is still 0, with a gradient of 0."""
+    history = torch.tensor([[0, 1e-40, 0, 1e-40]])
+    value, grad = value_and_gradient("mase(history=batch.h)", torch.zeros(1, 3), torch.zeros(1, 3), h=history)
+    assert value.item() == 0
+    assert grad.abs().sum() == 0
+
+
 def test_mase_of_a_history_shorter_than_its_season():
     with pytest.raises(ValueError, match="no longer than its season, 4"):
         compiled("mase(seasonality=4, history=batch.h)")(real(2, 3), real(2, 3), h=HISTORY)

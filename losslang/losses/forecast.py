@@ -113,10 +113,10 @@ def mase_slope(
     seasonality: Count = 1,
 ) -> tuple[Tensor, Tensor]:
     """The same, and its sign over that of the history."""
-    scale = F.threshold(_naive(history, seasonality, values), 0.0, math.inf).reciprocal()
+    scale = F.threshold(_naive(history, seasonality, values), 0.0, math.inf)
     error = values - target
-    slope = error.sign().mul_(scale)
-    return error.abs_().mul_(scale), slope
+    slope = error.sign().div_(scale)
+    return error.abs_().div_(scale), slope
 
 
 def _naive(history: Tensor, seasonality: int, like: Tensor) -> Tensor:
