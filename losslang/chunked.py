@@ -108,7 +108,7 @@ class _Chunked(torch.autograd.Function):
             # create_graph=True: what is handed out will be differentiated once more.
             return (*_differentiable(hidden, weight, bias, truth, needed, ctx.how, flow), None, None, None)
         of_layer = (False, *needed[1:])
-        even = not any(of_layer) or bool((flow == flow[:1]).all())
+        even = not any(of_layer) or _is_even(flow)
         found: Gradients | None = ctx.gradients
         # What is handed out belongs to the caller: a second backward pass starts afresh.
         ctx.gradients = None
@@ -126,6 +126,11 @@ class _Chunked(torch.autograd.Function):
         each = zip(found, (hidden, weight, bias), strict=True)
         typed = [None if gradient is None else gradient.to(like.dtype) for gradient, like in each]
         return (*typed, None, None, None)
+
+
+def _is_even(flow: Tensor) -> bool:
+    """Whether one number flows into every row; that of a mean or a sum is one number already, expanded."""
+    return not any(flow.stride()) or bool((flow == flow[:1]).all())
 
 
 def _differentiable(

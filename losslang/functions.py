@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from losslang.decorators import function
@@ -164,4 +165,14 @@ def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
 def _beside(tensor: Tensor, number: float) -> Tensor:
     """A number in a tensor's type; beside whole numbers a fraction stays one."""
     kept = tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype()
-    return torch.tensor(number, dtype=kept, device=tensor.device)
+    return torch.full((), number, dtype=kept, device=tensor.device)
+
+
+def vector(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers of a program as a tensor.
+
+    On a GPU each is filled in there: one that is copied waits for all that was asked of the GPU before.
+    """
+    if device.type == "cpu":
+        return torch.tensor(values, dtype=dtype)
+    return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])

@@ -16,6 +16,7 @@ from losslang.checker import Checked, analyze
 from losslang.diagnostics import LossError
 from losslang.executor import Executor, Fuse
 from losslang.formatter import format
+from losslang.functions import vector
 from losslang.held import VALIDATE, Held, Validate, hold, memories
 from losslang.lazy import is_eager
 from losslang.lower import lower
@@ -192,8 +193,11 @@ class Loss(nn.Module):
         found = self._programs.full.plan.total(values)
         total = found if isinstance(found, Tensor) else torch.tensor(float(found))
         dtype, device = total.dtype, total.device
-        numbers = [torch.as_tensor(v, dtype=dtype, device=device).detach() for v in values]
-        weights = torch.tensor([0.0 if o.metric else o.weight for o in outputs], dtype=dtype, device=device)
+        numbers = [
+            v.detach().to(dtype) if isinstance(v, Tensor) else torch.full((), v, dtype=dtype, device=device)
+            for v in values
+        ]
+        weights = vector([0.0 if o.metric else o.weight for o in outputs], dtype, device)
         stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
         return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
 

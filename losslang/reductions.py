@@ -97,8 +97,7 @@ def topk(
         return _mean(flat.topk(kept, sorted=False).values)
     ranked = torch.where(counted.flatten(), flat, -torch.inf).sort(descending=True).values
     number = counted.sum()
-    wanted = torch.as_tensor(k, device=flat.device) if k else (frac * number.double()).long().clamp(min=1)
-    wanted = torch.minimum(wanted, number)
+    wanted = number.clamp(max=k) if k else (frac * number.double()).long().clamp(min=1).minimum(number)
     hardest = torch.arange(flat.numel(), device=flat.device) < wanted
     return torch.where(hardest, ranked, 0.0).sum() / wanted.clamp(min=1)
 
@@ -183,19 +182,23 @@ def logsumexp(
     flat = values.flatten()
     if counted is not None:
         flat = torch.where(counted.flatten(), flat, -torch.inf)
-    number = torch.as_tensor(flat.numel() if counted is None else counted.sum(), device=flat.device)
+    number = _how_many(flat, counted)
     safe = torch.cat([flat, torch.where(number > 0, -torch.inf, 0.0).to(flat.dtype).reshape(1)])
     return temperature * (torch.logsumexp(safe / temperature, 0) - number.clamp(min=1).to(flat.dtype).log())
 
 
 def _ranked(values: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """The counted values from the largest to the smallest, the others 0 behind them, and their number."""
-    flat = values.flatten()
+    flat, number = values.flatten(), _how_many(values, counted)
     if counted is None:
-        return flat.sort(descending=True).values, torch.tensor(flat.numel(), device=flat.device)
-    number = counted.sum()
+        return flat.sort(descending=True).values, number
     ranked = torch.where(counted.flatten(), flat, -torch.inf).sort(descending=True).values
     return torch.where(torch.arange(flat.numel(), device=flat.device) < number, ranked, 0.0), number
+
+
+def _how_many(values: Tensor, counted: Tensor | None) -> Tensor:
+    """The number of counted values, where they are."""
+    return torch.full((), values.numel(), device=values.device) if counted is None else counted.sum()
 
 
 def _mean(values: Tensor) -> Tensor:

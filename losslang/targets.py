@@ -222,7 +222,7 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
         raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
     # A fraction is read in the prediction's own precision; a whole number may be a class.
     kind = pred.dtype if isinstance(target, float) else None
-    number = torch.tensor(target, dtype=kind, device=pred.device)
+    number = torch.full((), target, dtype=kind, device=pred.device)
     return number.expand(pred.shape if shape is None else shape)
 
 

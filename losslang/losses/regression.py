@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from losslang.decorators import loss
-from losslang.functions import root
+from losslang.functions import root, vector
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
@@ -234,7 +234,7 @@ def quantile(
     A list of quantiles reads one per entry of the prediction's last axis. pytorch-forecasting's is twice this.
     """
     missing = target - values
-    at = q if isinstance(q, float | int) else torch.tensor(q, dtype=values.dtype, device=values.device)
+    at = q if isinstance(q, float | int) else vector(q, values.dtype, values.device)
     return torch.maximum(at * missing, (at - 1) * missing)
 
 

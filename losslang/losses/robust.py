@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
+from losslang.functions import vector
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
 
@@ -203,7 +204,7 @@ def huber_quantile(
     neuralforecast's HuberMQLoss puts q inside of huber and divides by the number of quantiles twice.
     """
     missing = target - values
-    at = q if isinstance(q, float | int) else torch.tensor(q, dtype=values.dtype, device=values.device)
+    at = q if isinstance(q, float | int) else vector(q, values.dtype, values.device)
     side = (at - (missing < 0).to(values.dtype)).abs()
     return side * F.huber_loss(missing, torch.zeros_like(missing), reduction="none", delta=delta)
 

@@ -23,7 +23,7 @@ def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
     that fits.
     """
     if not isinstance(value, torch.Tensor):
-        return torch.tensor(value, device=pred.device)
+        return torch.full((), value, device=pred.device)
     if value.ndim == 0:
         return value
     laid = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from losslang.functions import vector
 from losslang.lazy import torch
 from losslang.mistakes import tensors
 from losslang.targets import Site
@@ -18,13 +19,14 @@ def constant(values: tuple[float, ...]) -> tuple[float, ...]:
 def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
     """One weight per class that is left in the loss, in the precision of the loss; a single one is for all."""
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
-    vector = torch.as_tensor(value, dtype=kind, device=pred.device).flatten()
+    is_written = isinstance(value, tuple)
+    found = vector(value, kind, pred.device) if is_written else torch.as_tensor(value)  # pyright: ignore
+    weights = found.to(pred.device, kind).flatten()
     classes = (pred.shape[1] if pred.ndim > 1 else 1) - dropped
-    number = vector.numel()
+    number = weights.numel()
     if number != classes and not (number == 1 and site.operand == "pos_weight"):
-        wrong = tensors.wrong_length(site.span, site.term, site.operand, vector.numel(), classes)
-        raise site.error(wrong)
-    return vector
+        raise site.error(tensors.wrong_length(site.span, site.term, site.operand, number, classes))
+    return weights
 
 
 def _class_counts(target: Tensor, pred: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
