@@ -18,11 +18,16 @@ KEPT = 2**23
 """Bytes of a buffer that is kept from call to call: those of a block, and room for doubles."""
 
 
+def near(tensor: Tensor) -> bool:
+    """Whether to look at a number waits for nothing: on a CPU, not on a GPU, which computes later."""
+    return tensor.is_cpu
+
+
 class Scratch(threading.local):
     """The tensors that blocks are computed in, the same ones for every block; each thread has its own.
 
     Allocated anew they would cost more than what is computed in them: the allocator hands memory of
-    this size back to the system, and gets it again page by page.
+    this size back to the system, and gets it again page by page. That of a GPU keeps it by itself.
     """
 
     def __init__(self) -> None:
@@ -34,6 +39,8 @@ class Scratch(threading.local):
 
     def like(self, tensor: Tensor) -> Tensor:
         """A tensor of this shape and type, with anything in it, until the block is done."""
+        if not near(tensor):
+            return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         if self.lent == len(self.buffers):
             self.buffers.append(_empty(tensor))
         found = self.buffers[self.lent]
@@ -183,6 +190,8 @@ def _plus(
     first, *others = factors
     if total is not None and len(others) < 2 and not isinstance(number, torch.Tensor):
         return total.addcmul_(first, others[0], value=number) if others else total.add_(first, alpha=number)
+    if total is not None and not others:
+        return total.addcmul_(first, number)
     product = _times(values, first, number, out if total is None else None)
     for other in others:
         product.mul_(other)
@@ -244,7 +253,10 @@ def everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
 
 
 def along(weight: Tensor, rank: int) -> Any:
-    """A number, or a weight per sample and class along the first axes of a tensor of that rank."""
+    """A number, or a weight per sample and class along the first axes of a tensor of that rank.
+
+    A number that is not near stays where it is.
+    """
     if weight.numel() == 1:
-        return weight.item()
+        return weight.item() if near(weight) else weight.reshape(())
     return weight.reshape(*weight.shape, *[1] * (rank - weight.ndim))

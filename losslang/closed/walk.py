@@ -20,10 +20,12 @@ from losslang.vocabulary import Tensor
 
 FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
 SCRATCH = Scratch()
+DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
+"""Where each pays, as measured: a softmax on a GPU takes no less time or memory than the maps."""
 
 
 class Closed:
-    """Stands for the maps of a walk, on a CPU, where nothing but the prediction wants a gradient."""
+    """Stands for the maps of a walk where nothing but the prediction wants a gradient."""
 
     def __init__(self, walk: Walk, sums: Sequence[Sum], found: Trace):
         names = [name for name, _ in walk.inputs]
@@ -44,13 +46,13 @@ class Closed:
     @classmethod
     def of(cls, walk: Walk, registry: Registry, given: Mapping[str, Any]) -> Closed | None:
         """The closed form of a walk, in a call with these inputs; None where it has none."""
-        if any(isinstance(v, torch.Tensor) and v.device.type != "cpu" for v in given.values()):
-            return None
         sums = [Sum.of(step, registry) for step in walk.sums]
         try:
-            return cls(walk, sums, trace(walk, sums, registry, given))
+            found = cls(walk, sums, trace(walk, sums, registry, given))
         except UntraceableError:
             return None
+        devices = {v.device.type for v in given.values() if isinstance(v, torch.Tensor)}
+        return found if devices <= set(DEVICES[found.activation]) else None
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Whether nothing but the prediction wants a gradient."""
