@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from math import prod
+from math import isnan, prod
 from typing import Any, Literal
 
 import torch
@@ -14,6 +14,7 @@ from losslang import lazy
 from losslang.binding import getter
 from losslang.blocks import Maps, Walk, split
 from losslang.closed import Closed
+from losslang.ignored import Look, asking, left_out, looks
 from losslang.lazy import is_eager
 from losslang.passes import unmask
 from losslang.plan import Plan
@@ -64,14 +65,14 @@ SIGNATURES = 256
 class Executor:
     """Runs a plan in the way that suits the tensors of the call. `fuse` hands it to torch.compile.
 
-    `looks`: whether labels are ignored is looked up first, and the plan is made for the masks that are there.
+    `masked`: whether labels are ignored is looked up first, and the plan is made for the masks that are there.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, fuse: Fuse | None = None, *, looks: bool = True):
+    def __init__(self, plan: Plan, registry: Registry, fuse: Fuse | None = None, *, masked: bool = True):
         self.plan = plan
         self.registry = registry
         self.fuse: Fuse | None = fuse
-        self.kept = tuple(step.name for step in plan.steps if step.operation == "kept") if looks else ()
+        self.kept = tuple(step.name for step in asking(plan)) if masked else ()
         self.guarded = any(step.operation == "complete" for step in plan.steps)
         # For what traces a call or transforms it: made now, since making it could not be traced.
         self.traced = whole(plan, registry, careful=False)
@@ -95,6 +96,11 @@ class Executor:
     def keeps(self) -> Program:
         """What looks whether labels are ignored."""
         return looking(self.plan, self.registry)
+
+    @cached_property
+    def leaves_out(self) -> bool:
+        """Whether labels to ignore are left out where none is masked."""
+        return left_out(self.plan, self._without(self.kept).plan, self.registry)
 
     @cached_property
     def careful(self) -> Program:
@@ -126,7 +132,7 @@ class Executor:
         """The way of tensors unlike those of any call before; it is kept for the next ones like them."""
         _forget(self.ways)
         if self.kept:
-            way = partial(self._masked, signature)
+            way = self._watched(inputs, signature)
         elif self.fuse is not None and self._shapes(inputs, signature) is not None:
             looked = signature[1] and self._eager(inputs, signature)
             way = partial(self._looked_at, looked) if looked else self.fused
@@ -134,22 +140,47 @@ class Executor:
             way = self._eager(inputs, signature)
         return self.ways.setdefault(signature, way)
 
+    def _watched(self, inputs: Sequence[Any], signature: Signature) -> Way:
+        """With masks of ignored labels where there are such, asked in the way that takes least."""
+        found = looks(self.plan, inputs)
+        if found is None:
+            return partial(self._masked, signature)
+        if self.leaves_out and not (signature[1] or self.fuse or _are_large(inputs)):
+            return partial(self._tried, signature)
+        return partial(self._seen, found, signature)
+
+    def _tried(self, signature: Signature, *inputs: Any) -> list[Any]:
+        """Without a look: a kernel leaves ignored labels out, and where none is left its mean is no number."""
+        values = self._unmasked(self.kept, signature, inputs)
+        for value in values:
+            if isinstance(value, Tensor) and not value.ndim and isnan(value.item()):
+                return self._masked(signature, *inputs)
+        return values
+
+    def _seen(self, found: Sequence[Look], signature: Signature, *inputs: Any) -> list[Any]:
+        """With a look at the range of the labels."""
+        for look in found:
+            if look.finds(inputs):
+                return self._masked(signature, *inputs)
+        return self._unmasked(self.kept, signature, inputs)
+
     def _masked(self, signature: Signature, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
         masks = self.keeps.run(*inputs)
         absent = tuple([name for name, mask in zip(self.kept, masks, strict=True) if mask is None])
-        other = self._without(absent)
+        return self._unmasked(absent, signature, inputs)
+
+    def _unmasked(self, absent: tuple[str, ...], signature: Signature, inputs: Sequence[Any]) -> list[Any]:
+        other = self.unmasked.get(absent) or self._without(absent)
         way = other.ways.get(signature) or other._new(inputs, signature)
         return way(*inputs)
 
     def _without(self, absent: tuple[str, ...]) -> Executor:
         """For calls in which nothing is ignored by these steps."""
-        if absent not in self.unmasked:
-            plan = unmask(self.plan, absent) if absent else self.plan
-            if plan.inputs != self.plan.inputs:
-                raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
-            self.unmasked[absent] = Executor(plan, self.registry, self.fuse, looks=False)
-        return self.unmasked[absent]
+        plan = unmask(self.plan, absent) if absent else self.plan
+        if plan.inputs != self.plan.inputs:
+            raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
+        return self.unmasked.setdefault(absent, Executor(plan, self.registry, self.fuse, masked=False))
 
     def _looked_at(self, looked: Way, *inputs: Any) -> list[Any]:
         """Compiled code looks at no values: an eager call does it first."""
@@ -159,7 +190,7 @@ class Executor:
 
     def _eager(self, inputs: Sequence[Any], signature: Signature) -> Way:
         _, careful = signature
-        if any(isinstance(value, Tensor) and value.numel() >= LARGE for value in inputs):
+        if _are_large(inputs):
             shapes = self._shapes(inputs, signature)
             walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
             if walks:
@@ -181,6 +212,10 @@ class Executor:
             _forget(self.shapes)
             self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
         return self.shapes[tensors]
+
+
+def _are_large(inputs: Sequence[Any]) -> bool:
+    return any(isinstance(value, Tensor) and value.numel() >= LARGE for value in inputs)
 
 
 def _forget(known: dict[Any, Any]) -> None:

@@ -149,6 +149,18 @@ def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
     return fill(slope, x, bound, grad_input=slope)
 
 
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+"""As what is behind a function of `F` knows them."""
+
+
+def behind(name: str) -> Any:
+    """What stands behind a function of `F`, which looks at its arguments once more and expands tensors.
+
+    That takes as long as an error of ten thousand numbers.
+    """
+    return getattr(torch._C._nn, name)  # pyright: ignore
+
+
 def exact(like: Tensor) -> Any:
     """A block in which autocast lowers no precision: exponents and differences of squares need all of it."""
     kind = like.device.type

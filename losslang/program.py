@@ -9,6 +9,7 @@ from typing import Any
 from losslang.binding import Binding, Calls
 from losslang.blocks import Maps, Sum, Totals, Walk, Walker
 from losslang.closed import Closed
+from losslang.ignored import asking
 from losslang.passes import may_idle, merge, settle
 from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
@@ -79,7 +80,7 @@ def reading(plan: Plan, registry: Registry, operation: str) -> Program:
 def looking(plan: Plan, registry: Registry) -> Program:
     """From the values of the inputs on, which labels are kept: a mask, or None where none is ignored."""
     binding = from_inputs(plan, registry)
-    ends = [step for step in plan.steps if step.operation == "kept"]
+    ends = asking(plan)
     wanted = {step.name for step in ends}
     for step in reversed(plan.steps):
         if step.name in wanted:

@@ -42,7 +42,7 @@ FLOORS = [
     ["rules", "agreement", "overrides", "uses"],
     ["checker", "lower"],
     ["field", "explainer", "operations", "passes"],
-    ["binding", "held"],
+    ["binding", "held", "ignored"],
     ["blocks"],
     ["closed"],
     ["program"],

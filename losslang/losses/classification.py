@@ -7,10 +7,13 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 from __future__ import annotations
 
 from losslang.decorators import loss
-from losslang.functions import power
+from losslang.functions import REDUCTIONS, behind, power
 from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
+
+TORCH_IGNORES = -100
+"""The label that torch's kernels leave out."""
 
 
 @loss(
@@ -71,7 +74,8 @@ def ce_of_logits(
             log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
         )
         return _reduced(values, reduction)
-    return F.cross_entropy(logits, labels, class_weight, reduction=reduction, label_smoothing=label_smoothing)
+    kernel = behind("cross_entropy_loss")
+    return kernel(logits, labels, class_weight, REDUCTIONS[reduction], TORCH_IGNORES, label_smoothing)
 
 
 @loss(
@@ -91,13 +95,15 @@ def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"])
     return -pick(log_probs, labels)
 
 
-@nll.kernel("identity")
+@nll.kernel("identity", ignores=TORCH_IGNORES)
 def nll_of_log_probs(
     log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, reduction: str = "none"
 ) -> Float[Tensor, "b *space"]:
     """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
     if labels.ndim < log_probs.ndim:
-        return F.nll_loss(log_probs.contiguous(), labels, reduction=reduction)
+        return behind("nll_loss_nd")(
+            log_probs.contiguous(), labels, None, REDUCTIONS[reduction], TORCH_IGNORES
+        )
     return _reduced(-pick(log_probs, labels), reduction)
 
 

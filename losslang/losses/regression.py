@@ -7,14 +7,12 @@ unit of the target.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from losslang.decorators import loss
-from losslang.functions import root, vector
+from losslang.functions import REDUCTIONS, behind, root, vector
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
-REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 """How torch's operators number them."""
 
 
@@ -137,7 +135,7 @@ def smooth_l1_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return _behind("smooth_l1_loss")(values, target, REDUCTIONS[reduction], beta)
+    return behind("smooth_l1_loss")(values, target, REDUCTIONS[reduction], beta)
 
 
 @loss(
@@ -164,7 +162,7 @@ def huber_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return _behind("huber_loss")(values, target, REDUCTIONS[reduction], delta)
+    return behind("huber_loss")(values, target, REDUCTIONS[reduction], delta)
 
 
 @loss(
@@ -240,12 +238,4 @@ def quantile(
 
 def squares(values: Tensor, target: Tensor, reduction: str) -> Tensor:
     """(values - target)², of tensors of one shape."""
-    return _behind("mse_loss")(values, target, REDUCTIONS[reduction])
-
-
-def _behind(name: str) -> Any:
-    """What stands behind a function of `F`, which looks at the shapes once more and expands both tensors.
-
-    That takes as long as an error of ten thousand numbers.
-    """
-    return getattr(torch._C._nn, name)  # pyright: ignore
+    return behind("mse_loss")(values, target, REDUCTIONS[reduction])

@@ -1,0 +1,88 @@
+"""Whether labels of a call are ignored: mostly none is, and then nothing has to be masked.
+
+To look at labels takes as long as a few small operations, so it is done in the way that asks least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from losslang.lazy import torch
+from losslang.passes import merge
+from losslang.plan import Plan, Ref, Step
+from losslang.primitive import Loss
+from losslang.registry import Registry
+from losslang.vocabulary import Tensor
+
+
+class Look(NamedTuple):
+    """Where among the inputs of a plan labels stand, and which of them is ignored."""
+
+    place: int
+    label: int
+
+    def finds(self, inputs: Sequence[Any]) -> bool:
+        """Whether any may be ignored: whether its number lies within the range of the labels.
+
+        Read as numbers of half the width, two for each: those have instructions for a minimum. The upper half
+        is 0 or -1, and what is read of a label of more than 31 bits is only one to look at again.
+        """
+        labels: Tensor = inputs[self.place]
+        if labels.is_contiguous():
+            labels = labels.view(torch.int32)
+        return labels.min().item() <= self.label if self.label < 0 else labels.max().item() >= self.label
+
+
+def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
+    """One look for each step that asks; None where more than a range has to be asked.
+
+    They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
+    the steps themselves.
+    """
+    places = {step.name: place for place, step in enumerate(plan.inputs)}
+    found: list[Look] = []
+    for step in asking(plan):
+        names = [argument.name for argument in step.inputs if isinstance(argument, Ref)]
+        given = [inputs[places[name]] for name in names if name in places]
+        if len(given) < 2 or not _are_plain(*given):
+            return None
+        found.append(Look(places[names[0]], int(dict(step.options)["index"])))
+    return found
+
+
+def asking(plan: Plan) -> list[Step]:
+    """The steps that look whether labels are ignored."""
+    return [step for step in plan.steps if step.operation == "kept"]
+
+
+def _are_plain(target: Any, pred: Any) -> bool:
+    if not (isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)):
+        return False
+    fits = target.is_cpu and target.dtype == torch.long and target.ndim > 0
+    return fits and target.numel() > 0 and target.shape != pred.shape
+
+
+def left_out(plan: Plan, free: Plan, registry: Registry) -> bool:
+    """Whether all that reads labels leaves the ignored ones out by itself, once it is `free` of masks.
+
+    So do kernels of torch that take their own mean or sum. The mean of no label is not a number there.
+    """
+    ignored = {dict(step.options)["index"] for step in asking(plan)}
+    labels = {step.inputs[0].name for step in asking(plan) if isinstance(step.inputs[0], Ref)}
+    for step in merge(free, registry).steps:
+        if step.check or labels.isdisjoint(step.reads):
+            continue
+        if step.operation == "labels":
+            labels.add(step.name)
+        elif ignored != {_leaves_out(step, registry)}:
+            return False
+    return True
+
+
+def _leaves_out(step: Step, registry: Registry) -> int | None:
+    """The label that a kernel leaves out of its mean or sum."""
+    kind, _, name = step.operation.partition(":")
+    loss, _, activation = name.partition(".")
+    found = registry.get(Loss, loss) if kind == "kernel" and "reduction" in dict(step.options) else None
+    return None if found is None else found.ignoring.get(activation)

@@ -1,0 +1,116 @@
+"""Labels to ignore: in no call, in some, in all, and whatever number or no number stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+import losslang
+from losslang import module
+from losslang.executor import Executor
+
+R = torch.Generator().manual_seed(0)
+PRED, LABELS = torch.randn(4, 3, 5, generator=R), torch.randint(0, 3, (4, 5), generator=R)
+SOME = torch.rand(4, 5, generator=R) < 0.4
+
+
+def entropy(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
+    """-log p of the kept labels, 0 elsewhere."""
+    clean = torch.where(kept.unsqueeze(1), pred, 0.0)
+    picked = clean.gather(1, labels.where(kept, 0).unsqueeze(1)).squeeze(1)
+    return -picked.where(kept, 0.0)
+
+
+def mean(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
+    return entropy(pred, labels, kept).sum() / kept.sum().clamp(min=1)
+
+
+def of_logits(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
+    return mean(torch.where(kept.unsqueeze(1), pred, 0.0).log_softmax(1), labels, kept)
+
+
+def by_sample(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
+    return entropy(pred, labels, kept).sum() / kept.any(1).sum().clamp(min=1)
+
+
+CASES: list[tuple[str, int, Callable[[Tensor, Tensor, Tensor], Tensor]]] = [
+    ("nll", -100, mean),
+    ("nll(reduction=sum)", -100, lambda *given: entropy(*given).sum()),
+    ("nll(reduction=batchmean)", -100, by_sample),
+    ("nll(reduction=none)", -100, entropy),
+    ("nll + 0.5*nll(reduction=sum)", -100, lambda *given: mean(*given) + 0.5 * entropy(*given).sum()),
+    ("0.1 + 2*nll", -100, lambda *given: 0.1 + 2 * mean(*given)),
+    ("nll(ignore_index=255)", 255, mean),
+    ("nll(ignore_index=255) + metric(nll(ignore_index=255))", 255, mean),
+    ("ce", -100, of_logits),
+    ("ce(ignore_index=255)", 255, of_logits),
+]
+
+
+@pytest.mark.parametrize(("text", "index", "wanted"), CASES, ids=[text for text, _, _ in CASES])
+def test_in_every_order_of_calls(text: str, index: int, wanted: Callable[[Tensor, Tensor, Tensor], Tensor]):
+    """Often enough that nothing is looked at twice; beside an ignored label stands no number at all."""
+    loss = losslang.compile(text)
+    cases = [LABELS, LABELS.masked_fill(SOME, index), torch.full_like(LABELS, index)]
+    for first, then in product(cases, repeat=2):
+        for labels in (first, first, first, then, then):
+            kept = labels != index
+            hidden = ~kept.unsqueeze(1).expand(PRED.shape)
+            pred = PRED.log_softmax(1).masked_fill(hidden, torch.nan).requires_grad_()
+            value = loss(pred, labels)
+            torch.testing.assert_close(value, wanted(pred, labels, kept))
+            (found,) = torch.autograd.grad(value.sum(), pred)
+            (slope,) = torch.autograd.grad(wanted(pred, labels, kept).sum(), pred)
+            torch.testing.assert_close(found, slope)
+            assert not found[hidden].any()
+
+
+@pytest.mark.parametrize("labels", [LABELS.int(), LABELS.T.contiguous().T, LABELS + 0.0], ids=str)
+def test_labels_of_another_kind(labels: Tensor):
+    """Read by the steps themselves: of another width, not in one piece; floats are refused."""
+    loss = losslang.compile("nll")
+    if labels.is_floating_point():
+        with pytest.raises(losslang.LossError, match=r"\.long\(\)"):
+            loss(PRED.log_softmax(1), labels)
+        return
+    some = labels.masked_fill(SOME, -100)
+    for target in (labels, some, labels, some):
+        kept = target != -100
+        torch.testing.assert_close(
+            loss(PRED.log_softmax(1), target), mean(PRED.log_softmax(1), target.long(), kept)
+        )
+
+
+def test_a_label_of_more_than_31_bits_is_looked_at_again():
+    """Its lower half alone is the number to ignore."""
+    loss = losslang.compile("ce(ignore_index=3)", validate="never")
+    with pytest.raises(IndexError, match="4294967299"):
+        loss(PRED, LABELS + 3 + 2**32 * (LABELS == LABELS))
+
+
+def test_what_is_not_a_number_by_itself_stays_none():
+    pred = PRED.log_softmax(1).masked_fill(torch.ones(4, 3, 5, dtype=torch.bool), torch.nan)
+    loss = losslang.compile("nll")
+    assert all(loss(pred, LABELS).isnan() for _ in range(3))
+
+
+def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: pytest.MonkeyPatch):
+    module._understood.cache_clear()
+    looked: list[int] = []
+    seen = Executor._seen
+    monkeypatch.setattr(Executor, "_seen", lambda *given: looked.append(1) or seen(*given))
+    calls = {
+        "nll": 1, "nll(reduction=sum)": 1, "nll(ignore_index=255)": 4, "nll(reduction=batchmean)": 4, "ce": 4,
+        "nll + dice(exp)": 4,
+    }  # fmt: skip
+    for text, number in calls.items():
+        looked.clear()
+        loss = losslang.compile(text)
+        for _ in range(4):
+            loss(PRED.log_softmax(1), LABELS)
+        assert len(looked) == number, text
+    module._understood.cache_clear()
