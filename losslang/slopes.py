@@ -51,7 +51,8 @@ class _Applied(torch.autograd.Function):
         values, *counted = _several(found)
         ctx.pull = rise if callable(rise) else None
         ctx.save_for_backward(None if callable(rise) else rise, x, *others)
-        ctx.mark_non_differentiable(*counted)
+        if counted:
+            ctx.mark_non_differentiable(*counted)
         ctx.plain, ctx.options = plain, options
         ctx.reduction, ctx.shape = "none" if counted else reduction, values.shape
         return (values, *counted) if counted else _reduced(values, reduction)
@@ -66,7 +67,7 @@ class _Applied(torch.autograd.Function):
             (pulled,) = cast("list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=True))
         else:
             share = flow / max(ctx.shape.numel(), 1) if ctx.reduction == "mean" else flow
-            pulled = ctx.pull(share.expand(ctx.shape)) if ctx.pull else _along(rise, share)
+            pulled = ctx.pull(share) if ctx.pull else _along(rise, share)
         return None, None, None, None, pulled, *[None] * len(others)
 
 
@@ -83,4 +84,4 @@ def _reduced(values: Tensor, reduction: str) -> Tensor:
     """The mean of no values is 0, as everywhere."""
     if reduction == "none":
         return values
-    return values.sum() / max(values.numel(), 1) if reduction == "mean" else values.sum()
+    return values.mean() if reduction == "mean" and values.numel() else values.sum()

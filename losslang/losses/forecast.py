@@ -7,6 +7,7 @@ A ratio is a ratio: nothing here is multiplied by 100.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from losslang.decorators import loss
 from losslang.functions import above, root
@@ -70,13 +71,19 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
 
 
 @msle.slope
-def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
-    """The same, d², and 2 d / (1 + p) where p is above 0."""
-    positive, log_target = torch.relu(values), torch.relu(target).log1p_()
-    difference = torch.log1p(positive).sub_(log_target)
+def msle_slope(
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The same, d², and a pull of 2 d / (1 + p) where p is above 0, made in the gradient itself."""
+    log_target = torch.relu(target).log1p_()
+    difference = torch.relu(values).log1p_().sub_(log_target)
     square = torch.mul(difference, difference, out=log_target)
-    slope = difference.div_(positive.mul_(0.5).add_(0.5))
-    return square, above(slope, values, 0.0)
+
+    def pull(flow: Tensor) -> Tensor:
+        pulled = F.threshold(values, 0.0, math.inf).add_(1)
+        return torch.div(difference, pulled, out=pulled).mul_(2 * flow)
+
+    return square, pull
 
 
 @loss(

@@ -205,7 +205,7 @@ def tv_slope(
     sizes = F.threshold(total.sqrt_(), 0.0, math.inf) if isotropic else None
 
     def pull(flow: Tensor) -> Tensor:
-        pulled = torch.zeros_like(values)
+        flow, pulled = flow.expand(values.shape), torch.zeros_like(values)
         for axis, more in steps.items():
             rise = more.sign() if sizes is None else more / first(sizes, axis)
             rise.mul_(first(flow, axis))
