@@ -286,6 +286,7 @@ def test_gradcheck(name: str, use: str):
 SLOPED = [name for name, loss in LOSSES.items() if isinstance(loss.kernels.get("identity"), Sloped)]
 SLOPED_TOO = {
     "cosine_embedding": "margin=0.2",
+    "contrastive": "margin=4",
     "mase": "seasonality=2",
     "pseudo_huber": "delta=0.3",
     "silog": "lam=0.9",

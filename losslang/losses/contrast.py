@@ -8,6 +8,7 @@ that of one process.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from losslang.decorators import loss
 from losslang.functions import exact, root
@@ -37,6 +38,23 @@ def contrastive(
     square = (embeddings - target).square().sum(-1)
     missing = torch.relu(margin - root(square))
     return 0.5 * torch.where(sign > 0, square, missing.square())
+
+
+@contrastive.slope
+def contrastive_slope(
+    embeddings: Float[Tensor, "*b d"],
+    target: Float[Tensor, "*b d"],
+    sign: Float[Tensor, "*b"],
+    *,
+    margin: NonNegative = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """The same; e = x - y of two that belong together, -e max(0, m - d) / d of two that do not."""
+    error, together = embeddings - target, sign > 0
+    distance = cast("Tensor", torch.linalg.vector_norm(error, dim=-1))  # pyright: ignore
+    missing = torch.relu(margin - distance)
+    values = torch.where(together, distance, missing).square_().mul_(0.5)
+    slope = torch.where(together, 1.0, -missing / F.threshold(distance, 0.0, math.inf))
+    return values, error.mul_(slope.unsqueeze(-1))
 
 
 @loss(
