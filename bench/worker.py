@@ -165,9 +165,11 @@ def _only(job: Job) -> tuple[str, ...]:
 
 def _effort(work: Work, what: What, job: Job) -> Effort:
     """Rounds enough for a median everywhere; short calls, where noise is large, get the most."""
+    # The times of a GPU are alike, and rows have to wait for its kernels to be loaded.
+    few = job.quick or job.device == "cuda"
     if work in works.REGISTRY:
-        return Effort(0.1, 5) if job.quick else Effort(0.35, 11)
-    if job.quick or work.heavy:
+        return Effort(0.1, 5) if few else Effort(0.35, 11)
+    if few or work.heavy:
         return Effort(0.3, 2 if job.quick else 3)
     return Effort(1.2, 5 if what == "both" and job.most_threads else 3)
 
