@@ -16,7 +16,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -106,9 +106,15 @@ class Sloped:
     slope: Callable[..., tuple[Any, Any]]
 
     def __call__(self, x: Any, *others: Any, reduction: str = "none", **options: Any) -> Any:
-        from losslang.slopes import applied
+        return _applied()(self.plain, self.slope, options, reduction, x, *others)
 
-        return applied(self.plain, self.slope, options, reduction, x, *others)
+
+@cache
+def _applied() -> Callable[..., Any]:
+    """What runs a slope; found once, since it loads torch."""
+    from losslang.slopes import applied
+
+    return applied
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ that knows its slope keeps that one tensor, shares what value and slope have in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -27,48 +27,53 @@ def applied(
 
     The slope serves where x alone wants a gradient, and nothing traces or transforms the call.
     """
-    wanted = x.requires_grad and torch.is_grad_enabled() and is_eager()
-    if not wanted or any(isinstance(other, Tensor) and other.requires_grad for other in others):
-        values, *counted = _several(plain(x, *others, **options))
-        return (values, *counted) if counted else _reduced(values, reduction)
-    return _Applied.apply(plain, slope, options, reduction, x, *others)  # pyright: ignore
+    if x.requires_grad and torch.is_grad_enabled() and is_eager():
+        for other in others:
+            if isinstance(other, Tensor) and other.requires_grad:
+                break
+        else:
+            return _Applied.apply(Sloping(plain, slope, options, reduction), x, *others)  # pyright: ignore
+    values, *counted = _several(plain(x, *others, **options))
+    return (values, *counted) if counted else _reduced(values, reduction)
+
+
+class Sloping(NamedTuple):
+    """A loss with its slope, its options, and the reduction that is asked of it."""
+
+    plain: Plain
+    slope: Slope
+    options: dict[str, Any]
+    reduction: str
 
 
 class _Applied(torch.autograd.Function):
     """The slope is made with the values, and waits for what flows back."""
 
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any,
-        plain: Plain,
-        slope: Slope,
-        options: dict[str, Any],
-        reduction: str,
-        x: Tensor,
-        *others: Any,
-    ) -> Any:
-        found, rise = slope(x, *others, **options)
-        values, *counted = _several(found)
-        ctx.pull = rise if callable(rise) else None
-        ctx.save_for_backward(None if callable(rise) else rise, x, *others)
-        if counted:
-            ctx.mark_non_differentiable(*counted)
-        ctx.plain, ctx.options = plain, options
-        ctx.reduction, ctx.shape = "none" if counted else reduction, values.shape
-        return (values, *counted) if counted else _reduced(values, reduction)
+    def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
+        found, rise = how.slope(x, *others, **how.options)
+        pull = rise if callable(rise) else None
+        ctx.save_for_backward(None if pull else rise, x, *others)
+        if isinstance(found, Tensor):
+            ctx.how = how, pull, found.numel()
+            return _reduced(found, how.reduction)
+        _, *counted = found
+        ctx.how = how._replace(reduction="none"), pull, 0
+        ctx.mark_non_differentiable(*counted)
+        return found
 
     @staticmethod
     def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        rise, x, *others = ctx.saved_tensors
+        (rise, x, *others), (how, pull, number) = ctx.saved_tensors, ctx.how
         if torch.is_grad_enabled():
             # create_graph=True: what is handed out will be differentiated once more.
             alone = x.view_as(x)
-            values = _reduced(_several(ctx.plain(alone, *others, **ctx.options))[0], ctx.reduction)
+            values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
             (pulled,) = cast("list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=True))
         else:
-            share = flow / max(ctx.shape.numel(), 1) if ctx.reduction == "mean" else flow
-            pulled = ctx.pull(share) if ctx.pull else _along(rise, share)
-        return None, None, None, None, pulled, *[None] * len(others)
+            share = flow / number if how.reduction == "mean" and number else flow
+            pulled = pull(share) if pull else _along(rise, share)
+        return None, pulled, *[None] * len(others)
 
 
 def _along(rise: Tensor, flow: Tensor) -> Tensor:
