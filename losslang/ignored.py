@@ -15,6 +15,9 @@ from losslang.primitive import Loss
 from losslang.registry import Registry
 from losslang.vocabulary import Tensor
 
+AROUND = ("input", "real", "labels")
+"""What stands between a call and its kernels."""
+
 
 class Look(NamedTuple):
     """Where among the inputs of a plan labels stand, and which of them is ignored."""
@@ -29,26 +32,26 @@ class Look(NamedTuple):
         is 0 or -1, and what is read of a label of more than 31 bits is only one to look at again.
         """
         labels: Tensor = inputs[self.place]
-        if labels.is_contiguous():
+        if labels.stride(-1) == 1:
             labels = labels.view(torch.int32)
         return labels.min().item() <= self.label if self.label < 0 else labels.max().item() >= self.label
 
 
 def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
-    """One look for each step that asks; None where more than a range has to be asked.
+    """Where to look; None where more than a range has to be asked.
 
     They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
-    the steps themselves.
+    the steps themselves. So is a label that halves cannot hold.
     """
     places = {step.name: place for place, step in enumerate(plan.inputs)}
     found: list[Look] = []
     for step in asking(plan):
-        names = [argument.name for argument in step.inputs if isinstance(argument, Ref)]
-        given = [inputs[places[name]] for name in names if name in places]
-        if len(given) < 2 or not _are_plain(*given):
+        label, target = int(dict(step.options)["index"]), step.inputs[0]
+        place = places.get(target.name) if isinstance(target, Ref) else None
+        if place is None or not _are_plain(inputs[place]) or not -(2**31) <= label < 2**31:
             return None
-        found.append(Look(places[names[0]], int(dict(step.options)["index"])))
-    return found
+        found.append(Look(place, label))
+    return list(dict.fromkeys(found))
 
 
 def asking(plan: Plan) -> list[Step]:
@@ -56,28 +59,21 @@ def asking(plan: Plan) -> list[Step]:
     return [step for step in plan.steps if step.operation == "kept"]
 
 
-def _are_plain(target: Any, pred: Any) -> bool:
-    if not (isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)):
+def _are_plain(target: Any) -> bool:
+    if not isinstance(target, torch.Tensor) or target.dtype != torch.long:
         return False
-    fits = target.is_cpu and target.dtype == torch.long and target.ndim > 0
-    return fits and target.numel() > 0 and target.shape != pred.shape
+    return target.is_cpu and target.ndim > 0 and target.numel() > 0
 
 
 def left_out(plan: Plan, free: Plan, registry: Registry) -> bool:
-    """Whether all that reads labels leaves the ignored ones out by itself, once it is `free` of masks.
+    """Whether all terms leave ignored labels out by themselves, and `free` of masks are nothing but that.
 
-    So do kernels of torch that take their own mean or sum. The mean of no label is not a number there.
+    So do kernels of torch that take their own mean or sum. The mean of no label is not a number there, and
+    then everything is computed again: there must be nothing that remembers or draws.
     """
     ignored = {dict(step.options)["index"] for step in asking(plan)}
-    labels = {step.inputs[0].name for step in asking(plan) if isinstance(step.inputs[0], Ref)}
-    for step in merge(free, registry).steps:
-        if step.check or labels.isdisjoint(step.reads):
-            continue
-        if step.operation == "labels":
-            labels.add(step.name)
-        elif ignored != {_leaves_out(step, registry)}:
-            return False
-    return True
+    others = [s for s in merge(free, registry).steps if not s.check and s.operation not in AROUND]
+    return ignored == {_leaves_out(step, registry) for step in others}
 
 
 def _leaves_out(step: Step, registry: Registry) -> int | None:

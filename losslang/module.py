@@ -194,7 +194,9 @@ class Loss(nn.Module):
         total = found if isinstance(found, Tensor) else torch.tensor(float(found))
         dtype, device = total.dtype, total.device
         numbers = [
-            v.detach().to(dtype) if isinstance(v, Tensor) else torch.full((), v, dtype=dtype, device=device)
+            v.detach().to(device, dtype)
+            if isinstance(v, Tensor)
+            else torch.full((), v, dtype=dtype, device=device)
             for v in values
         ]
         weights = vector([0.0 if o.metric else o.weight for o in outputs], dtype, device)

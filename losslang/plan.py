@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from losslang import formatter
@@ -97,15 +96,8 @@ class Plan:
         """The steps that read what a call hands over."""
         return tuple(step for step in self.steps if step.operation == "input")
 
-    @cached_property
-    def is_one(self) -> bool:
-        """Whether there is one term, and it is the total as it stands."""
-        return len(self.outputs) == 1 and self.outputs[0].weight == 1 and not self.outputs[0].metric
-
     def total(self, values: Sequence[Any]) -> Any:
         """The weighted sum of the terms that are trained on, of their values in order."""
-        if self.is_one:
-            return values[0]
         total: Any = None
         for output, value in zip(self.outputs, values, strict=True):
             if not output.metric:

@@ -16,7 +16,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -106,15 +106,9 @@ class Sloped:
     slope: Callable[..., tuple[Any, Any]]
 
     def __call__(self, x: Any, *others: Any, reduction: str = "none", **options: Any) -> Any:
-        return _applied()(self.plain, self.slope, options, reduction, x, *others)
+        from losslang.slopes import applied
 
-
-@cache
-def _applied() -> Callable[..., Any]:
-    """What runs a slope; found once, since it loads torch."""
-    from losslang.slopes import applied
-
-    return applied
+        return applied(self.plain, self.slope, options, reduction, x, *others)
 
 
 @dataclass(frozen=True)
@@ -248,8 +242,8 @@ class Loss(Primitive):
 
         It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The slope
         has the shape of the view; of a value per row or per sample it is that value's, by each element. Where
-        a value reads its neighbours, or where the slope is better made late, a function stands for it, from the
-        flow into the values (one number after a mean) to that into the view. A test holds it to the formula.
+        a value reads its neighbours, a function stands for the slope, from the flow into the values (one number
+        after a mean) to that into the view. A test holds it to the formula.
         """
         self.kernel("identity")(Sloped(self.function, function))
         return function

@@ -27,14 +27,11 @@ def applied(
 
     The slope serves where x alone wants a gradient, and nothing traces or transforms the call.
     """
-    if x.requires_grad and torch.is_grad_enabled() and is_eager():
-        for other in others:
-            if isinstance(other, Tensor) and other.requires_grad:
-                break
-        else:
-            return _Applied.apply(Sloping(plain, slope, options, reduction), x, *others)  # pyright: ignore
-    values, *counted = _several(plain(x, *others, **options))
-    return (values, *counted) if counted else _reduced(values, reduction)
+    wanted = x.requires_grad and torch.is_grad_enabled() and is_eager()
+    if not wanted or any(isinstance(other, Tensor) and other.requires_grad for other in others):
+        values, *counted = _several(plain(x, *others, **options))
+        return (values, *counted) if counted else _reduced(values, reduction)
+    return _Applied.apply(Sloping(plain, slope, options, reduction), x, *others)  # pyright: ignore
 
 
 class Sloping(NamedTuple):

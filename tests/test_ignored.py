@@ -69,7 +69,16 @@ def test_in_every_order_of_calls(text: str, index: int, wanted: Callable[[Tensor
             assert not found[hidden].any()
 
 
-@pytest.mark.parametrize("labels", [LABELS.int(), LABELS.T.contiguous().T, LABELS + 0.0], ids=str)
+KINDS = {
+    "int32": LABELS.int(),
+    "uint8": LABELS.byte(),
+    "transposed": LABELS.T.contiguous().T,
+    "every other": LABELS.repeat_interleave(2, 1)[:, ::2],
+    "floats": LABELS + 0.0,
+}
+
+
+@pytest.mark.parametrize("labels", KINDS.values(), ids=KINDS)
 def test_labels_of_another_kind(labels: Tensor):
     """Read by the steps themselves: of another width, not in one piece; floats are refused."""
     loss = losslang.compile("nll")
@@ -77,7 +86,7 @@ def test_labels_of_another_kind(labels: Tensor):
         with pytest.raises(losslang.LossError, match=r"\.long\(\)"):
             loss(PRED.log_softmax(1), labels)
         return
-    some = labels.masked_fill(SOME, -100)
+    some = labels if labels.dtype == torch.uint8 else labels.masked_fill(SOME, -100)
     for target in (labels, some, labels, some):
         kept = target != -100
         torch.testing.assert_close(
@@ -90,6 +99,51 @@ def test_a_label_of_more_than_31_bits_is_looked_at_again():
     loss = losslang.compile("ce(ignore_index=3)", validate="never")
     with pytest.raises(IndexError, match="4294967299"):
         loss(PRED, LABELS + 3 + 2**32 * (LABELS == LABELS))
+
+
+@pytest.mark.parametrize("text", ["ce", "nll(log_softmax)"])
+def test_labels_that_lie_anyhow(text: str):
+    """A single label out of a column, a column alone, none at all: through one module, one after the other."""
+    loss = losslang.compile(text)
+    column = torch.randint(0, 3, (6, 5), generator=R)
+    for pred, labels in (
+        (PRED[:1, :, 0], column[:1, 1]),
+        (PRED[..., :1], column[:4, 2:3]),
+        (PRED[:, :, 0], column[:4, 3]),
+        (PRED[:1, :, :1], torch.tensor(1).expand(1, 1)),
+        (PRED[:0], column[:0]),
+    ):
+        wanted = torch.nn.functional.cross_entropy(pred, labels) if labels.numel() else torch.zeros(())
+        for _ in range(3):
+            torch.testing.assert_close(loss(pred, labels), wanted)
+
+
+def test_an_index_that_halves_cannot_hold():
+    """-1 out of an unsigned number of 32 bits."""
+    index = 2**32 - 1
+    loss = losslang.compile(f"ce(ignore_index={index}) + nll(log_softmax, ignore_index={index})")
+    some = LABELS.masked_fill(SOME, index)
+    for labels in (LABELS, some, LABELS, some):
+        torch.testing.assert_close(loss(PRED, labels), 2 * of_logits(PRED, labels, labels != index))
+
+
+def test_a_prediction_that_is_computed():
+    loss = losslang.compile("ce@(2*pred, target)")
+    some = LABELS.masked_fill(SOME, -100)
+    for labels in (LABELS, some, LABELS, some):
+        torch.testing.assert_close(loss(PRED, labels), of_logits(2 * PRED, labels, labels != -100))
+
+
+def test_what_remembers_beside_nll_remembers_once():
+    """All labels ignored is no number to torch's kernel: nothing else may be computed a second time for it."""
+    text = "nll@(pred.a, target.a) + ghm_c(sigmoid, momentum=0.9)@(pred.b, target.b)"
+    pred, none = {"a": PRED.log_softmax(1), "b": torch.zeros(4, 3)}, torch.full_like(LABELS, -100)
+    one, other = losslang.compile(text, validate="never"), losslang.compile(text, validate="never")
+    for _ in range(3):
+        one(pred, {"a": none, "b": torch.ones(4, 3)})
+        other(pred, {"a": LABELS, "b": torch.ones(4, 3)})
+        (memory,), (wanted,) = one.buffers(), other.buffers()
+        torch.testing.assert_close(memory, wanted)
 
 
 def test_what_is_not_a_number_by_itself_stays_none():

@@ -512,6 +512,22 @@ def test_every_way_in_looks_at_values(method: str):
         getattr(loss, method)(3 * XS, torch.rand(4, 3, 5))
 
 
+def test_numbers_keep_their_precision_and_their_place():
+    """A list of the caller is read in the precision of the loss, as a mask it counts; a term goes to its total."""
+    weights, labels = [0.1, 0.2, 0.7], torch.tensor([0, 1, 2, 2])
+    logits = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    exact = torch.nn.functional.cross_entropy(logits, labels, torch.tensor(weights, dtype=torch.float64))
+    found = compiled("ce(class_weight=const.w)", const={"w": weights})(logits, labels)
+    torch.testing.assert_close(found, exact, rtol=1e-15, atol=0)
+    mask = [[True, False, True]] * 4
+    wanted = logits.square()[:, [0, 2]].mean()
+    for given in (mask, torch.tensor(mask), torch.tensor(mask).numpy()):
+        value = compiled("mse(mask=batch.m)")(logits, torch.zeros_like(logits), m=given)
+        torch.testing.assert_close(value, wanted)
+    far = torch.randn(2, 3, device="meta")
+    assert compiled("mse + batch.reg").detail(far, far, reg=torch.tensor(2.0)).values.is_meta
+
+
 @pytest.mark.parametrize("kind", ["meta", "empty"])
 def test_a_call_without_values_leaves_the_checks_on(kind: str):
     loss = compiled("ce")

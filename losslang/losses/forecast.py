@@ -7,7 +7,6 @@ A ratio is a ratio: nothing here is multiplied by 100.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from losslang.decorators import loss
 from losslang.functions import above, root
@@ -71,19 +70,13 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
 
 
 @msle.slope
-def msle_slope(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The same, d², and a pull of 2 d / (1 + p) where p is above 0, made in the gradient itself."""
+def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
+    """The same, d², and 2 d / (1 + p) where p is above 0."""
     log_target = torch.relu(target).log1p_()
     difference = torch.relu(values).log1p_().sub_(log_target)
     square = torch.mul(difference, difference, out=log_target)
-
-    def pull(flow: Tensor) -> Tensor:
-        pulled = F.threshold(values, 0.0, math.inf).add_(1)
-        return torch.div(difference, pulled, out=pulled).mul_(2 * flow)
-
-    return square, pull
+    half = torch.rsub(values, 0.5, alpha=-0.5)
+    return square, above(torch.div(difference, half, out=half), values, 0.0)
 
 
 @loss(

@@ -13,8 +13,6 @@ from losslang.functions import REDUCTIONS, behind, root, vector
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
-"""How torch's operators number them."""
-
 
 @loss(
     aliases=("mean_squared_error", "mse_loss", "squared_error"),

@@ -23,7 +23,12 @@ def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
     that fits.
     """
     if not isinstance(value, torch.Tensor):
-        return torch.full((), value, device=pred.device)
+        is_number = isinstance(value, bool | int | float)
+        return (
+            torch.full((), value, device=pred.device)
+            if is_number
+            else torch.tensor(value, device=pred.device)
+        )
     if value.ndim == 0:
         return value
     laid = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from losslang.functions import vector
 from losslang.lazy import torch
@@ -19,9 +19,10 @@ def constant(values: tuple[float, ...]) -> tuple[float, ...]:
 def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
     """One weight per class that is left in the loss, in the precision of the loss; a single one is for all."""
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
-    is_written = isinstance(value, tuple)
-    found = vector(value, kind, pred.device) if is_written else torch.as_tensor(value)  # pyright: ignore
-    weights = found.to(pred.device, kind).flatten()
+    if isinstance(value, tuple):
+        weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
+    else:
+        weights = torch.as_tensor(value, dtype=kind, device=pred.device).flatten()
     classes = (pred.shape[1] if pred.ndim > 1 else 1) - dropped
     number = weights.numel()
     if number != classes and not (number == 1 and site.operand == "pos_weight"):
