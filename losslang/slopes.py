@@ -62,15 +62,23 @@ class _Applied(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (rise, x, *others), (how, pull, number) = ctx.saved_tensors, ctx.how
-        if torch.is_grad_enabled():
-            # create_graph=True: what is handed out will be differentiated once more.
-            alone = x.view_as(x)
-            values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
-            (pulled,) = cast("list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=True))
+        if torch.is_grad_enabled() or _stands_for_many(flow):
+            # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
+            with torch.enable_grad():
+                alone = x.view_as(x)
+                values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
+            (pulled,) = cast(
+                "list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=torch.is_grad_enabled())
+            )
         else:
             share = flow / number if how.reduction == "mean" and number else flow
             pulled = pull(share) if pull else _along(rise, share)
         return None, pulled, *[None] * len(others)
+
+
+def _stands_for_many(flow: Tensor) -> bool:
+    """Whether a flow is many at once, as under `is_grads_batched`: nothing may be added to in place."""
+    return torch._C._functorch.is_legacy_batchedtensor(flow)  # pyright: ignore
 
 
 def _along(rise: Tensor, flow: Tensor) -> Tensor:

@@ -310,6 +310,18 @@ def test_a_written_slope_is_the_derivative(name: str):
     assert torch.autograd.gradgradcheck(lambda x: loss(x, target, **batch), (pred,), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_written_slope_takes_several_flows_at_once(name: str):
+    """A Jacobian, whose rows are computed together."""
+    pred, target, batch = data(name, seed=4)
+    for reduction in ("mean", "none"):
+        values = compiled(text_of(name, "", f"reduction={reduction}"))(pred.requires_grad_(), target, **batch)
+        flows = torch.eye(values.numel(), dtype=values.dtype).reshape(-1, *values.shape)[:5]
+        (found,) = torch.autograd.grad(values, pred, flows, is_grads_batched=True, retain_graph=True)
+        one_by_one = [torch.autograd.grad(values, pred, flow, retain_graph=True)[0] for flow in flows]
+        torch.testing.assert_close(found, torch.stack(one_by_one))
+
+
 @pytest.mark.parametrize("name", [name for name in SLOPED if name != "tv"])
 def test_a_written_slope_keeps_one_tensor(name: str):
     """What backward reads besides the inputs: a slope, and no step on the way to the value. tv keeps its steps."""
