@@ -119,6 +119,23 @@ def negative_binomial_nll(
     return F.softplus(logits) / alpha + target * F.softplus(-logits) - ways
 
 
+@negative_binomial_nll.slope
+def negative_binomial_nll_slope(
+    values: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    dispersion: Float[Tensor, "*shape"],
+    *,
+    eps: Positive = 1e-6,
+) -> tuple[Tensor, Tensor]:
+    """The same, and r σ(l) - t σ(-l), l = x + log α: where the mean is t it is 0."""
+    alpha = dispersion.clamp(min=eps)
+    r, logits = 1 / alpha, alpha.log().add_(values)
+    ways = _log_rising(r, target).sub_(torch.lgamma(target + 1))
+    other = -logits
+    found = F.softplus(logits).mul_(r).addcmul_(target, F.softplus(other)).sub_(ways)
+    return found, logits.sigmoid_().mul_(r).addcmul_(target, other.sigmoid_(), value=-1)
+
+
 @loss(activation="identity", nonnegative=("target", "variance"))
 def lognormal_nll(
     values: Float[Tensor, "*shape"],
@@ -169,19 +186,27 @@ def _times_exp(factor: Tensor, x: Tensor, slope: float) -> Tensor:
 def _log_rising(r: Tensor, t: Tensor) -> Tensor:
     """log Γ(r + t) - log Γ(r): a difference that two values of lgamma lose where r is large.
 
-    By Stirling's series at r + 8, and the factors 1 + t/(r + k) that lie between, k and 7 - k in one.
+    By Stirling's series at r + n, and the factors 1 + t/(r + k) that lie between, k and n - 1 - k in one.
     """
-    x = r + 8
+    n, terms = (8, 5) if r.dtype == torch.float64 else (4, 4)
+    x = r + n
     y = x + t
-    pair, more = r * (r + 7), t * (2 * r + 7 + t)
+    pair, more = r * (r + (n - 1)), t * (2 * r + (n - 1) + t)
     between = torch.log1p(more / pair)
-    for inner in (6, 10, 12):
-        between = between + torch.log1p(more / (pair + inner))
+    for k in range(1, n // 2):
+        between = between + torch.log1p(more / (pair + k * (n - 1 - k)))
     stirling = (x - 0.5) * torch.log1p(t / x) + t * y.log() - t
-    return stirling + _stirling_rest(y) - _stirling_rest(x) - between
+    return stirling + _stirling_rest(y, terms) - _stirling_rest(x, terms) - between
 
 
-def _stirling_rest(x: Tensor) -> Tensor:
-    """What Stirling's formula lacks of log Γ(x): below 1e-12 wrong from x = 8 on."""
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
+
+
+def _stirling_rest(x: Tensor, terms: int) -> Tensor:
+    """What Stirling's formula lacks of log Γ(x): 5 terms are below 1e-12 wrong from x = 8 on, 4 below 4e-9 from 4."""
     z = 1 / x.square()
-    return (1 / 12 - z * (1 / 360 - z * (1 / 1260 - z * (1 / 1680 - z / 1188)))) / x
+    *others, found = STIRLING[:terms]
+    rest: Tensor | float = found
+    for number in reversed(others):
+        rest = number + z * rest
+    return rest / x
