@@ -19,6 +19,8 @@ from torch import Tensor
 
 CHUNK = 32 * 2**20
 """Bytes of logits at a time: few beside all of them, and enough work for each operation."""
+PIECE = 2**20
+"""Elements of them whose softmax is made at a time: what it needs beside them."""
 FEW = 256
 """With fewer rows at a time a pass over a large weight takes longer than its arithmetic."""
 
@@ -217,14 +219,18 @@ def _cap(z: Tensor, bound: float) -> Tensor:
 
 
 def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> Tensor:
-    """Makes logits into their softmax, in place, and returns the cross entropy of each row."""
-    z.sub_(z.amax(1, keepdim=True))
-    values = (smoothing - 1) * z.gather(1, truth)
+    """Makes logits into their softmax, in place, and returns the cross entropy of each row.
+
+    A few rows at a time: torch's kernel is twice as fast as its exp, and makes a tensor of its own.
+    """
+    most = z.amax(1, keepdim=True)
+    values = most - z.gather(1, truth)
     if smoothing:
-        values -= smoothing * z.mean(1, keepdim=True)
-    total = z.exp_().sum(1, keepdim=True)
-    z.div_(total)
-    return values.add_(total.log()).squeeze(1)
+        values.lerp_(most - z.mean(1, keepdim=True), smoothing)
+    for rows in cast("tuple[Tensor, ...]", z.split(max(1, PIECE // z.shape[1]))):  # pyright: ignore
+        rows.copy_(torch.softmax(rows, 1))
+    # The largest of a row is e^0 over the sum.
+    return values.sub_(z.amax(1, keepdim=True).log_()).squeeze(1)
 
 
 def _add_product(total: Tensor, dz: Tensor, x: Tensor) -> None:
