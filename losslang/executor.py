@@ -146,12 +146,13 @@ class Executor:
         if found is None:
             return partial(self._masked, signature)
         if self.leaves_out and not (signature[1] or self.fuse or _are_large(inputs)):
-            return partial(self._tried, signature)
+            return partial(self._tried, self._without(self.kept), signature)
         return partial(self._seen, found, signature)
 
-    def _tried(self, signature: Signature, *inputs: Any) -> list[Any]:
+    def _tried(self, free: Executor, signature: Signature, *inputs: Any) -> list[Any]:
         """Without a look: a kernel leaves ignored labels out, and where none is left its mean is no number."""
-        values = self._unmasked(self.kept, signature, inputs)
+        way = free.ways.get(signature) or free._new(inputs, signature)
+        values = way(*inputs)
         for value in values:
             if isinstance(value, Tensor) and not value.ndim and isnan(value.item()):
                 return self._masked(signature, *inputs)
@@ -171,12 +172,14 @@ class Executor:
         return self._unmasked(absent, signature, inputs)
 
     def _unmasked(self, absent: tuple[str, ...], signature: Signature, inputs: Sequence[Any]) -> list[Any]:
-        other = self.unmasked.get(absent) or self._without(absent)
+        other = self._without(absent)
         way = other.ways.get(signature) or other._new(inputs, signature)
         return way(*inputs)
 
     def _without(self, absent: tuple[str, ...]) -> Executor:
         """For calls in which nothing is ignored by these steps."""
+        if absent in self.unmasked:
+            return self.unmasked[absent]
         plan = unmask(self.plan, absent) if absent else self.plan
         if plan.inputs != self.plan.inputs:
             raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")

@@ -152,7 +152,7 @@ def test_large_tensors_as_they_come(text: str):
 
 
 def whole_value(loss: losslang.Loss, pred: Tensor, target: Tensor) -> Tensor:
-    runs = loss._programs.trained
+    runs = loss._programs.total
     return runs.plan.total(runs.traced.run(pred, target, {}, {}, {}))
 
 
@@ -213,7 +213,7 @@ def test_a_gradient_of_the_gradient(text: str, layout: str, blocks: list[int]):
     twice = []
     for value in (
         loss(pred, target, **batch),
-        loss._programs.trained.plan.total(loss._programs.trained.traced.run(pred, target, batch, {}, {})),
+        loss._programs.total.plan.total(loss._programs.total.traced.run(pred, target, batch, {}, {})),
     ):
         (slope,) = torch.autograd.grad(value, pred, create_graph=True)
         penalty = (slope * torch.arange(slope.numel(), dtype=slope.dtype).reshape(slope.shape)).sum()
@@ -238,14 +238,14 @@ def test_every_tensor_that_wants_a_gradient_gets_one(blocks: list[int]):
     )
     leaves = (pred, soft, weight, loss.const["c"])
     found = torch.autograd.grad(loss(pred, soft, w=weight), leaves)
-    runs = loss._programs.trained
+    runs = loss._programs.total
     plain = runs.plan.total(runs.traced.run(pred, soft, {"w": weight}, loss.const, {}))
     for one, other in zip(found, torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     # A frozen prediction and a target that learns: the closed form is not for these.
     loss = losslang.compile("bce(sigmoid) + dice")
     value = loss(pred.detach(), soft)
-    runs = loss._programs.trained
+    runs = loss._programs.total
     plain = runs.plan.total(runs.traced.run(pred.detach(), soft, {}, {}, {}))
     torch.testing.assert_close(torch.autograd.grad(value, soft), torch.autograd.grad(plain, soft))
 
@@ -384,6 +384,9 @@ def test_inductor_is_the_same_number():
     pred, target = large((4, 1, 64, 64))
     for _ in range(2):
         torch.testing.assert_close(gradient(loss, pred, target), gradient(plain, pred, target))
+    detail, terms = loss.detail(pred, target), loss.terms(pred, target)
+    torch.testing.assert_close(detail.total, loss(pred, target))
+    torch.testing.assert_close(detail.contributions, torch.stack(list(terms.values())).detach())
     with pytest.raises(losslang.LossError, match="E50"):
         loss(pred, target[:, :, :3])
     assert pickle.loads(pickle.dumps(loss)).fuse == "inductor"

@@ -25,7 +25,7 @@ import losslang
 from losslang.checker import analyze
 from losslang.lower import lower
 from losslang.meaning import NOWHERE, Input
-from losslang.passes import PASSES, fold, improve, merge, prune, settle, share, stable, unmask
+from losslang.passes import PASSES, fold, improve, merge, prune, settle, share, stable, summed, unmask
 from losslang.plan import Output, Plan, Ref, Step, verify
 from losslang.program import ROOTS, whole
 from losslang.registry import current_registry
@@ -535,3 +535,25 @@ def test_verify_misses_every_step_that_is_read(file: Path):
                 verify(less)
         else:
             assert verify(less) is less
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("mse", []),
+        ("2*mse", ["math:*(mean, 2)"]),
+        ("mse - 0.5*l1 + metric(huber)", ["math:*(mean2, -0.5)", "math:+(mean, total"]),
+    ],
+)
+def test_the_total_is_a_step(text: str, steps: list[str]):
+    """Of what is compiled as a whole; the same number as that of the terms, and metrics are no part of it."""
+    registry = current_registry()
+    plan = improve(lower(analyze(Source(text)).meaning, registry))  # pyright: ignore
+    one = summed(plan)
+    verify(one)
+    added = [str(step).partition(" = ")[2] for step in one.steps[len(plan.steps) :]]
+    assert len(added) == len(steps)
+    assert all(found.startswith(start) for found, start in zip(added, steps, strict=True))
+    x, y = torch.randn(4, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+    (value,) = whole(one, registry, careful=True).run(x, y, {}, {}, {})
+    torch.testing.assert_close(value, losslang.compile(text)(x, y), **EXACT)

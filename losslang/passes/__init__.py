@@ -13,6 +13,7 @@ from losslang.passes.prune import prune
 from losslang.passes.settle import may_idle, settle
 from losslang.passes.share import share
 from losslang.passes.stable import stable
+from losslang.passes.sum import summed
 from losslang.passes.unmask import unmask
 from losslang.plan import Plan, verify
 
@@ -37,5 +38,6 @@ __all__ = [
     "settle",
     "share",
     "stable",
+    "summed",
     "unmask",
 ]
