@@ -26,17 +26,22 @@ MEMORY = {
     "cpu": "the high-water mark of the process's resident memory, which the kernel keeps",
     "cuda": "the high-water mark of torch's allocator",
 }
+COMMAND = {"cpu": "make bench", "cuda": "python -m bench --device cuda"}
 ASKED = {
     "cpu": "",
-    "cuda": "What is asked is asked of a CPU; these are the same rows, beside it.",
+    "cuda": "What is asked is asked of a CPU; these are the same rows, beside it. A tensor of a megabyte is nothing"
+    " to a GPU: its time is that of starting operations, so what is compared is how many there are.",
 }
+ROUNDED = """\
+- By hand a convolution is left to cuDNN as it is by default, rounded to TF32; losslang's are not. That is why the
+  two give other numbers for `ssim`."""
 
 
 def page(results: Results, image: str | None) -> str:
     """Everything that was measured."""
     parts = [
         "# Results",
-        "Written by `make bench`; what the rows are is said in [README.md](README.md)."
+        f"Written by `{COMMAND[results.device]}`; what the rows are is said in [README.md](README.md)."
         + (" A quick run: few rounds, not all sides." if results.quick else ""),
         _machine(results),
         f"![speed and memory]({image})" if image else "",
@@ -49,7 +54,7 @@ def page(results: Results, image: str | None) -> str:
         "## Every loss by itself",
         _registry(results),
         "## How to read it",
-        NOTES.format(memory=MEMORY[results.device]),
+        NOTES.format(memory=MEMORY[results.device]) + (f"\n{ROUNDED}" if results.device == "cuda" else ""),
         *_missing(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
