@@ -21,7 +21,7 @@ from losslang.vocabulary import Tensor
 FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
 SCRATCH = Scratch()
 DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
-"""Where each pays, as measured: a softmax on a GPU takes no less time or memory than the maps."""
+"""Where each has been measured. Labels are always masked on a GPU, and a softmax of those has no closed form."""
 
 
 class Closed:
