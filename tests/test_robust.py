@@ -397,3 +397,12 @@ def test_silog_of_no_target_at_all():
     value, grad = value_and_gradient("silog", DEPTH, torch.zeros_like(TRUE))
     assert value.item() == 0
     assert grad.abs().sum() == 0
+
+
+def test_msle_below_0_has_no_gradient_whatever_the_target():
+    """Neither an infinite target nor one that is no number reaches a prediction that counts as 0."""
+    pred = torch.tensor([0.0, -0.5, -1.0, -2.0], requires_grad=True)
+    for target in (torch.inf, torch.nan, 3.0):
+        value = losslang.compile("msle(reduction=sum)")(pred, torch.full((4,), target))
+        (found,) = torch.autograd.grad(value, pred)
+        assert torch.equal(found, torch.zeros(4))
