@@ -178,6 +178,7 @@ def test_the_page_renders(device: str) -> None:
     assert "no hand-written form: `newest`" in text
     assert "| **losslang** | 100 ms | 100 ms |" in text
     assert ("1 thread" in text) == (device == "cpu")
+    assert ("| yes |" in text) == (device == "cpu"), "nothing is asked of a GPU"
     for block in text.split("\n\n"):
         assert len({line.count(" | ") for line in block.splitlines() if line.startswith("|")}) <= 1
 

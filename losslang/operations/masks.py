@@ -22,13 +22,10 @@ def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
     `channel` is the axis that one of a rank less lacks; 0 means the second, or the last where only
     that fits.
     """
+    if isinstance(value, int | float):
+        return torch.full((), value, device=pred.device)
     if not isinstance(value, torch.Tensor):
-        is_number = isinstance(value, bool | int | float)
-        return (
-            torch.full((), value, device=pred.device)
-            if is_number
-            else torch.tensor(value, device=pred.device)
-        )
+        return torch.tensor(value, device=pred.device)
     if value.ndim == 0:
         return value
     laid = value
