@@ -1,7 +1,8 @@
 """Losses whose derivative is written down: values and slopes come out of one pass over the tensors.
 
 Torch's own derivative of a loss of six operations is six more, and a tensor kept for most of them. A loss
-that knows its slope keeps that one tensor, shares what value and slope have in common, and computes in place.
+that knows its slope keeps that one tensor, shares what value and slope have in common, computes in place,
+and hands out as the gradient the very tensor that it kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from losslang.lazy import is_eager
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
 Slope = Callable[..., tuple[Any, Tensor | Callable[[Tensor], Tensor]]]
-"""The same, and d value / d x, in the shape of x; or what makes of the flow into the values that into x."""
+"""The same, and d value / d x, in the shape of x and with memory of its own; or what makes of the flow into the
+values that into x."""
 
 
 def applied(
@@ -48,20 +50,19 @@ class _Applied(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
-        found, rise = how.slope(x, *others, **how.options)
-        pull = rise if callable(rise) else None
-        ctx.save_for_backward(None if pull else rise, x, *others)
+        ctx.save_for_backward(x, *others)
+        found, ctx.rise = how.slope(x, *others, **how.options)
         if isinstance(found, Tensor):
-            ctx.how = how, pull, found.numel()
+            ctx.how, ctx.number = how, found.numel()
             return _reduced(found, how.reduction)
         _, *counted = found
-        ctx.how = how._replace(reduction="none"), pull, 0
+        ctx.how, ctx.number = how._replace(reduction="none"), 0
         ctx.mark_non_differentiable(*counted)
         return found
 
     @staticmethod
     def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (rise, x, *others), (how, pull, number) = ctx.saved_tensors, ctx.how
+        (x, *others), how = ctx.saved_tensors, ctx.how
         if torch.is_grad_enabled() or _stands_for_many(flow):
             # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
             with torch.enable_grad():
@@ -71,8 +72,12 @@ class _Applied(torch.autograd.Function):
                 "list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=torch.is_grad_enabled())
             )
         else:
-            share = flow / number if how.reduction == "mean" and number else flow
-            pulled = pull(share) if pull else _along(rise, share)
+            # The slope turns into the gradient and is gone: a second backward makes it again.
+            rise, ctx.rise = ctx.rise, None
+            if rise is None:
+                _, rise = how.slope(x, *others, **how.options)
+            share = flow / ctx.number if how.reduction == "mean" and ctx.number else flow
+            pulled = rise(share) if callable(rise) else _along(rise, share)
         return None, pulled, *[None] * len(others)
 
 
@@ -82,8 +87,8 @@ def _stands_for_many(flow: Tensor) -> bool:
 
 
 def _along(rise: Tensor, flow: Tensor) -> Tensor:
-    """What flows into each value, along its slope."""
-    return rise * flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim))
+    """What flows into each value, along its slope and in its place."""
+    return rise.mul_(flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim)) if flow.ndim else flow)
 
 
 def _several(found: Any) -> tuple[Tensor, ...]:
