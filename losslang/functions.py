@@ -149,6 +149,14 @@ def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
     return fill(slope, x, bound, grad_input=slope)
 
 
+def least(x: Tensor) -> float:
+    """The smallest element, if it takes less to ask than to hold all above a bound.
+
+    NaN, which is above nothing, on a GPU, where the answer would have to be waited for; and of no elements.
+    """
+    return x.amin().item() if x.is_cpu and x.numel() else math.nan
+
+
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 """As what is behind a function of `F` knows them."""
 

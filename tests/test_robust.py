@@ -406,3 +406,15 @@ def test_msle_below_0_has_no_gradient_whatever_the_target():
         value = losslang.compile("msle(reduction=sum)")(pred, torch.full((4,), target))
         (found,) = torch.autograd.grad(value, pred)
         assert torch.equal(found, torch.zeros(4))
+
+
+def test_msle_takes_no_notice_of_what_else_is_below_0():
+    """Whether all are above is asked first; the gradient of one element does not depend on the answer."""
+    text = "msle(reduction=sum)"
+    below, beside = torch.tensor([-0.5]), torch.tensor([2.0])
+    pred, target = torch.tensor([0.0, 0.3, 3.0, 3.0]), torch.tensor([0.5, 0.0, 2.0, 3.0])
+    _, wanted = value_and_gradient(text, pred, target)
+    for more, other in ((below, beside), (beside, below), (below, below)):
+        _, found = value_and_gradient(text, torch.cat([pred, more]), torch.cat([target, other]))
+        assert torch.equal(found[:4], wanted)
+    assert wanted[0] == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import above, root
+from losslang.functions import above, least, root
 from losslang.lazy import F, torch
 from losslang.losses.regression import squares
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
@@ -71,12 +71,16 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
 
 @msle.slope
 def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
-    """The same, d², and 2 d / (1 + p) where p is above 0."""
-    log_target = torch.relu(target).log1p_()
-    difference = torch.relu(values).log1p_().sub_(log_target)
-    square = torch.mul(difference, difference, out=log_target)
-    half = torch.rsub(values, 0.5, alpha=-0.5)
-    return square, above(torch.div(difference, half, out=half), values, 0.0)
+    """The same, d², and 2 d / (1 + p) where p is above 0.
+
+    Where all are, nothing needs to be held there.
+    """
+    held = not (least(values) > 0 and least(target) >= 0)
+    log_target = (torch.relu(target) if held else target).log1p()
+    difference = (torch.relu(values) if held else values).log1p().sub_(log_target)
+    half = torch.add(torch.scalar_tensor(0.5), values, alpha=0.5, out=log_target)
+    slope = torch.div(difference, half, out=half)
+    return difference.square_(), above(slope, values, 0.0) if held else slope
 
 
 @loss(
