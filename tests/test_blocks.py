@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 import losslang
 from losslang import executor, module
-from losslang.blocks import walk
+from losslang.blocks import memory, walk
 from losslang.checker import analyze
 from losslang.closed import evaluate
 from losslang.text import Source
@@ -29,13 +29,17 @@ from losslang.text import Source
 
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Everything is large, and a block holds three elements. The list counts the blocks that were walked."""
+    """Everything is large, and a block holds three elements. The list counts the blocks that were walked.
+
+    A gradient lies where another was: what is not written shows.
+    """
     seen: list[int] = []
     # A program keeps what it decided for a shape.
     module._understood.cache_clear()
     monkeypatch.setattr(executor, "LARGE", 1)
     monkeypatch.setattr(executor, "LARGE_MAPS", 1)
     monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
+    monkeypatch.setattr(memory, "LEAST", 0)
     block = walk.Maps.block
     monkeypatch.setattr(walk.Maps, "block", lambda *given: seen.append(1) or block(*given))
     yield seen

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
+from losslang.blocks.memory import GRADIENTS
 
 
 class Totals(NamedTuple):
@@ -99,7 +100,7 @@ class _Walk(torch.autograd.Function):
         ctx.save_for_backward(*[value if isinstance(value, Tensor) else None for value in inputs])
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
         ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
-        ctx.fill, ctx.kept = fill, None if fill is None else torch.empty_like(inputs[fill])
+        ctx.fill, ctx.kept = fill, None if fill is None else GRADIENTS.like(inputs[fill])
         ledger = Ledger(maps.cut, maps.sums)
         with torch.autocast(_device(inputs), enabled=False):
             for block in maps.cut:
@@ -164,7 +165,7 @@ def _by_blocks(
 
 
 def _fresh(value: Tensor, is_written: bool) -> Tensor:
-    return torch.empty_like(value) if is_written else torch.zeros_like(value)
+    return GRADIENTS.like(value) if is_written else torch.zeros_like(value)
 
 
 def _grouped(flat: Iterable[Tensor], lengths: Sequence[int]) -> list[list[Tensor]]:
