@@ -170,7 +170,9 @@ def _walk(
     layer, shift = weight.to(kind), None if bias is None else bias.to(kind)
     values = hidden.new_empty(number, dtype=wide)
     of_hidden = hidden.new_empty(hidden.shape, dtype=kind) if needed[0] else None
-    of_weight = weight.new_zeros(weight.shape, dtype=wide) if needed[1] else None
+    # The first chunk writes the sums, the others add to them.
+    start_of = weight.new_empty if number else weight.new_zeros
+    of_weight = start_of(weight.shape, dtype=wide) if needed[1] else None
     of_bias = weight.new_zeros(classes, dtype=wide) if needed[2] else None
     # More than CHUNK only for a weight that is larger than these rows of logits.
     enough = max(CHUNK // max(1, classes * wide.itemsize), min(FEW, hidden.shape[1]))
@@ -181,7 +183,7 @@ def _walk(
         x, y = hidden[part].to(kind), truth[part].unsqueeze(1)
         z = _logits(x, layer, shift, buffer[: len(x)])
         slope = None if how.softcap is None else _cap(z, how.softcap)
-        values[part] = _softmax(z, y, how.smoothing)
+        z, values[part] = _softmax(z, y, how.smoothing)
         if not any(needed):
             continue
         # The softmax minus the truth is the gradient of the logits.
@@ -198,7 +200,7 @@ def _walk(
         if of_hidden is not None:
             torch.mm(narrow, layer, out=of_hidden[part])
         if of_weight is not None:
-            _add_product(of_weight, narrow, x)
+            _add_product(of_weight, narrow, x, share=0 if start == 0 else 1)
     return values, Gradients(of_hidden, of_weight, of_bias)
 
 
@@ -218,8 +220,8 @@ def _cap(z: Tensor, bound: float) -> Tensor:
     return slope
 
 
-def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> Tensor:
-    """Makes logits into their softmax, in place, and returns the cross entropy of each row.
+def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The softmax of logits, of many in their place, and the cross entropy of each row.
 
     A few rows at a time: torch's kernel is twice as fast as its exp, and makes a tensor of its own.
     """
@@ -227,16 +229,20 @@ def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> Tensor:
     values = most - z.gather(1, truth)
     if smoothing:
         values.lerp_(most - z.mean(1, keepdim=True), smoothing)
-    for rows in cast("tuple[Tensor, ...]", z.split(max(1, PIECE // z.shape[1]))):  # pyright: ignore
-        rows.copy_(torch.softmax(rows, 1))
-    # The largest of a row is e^0 over the sum.
-    return values.sub_(z.amax(1, keepdim=True).log_()).squeeze(1)
-
-
-def _add_product(total: Tensor, dz: Tensor, x: Tensor) -> None:
-    """total += dz^T x."""
-    if total.dtype == dz.dtype:
-        total.addmm_(dz.t(), x)
+    if z.numel() <= PIECE:
+        z = torch.softmax(z, 1)
     else:
-        # float16 ends at 65504, which a sum over the rows may reach and their mean does not.
-        total.add_(dz.t() @ (x / len(x)), alpha=len(x))
+        for rows in cast("tuple[Tensor, ...]", z.split(max(1, PIECE // z.shape[1]))):  # pyright: ignore
+            rows.copy_(torch.softmax(rows, 1))
+    # The largest of a row is e^0 over the sum.
+    return z, values.sub_(z.amax(1, keepdim=True).log_()).squeeze(1)
+
+
+def _add_product(total: Tensor, dz: Tensor, x: Tensor, share: int) -> None:
+    """total = share * total + dz^T x; of a share of 0 nothing is read."""
+    if total.dtype == dz.dtype:
+        total.addmm_(dz.t(), x, beta=share)
+        return
+    # float16 ends at 65504, which a sum over the rows may reach and their mean does not.
+    product = dz.t() @ (x / len(x))
+    total.add_(product, alpha=len(x)) if share else total.copy_(product).mul_(len(x))
