@@ -33,7 +33,8 @@ def traces() -> bool:
     """Whether torch traces or transforms what runs: values are not there to be looked at."""
     if torch.compiler.is_compiling():
         return True
-    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
+    is_fake = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None  # pyright: ignore
+    return is_fake or torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
 
 
 def is_eager() -> bool:

@@ -16,6 +16,8 @@ from formulas import DATA
 from formulas import OTHER as MORE_OPTIONS
 from reference import evaluate
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map
 
 import losslang
 from losslang.lower.align import _frame
@@ -374,6 +376,22 @@ def test_a_written_slope_holds_no_circle(name: str):
         assert alive() is None
     finally:
         gc.enable()
+
+
+@each_use
+def test_fake_tensors(name: str, use: str):
+    """Tensors without values, by which memory is estimated, get the shapes of the real ones."""
+    pred, target, batch = data(name, use)
+    loss = compiled(text_of(name, use))
+    wanted = loss(pred, target, **batch)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        given = tree_map(lambda v: mode.from_tensor(v) if isinstance(v, Tensor) else v, (pred, target, batch))
+        pred, target, batch = given
+        value = compiled(text_of(name, use))(pred.requires_grad_(), target, **batch)
+        assert (value.shape, value.dtype) == (wanted.shape, wanted.dtype)
+        if not LOSSES[name].metric_only:
+            (found,) = torch.autograd.grad(value, pred)
+            assert found.shape == pred.shape
 
 
 @each_use
