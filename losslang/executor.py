@@ -62,6 +62,18 @@ SIGNATURES = 256
 """Shapes and types of inputs for which a program is kept."""
 
 
+class Route:
+    """The way of tensors of one signature: found in a first call, which may find a shorter one for the next."""
+
+    def __init__(self, find: Callable[[Route, Sequence[Any]], Way]):
+        self.find = find
+        self.way: Way = self._first
+
+    def _first(self, *inputs: Any) -> list[Any]:
+        self.way = self.find(self, inputs)
+        return self.way(*inputs)
+
+
 class Executor:
     """Runs a plan in the way that suits the tensors of the call. `fuse` hands it to torch.compile.
 
@@ -78,7 +90,7 @@ class Executor:
         self.traced = whole(plan, registry, careful=False)
         self.unmasked: dict[tuple[str, ...], Executor] = {}
         self.shapes: dict[Any, Mapping[str, Shape] | None] = {}
-        self.ways: dict[Any, Way] = {}
+        self.routes: dict[Signature, Route] = {}
         self.lean: dict[tuple[str, ...], Way] = {}
 
     @cached_property
@@ -121,60 +133,43 @@ class Executor:
         if not is_eager():
             return self.traced.run(*roots)
         inputs = self.read(roots)
-        signature = _signature(inputs), careful
-        way = self.ways.get(signature) or self._new(inputs, signature)
-        values = way(*inputs)
+        values = self._route(inputs, careful).way(*inputs)
         if self.guarded:
             self.guard.run(*roots)
         return values
 
-    def _new(self, inputs: Sequence[Any], signature: Signature) -> Way:
-        """The way of tensors unlike those of any call before; it is kept for the next ones like them."""
-        _forget(self.ways)
+    def _route(self, inputs: Sequence[Any], careful: bool) -> Route:
+        """That of tensors like these; it is kept for the next ones."""
+        signature = _signature(inputs), careful
+        route = self.routes.get(signature)
+        if route is None:
+            _forget(self.routes)
+            route = self.routes.setdefault(signature, Route(partial(self._way, signature)))
+        return route
+
+    def _way(self, signature: Signature, route: Route, inputs: Sequence[Any]) -> Way:
         if self.kept:
-            way = self._watched(inputs, signature)
-        elif self.fuse is not None and self._shapes(inputs, signature) is not None:
-            looked = signature[1] and self._eager(inputs, signature)
-            way = partial(self._looked_at, looked) if looked else self.fused
-        else:
-            way = self._eager(inputs, signature)
-        return self.ways.setdefault(signature, way)
+            return self._watched(inputs, careful=signature[1])
+        if self.fuse is not None and self._shapes(inputs, signature) is not None:
+            looked = signature[1] and self._eager(inputs, signature, route)
+            return partial(self._looked_at, looked) if looked else self.fused
+        return self._eager(inputs, signature, route)
 
-    def _watched(self, inputs: Sequence[Any], signature: Signature) -> Way:
+    def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
-        found = looks(self.plan, inputs)
+        found, masked = looks(self.plan, inputs), partial(self._masked, careful)
         if found is None:
-            return partial(self._masked, signature)
-        if self.leaves_out and not (signature[1] or self.fuse or _are_large(inputs)):
-            return partial(self._tried, self._without(self.kept), signature)
-        return partial(self._seen, found, signature)
+            return masked
+        free = self._without(self.kept)._route(inputs, careful)
+        if self.leaves_out and not (careful or self.fuse or _are_large(inputs)):
+            return partial(_tried, free, masked)
+        return partial(_seen, found, free, masked)
 
-    def _tried(self, free: Executor, signature: Signature, *inputs: Any) -> list[Any]:
-        """Without a look: a kernel leaves ignored labels out, and where none is left its mean is no number."""
-        way = free.ways.get(signature) or free._new(inputs, signature)
-        values = way(*inputs)
-        for value in values:
-            if isinstance(value, Tensor) and not value.ndim and isnan(value.item()):
-                return self._masked(signature, *inputs)
-        return values
-
-    def _seen(self, found: Sequence[Look], signature: Signature, *inputs: Any) -> list[Any]:
-        """With a look at the range of the labels."""
-        for look in found:
-            if look.finds(inputs):
-                return self._masked(signature, *inputs)
-        return self._unmasked(self.kept, signature, inputs)
-
-    def _masked(self, signature: Signature, *inputs: Any) -> list[Any]:
+    def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
         masks = self.keeps.run(*inputs)
         absent = tuple([name for name, mask in zip(self.kept, masks, strict=True) if mask is None])
-        return self._unmasked(absent, signature, inputs)
-
-    def _unmasked(self, absent: tuple[str, ...], signature: Signature, inputs: Sequence[Any]) -> list[Any]:
-        other = self._without(absent)
-        way = other.ways.get(signature) or other._new(inputs, signature)
-        return way(*inputs)
+        return self._without(absent)._route(inputs, careful).way(*inputs)
 
     def _without(self, absent: tuple[str, ...]) -> Executor:
         """For calls in which nothing is ignored by these steps."""
@@ -191,22 +186,22 @@ class Executor:
             looked(*inputs)
         return self.fused(*inputs)
 
-    def _eager(self, inputs: Sequence[Any], signature: Signature) -> Way:
+    def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
         _, careful = signature
         if _are_large(inputs):
             shapes = self._shapes(inputs, signature)
             walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
             if walks:
                 return in_blocks(self.plan, walks, self.registry, careful=careful).run
-        return self.careful.run if careful else partial(self._settling, signature)
+        return self.careful.run if careful else partial(self._settling, route)
 
-    def _settling(self, signature: Signature, *inputs: Any) -> list[Any]:
+    def _settling(self, route: Route, *inputs: Any) -> list[Any]:
         """Everything once; for the next tensors like these, only what did something."""
         slots = self.plain.calls.run(*inputs)
         idle = self.plain.idled(slots)
         if idle not in self.lean:
-            self.lean[idle] = settled(self.plan, self.registry, idle).run
-        self.ways[signature] = self.lean[idle]
+            self.lean[idle] = settled(self.plan, self.registry, idle).way()
+        route.way = self.lean[idle]
         return [slots[place] for place in self.plain.places]
 
     def _shapes(self, inputs: Sequence[Any], signature: Signature) -> Mapping[str, Shape] | None:
@@ -215,6 +210,23 @@ class Executor:
             _forget(self.shapes)
             self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
         return self.shapes[tensors]
+
+
+def _tried(free: Route, masked: Way, *inputs: Any) -> list[Any]:
+    """Without a look: a kernel leaves ignored labels out, and where none is left its mean is no number."""
+    values = free.way(*inputs)
+    for value in values:
+        if isinstance(value, Tensor) and not value.ndim and isnan(value.item()):
+            return masked(*inputs)
+    return values
+
+
+def _seen(found: Sequence[Look], free: Route, masked: Way, *inputs: Any) -> list[Any]:
+    """With a look at the range of the labels."""
+    for look in found:
+        if look.finds(inputs):
+            return masked(*inputs)
+    return free.way(*inputs)
 
 
 def _are_large(inputs: Sequence[Any]) -> bool:

@@ -34,6 +34,15 @@ class Program:
         slots = self.calls.run(*roots)
         return [slots[place] for place in self.places]
 
+    def way(self) -> Callable[..., list[Any]]:
+        """The same, with nothing to loop over where it is one call."""
+        match self.calls.calls, self.places:
+            case [(place, function, arguments)], [only] if only == place:
+                rest = self.calls.template
+                return lambda *roots: [function(*arguments((*roots, *rest)))]
+            case _:
+                return self.run
+
     def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
         """The steps that changed nothing."""
         return tuple(name for name, place, given in self.idle if slots[place] is slots[given])

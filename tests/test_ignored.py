@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 import losslang
-from losslang import module
-from losslang.executor import Executor
+from losslang import executor, module
 
 R = torch.Generator().manual_seed(0)
 PRED, LABELS = torch.randn(4, 3, 5, generator=R), torch.randint(0, 3, (4, 5), generator=R)
@@ -162,8 +161,8 @@ def test_what_is_not_a_number_by_itself_stays_none():
 def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: pytest.MonkeyPatch):
     module._understood.cache_clear()
     looked: list[int] = []
-    seen = Executor._seen
-    monkeypatch.setattr(Executor, "_seen", lambda *given: looked.append(1) or seen(*given))
+    seen = executor._seen
+    monkeypatch.setattr(executor, "_seen", lambda *given: looked.append(1) or seen(*given))
     calls = {
         "nll": 1, "nll(reduction=sum)": 1, "nll(ignore_index=255)": 4, "nll(reduction=batchmean)": 4, "ce": 4,
         "nll + dice(exp)": 4,
