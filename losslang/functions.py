@@ -133,6 +133,8 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     if not isinstance(exponent, int | float):
         return base**exponent
     if 0 < exponent < 1:
+        if not traces() and least(base.detach()) > 0:
+            return base**exponent
         # A base of 1 stands in for what has no slope, by arithmetic: to choose by a mask takes longer.
         return base.detach().sign().relu() * F.threshold(base, 0.0, 1.0) ** exponent
     if exponent != int(exponent):
