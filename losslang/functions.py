@@ -133,7 +133,7 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     if not isinstance(exponent, int | float):
         return base**exponent
     if 0 < exponent < 1:
-        if not traces() and least(base.detach()) > 0:
+        if least(base) > 0:
             return base**exponent
         # A base of 1 stands in for what has no slope, by arithmetic: to choose by a mask takes longer.
         return base.detach().sign().relu() * F.threshold(base, 0.0, 1.0) ** exponent
@@ -154,9 +154,12 @@ def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
 def least(x: Tensor) -> float:
     """The smallest element, if it takes less to ask than to hold all above a bound.
 
-    NaN, which is above nothing, on a GPU, where the answer would have to be waited for; and of no elements.
+    NaN, which is above nothing, on a GPU, where the answer would have to be waited for; where nothing may be
+    asked; and of no elements.
     """
-    return x.amin().item() if x.is_cpu and x.numel() else math.nan
+    if traces() or not x.is_cpu or not x.numel():
+        return math.nan
+    return (x.detach().amin() if x.ndim else x).item()
 
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}

@@ -31,7 +31,8 @@ def linear_ce(
     `linear_ce(head=const.head)` with `compile(text, const={"head": model.lm_head})`: an nn.Linear, or
     its weight (C, D). Some rows at a time, with the gradient made beside the value, as Liger-Kernel
     and cut-cross-entropy do: no tensor of (rows, C) exists, and rows that do not count cost nothing.
-    Traced by torch.compile, torch.export or torch.func it is the plain formula, with all logits.
+    Of up to a million logits, and traced by torch.compile, torch.export or torch.func, it is the plain
+    formula, with all logits.
     `softcap` makes the logits c tanh(z / c), as Gemma 2 does.
     """
     from losslang.chunked import cross_entropy

@@ -10,7 +10,7 @@ import math
 from typing import Literal
 
 from losslang.decorators import loss
-from losslang.functions import power
+from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
@@ -246,7 +246,9 @@ def exp_log(
 
 def _power_by_logarithm(base: Tensor, exponent: float) -> Tensor:
     """base^exponent, without a slope at 0: in half the time of a power and its slope."""
-    least = torch.finfo(base.dtype).tiny
-    logarithm = base.clamp(min=least).log()
-    # What is no larger than `least` is 0, and its logarithm as low as can be multiplied by any exponent.
-    return torch.exp(exponent * F.threshold(logarithm, math.log(least) + 1e-3, -1e30))
+    tiny = torch.finfo(base.dtype).tiny
+    if least(base) > tiny:
+        return torch.exp(exponent * base.log())
+    logarithm = base.clamp(min=tiny).log()
+    # What is no larger than `tiny` is 0, and its logarithm as low as can be multiplied by any exponent.
+    return torch.exp(exponent * F.threshold(logarithm, math.log(tiny) + 1e-3, -1e30))

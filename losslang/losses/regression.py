@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, behind, root, vector
-from losslang.lazy import F, torch, traces
+from losslang.functions import REDUCTIONS, behind, least, root, vector
+from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
@@ -94,7 +94,7 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     A relu lets no gradient through at 0, where that of a square root is infinite; to ask takes less, on a CPU.
     """
     mean = squares(values, target, "mean")
-    if mean.is_cpu and not traces() and mean.item() > 0:
+    if least(mean) > 0:
         return mean.sqrt()
     return mean.relu().sqrt() if values.numel() else values.sum()
 
