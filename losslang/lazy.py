@@ -30,11 +30,12 @@ else:
 
 
 def traces() -> bool:
-    """Whether torch traces or transforms what runs: values are not there to be looked at."""
-    if torch.compiler.is_compiling():
+    """Whether torch traces or transforms what runs, or fakes it: values are not there to be looked at."""
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore
         return True
-    is_fake = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None  # pyright: ignore
-    return is_fake or torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
+    if not torch._C._len_torch_dispatch_stack():  # pyright: ignore
+        return False
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None  # pyright: ignore
 
 
 def is_eager() -> bool:
