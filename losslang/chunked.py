@@ -26,6 +26,8 @@ CHUNK = 32 * 2**20
 """Bytes of logits at a time: few beside all of them, and enough work for each operation."""
 PIECE = 2**20
 """Elements of them whose softmax is made at a time: what it needs beside them."""
+NONE = -(2**31)
+"""What no label is: those to be ignored are not among the rows."""
 FEW = 256
 """With fewer rows at a time a pass over a large weight takes longer than its arithmetic."""
 
@@ -67,14 +69,17 @@ def cross_entropy(
 ) -> Tensor:
     """The cross entropy of every row of `hidden` (N, D): (N,), in float32 at least.
 
-    `whole` is the same by plain operations, with all logits: for what cannot look into a chunk, and for few.
+    `whole` is the same by plain operations, with all logits: for what cannot look into a chunk. Few logits
+    are made so too, if not in half precision, where the sums of a chunk are more exact.
     """
     how = How(smoothing, softcap, torch.promote_types(hidden.dtype, weight.dtype))
-    if whole or len(hidden) * len(weight) <= SMALL:
+    if whole:
         return _plain(hidden, weight, bias, truth, how)
     device = hidden.device.type
     if how.kind != torch.float64 and torch.is_autocast_enabled(device):
         how = how._replace(kind=torch.get_autocast_dtype(device))
+    if how.kind.itemsize >= torch.float32.itemsize and len(hidden) * len(weight) <= SMALL:
+        return _plain(hidden, weight, bias, truth, how)
     learns = torch.is_grad_enabled()
     return cast("Tensor", _Chunked.apply(hidden, weight, bias, truth, how, learns))  # pyright: ignore
 
@@ -85,7 +90,7 @@ def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, h
     logits = logits.to(torch.promote_types(kind, torch.float32))
     if how.softcap is not None:
         logits = how.softcap * torch.tanh(logits / how.softcap)
-    return F.cross_entropy(logits, truth, reduction="none", label_smoothing=how.smoothing)
+    return F.cross_entropy(logits, truth, reduction="none", ignore_index=NONE, label_smoothing=how.smoothing)
 
 
 class _Chunked(torch.autograd.Function):
@@ -205,7 +210,7 @@ def _walk(
         if of_hidden is not None:
             torch.mm(narrow, layer, out=of_hidden[part])
         if of_weight is not None:
-            _add_product(of_weight, narrow, x, share=0 if start == 0 else 1)
+            _add_product(of_weight, narrow, x, first=start == 0)
     return values, Gradients(of_hidden, of_weight, of_bias)
 
 
@@ -226,9 +231,10 @@ def _cap(z: Tensor, bound: float) -> Tensor:
 
 
 def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """The softmax of logits, of many in their place, and the cross entropy of each row.
+    """The softmax of logits and the cross entropy of each row; the logits are gone.
 
-    A few rows at a time: torch's kernel is twice as fast as its exp, and makes a tensor of its own.
+    torch's kernel is twice as fast as its exp, and makes a tensor of its own: of many logits a few rows at a
+    time, copied back.
     """
     most = z.amax(1, keepdim=True)
     values = most - z.gather(1, truth)
@@ -243,11 +249,12 @@ def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor
     return z, values.sub_(z.amax(1, keepdim=True).log_()).squeeze(1)
 
 
-def _add_product(total: Tensor, dz: Tensor, x: Tensor, share: int) -> None:
-    """total = share * total + dz^T x; of a share of 0 nothing is read."""
+def _add_product(total: Tensor, dz: Tensor, x: Tensor, *, first: bool) -> None:
+    """total += dz^T x; the first product is written over what is there."""
     if total.dtype == dz.dtype:
-        total.addmm_(dz.t(), x, beta=share)
+        total.addmm_(dz.t(), x, beta=0 if first else 1)
         return
+    if first:
+        total.zero_()
     # float16 ends at 65504, which a sum over the rows may reach and their mean does not.
-    product = dz.t() @ (x / len(x))
-    total.add_(product, alpha=len(x)) if share else total.copy_(product).mul_(len(x))
+    total.add_(dz.t() @ (x / len(x)), alpha=len(x))

@@ -157,7 +157,7 @@ def least(x: Tensor) -> float:
     NaN, which is above nothing, on a GPU, where the answer would have to be waited for; where nothing may be
     asked; and of no elements.
     """
-    if traces() or not x.is_cpu or not x.numel():
+    if type(x) is not torch.Tensor or traces() or not x.is_cpu or not x.numel():
         return math.nan
     return (x.detach().amin() if x.ndim else x).item()
 

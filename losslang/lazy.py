@@ -31,11 +31,15 @@ else:
 
 def traces() -> bool:
     """Whether torch traces or transforms what runs, or fakes it: values are not there to be looked at."""
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore
+    inside: Any = torch._C  # pyright: ignore[reportPrivateUsage]
+    if torch.compiler.is_compiling() or inside._functorch.peek_interpreter_stack() is not None:
         return True
-    if not torch._C._len_torch_dispatch_stack():  # pyright: ignore
+    if inside._get_tracing_state() is not None:
+        return True
+    if not inside._len_torch_dispatch_stack():
         return False
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None  # pyright: ignore
+    modes = inside._TorchDispatchModeKey
+    return any(inside._get_dispatch_mode(mode) is not None for mode in (modes.FAKE, modes.PROXY))
 
 
 def is_eager() -> bool:
@@ -43,9 +47,19 @@ def is_eager() -> bool:
     return not traces() and torch.autograd.forward_ad._current_level < 0  # pyright: ignore
 
 
+def hands_over() -> bool:
+    """Whether what is saved for the backward pass is handed to hooks, which move it or make it again later.
+
+    Before torch 2.8 that could not be asked, and may be so.
+    """
+    inside: Any = torch._C  # pyright: ignore[reportPrivateUsage]
+    asked = getattr(inside._autograd, "_top_saved_tensors_default_hooks", None)
+    return asked is None or asked(True) is not None
+
+
 def load() -> None:
     """Loads both now: a module that runs losses needs them traceable."""
     _ = torch.Tensor, F.relu
 
 
-__all__ = ["F", "is_eager", "load", "torch", "traces"]
+__all__ = ["F", "hands_over", "is_eager", "load", "torch", "traces"]

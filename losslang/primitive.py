@@ -243,7 +243,8 @@ class Loss(Primitive):
         It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The slope
         has the shape of the view; of a value per row or per sample it is that value's, by each element. Where
         a value reads its neighbours, a function stands for the slope, from the flow into the values (one number
-        after a mean) to that into the view. A test holds it to the formula.
+        after a mean) to that into the view. A slope with memory of its own turns into the gradient; one that is
+        an input or the values themselves is multiplied. A test holds it to the formula.
         """
         self.kernel("identity")(Sloped(self.function, function))
         return function

@@ -7,19 +7,18 @@ and hands out as the gradient the very tensor that it kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from losslang.lazy import is_eager
+from losslang.lazy import hands_over, is_eager
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
 Slope = Callable[..., tuple[Any, Tensor | Callable[[Tensor], Tensor]]]
-"""The same, and d value / d x, in the shape of x and with memory of its own; or what makes of the flow into the
-values that into x."""
+"""The same, and d value / d x, in the shape of x; or what makes of the flow into the values that into x."""
 
 
 def applied(
@@ -50,19 +49,23 @@ class _Applied(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
-        ctx.save_for_backward(x, *others)
-        found, ctx.rise = how.slope(x, *others, **how.options)
+        found, rise = how.slope(x, *others, **how.options)
+        values, *counted = _several(found)
+        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not hands_over())
+        ctx.rise = rise if is_given_up else None
+        ctx.save_for_backward(None if is_given_up else rise, x, *others)
         if isinstance(found, Tensor):
             ctx.how, ctx.number = how, found.numel()
             return _reduced(found, how.reduction)
-        _, *counted = found
         ctx.how, ctx.number = how._replace(reduction="none"), 0
         ctx.mark_non_differentiable(*counted)
         return found
 
     @staticmethod
     def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (x, *others), how = ctx.saved_tensors, ctx.how
+        (saved, x, *others), how = ctx.saved_tensors, ctx.how
+        # What is given up turns into the gradient and is gone: a second backward makes it again.
+        rise, ctx.rise = ctx.rise, None
         if torch.is_grad_enabled() or _stands_for_many(flow):
             # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
             with torch.enable_grad():
@@ -72,23 +75,38 @@ class _Applied(torch.autograd.Function):
                 "list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=torch.is_grad_enabled())
             )
         else:
-            # The slope turns into the gradient and is gone: a second backward makes it again.
-            rise, ctx.rise = ctx.rise, None
-            if rise is None:
-                _, rise = how.slope(x, *others, **how.options)
             share = flow / ctx.number if how.reduction == "mean" and ctx.number else flow
-            pulled = rise(share) if callable(rise) else _along(rise, share)
+            if saved is not None:
+                pulled = saved * _along(share, saved)
+            else:
+                if rise is None:
+                    _, rise = how.slope(x, *others, **how.options)
+                pulled = rise(share) if callable(rise) else rise.mul_(_along(share, rise))
         return None, pulled, *[None] * len(others)
 
 
+def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
+    """Whether a slope has memory that nobody else reads, and can be multiplied in place."""
+    if not rise.is_floating_point() or not (rise.is_contiguous() or all(rise.stride())):
+        return False
+    memory = _memory(rise)
+    return all(not isinstance(other, Tensor) or _memory(other) != memory for other in others)
+
+
+def _memory(tensor: Tensor) -> int:
+    """What the views of one memory have in common; also where there is none, as of fake tensors."""
+    return cast("Any", tensor.untyped_storage())._cdata
+
+
 def _stands_for_many(flow: Tensor) -> bool:
-    """Whether a flow is many at once, as under `is_grads_batched`: nothing may be added to in place."""
-    return torch._C._functorch.is_legacy_batchedtensor(flow)  # pyright: ignore
+    """Whether a flow is many at once, as under `is_grads_batched` or vmap: nothing may be added to in place."""
+    functorch = cast("Any", torch._C)._functorch  # pyright: ignore[reportPrivateUsage]
+    return functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(flow)
 
 
-def _along(rise: Tensor, flow: Tensor) -> Tensor:
-    """What flows into each value, along its slope and in its place."""
-    return rise.mul_(flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim)) if flow.ndim else flow)
+def _along(flow: Tensor, rise: Tensor) -> Tensor:
+    """What flows into each value, beside all elements of x that the value reads."""
+    return flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim)) if flow.ndim else flow
 
 
 def _several(found: Any) -> tuple[Tensor, ...]:

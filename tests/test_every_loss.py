@@ -325,23 +325,23 @@ def test_a_written_slope_takes_several_flows_at_once(name: str):
         torch.testing.assert_close(found, torch.stack(one_by_one))
 
 
+@pytest.mark.parametrize("name", SLOPED)
+def test_a_written_slope_takes_a_vmap_of_flows(name: str):
+    """As methods for several objectives compute their gradients."""
+    pred, target, batch = data(name, seed=4)
+    values = compiled(text_of(name, "", "reduction=none"))(pred.requires_grad_(), target, **batch)
+    flows = torch.eye(values.numel(), dtype=values.dtype).reshape(-1, *values.shape)[:5]
+    found = torch.vmap(lambda flow: torch.autograd.grad(values, pred, flow, retain_graph=True)[0])(flows)
+    one_by_one = [torch.autograd.grad(values, pred, flow, retain_graph=True)[0] for flow in flows]
+    torch.testing.assert_close(found, torch.stack(one_by_one))
+
+
 @pytest.mark.parametrize("name", [name for name in SLOPED if name not in ("tv", "kl_normal")])
 def test_a_written_slope_turns_into_the_gradient(name: str):
-    """What backward reads besides the inputs is a slope with memory of its own, and that is what it hands out.
-
-    tv keeps its steps, and the slope of kl_normal is an input.
-    """
+    """It has memory of its own, and that is handed out. tv keeps its steps, the slope of kl_normal is an input."""
     pred, target, batch = data(name, seed=4)
     given = [value for value in (pred, target, *batch.values()) if isinstance(value, Tensor)]
-    saved: list[int] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        saved.extend([tensor.data_ptr()] if tensor.numel() == pred.numel() else [])
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        values = compiled(text_of(name, "", "reduction=none"))(pred.requires_grad_(), target, **batch)
-    assert set(saved) <= {tensor.data_ptr() for tensor in given}
+    values = compiled(text_of(name, "", "reduction=none"))(pred.requires_grad_(), target, **batch)
     (node,) = [node for node in behind(values) if hasattr(node, "rise")]
     place = node.rise.untyped_storage().data_ptr()
     assert place not in {tensor.untyped_storage().data_ptr() for tensor in (*given, values)}
@@ -352,6 +352,27 @@ def test_a_written_slope_turns_into_the_gradient(name: str):
     (again,) = torch.autograd.grad(values, pred, flow)
     assert torch.equal(again, found)
     assert again.untyped_storage().data_ptr() != place
+
+
+@pytest.mark.parametrize("name", [name for name in SLOPED if name != "tv"])
+def test_hooks_are_handed_the_slope(name: str):
+    """Where what is saved is moved or made again later, nothing stays behind: one tensor beside the inputs at most."""
+    pred, target, batch = data(name, seed=4)
+    given = [value for value in (pred, target, *batch.values()) if isinstance(value, Tensor)]
+    saved: set[int] = set()
+
+    def move(tensor: Tensor) -> Tensor:
+        saved.update([tensor.data_ptr()] if tensor.numel() == pred.numel() else [])
+        return tensor.clone()
+
+    loss = compiled(text_of(name))
+    (wanted,) = torch.autograd.grad(loss(pred.requires_grad_(), target, **batch), pred)
+    with torch.autograd.graph.saved_tensors_hooks(move, lambda tensor: tensor):
+        value = loss(pred, target, **batch)
+    assert all(node.rise is None for node in behind(value) if hasattr(node, "rise"))
+    assert len(saved - {tensor.data_ptr() for tensor in given}) <= 1
+    for _ in range(2):
+        assert torch.equal(torch.autograd.grad(value, pred, retain_graph=True)[0], wanted)
 
 
 def behind(values: Tensor) -> Iterator[Any]:

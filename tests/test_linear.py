@@ -74,6 +74,16 @@ def test_is_the_layer_and_torchs_cross_entropy(
     same(gradients(found, hidden, head), gradients(wanted, hidden, head))
 
 
+def test_what_is_not_ignored_is_no_label(rows: int):
+    """torch's own number to ignore is a label like any other, and none of this layer."""
+    head, (hidden, target) = layer(), data()
+    loss = losslang.compile(
+        "linear_ce(head=const.head, ignore_index=255)", const={"head": head}, validate="never"
+    )
+    with pytest.raises((IndexError, RuntimeError), match="-100"):
+        loss(hidden, target)
+
+
 def capped(head: nn.Linear, hidden: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(2 * torch.tanh(head(hidden) / 2), target)
 

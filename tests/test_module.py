@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import losslang
 from losslang import LossError, LossWarning
@@ -659,6 +661,48 @@ def test_export_of_any_batch_size():
     )
     more, truth = torch.cat([PRED, 2 * PRED]), torch.cat([TARGET, TARGET])
     torch.testing.assert_close(exported.module()(more, truth), loss(more, truth))
+
+
+ASKED = ["rmse", "msle", "mse**0.5", "focal_tversky(identity, smooth=0)", "exp_log(identity)"]
+"""Losses that ask for the smallest element before they guard what is not above it."""
+
+
+@pytest.mark.parametrize("text", ASKED)
+@pytest.mark.parametrize("tracer", ["jit", "make_fx"])
+def test_what_is_traced_is_guarded_whatever_it_was_traced_on(text: str, tracer: str):
+    """Traced where all is above 0, called where it is not."""
+    loss, target = compiled(text), torch.tensor([[[0.0, 1.0, 1.0]]])
+    example = torch.tensor([[[0.3, 0.6, 0.9]]])
+    if tracer == "jit":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(lambda a, b: loss(a, b), (example, target), check_trace=False)  # pyright: ignore
+    else:
+        traced = make_fx(lambda a, b: loss(a, b))(example, target)
+    pred = target.clone().requires_grad_()
+    value, wanted = traced(pred, target), loss(pred, target)
+    torch.testing.assert_close(value, wanted)
+    found, known = torch.autograd.grad(value, pred)[0], torch.autograd.grad(wanted, pred)[0]
+    torch.testing.assert_close(found, known)
+    assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("text", ASKED[:3])
+def test_fake_tensors_beside_no_mode(text: str):
+    """They bring their mode with them."""
+    mode = FakeTensorMode()
+    pred, target = (mode.from_tensor(torch.rand(1, 1, 3)) for _ in range(2))
+    loss = compiled(text, validate="never")
+    assert torch.autograd.grad(loss(pred.requires_grad_(), target), pred)[0].shape == pred.shape
+
+
+@pytest.mark.parametrize("text", ASKED)
+def test_the_default_device_is_not_where_a_loss_computes(text: str):
+    pred, target = torch.rand(1, 1, 3).requires_grad_(), torch.rand(1, 1, 3)
+    with torch.device("meta"):
+        value = compiled(text)(pred, target)
+    assert value.device.type == "cpu"
+    assert torch.autograd.grad(value, pred)[0].isfinite().all()
 
 
 def test_total_is_float32_at_least():

@@ -150,6 +150,51 @@ def blend(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> Float[Tenso
     return (a + b) / 2
 
 
+def tilted(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x t."""
+    return values * target
+
+
+def grown(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """e^x."""
+    return values.exp() + 0 * target
+
+
+def apart(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x - t."""
+    return values - target
+
+
+def hinged(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """max(0, x - t)."""
+    return (values - target).relu()
+
+
+SLOPES: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
+    (tilted, lambda x, t: (x * t, t)),
+    (grown, lambda x, t: ((e := x.exp()), e)),
+    (apart, lambda x, t: (x - t, torch.ones((), dtype=x.dtype).expand_as(x))),
+    (hinged, lambda x, t: ((x - t).relu(), x > t)),
+]
+"""A slope that is an input, the values themselves, one number for all, and no float."""
+
+
+@pytest.mark.parametrize(("function", "slope"), SLOPES, ids=lambda f: f.__name__)
+def test_a_slope_that_is_no_memory_of_its_own(function: Callable[..., Any], slope: Callable[..., Any]):
+    """It is left as it is: neither what was handed over nor what was handed out is written to."""
+    made = use(losslang.loss(activation="identity"), function)
+    made.slope(slope)
+    x, y = X.clone().requires_grad_(), Y.clone()
+    values = compiled(f"{function.__name__}(reduction=none)")(x, y)
+    kept = values.detach().clone()
+    (wanted,) = torch.autograd.grad(function(x, y).sum(), x)
+    for _ in range(2):
+        (found,) = torch.autograd.grad(values, x, torch.full_like(values, 3.0), retain_graph=True)
+        close(found, 3 * wanted)
+    assert torch.equal(y, Y)
+    assert torch.equal(values, kept)
+
+
 # ---------------------------------------------------------------------------- a loss
 
 

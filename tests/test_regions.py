@@ -12,6 +12,7 @@ from reference import evaluate
 from torch import Tensor
 
 import losslang
+from losslang.losses.overlap import _power_by_logarithm
 
 R = torch.Generator().manual_seed(5)
 
@@ -425,3 +426,16 @@ def test_mcc_of_a_large_image_is_a_number_in_float32():
 def test_mmseg_boundary_is_another_loss():
     """Kervadec's is p times a given distance, and can be below 0."""
     assert compiled("boundary(identity)")(col(0, 1, 1, 0), col(1, -1, -1, 1)).item() == -0.5
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_power_by_logarithm_takes_no_notice_of_what_stands_beside(kind: torch.dtype):
+    """Whether all are above the least number is asked first; no element depends on the answer."""
+    tiny = torch.finfo(kind).tiny
+    base = torch.tensor(
+        [tiny * f for f in (1.0, 1.0005, 1.01, 1.5, 2.0, 3.0, 5.0, 1e6)] + [0.3, 1.0, 2.0]
+    ).to(kind)
+    for element in base:
+        alone = _power_by_logarithm(element.reshape(1), 0.3)
+        beside = _power_by_logarithm(torch.stack([element, torch.zeros((), dtype=kind)]), 0.3)
+        assert torch.equal(alone, beside[:1])

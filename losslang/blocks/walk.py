@@ -16,6 +16,7 @@ from torch import Tensor
 from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
+from losslang.lazy import hands_over
 
 
 class Totals(NamedTuple):
@@ -84,8 +85,8 @@ class Walker:
             for block in maps.cut:
                 self.looking.calls.run(*maps.block(inputs, block))
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
-        # Asked here: inside of an autograd function no gradient is ever wanted.
-        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() else None
+        # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
+        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not hands_over() else None
         flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
         return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
 

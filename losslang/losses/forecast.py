@@ -78,7 +78,7 @@ def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"])
     held = not (least(values) > 0 and least(target) >= 0)
     log_target = (torch.relu(target) if held else target).log1p()
     difference = (torch.relu(values) if held else values).log1p().sub_(log_target)
-    half = torch.add(torch.scalar_tensor(0.5), values, alpha=0.5, out=log_target)
+    half = torch.add(values.new_full((), 0.5), values, alpha=0.5, out=log_target)
     slope = torch.div(difference, half, out=half)
     return difference.square_(), above(slope, values, 0.0) if held else slope
 

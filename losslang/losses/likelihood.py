@@ -8,7 +8,6 @@ alone are left out where it says so: they change no gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field
@@ -174,9 +173,9 @@ def kl_normal(values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) 
 @kl_normal.slope
 def kl_normal_slope(
     values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+) -> tuple[Tensor, Tensor]:
     """The same, and μ."""
-    return torch.expm1(logvar).sub_(logvar).addcmul_(values, values).mul_(0.5), values.mul
+    return torch.expm1(logvar).sub_(logvar).addcmul_(values, values).mul_(0.5), values
 
 
 def _times_exp(factor: Tensor, x: Tensor, slope: float) -> Tensor:
