@@ -199,5 +199,5 @@ def vector(values: Sequence[float], dtype: torch.dtype, device: torch.device) ->
     On a GPU each is filled in there: one that is copied waits for all that was asked of the GPU before.
     """
     if device.type == "cpu":
-        return torch.tensor(values, dtype=dtype)
+        return torch.tensor(values, dtype=dtype, device=device)
     return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])

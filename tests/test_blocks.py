@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import mmap
 import pickle
+import weakref
 from collections.abc import Iterator
 from itertools import product
 from typing import Annotated as Float
@@ -31,7 +34,7 @@ from losslang.text import Source
 def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Everything is large, and a block holds three elements. The list counts the blocks that were walked.
 
-    A gradient lies where another was: what is not written shows.
+    A gradient lies in memory full of NaN: what is not written shows.
     """
     seen: list[int] = []
     # A program keeps what it decided for a shape.
@@ -40,10 +43,33 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(executor, "LARGE_MAPS", 1)
     monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
     monkeypatch.setattr(memory, "LEAST", 0)
+    mapped = memory._mapped
+
+    def poisoned(size: int) -> mmap.mmap:
+        piece = mapped(size)
+        piece[:] = b"\xff" * size
+        return piece
+
+    monkeypatch.setattr(memory, "_mapped", poisoned)
+    monkeypatch.setattr(memory.GRADIENTS, "_fitting", lambda _: None)
     block = walk.Maps.block
     monkeypatch.setattr(walk.Maps, "block", lambda *given: seen.append(1) or block(*given))
     yield seen
     module._understood.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5*bce(sigmoid) + dice", "tversky(sigmoid)", "dice(sigmoid, class_weight=[1])", "huber"]
+)
+def test_nothing_of_a_call_outlives_it(text: str, blocks: list[int]):
+    loss = losslang.compile(text)
+    pred, target = torch.randn(2, 1, 7, requires_grad=True), torch.ones(2, 1, 7)
+    loss(pred, target).backward()
+    assert blocks
+    alive = [weakref.ref(tensor) for tensor in (pred, target)]
+    del pred, target
+    gc.collect()
+    assert [ref() for ref in alive] == [None, None]
 
 
 @pytest.mark.parametrize(("text", "layout"), HAND, ids=lambda v: v)

@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
 import losslang
+from losslang import module
 from losslang.lower.align import _frame
 from losslang.primitive import Loss, Sloped
 from losslang.registry import current_registry
@@ -397,6 +398,19 @@ def test_a_written_slope_holds_no_circle(name: str):
         assert alive() is None
     finally:
         gc.enable()
+
+
+@each_use
+def test_the_default_device_is_none_of_its_business(name: str, use: str):
+    """It computes where its tensors are, from the first call on."""
+    pred, target, batch = data(name, use)
+    wanted = compiled(text_of(name, use))(pred, target, **batch)
+    module._understood.cache_clear()
+    loss = compiled(text_of(name, use))
+    for _ in range(2):
+        with torch.device("meta"):
+            found = loss(pred, target, **batch)
+        assert torch.equal(found, wanted)
 
 
 @each_use

@@ -122,6 +122,15 @@ def test_which_piece_serves():
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("number", "serves"), [(1999, False), (2000, True), (4000, True), (4001, False)])
+def test_how_large_a_piece_may_be(number: int, serves: bool):
+    pieces = Pieces()
+    pieces.like(torch.empty(4000))
+    pieces.like(torch.empty(number))
+    assert (len(pieces.free) == 1) == serves
+
+
+@pytest.mark.usefixtures("small")
 def test_threads_never_share_a_piece():
     pieces, like = Pieces(), torch.empty(5000)
 
@@ -134,6 +143,30 @@ def test_threads_never_share_a_piece():
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(8)))
+
+
+def test_without_an_address_torch_says_so(monkeypatch: pytest.MonkeyPatch):
+    """What is kept is given back first: a gradient that has no room beside it has room without."""
+
+    def no_address(size: int) -> mmap.mmap:
+        raise OSError(12, "Cannot allocate memory")
+
+    pieces, like = Pieces(), torch.empty(LARGE)
+    del (found := [pieces.like(like)])[0]
+    assert not found
+    assert len(pieces.free) == 1
+    monkeypatch.setattr(memory, "_mapped", no_address)
+    assert pieces.like(torch.empty(2 * LARGE)).shape == (2 * LARGE,)
+    assert not pieces.free
+
+
+def test_a_kernel_without_large_pages(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", -1)
+    pieces = Pieces()
+    found = pieces.like(torch.empty(LARGE)).fill_(2.0)
+    assert (found == 2.0).all()
+    del found
+    assert len(pieces.free) == 1
 
 
 def test_a_system_that_refuses_gets_it_at_once():
@@ -153,9 +186,24 @@ def test_elsewhere_it_is_what_torch_gives(monkeypatch: pytest.MonkeyPatch):
     assert not pieces.free
 
 
-def test_what_is_not_kept():
-    """What malloc keeps by itself, what is larger than half a gigabyte, and what is not in the memory of the CPU."""
+@pytest.mark.parametrize(
+    ("elements", "device", "kept"),
+    [
+        (2**23 - 2**14 - 1, "cpu", 0),
+        (2**23 - 2**14, "cpu", 1),
+        (2**23, "cpu", 1),
+        (2**27, "cpu", 1),
+        (2**27 + 1, "cpu", 0),
+        (LARGE, "meta", 0),
+    ],
+)
+def test_what_is_kept(elements: int, device: str, kept: int):
+    """Not what malloc keeps by itself, what is larger than half a gigabyte, nor what is not in the CPU's memory."""
     pieces = Pieces()
-    for elements, device in ((2**23, "cpu"), (2**27 + 1, "cpu"), (LARGE, "meta")):
-        assert pieces.like(torch.empty(elements, device=device)).device.type == device
-        assert not pieces.free
+    assert pieces.like(torch.empty(elements, device=device)).device.type == device
+    assert len(pieces.free) == kept
+
+
+def test_a_default_device_is_not_where_the_piece_is():
+    with torch.device("meta"):
+        assert Pieces().like(torch.empty(LARGE, device="cpu")).device.type == "cpu"

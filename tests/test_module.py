@@ -696,15 +696,6 @@ def test_fake_tensors_beside_no_mode(text: str):
     assert torch.autograd.grad(loss(pred.requires_grad_(), target), pred)[0].shape == pred.shape
 
 
-@pytest.mark.parametrize("text", ASKED)
-def test_the_default_device_is_not_where_a_loss_computes(text: str):
-    pred, target = torch.rand(1, 1, 3).requires_grad_(), torch.rand(1, 1, 3)
-    with torch.device("meta"):
-        value = compiled(text)(pred, target)
-    assert value.device.type == "cpu"
-    assert torch.autograd.grad(value, pred)[0].isfinite().all()
-
-
 def test_total_is_float32_at_least():
     assert compiled("mse")(X.bfloat16(), X.bfloat16() + 1).dtype == torch.float32
     assert compiled("mse")(X.double(), X.double()).dtype == torch.float64

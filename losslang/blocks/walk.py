@@ -78,7 +78,8 @@ class Walker:
         maps = self.maps
         if not self.empty:
             with torch.no_grad():
-                empty = maps.given(maps.block(inputs, maps.cut.nothing()))
+                # Not the views themselves: they would hold what this call was handed.
+                empty = [_copied(own) for own in maps.given(maps.block(inputs, maps.cut.nothing()))]
             self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
             self.empty = empty
         if self.looking is not None:
@@ -163,6 +164,10 @@ def _by_blocks(
         places = maps.block(gradients, block)
         form.gradients(maps.block(inputs, block), shares, places, once, filled=kept is not None)
     return gradients
+
+
+def _copied(values: Sequence[Any]) -> Sequence[Any]:
+    return [value.clone() if isinstance(value, Tensor) else value for value in values]
 
 
 def _fresh(value: Tensor, is_written: bool) -> Tensor:

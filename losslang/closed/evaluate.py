@@ -61,14 +61,14 @@ def _again(buffer: Tensor, like: Tensor) -> Tensor:
     if memory.nbytes() < like.numel() * like.element_size():
         return _empty(like)
     with torch.inference_mode(False):
-        empty: Any = torch.empty(0, dtype=like.dtype)
+        empty: Any = torch.empty(0, dtype=like.dtype, device="cpu")
         return empty.set_(memory, 0, like.shape)
 
 
 def _empty(like: Tensor) -> Tensor:
     # What is made in inference mode could not be written to outside of it.
     with torch.inference_mode(False):
-        return torch.empty(like.shape, dtype=like.dtype)
+        return torch.empty(like.shape, dtype=like.dtype, device="cpu")
 
 
 class Values:
