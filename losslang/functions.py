@@ -159,7 +159,8 @@ def least(x: Tensor) -> float:
     """
     if type(x) is not torch.Tensor or traces() or not x.is_cpu or not x.numel():
         return math.nan
-    return (x.detach().amin() if x.ndim else x).item()
+    asked = x.detach() if x.requires_grad else x
+    return (asked.amin() if x.ndim else asked).item()
 
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}

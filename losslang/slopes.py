@@ -89,13 +89,12 @@ def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
     """Whether a slope has memory that nobody else reads, and can be multiplied in place."""
     if not rise.is_floating_point() or not (rise.is_contiguous() or all(rise.stride())):
         return False
-    memory = _memory(rise)
-    return all(not isinstance(other, Tensor) or _memory(other) != memory for other in others)
-
-
-def _memory(tensor: Tensor) -> int:
-    """What the views of one memory have in common; also where there is none, as of fake tensors."""
-    return cast("Any", tensor.untyped_storage())._cdata
+    # What the views of one memory have in common; fake tensors, which have none, too.
+    storage: Any = rise.untyped_storage()
+    for other in others:
+        if isinstance(other, Tensor) and other.untyped_storage()._cdata == storage._cdata:  # pyright: ignore
+            return False
+    return True
 
 
 def _stands_for_many(flow: Tensor) -> bool:
