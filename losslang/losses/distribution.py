@@ -25,7 +25,7 @@ def kl(
     torch's `reduction="mean"` divides by the classes too, and its batchmean is this one. mmsegmentation puts a
     softmax where the log-softmax belongs, and can be negative.
     """
-    return (torch.xlogy(target_probs, target_probs) - target_probs * log_probs).sum(1)
+    return torch.addcmul(torch.xlogy(target_probs, target_probs), target_probs, log_probs, value=-1).sum(1)
 
 
 @loss(
