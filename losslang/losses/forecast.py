@@ -73,10 +73,10 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
 def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
     """The same, d², and 2 d / (1 + p) where p is above 0.
 
-    Where all are, nothing needs to be held there.
+    Where all are, as is asked first, the prediction need not be held there.
     """
-    held = not (least(values) > 0 and least(target) >= 0)
-    log_target = (torch.relu(target) if held else target).log1p()
+    held = not least(values) > 0
+    log_target = torch.relu(target).log1p_()
     difference = (torch.relu(values) if held else values).log1p().sub_(log_target)
     half = torch.add(values.new_full((), 0.5), values, alpha=0.5, out=log_target)
     slope = torch.div(difference, half, out=half)
