@@ -74,7 +74,7 @@ def test_is_the_layer_and_torchs_cross_entropy(
     same(gradients(found, hidden, head), gradients(wanted, hidden, head))
 
 
-def test_what_is_not_ignored_is_no_label(rows: int):
+def test_what_is_not_ignored_is_no_label():
     """torch's own number to ignore is a label like any other, and none of this layer."""
     head, (hidden, target) = layer(), data()
     loss = losslang.compile(
