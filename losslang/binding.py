@@ -26,6 +26,7 @@ Call = tuple[int, Callable[..., Any], Callable[[Sequence[Any]], Sequence[Any]]]
 class Calls:
     """Bound steps: every value has a slot, every call fills one."""
 
+    roots: int
     template: tuple[Any, ...]
     calls: tuple[Call, ...]
 
@@ -38,10 +39,11 @@ class Calls:
 
 
 class Binding:
-    """Gives every value a slot, and every step its function."""
+    """Gives every value a slot, and every step its function. `filled`: no tensor of a call is empty."""
 
-    def __init__(self, registry: Registry, roots: Sequence[str]):
+    def __init__(self, registry: Registry, roots: Sequence[str], *, filled: bool = False):
         self.registry = registry
+        self.filled = filled
         self.roots = len(roots)
         self.places = {name: i for i, name in enumerate(roots)}
         self.template: list[Any] = []
@@ -69,7 +71,7 @@ class Binding:
                 # A whole root is itself.
                 self.places[step.name] = inputs[0]
                 return
-        function, at = bound(step, self.registry)
+        function, at = bound(step, self.registry, filled=self.filled)
         if at is None:
             self.call(step.name, function, inputs)
         elif step.operation == "reduction:mean" and step.inputs[2] is None:
@@ -90,10 +92,10 @@ class Binding:
             self.call(step.name, partial(_masked, function, at, over), inputs)
 
     def done(self) -> Calls:
-        return Calls(tuple(self.template), tuple(self.calls))
+        return Calls(self.roots, tuple(self.template), tuple(self.calls))
 
 
-def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | None]:
+def bound(step: Step, registry: Registry, *, filled: bool = False) -> tuple[Callable[..., Any], int | None]:
     """The function of a step with its options, and where it takes its `total`, if it takes one."""
     function, at = _function(step.operation, registry)
     options = dict(step.options)
@@ -104,7 +106,7 @@ def bound(step: Step, registry: Registry) -> tuple[Callable[..., Any], int | Non
     loss = loss_behind(step.operation, registry)
     if step.site is not None and loss is not None and loss.whole:
         function = partial(_or_refused, function, step.site)
-    if options.get("reduction") == "mean":
+    if options.get("reduction") == "mean" and not filled:
         return partial(
             _mean, partial(function, **{**options, "reduction": "none"}), partial(function, **options)
         ), at

@@ -14,8 +14,8 @@ from losslang import lazy
 from losslang.binding import getter
 from losslang.blocks import Maps, Walk, split
 from losslang.closed import Closed
+from losslang.eager import is_eager
 from losslang.ignored import Look, asking, left_out, looks
-from losslang.lazy import is_eager
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
@@ -37,8 +37,8 @@ Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
 Way = Callable[..., list[Any]]
 """Values of inputs to the values of outputs."""
-Signature = tuple[tuple[Any, ...], bool]
-"""What of the inputs decides how a program runs, and whether it looks at values."""
+Signature = tuple[Any, ...]
+"""Whether a program looks at values, and what of the inputs decides how it runs."""
 LARGE, LARGE_MAPS = 2**20, 2**22
 """Elements from which on a walk over blocks is worth it: in closed form, and differentiated by torch.
 
@@ -86,12 +86,13 @@ class Executor:
         self.fuse: Fuse | None = fuse
         self.kept = tuple(step.name for step in asking(plan)) if masked else ()
         self.guarded = any(step.operation == "complete" for step in plan.steps)
+        self.is_one = plan.is_one
         # For what traces a call or transforms it: made now, since making it could not be traced.
         self.traced = whole(plan, registry, careful=False)
         self.unmasked: dict[tuple[str, ...], Executor] = {}
         self.shapes: dict[Any, Mapping[str, Shape] | None] = {}
         self.routes: dict[Signature, Route] = {}
-        self.lean: dict[tuple[str, ...], Way] = {}
+        self.lean: dict[tuple[tuple[str, ...], bool], Way] = {}
 
     @cached_property
     def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
@@ -110,9 +111,10 @@ class Executor:
         return looking(self.plan, self.registry)
 
     @cached_property
-    def leaves_out(self) -> bool:
-        """Whether labels to ignore are left out where none is masked."""
-        return left_out(self.plan, self._without(self.kept).plan, self.registry)
+    def left_out(self) -> Executor | None:
+        """The same with labels to ignore left to kernels, where they can leave them out."""
+        plan = left_out(self.plan, self._without(self.kept).plan, self.registry)
+        return None if plan is None else Executor(plan, self.registry, masked=False)
 
     @cached_property
     def careful(self) -> Program:
@@ -133,14 +135,15 @@ class Executor:
         if not is_eager():
             return self.traced.run(*roots)
         inputs = self.read(roots)
-        values = self._route(inputs, careful).way(*inputs)
+        route = self.routes.get(_signature(inputs, careful)) or self._route(inputs, careful)
+        values = route.way(*inputs)
         if self.guarded:
             self.guard.run(*roots)
         return values
 
     def _route(self, inputs: Sequence[Any], careful: bool) -> Route:
         """That of tensors like these; it is kept for the next ones."""
-        signature = _signature(inputs), careful
+        signature = _signature(inputs, careful)
         route = self.routes.get(signature)
         if route is None:
             _forget(self.routes)
@@ -149,9 +152,9 @@ class Executor:
 
     def _way(self, signature: Signature, route: Route, inputs: Sequence[Any]) -> Way:
         if self.kept:
-            return self._watched(inputs, careful=signature[1])
+            return self._watched(inputs, careful=signature[0])
         if self.fuse is not None and self._shapes(inputs, signature) is not None:
-            looked = signature[1] and self._eager(inputs, signature, route)
+            looked = signature[0] and self._eager(inputs, signature, route)
             return partial(self._looked_at, looked) if looked else self.fused
         return self._eager(inputs, signature, route)
 
@@ -160,10 +163,9 @@ class Executor:
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
         if found is None:
             return masked
-        free = self._without(self.kept)._route(inputs, careful)
-        if self.leaves_out and not (careful or self.fuse or _are_large(inputs)):
-            return partial(_tried, free, masked)
-        return partial(_seen, found, free, masked)
+        if self.left_out is not None and not (careful or self.fuse or _are_large(inputs)):
+            return partial(_tried, self.left_out._route(inputs, careful), masked)
+        return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
 
     def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
@@ -187,7 +189,7 @@ class Executor:
         return self.fused(*inputs)
 
     def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
-        _, careful = signature
+        careful: bool = signature[0]
         if _are_large(inputs):
             shapes = self._shapes(inputs, signature)
             walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
@@ -199,13 +201,14 @@ class Executor:
         """Everything once; for the next tensors like these, only what did something."""
         slots = self.plain.calls.run(*inputs)
         idle = self.plain.idled(slots)
-        if idle not in self.lean:
-            self.lean[idle] = settled(self.plan, self.registry, idle).way()
-        route.way = self.lean[idle]
+        filled = all(value.numel() for value in inputs if isinstance(value, Tensor))
+        if (idle, filled) not in self.lean:
+            self.lean[idle, filled] = settled(self.plan, self.registry, idle, filled=filled).way()
+        route.way = self.lean[idle, filled]
         return [slots[place] for place in self.plain.places]
 
     def _shapes(self, inputs: Sequence[Any], signature: Signature) -> Mapping[str, Shape] | None:
-        tensors, _ = signature
+        tensors = signature[1:]
         if tensors not in self.shapes:
             _forget(self.shapes)
             self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
@@ -213,10 +216,11 @@ class Executor:
 
 
 def _tried(free: Route, masked: Way, *inputs: Any) -> list[Any]:
-    """Without a look: a kernel leaves ignored labels out, and where none is left its mean is no number."""
+    """Without a look: a kernel leaves ignored labels out, and where it cannot its result is no number."""
     values = free.way(*inputs)
     for value in values:
-        if isinstance(value, Tensor) and not value.ndim and isnan(value.item()):
+        # A term may be a number of the program.
+        if isnan(value.item() if isinstance(value, Tensor) else value):
             return masked(*inputs)
     return values
 
@@ -278,7 +282,11 @@ def _walks(
     return found
 
 
-def _signature(inputs: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(
-        [(v.shape, v.dtype, v.device, type(v)) if isinstance(v, Tensor) else type(v).__name__ for v in inputs]
-    )
+def _signature(inputs: Sequence[Any], careful: bool) -> Signature:
+    found: list[Any] = [careful]
+    for value in inputs:
+        if isinstance(value, Tensor):
+            found += (value.shape, value.dtype, value.device, type(value))
+        else:
+            found.append(type(value).__name__)
+    return tuple(found)

@@ -163,16 +163,14 @@ def least(x: Tensor) -> float:
     return (asked.amin() if x.ndim else asked).item()
 
 
+def is_finite(x: Tensor) -> bool:
+    """Whether all elements of a tensor are numbers, by their sum; large ones may be taken for none."""
+    kind = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else None
+    return math.isfinite((x.detach() if x.requires_grad else x).sum(dtype=kind).item())
+
+
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-"""As what is behind a function of `F` knows them."""
-
-
-def behind(name: str) -> Any:
-    """What stands behind a function of `F`, which looks at its arguments once more and expands tensors.
-
-    That takes as long as an error of ten thousand numbers.
-    """
-    return getattr(torch._C._nn, name)  # pyright: ignore
+"""As `lazy.kernels` know them."""
 
 
 def exact(like: Tensor) -> Any:

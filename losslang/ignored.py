@@ -6,6 +6,8 @@ To look at labels takes as long as a few small operations, so it is done in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from inspect import signature
 from typing import Any, NamedTuple
 
 from losslang.lazy import torch
@@ -65,20 +67,40 @@ def _are_plain(target: Any) -> bool:
     return target.is_cpu and target.ndim > 0 and target.numel() > 0
 
 
-def left_out(plan: Plan, free: Plan, registry: Registry) -> bool:
-    """Whether all terms leave ignored labels out by themselves, and `free` of masks are nothing but that.
+def left_out(plan: Plan, free: Plan, registry: Registry) -> Plan | None:
+    """`free` of masks, with the labels left to its kernels, if all leave the same one and nothing else is there.
 
-    So do kernels of torch that take their own mean or sum. The mean of no label is not a number there, and
-    then everything is computed again: there must be nothing that remembers or draws.
+    The mean of no label is not a number there, and then everything is computed again: there must be nothing
+    that remembers or draws.
     """
-    ignored = {dict(step.options)["index"] for step in asking(plan)}
-    others = [s for s in merge(free, registry).steps if not s.check and s.operation not in AROUND]
-    return ignored == {_leaves_out(step, registry) for step in others}
+    ignored = {int(dict(step.options)["index"]) for step in asking(plan)}
+    others = [s for s in merge(free, registry).steps if not _stands_around(s)]
+    if len(ignored) != 1 or not _are_hidden(plan) or not all(_leaves_out(step, registry) for step in others):
+        return None
+    told = ("ignore_index", ignored.pop())
+    steps = [
+        s if _stands_around(s) or not _is_kernel(s) else replace(s, options=(*s.options, told))
+        for s in free.steps
+    ]
+    return Plan(tuple(steps), free.outputs)
 
 
-def _leaves_out(step: Step, registry: Registry) -> int | None:
-    """The label that a kernel leaves out of its mean or sum."""
-    kind, _, name = step.operation.partition(":")
-    loss, _, activation = name.partition(".")
-    found = registry.get(Loss, loss) if kind == "kernel" and "reduction" in dict(step.options) else None
-    return None if found is None else found.ignoring.get(activation)
+def _stands_around(step: Step) -> bool:
+    return step.operation in AROUND or step.operation.startswith("check:")
+
+
+def _is_kernel(step: Step) -> bool:
+    return step.operation.startswith("kernel:")
+
+
+def _are_hidden(plan: Plan) -> bool:
+    """Whether every kernel of a plan reads a prediction of which something may be hidden."""
+    above = {step.name: step for step in plan.steps}
+    return all(above[step.reads[0]].operation == "hide" for step in plan.steps if _is_kernel(step))
+
+
+def _leaves_out(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel that takes its own mean or sum, and can be told what to leave out of it."""
+    name, _, activation = step.operation.removeprefix("kernel:").partition(".")
+    found = registry.get(Loss, name) if _is_kernel(step) and "reduction" in dict(step.options) else None
+    return found is not None and "ignore_index" in signature(found.kernels[activation]).parameters

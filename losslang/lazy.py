@@ -1,4 +1,8 @@
-"""`torch` and `F`, loaded when first used: everything but running a loss works without torch."""
+"""`torch`, `F` and `kernels`, loaded when first used: everything but running a loss works without torch.
+
+`kernels` are what stands behind `F`, which looks at its arguments once more and expands tensors. That takes as
+long as an error of ten thousand numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
     import torch.nn.functional as F
+
+    from losslang import eager
+
+    kernels: Any
 else:
 
     class _Proxy:
@@ -27,39 +35,18 @@ else:
 
     torch = _Proxy("torch")
     F = _Proxy("torch.nn.functional")
+    kernels = _Proxy("torch._C._nn")
+    eager = _Proxy("losslang.eager")
 
 
 def traces() -> bool:
-    """Whether torch traces or transforms what runs, or fakes it: values are not there to be looked at."""
-    inside: Any = torch._C  # pyright: ignore[reportPrivateUsage]
-    if torch.compiler.is_compiling() or inside._functorch.peek_interpreter_stack() is not None:
-        return True
-    if inside._get_tracing_state() is not None:
-        return True
-    if not inside._len_torch_dispatch_stack():
-        return False
-    modes = inside._TorchDispatchModeKey
-    return any(inside._get_dispatch_mode(mode) is not None for mode in (modes.FAKE, modes.PROXY))
-
-
-def is_eager() -> bool:
-    """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
-    return not traces() and torch.autograd.forward_ad._current_level < 0  # pyright: ignore
-
-
-def hands_over() -> bool:
-    """Whether what is saved for the backward pass is handed to hooks, which move it or make it again later.
-
-    Before torch 2.8 that could not be asked, and may be so.
-    """
-    inside: Any = torch._C  # pyright: ignore[reportPrivateUsage]
-    asked = getattr(inside._autograd, "_top_saved_tensors_default_hooks", None)
-    return asked is None or asked(True) is not None
+    """`eager.traces`, for what is read before torch is there."""
+    return eager.traces()
 
 
 def load() -> None:
-    """Loads both now: a module that runs losses needs them traceable."""
-    _ = torch.Tensor, F.relu
+    """Loads them now: a module that runs losses needs them traceable."""
+    _ = torch.Tensor, F.relu, kernels.mse_loss
 
 
-__all__ = ["F", "hands_over", "is_eager", "load", "torch", "traces"]
+__all__ = ["F", "kernels", "load", "torch", "traces"]

@@ -14,11 +14,11 @@ from torch.utils._pytree import tree_leaves
 
 from losslang.checker import Checked, analyze
 from losslang.diagnostics import LossError
+from losslang.eager import is_eager
 from losslang.executor import Executor, Fuse
 from losslang.formatter import format
 from losslang.functions import vector
 from losslang.held import VALIDATE, Held, Validate, hold, memories
-from losslang.lazy import is_eager
 from losslang.lower import lower
 from losslang.meaning import Meaning
 from losslang.mistakes.names import not_built
@@ -178,7 +178,8 @@ class Loss(nn.Module):
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
         executor = self._programs.total
-        total = executor.plan.total(self._run(executor, pred, target, batch))
+        values = self._run(executor, pred, target, batch)
+        total = values[0] if executor.is_one else executor.plan.total(values)
         return total if isinstance(total, Tensor) else torch.tensor(float(total))
 
     def _run(self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:

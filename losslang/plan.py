@@ -96,10 +96,13 @@ class Plan:
         """The steps that read what a call hands over."""
         return tuple(step for step in self.steps if step.operation == "input")
 
+    @property
+    def is_one(self) -> bool:
+        """Whether its only value is the total."""
+        return [(output.weight, output.metric) for output in self.outputs] == [(1, False)]
+
     def total(self, values: Sequence[Any]) -> Any:
         """The weighted sum of the terms that are trained on, of their values in order."""
-        if len(values) == 1 and self.outputs[0].weight == 1 and not self.outputs[0].metric:
-            return values[0]
         total: Any = None
         for output, value in zip(self.outputs, values, strict=True):
             if not output.metric:

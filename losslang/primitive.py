@@ -130,7 +130,6 @@ class Loss(Primitive):
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False
     )
-    ignoring: dict[str, int] = field(default_factory=dict[str, int], repr=False, compare=False)
 
     @cached_property
     def axes(self) -> dict[str, tuple[str, ...]]:
@@ -212,9 +211,7 @@ class Loss(Primitive):
         """Whether the prediction has a class axis: dimension 1."""
         return bool(CLASSED & {VIEWS[name] for name in self.views})
 
-    def kernel(
-        self, activation: str, *, ignores: int | None = None
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Registers one kernel that computes `loss(activation)` from the logits, more exactly or faster.
 
         That of `identity` computes the loss from its one view as it stands; a loss that is one number has
@@ -222,7 +219,7 @@ class Loss(Primitive):
         `reduction` (none, mean, sum) is asked for the mean or the sum where nothing is weighed or masked.
 
         It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
-        `ignores` is a label that its mean and sum leave out, whatever stands beside it.
+        With a keyword `ignore_index` too, that is a label to leave out; where it cannot, its result is NaN.
         """
         if self.has_total and (self.result_axes or activation != "identity"):
             raise TypeError(
@@ -231,8 +228,6 @@ class Loss(Primitive):
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.kernels[activation] = function
-            if ignores is not None:
-                self.ignoring[activation] = ignores
             return function
 
         return register

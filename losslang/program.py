@@ -39,6 +39,9 @@ class Program:
         match self.calls.calls, self.places:
             case [(place, function, arguments)], [only] if only == place:
                 rest = self.calls.template
+                roots = tuple(range(self.calls.roots))
+                if tuple(arguments(range(place + 1))) == roots:
+                    return lambda *roots: [function(*roots)]
                 return lambda *roots: [function(*arguments((*roots, *rest)))]
             case _:
                 return self.run
@@ -71,10 +74,10 @@ def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> 
     return _program(binding, [output.value for output in plan.outputs], idle)
 
 
-def settled(plan: Plan, registry: Registry, idle: Sequence[str]) -> Program:
-    """The same, for tensors like those that passed every check before."""
+def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
+    """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
     steps = [step for step in settle(merge(plan, registry), idle).steps if step.operation not in READING]
-    return _all(from_inputs(plan, registry), steps, plan, careful=False)
+    return _all(from_inputs(plan, registry, filled=filled), steps, plan, careful=False)
 
 
 def reading(plan: Plan, registry: Registry, operation: str) -> Program:
@@ -100,9 +103,9 @@ def looking(plan: Plan, registry: Registry) -> Program:
     return _program(binding, [Ref(step.name) for step in ends])
 
 
-def from_inputs(plan: Plan, registry: Registry) -> Binding:
+def from_inputs(plan: Plan, registry: Registry, *, filled: bool = False) -> Binding:
     """A binding whose roots are the values of the inputs."""
-    return Binding(registry, [step.name for step in plan.inputs])
+    return Binding(registry, [step.name for step in plan.inputs], filled=filled)
 
 
 def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:

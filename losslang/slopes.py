@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.lazy import hands_over, is_eager
+from losslang.eager import hands_over, is_eager
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""

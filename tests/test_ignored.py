@@ -32,6 +32,13 @@ def of_logits(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
     return mean(torch.where(kept.unsqueeze(1), pred, 0.0).log_softmax(1), labels, kept)
 
 
+def smoothed(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
+    """A tenth of every label is spread over all classes."""
+    log_probs = torch.where(kept.unsqueeze(1), pred, 0.0).log_softmax(1)
+    evenly = -log_probs.mean(1).where(kept, 0.0).sum() / kept.sum().clamp(min=1)
+    return 0.9 * mean(log_probs, labels, kept) + 0.1 * evenly
+
+
 def by_sample(pred: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
     return entropy(pred, labels, kept).sum() / kept.any(1).sum().clamp(min=1)
 
@@ -47,11 +54,32 @@ CASES: list[tuple[str, int, Callable[[Tensor, Tensor, Tensor], Tensor]]] = [
     ("nll(ignore_index=255) + metric(nll(ignore_index=255))", 255, mean),
     ("ce", -100, of_logits),
     ("ce(ignore_index=255)", 255, of_logits),
-]
+    ("ce(label_smoothing=0.1)", -100, smoothed),
+    ("ce(ignore_index=255, label_smoothing=0.1) + ce(ignore_index=255, reduction=sum)", 255,
+     lambda *given: smoothed(*given) + of_logits(*given) * given[2].sum()),
+    ("ce(reduction=sum)", -100, lambda *given: of_logits(*given) * given[2].sum()),
+]  # fmt: skip
+BESIDE = {
+    "no number": lambda pred, hidden: pred.masked_fill(hidden, torch.nan),
+    "infinity": lambda pred, hidden: pred.masked_fill(hidden, torch.inf),
+    "one that is no number": lambda pred, hidden: pred.index_copy(
+        1, torch.tensor([1]), pred[:, 1:2].masked_fill(hidden[:, 1:2], torch.nan)
+    ),
+    "one infinity": lambda pred, hidden: pred.index_copy(
+        1, torch.tensor([2]), pred[:, 2:].masked_fill(hidden[:, 2:], torch.inf)
+    ),
+}
+"""What stands beside ignored labels."""
 
 
+@pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
 @pytest.mark.parametrize(("text", "index", "wanted"), CASES, ids=[text for text, _, _ in CASES])
-def test_in_every_order_of_calls(text: str, index: int, wanted: Callable[[Tensor, Tensor, Tensor], Tensor]):
+def test_in_every_order_of_calls(
+    text: str,
+    index: int,
+    wanted: Callable[[Tensor, Tensor, Tensor], Tensor],
+    beside: Callable[[Tensor, Tensor], Tensor],
+):
     """Often enough that nothing is looked at twice; beside an ignored label stands no number at all."""
     loss = losslang.compile(text)
     cases = [LABELS, LABELS.masked_fill(SOME, index), torch.full_like(LABELS, index)]
@@ -59,7 +87,7 @@ def test_in_every_order_of_calls(text: str, index: int, wanted: Callable[[Tensor
         for labels in (first, first, first, then, then):
             kept = labels != index
             hidden = ~kept.unsqueeze(1).expand(PRED.shape)
-            pred = PRED.log_softmax(1).masked_fill(hidden, torch.nan).requires_grad_()
+            pred = beside(PRED.log_softmax(1), hidden).requires_grad_()
             value = loss(pred, labels)
             torch.testing.assert_close(value, wanted(pred, labels, kept))
             (found,) = torch.autograd.grad(value.sum(), pred)
@@ -124,6 +152,23 @@ def test_labels_that_lie_anyhow(text: str):
             torch.testing.assert_close(loss(pred, labels), wanted)
 
 
+@pytest.mark.parametrize("shape", [(6, 5), (3, 5, 4), (3, 5, 2, 3), (2, 5, 2, 3, 2)])
+@pytest.mark.parametrize("options", ["", "reduction=sum", "label_smoothing=0.2"])
+def test_every_rank_is_that_of_torch(shape: tuple[int, ...], options: str):
+    """Labels left to the kernel: the numbers of F.cross_entropy, which knows ignored ones too."""
+    pred = torch.randn(shape, generator=R, requires_grad=True)
+    labels = torch.randint(0, 5, (shape[0], *shape[2:]), generator=R)
+    labels = torch.where(torch.rand(labels.shape, generator=R) < 0.4, -100, labels)
+    loss = losslang.compile(f"ce({options})")
+    reduction, smoothing = "sum" if "sum" in options else "mean", 0.2 if "smoothing" in options else 0.0
+    wanted = torch.nn.functional.cross_entropy(pred, labels, reduction=reduction, label_smoothing=smoothing)
+    for _ in range(3):
+        value = loss(pred, labels)
+        torch.testing.assert_close(value, wanted)
+        found, slope = (torch.autograd.grad(v, pred, retain_graph=True)[0] for v in (value, wanted))
+        torch.testing.assert_close(found, slope)
+
+
 def test_an_index_that_halves_cannot_hold():
     """-1 out of an unsigned number of 32 bits."""
     index = 2**32 - 1
@@ -164,8 +209,9 @@ def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: 
     seen = executor._seen
     monkeypatch.setattr(executor, "_seen", lambda *given: looked.append(1) or seen(*given))
     calls = {
-        "nll": 1, "nll(reduction=sum)": 1, "nll(ignore_index=255)": 4, "nll(reduction=batchmean)": 4, "ce": 4,
-        "nll + dice(exp)": 4,
+        "nll": 1, "nll(reduction=sum)": 1, "nll(ignore_index=255)": 1, "nll(reduction=batchmean)": 4, "ce": 1,
+        "ce(label_smoothing=0.1)": 1, "ce(ignore_index=7) + ce(ignore_index=7, label_smoothing=0.1)": 1, "nll + dice(exp)": 4,
+        "ce(class_weight=[1, 2, 3])": 4, "ce + ce(ignore_index=none)": 4, "ce + ce(ignore_index=7)": 4,
     }  # fmt: skip
     for text, number in calls.items():
         looked.clear()

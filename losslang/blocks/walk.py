@@ -16,7 +16,7 @@ from torch import Tensor
 from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
-from losslang.lazy import hands_over
+from losslang.eager import hands_over
 
 
 class Totals(NamedTuple):

@@ -7,6 +7,7 @@ from losslang.losses import (
     contrast,
     distribution,
     embedding,
+    entropy,
     focal,
     forecast,
     image,
@@ -23,6 +24,6 @@ from losslang.losses import (
 )
 
 __all__ = [
-    "balance", "boxes", "classification", "contrast", "distribution", "embedding", "focal", "forecast", "image",
+    "balance", "boxes", "classification", "contrast", "distribution", "embedding", "entropy", "focal", "forecast", "image",
     "likelihood", "linear", "margin", "overlap", "perceptual", "region", "regression", "regularizer", "robust", "surface",
 ]  # fmt: skip

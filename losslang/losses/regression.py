@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, behind, least, root, vector
-from losslang.lazy import F, torch
+from losslang.functions import REDUCTIONS, least, root, vector
+from losslang.lazy import F, kernels, torch
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
@@ -135,7 +135,7 @@ def smooth_l1_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return behind("smooth_l1_loss")(values, target, REDUCTIONS[reduction], beta)
+    return kernels.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
 
 
 @loss(
@@ -162,7 +162,7 @@ def huber_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return behind("huber_loss")(values, target, REDUCTIONS[reduction], delta)
+    return kernels.huber_loss(values, target, REDUCTIONS[reduction], delta)
 
 
 @loss(
@@ -238,4 +238,4 @@ def quantile(
 
 def squares(values: Tensor, target: Tensor, reduction: str) -> Tensor:
     """(values - target)², of tensors of one shape."""
-    return behind("mse_loss")(values, target, REDUCTIONS[reduction])
+    return kernels.mse_loss(values, target, REDUCTIONS[reduction])

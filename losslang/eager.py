@@ -1,0 +1,38 @@
+"""Whether torch runs a call as it stands. It is asked in every call, and each answer's name is looked up once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_inside: Any = torch._C  # pyright: ignore[reportPrivateUsage]
+_compiles = torch.compiler.is_dynamo_compiling
+_transform = _inside._functorch.peek_interpreter_stack
+_record = _inside._get_tracing_state
+_number_of_modes = _inside._len_torch_dispatch_stack
+_mode = _inside._get_dispatch_mode
+_TRACING = _inside._TorchDispatchModeKey.FAKE, _inside._TorchDispatchModeKey.PROXY
+_forward_ad: Any = torch.autograd.forward_ad
+_hooks = getattr(_inside._autograd, "_top_saved_tensors_default_hooks", None)
+
+
+def traces() -> bool:
+    """Whether torch traces or transforms what runs, or fakes it: values are not there to be looked at."""
+    if _compiles() or _transform() is not None or _record() is not None:
+        return True
+    # What exports without Dynamo does it in such a mode.
+    return _number_of_modes() > 0 and any(_mode(mode) is not None for mode in _TRACING)
+
+
+def is_eager() -> bool:
+    """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
+    return not traces() and _forward_ad._current_level < 0
+
+
+def hands_over() -> bool:
+    """Whether what is saved for the backward pass is handed to hooks, which move it or make it again later.
+
+    Before torch 2.8 that could not be asked, and may be so.
+    """
+    return _hooks is None or _hooks(True) is not None

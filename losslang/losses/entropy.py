@@ -1,0 +1,209 @@
+"""Cross-entropies: what the truth costs under the probabilities of a prediction, in nats.
+
+Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or a distribution
+(B, C, *S); dense targets are like the prediction.
+"""
+
+from __future__ import annotations
+
+from losslang.decorators import loss
+from losslang.functions import REDUCTIONS, is_finite
+from losslang.lazy import F, kernels, torch
+from losslang.targets import pick
+from losslang.vocabulary import Float, Fraction, Int, Tensor
+
+TORCH_IGNORES = -100
+"""The label that torch's kernels leave out."""
+
+
+@loss(
+    aliases=(
+        "cross_entropy",
+        "softmax_cross_entropy",
+        "categorical_crossentropy",
+        "softmax_ce = ce(softmax)",
+        "soft_cross_entropy",
+    ),
+    activation="softmax",
+    ignore_index=-100,
+    range=(0, float("inf")),
+    zero_when="perfect",
+    like={
+        "torch": "",
+        "nnunet": "",
+        "optax": "",
+        "toolbelt": "",
+        "mmdet": "reduction=mean",
+        "mmseg": "reduction=mean",
+        "timm": "label_smoothing=0.1",
+        "keras": "identity",
+    },
+)
+def ce(
+    log_probs: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    class_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+) -> Float[Tensor, "b *space"]:
+    """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
+
+    `label_smoothing` is ε, as in Szegedy et al. 2016, arXiv:1512.00567. With `class_weight` the mean
+    divides by the sum of the weights of the labels, as torch does. An ignored label is not counted: in
+    mmdet, mmseg and pytorch-toolbelt it is, and with half of the labels ignored they give half. keras
+    reads probabilities and holds them in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1, and 100 here.
+    """
+    weighted = log_probs if class_weight is None else log_probs * _along_classes(class_weight, log_probs)
+    spread = label_smoothing * weighted.mean(1) if label_smoothing else 0.0
+    return -(1 - label_smoothing) * pick(weighted, labels) - spread
+
+
+@ce.kernel("softmax")
+def ce_of_logits(
+    logits: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    class_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+    reduction: str = "none",
+    ignore_index: int | None = None,
+) -> Float[Tensor, "b *space"]:
+    """torch's kernel for indices: no tensor of log-probabilities is kept. Its soft labels give 0 log 0 = NaN.
+
+    Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: the first of
+    them tells.
+    """
+    if labels.ndim == logits.ndim:
+        log_probs = torch.log_softmax(logits, 1)
+        values = ce.function(
+            log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
+        )
+        return _reduced(values, reduction)
+    how = REDUCTIONS[reduction]
+    if ignore_index is None:
+        return kernels.cross_entropy_loss(logits, labels, class_weight, how, TORCH_IGNORES, label_smoothing)
+    log_probs = torch.log_softmax(logits, 1)
+    value, number = _nll_and_number(log_probs, labels, how, ignore_index)
+    is_whole = number.item() == labels.numel()
+    if not is_whole and not is_finite(log_probs.select(1, 0)):
+        return torch.full_like(value, torch.nan)
+    if label_smoothing:
+        spread = log_probs.mean(1)
+        whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
+        evenly = whole / number if reduction == "mean" else whole
+        value = (1 - label_smoothing) * value - label_smoothing * evenly
+    return value
+
+
+def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """torch's nll, and how many labels it did not leave out."""
+    if log_probs.ndim == 2:
+        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, None, how, ignore_index)
+    if log_probs.ndim != 4:
+        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
+    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, None, how, ignore_index)
+
+
+@loss(
+    aliases=("nll_loss",),
+    activation="exp",
+    given="log_probs",
+    ignore_index=-100,
+    range=(0, float("inf")),
+    zero_when="perfect",
+    like={"torch": "reduction=wmean"},
+)
+def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
+    """-Σ_c t_c log p_c of given log-probabilities.
+
+    Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`.
+    """
+    return -pick(log_probs, labels)
+
+
+@nll.kernel("identity")
+def nll_of_log_probs(
+    log_probs: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    reduction: str = "none",
+    ignore_index: int = TORCH_IGNORES,
+) -> Float[Tensor, "b *space"]:
+    """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
+    if labels.ndim < log_probs.ndim:
+        how = REDUCTIONS[reduction]
+        return kernels.nll_loss_nd(log_probs.contiguous(), labels, None, how, ignore_index)
+    return _reduced(-pick(log_probs, labels), reduction)
+
+
+@loss(
+    aliases=(
+        "binary_cross_entropy",
+        "binary_crossentropy",
+        "bce_with_logits = bce(sigmoid)",
+        "binary_cross_entropy_with_logits = bce(sigmoid)",
+        "sigmoid_ce = bce(sigmoid)",
+        "sigmoid_cross_entropy = bce(sigmoid)",
+        "sigmoid_binary_cross_entropy = bce(sigmoid)",
+        "bernoulli_nll = bce(sigmoid)",
+        "multilabel_soft_margin = bce(sigmoid)",
+        "multilabel_soft_margin_loss = bce(sigmoid)",
+    ),
+    range=(0, float("inf")),
+    zero_when="perfect",
+    like={
+        "torch": "",
+        "keras": "",
+        "optax": "sigmoid",
+        "mmdet": "sigmoid",
+        "mmseg": "sigmoid",
+        "smp": "sigmoid, ignore_index=-100",
+    },
+)
+def bce(
+    log_probs: Float[Tensor, "*shape"],
+    log_complement: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    pos_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+) -> Float[Tensor, "*shape"]:
+    """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
+
+    The logarithm of a given probability is not below -100, as in torch; keras holds p in [1e-7, 1 - 1e-7],
+    and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
+    ε / 2 where we say ε, and counts what it ignores; timm smooths labels to 1 - ε + ε / C and ε / C.
+    """
+    t = _smoothed(target, label_smoothing)
+    positive = t if pos_weight is None else t * _along_classes(pos_weight, t)
+    return -(positive * log_probs + (1 - t) * log_complement)
+
+
+@bce.kernel("sigmoid")
+def bce_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    pos_weight: Float[Tensor, "c"] | None,
+    *,
+    label_smoothing: Fraction = 0.0,
+    reduction: str = "none",
+) -> Float[Tensor, "*shape"]:
+    """torch's kernel, exact for logits of any size."""
+    weight = None if pos_weight is None else _along_classes(pos_weight, logits)
+    return F.binary_cross_entropy_with_logits(
+        logits, _smoothed(target, label_smoothing), pos_weight=weight, reduction=reduction
+    )
+
+
+def _reduced(values: Tensor, reduction: str) -> Tensor:
+    """What torch's kernels do by themselves."""
+    return values if reduction == "none" else values.mean() if reduction == "mean" else values.sum()
+
+
+def _smoothed(target: Tensor, epsilon: float) -> Tensor:
+    return target * (1 - epsilon) + epsilon / 2 if epsilon else target
+
+
+def _along_classes(weights: Tensor, like: Tensor) -> Tensor:
+    """(C,) shaped so that it broadcasts along dimension 1 of `like`; a number stays one."""
+    return weights.reshape(-1, *[1] * (like.ndim - 2)) if weights.ndim else weights
