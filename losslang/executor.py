@@ -272,6 +272,9 @@ def _walks(
     """The walks that are worth it, with their closed forms."""
     names = [step.name for step in plan.inputs]
     given = dict(zip(names, inputs, strict=True))
+    # A target of which something is hidden is one of the same shape and type.
+    hidden = [(step.name, step.reads[0]) for step in plan.steps if step.operation == "hide"]
+    given |= {name: given[target] for name, target in hidden if target in given}
     far = FAR if any(isinstance(v, Tensor) and v.device.type != "cpu" for v in inputs) else 1
     found: list[tuple[Walk, Maps, Closed | None]] = []
     for walk in split(plan, registry, shapes, far * LARGE):

@@ -72,11 +72,14 @@ def _empty(like: Tensor) -> Tensor:
 
 
 class Values:
-    """The tensors of one block by name, each made once."""
+    """The tensors of one block by name, each made once. `kept`: which places count; None if all do."""
 
-    def __init__(self, makers: Mapping[str, Maker], scratch: Scratch, **given: Tensor):
+    def __init__(
+        self, makers: Mapping[str, Maker], scratch: Scratch, kept: Tensor | None = None, **given: Tensor
+    ):
         self.makers = makers
         self.scratch = scratch
+        self.kept = kept
         self.known = given
 
     def __getitem__(self, name: str) -> Tensor:

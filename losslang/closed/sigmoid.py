@@ -58,9 +58,14 @@ class Sigmoid:
     keeps = False  # a sigmoid costs no more than what it would take to read it again
 
     def sums(
-        self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None = None
+        self,
+        logits: Tensor,
+        target: Tensor,
+        scratch: Scratch,
+        place: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every part, summed over its region."""
+        """Every part, summed over its region; nothing is masked."""
         values = Values(MAKERS, scratch, logits=logits, target=target)
         sums = [piece.sum(values) for piece in self.pieces]
         found: list[Tensor] = []
@@ -77,8 +82,9 @@ class Sigmoid:
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
+        kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`."""
+        """Writes d(Σ weight * part) / d(logits) to `out`; nothing is masked."""
         values = Values(MAKERS, scratch, logits=logits, target=target)
         slope = self.slope.of(values, [along(weight, logits.ndim) for weight in weights], out)
         if slope is not out:

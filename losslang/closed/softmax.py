@@ -37,16 +37,16 @@ def _log_of_label(values: Values) -> Tensor:
     probs = values["probs" + LABEL]
     if bool(probs.min() > torch.finfo(probs.dtype).tiny / LEAST**2):
         return probs.log()
-    return _pick(torch.log_softmax(values["logits"], 1), values["labels"])
+    return _pick(torch.log_softmax(_finite(values["logits"], values.kept), 1), values["labels"])
 
 
 def _probs(values: Values) -> Tensor:
     """The softmax, in tensors that are kept."""
-    return softmax(values["logits"], values.scratch.like(values["logits"]))
+    return softmax(values["logits"], values.scratch.like(values["logits"]), values.kept)
 
 
-def softmax(logits: Tensor, out: Tensor) -> Tensor:
-    """The softmax along dimension 1, in `out`.
+def softmax(logits: Tensor, out: Tensor, kept: Tensor | None = None) -> Tensor:
+    """The softmax along dimension 1, in `out`; a number at least where a place is not kept.
 
     e^x / Σ e^x as it stands takes half the time of torch's kernel, which subtracts the largest logit
     first. That is left to it where a sum shows that it matters: one that is no number, or that is small.
@@ -55,7 +55,12 @@ def softmax(logits: Tensor, out: Tensor) -> Tensor:
     least, most = sums.aminmax()
     if least.item() > LEAST and most.item() < torch.inf:
         return out.div_(sums)
-    return out.copy_(torch.softmax(logits, 1))
+    return out.copy_(torch.softmax(_finite(logits, kept), 1))
+
+
+def _finite(logits: Tensor, kept: Tensor | None) -> Tensor:
+    """Logits that are 0 where a place is not kept."""
+    return logits if kept is None else logits.masked_fill(~kept.unsqueeze(1), 0.0)
 
 
 MAKERS: Mapping[str, Maker] = {
@@ -91,16 +96,22 @@ class Softmax:
     keeps = True
 
     def sums(
-        self, logits: Tensor, labels: Tensor, scratch: Scratch, place: Tensor | None = None
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        scratch: Scratch,
+        place: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every part, summed over its region.
+        """Every part, summed over its region, of the places that are kept.
 
         The probabilities are computed in `place`, if it is given.
         """
-        values = Values(MAKERS, scratch, logits=logits, labels=labels)
+        values = Values(MAKERS, scratch, kept, logits=logits, labels=labels)
         if place is not None:
-            values.known["probs"] = softmax(logits, place)
-        sums = [_sum(values, *piece) for piece in self.pieces]
+            values.known["probs"] = softmax(logits, place, kept)
+        share = None if kept is None else kept.to(logits.dtype)
+        sums = [_sum(values, share, *piece) for piece in self.pieces]
         return [sums[place] for place in self.order]
 
     def _placed(self, index: int, weight: Tensor, values: Values) -> Any:
@@ -121,9 +132,13 @@ class Softmax:
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
+        kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`, where the probabilities stand if it is `filled`."""
-        values = Values(MAKERS, scratch, logits=logits, labels=labels)
+        """Writes d(Σ weight * part) / d(logits) to `out`, where the probabilities stand if it is `filled`.
+
+        Where a place is not kept it is 0.
+        """
+        values = Values(MAKERS, scratch, kept, logits=logits, labels=labels)
         if filled:
             values.known["probs"] = out
         probs = values["probs"]
@@ -132,19 +147,33 @@ class Softmax:
         v = self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
         inward = (q + _inner(v, probs)).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
+        if kept is not None:
+            share = kept.to(logits.dtype)
+            factor, q = factor.mul_(share.unsqueeze(1)), q * share
         torch.mul(probs, factor, out=out).scatter_add_(1, labels.unsqueeze(1), q.unsqueeze(1))
 
 
 def _sum(
-    values: Values, dense: Horner | None, placed: Horner | None, by_place: bool, region: tuple[int, bool]
+    values: Values,
+    share: Tensor | None,
+    dense: Horner | None,
+    placed: Horner | None,
+    by_place: bool,
+    region: tuple[int, bool],
 ) -> Tensor:
+    """One piece, of which every place has its share: 1, or 0 where it is masked."""
     keep, batch = region
     logits, labels = values["logits"], values["labels"]
     total = None
     if dense is not None:
-        total = summed(everywhere(dense.value(values), logits, logits), keep, batch)
+        found = everywhere(dense.value(values), logits, logits)
+        if share is not None:
+            found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
+        total = summed(found, keep, batch)
     if placed is not None:
         found = placed.value(values)
+        if share is not None:
+            found = share * found
         if by_place or keep < 2:
             part = summed(everywhere(found, labels, logits), keep, batch)
         else:

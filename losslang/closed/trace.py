@@ -125,6 +125,20 @@ class Outside:
     name: str
 
 
+@dataclass(frozen=True)
+class Mask:
+    """Which places count: an input of the walk."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Values of which what is masked counts as 0."""
+
+    value: Symbol
+
+
 def at_label(atom: Atom) -> Poly:
     """A tensor at the class of each place; a one-hot target is 1 there."""
     if atom.name == ONE_HOT:
@@ -139,31 +153,47 @@ class Part:
     poly: Poly
     by_place: bool
 
+    def __str__(self) -> str:
+        return str(self.poly)
+
 
 @dataclass(frozen=True)
-class Sums:
-    """What one step sums, and whether it asks for the number of elements too."""
+class Number:
+    """How many elements or places are summed."""
 
-    parts: tuple[Part, ...]
-    has_count: bool
     by_place: bool
 
     def __str__(self) -> str:
-        return ", ".join([str(part.poly) for part in self.parts] + ["1"] * self.has_count)
+        return "1"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one step sums, in the order in which it gets its totals."""
+
+    found: tuple[Part | Number, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.found if isinstance(part, Part))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.found))
 
 
 @dataclass(frozen=True)
 class Trace:
     """All sums of a walk in closed form.
 
-    `prediction` and `target` are inputs of the walk; `prepares` is the step that brings the target to
-    the form that is read.
+    `prediction`, `target` and `masks` are inputs of the walk; `prepares` is the step that brings the target to
+    the form that is read. With masks every sum is over what counts by one of them, and they have to be alike.
     """
 
     activation: str
     prediction: str
     target: str
     prepares: Step
+    masks: tuple[str, ...]
     sums: tuple[Sums, ...]
 
     def __str__(self) -> str:
@@ -184,6 +214,7 @@ class _Tracer:
         self.activations: set[str] = set()
         self.predictions: set[str] = set()
         self.prepared: dict[tuple[str, str], Step] = {}
+        self.masks: dict[str, None] = {}
 
     def trace(self, sums: Sequence[Sum]) -> Trace:
         for step in self.walk.maps:
@@ -193,10 +224,13 @@ class _Tracer:
             self.parts(end, [self.value(a) for a in step.inputs])
             for end, step in zip(sums, self.walk.sums, strict=True)
         ]
+        if self.masks and self.activations != {"softmax"}:
+            raise UntraceableError("a mask beside a sigmoid")
         if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
             raise UntraceableError("more than one prediction, activation or target")
         (((target, _), prepares),) = self.prepared.items()
-        return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, tuple(found))
+        masks = tuple(self.masks)
+        return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, masks, tuple(found))
 
     def value(self, argument: Any) -> Any:
         return self.values[argument.name] if isinstance(argument, Ref) else argument
@@ -208,16 +242,24 @@ class _Tracer:
             parts, mask = end.handed(arguments)
         except REFUSED as error:
             raise UntraceableError(str(error)) from error
-        rank = len(self.walk.shape)
-        if mask is not None or not isinstance(parts[0], Symbol):
+        values = parts[0].value if isinstance(parts[0], Hidden) else parts[0]
+        is_masked = isinstance(parts[0], Hidden) or isinstance(mask, Mask)
+        if not isinstance(values, Symbol) or is_masked != bool(self.masks):
             raise UntraceableError("a mask")
-        found: list[Part] = []
-        for part in parts:
-            if isinstance(part, Symbol):
-                found.append(Part(part.poly, by_place=part.ndim < rank))
-            elif not isinstance(part, int | float):
+        number = Number(by_place=values.ndim < len(self.walk.shape))
+        found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
+        return Sums((*found, number) if mask is not None or len(found) < len(parts) else tuple(found))
+
+    def part(self, part: Any, number: Number) -> Part | Number:
+        """One of the tensors that a step asks the sum of."""
+        match part:
+            case Symbol() | Hidden():
+                values = part.value if isinstance(part, Hidden) else part
+                return Part(values.poly, by_place=values.ndim < len(self.walk.shape))
+            case Mask():
+                return number
+            case _:
                 raise UntraceableError("a tensor from outside")
-        return Sums(tuple(found), len(found) < len(parts), parts[0].ndim < rank)
 
     def step(self, step: Step) -> Any:
         values = [self.value(a) for a in step.inputs]
@@ -226,7 +268,15 @@ class _Tracer:
             case "real" if isinstance(values[0], Outside):
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
-            case "hide" | "hide_raw":
+            case "mask" if isinstance(values[0], Outside):
+                self.masks[values[0].name] = None
+                return Mask(values[0].name)
+            case "places" | "counted" if isinstance(values[0], Mask):
+                return values[0]
+            case "hide" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
+                is_prediction = values[0].poly == Poly.atom(Atom("logits"))
+                return values[0] if is_prediction else Hidden(values[0])
+            case "hide" | "hide_raw" | "mask":
                 return Refused("a mask")
             case "dense" | "labels" if isinstance(values[0], Outside):
                 return self.target(step, values[0])
@@ -259,7 +309,9 @@ class _Tracer:
         if by_label and not is_index:
             raise UntraceableError("a distribution over classes")
         form = "labels" if by_label else "dense"
-        self.prepared.setdefault((given.name, form), step)
+        # What two terms hide of one target is alike where their masks are.
+        names = [name for name, _ in self.prepared if self.given[name] is target]
+        self.prepared.setdefault((names[0] if names else given.name, form), step)
         if step.operation == "labels":
             return Labels(rank - 1)
         return Symbol(Poly.atom(Atom(ONE_HOT if by_label else "target")), rank)

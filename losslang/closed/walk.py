@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 from typing import Any
 
 from losslang import targets
@@ -12,7 +13,7 @@ from losslang.blocks.sums import Sum
 from losslang.closed.evaluate import Scratch
 from losslang.closed.sigmoid import Sigmoid
 from losslang.closed.softmax import Softmax
-from losslang.closed.trace import Trace, UntraceableError, trace
+from losslang.closed.trace import Number, Part, Trace, UntraceableError, trace
 from losslang.lazy import torch
 from losslang.operations.call import real
 from losslang.registry import Registry
@@ -32,6 +33,7 @@ class Closed:
         self.activation = found.activation
         self.ends = list(zip(sums, found.sums, strict=True))
         self.prediction, self.target = names.index(found.prediction), names.index(found.target)
+        self.masks = [names.index(mask) for mask in found.masks]
         site = found.prepares.site
         assert site is not None
         self.prepare: Callable[..., Tensor] = (
@@ -55,9 +57,18 @@ class Closed:
         return found if devices <= set(DEVICES[found.activation]) else None
 
     def fits(self, inputs: Sequence[Any]) -> bool:
-        """Whether nothing but the prediction wants a gradient."""
+        """Whether nothing but the prediction wants a gradient, and all masks are one, of the target's places."""
         others = [v for i, v in enumerate(inputs) if i != self.prediction and isinstance(v, torch.Tensor)]
-        return not (torch.is_grad_enabled() and any(value.requires_grad for value in others))
+        if torch.is_grad_enabled() and any(value.requires_grad for value in others):
+            return False
+        masks, target = [inputs[mask] for mask in self.masks], inputs[self.target]
+        return all(
+            isinstance(mask, torch.Tensor)
+            and mask.dtype == torch.bool
+            and mask.shape == target.shape
+            and (mask is masks[0] or torch.equal(mask, masks[0]))
+            for mask in masks
+        )
 
     def keeps(self, inputs: Sequence[Any]) -> int | None:
         """The prediction, whose probabilities can be left where its gradient will be."""
@@ -68,15 +79,28 @@ class Closed:
 
     def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
         """Every sum over these inputs, as the maps give them; the probabilities go to `place`."""
-        logits, target = self._read(inputs)
         with SCRATCH as scratch:
-            sums = iter(self.family.sums(logits, target, scratch, place))
-        found: list[list[Tensor]] = []
-        for end, own in self.ends:
-            like = logits[:, 0] if own.by_place else logits
-            parts = [next(sums) for _ in own.parts]
-            found.append([*parts, end.count(like)] if own.has_count else parts)
-        return found
+            logits, target, kept = self._read(inputs)
+            sums = iter(self.family.sums(logits, target, scratch, place, kept))
+        return [
+            [
+                next(sums) if isinstance(part, Part) else self._number(end, part, logits, kept)
+                for part in own.found
+            ]
+            for end, own in self.ends
+        ]
+
+    def _number(self, end: Sum, number: Number, logits: Tensor, kept: Tensor | None) -> Tensor:
+        """How many elements or places a sum is of: of one that is masked, in the shape of the sum."""
+        if not self.masks:
+            return end.count(logits[:, 0] if number.by_place else logits)
+        samples, classes, *space = logits.shape
+        each = torch.full((samples,), prod(space)) if kept is None else kept.reshape(samples, -1).sum(1)
+        if end.over.keep == 2:
+            by_class = each.unsqueeze(1).expand(samples, classes)
+            return by_class.sum(0, keepdim=True) if end.over.batch else by_class
+        each = each if number.by_place else each * classes
+        return each if end.over.keep == 1 else each.sum()
 
     def gradients(
         self,
@@ -96,16 +120,22 @@ class Closed:
         flat = [
             weight
             for (_, own), given in zip(self.ends, weights, strict=True)
-            for _, weight in zip(own.parts, given, strict=False)
+            for part, weight in zip(own.found, given, strict=True)
+            if isinstance(part, Part)
         ]
-        logits, target = self._read(inputs)
         is_once = once[self.prediction]
         with SCRATCH as scratch:
+            logits, target, kept = self._read(inputs)
             out = place if is_once and place.dtype == logits.dtype else scratch.like(logits)
-            self.family.gradient(logits, target, flat, scratch, out, filled)
+            self.family.gradient(logits, target, flat, scratch, out, filled, kept)
             if out is not place:
                 place.copy_(out) if is_once else place.add_(out)
 
-    def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The logits and the target of a block, and which places count; None if all do."""
         logits = self.real(inputs[self.prediction])
-        return logits, self.prepare(inputs[self.target], logits)
+        target = self.prepare(inputs[self.target], logits)
+        mask: Tensor | None = inputs[self.masks[0]] if self.masks else None
+        if mask is None or bool(mask.all()):
+            return logits, target, None
+        return logits, target, mask.reshape(target.shape)
