@@ -15,6 +15,7 @@ from losslang.binding import getter
 from losslang.blocks import Maps, Walk, split
 from losslang.closed import Closed
 from losslang.eager import is_eager
+from losslang.functions import near
 from losslang.ignored import Look, asking, left_out, looks
 from losslang.passes import unmask
 from losslang.plan import Plan
@@ -161,10 +162,14 @@ class Executor:
     def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
+        leaving_out = None if careful or self.fuse else self.left_out
+        if leaving_out is not None and _are_far(inputs) and not _are_large(inputs, FAR):
+            # Nothing is looked at there, and nothing has to be computed again.
+            return partial(_through, leaving_out._route(inputs, careful))
         if found is None:
             return masked
-        if self.left_out is not None and not (careful or self.fuse or _are_large(inputs)):
-            return partial(_tried, self.left_out._route(inputs, careful), masked)
+        if leaving_out is not None and not _are_large(inputs):
+            return partial(_tried, leaving_out._route(inputs, careful), masked)
         return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
 
     def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
@@ -215,6 +220,10 @@ class Executor:
         return self.shapes[tensors]
 
 
+def _through(route: Route, *inputs: Any) -> list[Any]:
+    return route.way(*inputs)
+
+
 def _tried(free: Route, masked: Way, *inputs: Any) -> list[Any]:
     """Without a look: a kernel leaves ignored labels out, and where it cannot its result is no number."""
     values = free.way(*inputs)
@@ -233,8 +242,12 @@ def _seen(found: Sequence[Look], free: Route, masked: Way, *inputs: Any) -> list
     return free.way(*inputs)
 
 
-def _are_large(inputs: Sequence[Any]) -> bool:
-    return any(isinstance(value, Tensor) and value.numel() >= LARGE for value in inputs)
+def _are_large(inputs: Sequence[Any], far: int = 1) -> bool:
+    return any(isinstance(value, Tensor) and value.numel() >= far * LARGE for value in inputs)
+
+
+def _are_far(inputs: Sequence[Any]) -> bool:
+    return any(isinstance(value, Tensor) and not near(value) for value in inputs)
 
 
 def _forget(known: dict[Any, Any]) -> None:
@@ -275,7 +288,7 @@ def _walks(
     # A target of which something is hidden is one of the same shape and type.
     hidden = [(step.name, step.reads[0]) for step in plan.steps if step.operation == "hide"]
     given |= {name: given[target] for name, target in hidden if target in given}
-    far = FAR if any(isinstance(v, Tensor) and v.device.type != "cpu" for v in inputs) else 1
+    far = FAR if _are_far(inputs) else 1
     found: list[tuple[Walk, Maps, Closed | None]] = []
     for walk in split(plan, registry, shapes, far * LARGE):
         closed = Closed.of(walk, registry, given)

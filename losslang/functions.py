@@ -151,6 +151,11 @@ def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
     return fill(slope, x, bound, grad_input=slope)
 
 
+def near(tensor: Tensor) -> bool:
+    """Whether to look at a number waits for nothing: on a CPU, not on a GPU, which computes later."""
+    return tensor.is_cpu
+
+
 def least(x: Tensor) -> float:
     """The smallest element, if it takes less to ask than to hold all above a bound.
 

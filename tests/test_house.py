@@ -20,7 +20,7 @@ PACKAGE = ROOT / "losslang"
 # A file imports only from strictly lower floors, so no cycle can be written. Inside one package the
 # order is that of its own line.
 FLOORS = [
-    ["text", "lazy", "eager", "chunked"],
+    ["text", "lazy", "eager", "shield", "chunked"],
     ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes"],
     ["mistakes", "primitive"],
     [
@@ -51,7 +51,7 @@ FLOORS = [
     ["", "__main__"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-TORCH = {"blocks.walk", "chunked", "eager", "executor", "module", "slopes"}
+TORCH = {"blocks.walk", "chunked", "eager", "executor", "module", "shield", "slopes"}
 """The files that may import torch directly; all others take it from `lazy`."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

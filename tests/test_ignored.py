@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import pytest
@@ -11,6 +11,7 @@ from torch import Tensor
 
 import losslang
 from losslang import executor, module
+from losslang.losses import entropy as cross_entropies
 
 R = torch.Generator().manual_seed(0)
 PRED, LABELS = torch.randn(4, 3, 5, generator=R), torch.randint(0, 3, (4, 5), generator=R)
@@ -72,6 +73,17 @@ BESIDE = {
 """What stands beside ignored labels."""
 
 
+@pytest.fixture(params=["near", "as on a GPU"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where tensors are: numbers of those on a GPU are not looked at."""
+    module._understood.cache_clear()
+    if request.param != "near":
+        monkeypatch.setattr(executor, "near", lambda _: False)
+        monkeypatch.setattr(cross_entropies, "near", lambda _: False)
+    yield request.param
+    module._understood.cache_clear()
+
+
 @pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
 @pytest.mark.parametrize(("text", "index", "wanted"), CASES, ids=[text for text, _, _ in CASES])
 def test_in_every_order_of_calls(
@@ -79,6 +91,7 @@ def test_in_every_order_of_calls(
     index: int,
     wanted: Callable[[Tensor, Tensor, Tensor], Tensor],
     beside: Callable[[Tensor, Tensor], Tensor],
+    place: str,
 ):
     """Often enough that nothing is looked at twice; beside an ignored label stands no number at all."""
     loss = losslang.compile(text)
@@ -154,7 +167,7 @@ def test_labels_that_lie_anyhow(text: str):
 
 @pytest.mark.parametrize("shape", [(6, 5), (3, 5, 4), (3, 5, 2, 3), (2, 5, 2, 3, 2)])
 @pytest.mark.parametrize("options", ["", "reduction=sum", "label_smoothing=0.2"])
-def test_every_rank_is_that_of_torch(shape: tuple[int, ...], options: str):
+def test_every_rank_is_that_of_torch(shape: tuple[int, ...], options: str, place: str):
     """Labels left to the kernel: the numbers of F.cross_entropy, which knows ignored ones too."""
     pred = torch.randn(shape, generator=R, requires_grad=True)
     labels = torch.randint(0, 5, (shape[0], *shape[2:]), generator=R)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
+from losslang.functions import near
 from losslang.lazy import torch
 from losslang.operations.regions import region_sums
 from losslang.vocabulary import Tensor
@@ -16,11 +17,6 @@ from losslang.vocabulary import Tensor
 Maker = Callable[["Values"], Tensor]
 KEPT = 2**23
 """Bytes of a buffer that is kept from call to call: those of a block, and room for doubles."""
-
-
-def near(tensor: Tensor) -> bool:
-    """Whether to look at a number waits for nothing: on a CPU, not on a GPU, which computes later."""
-    return tensor.is_cpu
 
 
 class Scratch(threading.local):

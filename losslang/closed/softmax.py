@@ -24,7 +24,8 @@ from losslang.closed.evaluate import (
     horner,
     summed,
 )
-from losslang.closed.trace import LABEL, Part, UntraceableError, at_label
+from losslang.closed.symbols import LABEL, UntraceableError, at_label
+from losslang.closed.trace import Part
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 

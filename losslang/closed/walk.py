@@ -13,7 +13,8 @@ from losslang.blocks.sums import Sum
 from losslang.closed.evaluate import Scratch
 from losslang.closed.sigmoid import Sigmoid
 from losslang.closed.softmax import Softmax
-from losslang.closed.trace import Number, Part, Trace, UntraceableError, trace
+from losslang.closed.symbols import UntraceableError
+from losslang.closed.trace import Number, Part, Trace, trace
 from losslang.lazy import torch
 from losslang.operations.call import real
 from losslang.registry import Registry

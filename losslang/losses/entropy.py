@@ -7,7 +7,7 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 from __future__ import annotations
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, is_finite
+from losslang.functions import REDUCTIONS, is_finite, near
 from losslang.lazy import F, kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
@@ -68,20 +68,29 @@ def ce_of_logits(
     reduction: str = "none",
     ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
-    """torch's kernel for indices: no tensor of log-probabilities is kept. Its soft labels give 0 log 0 = NaN.
-
-    Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: the first of
-    them tells.
-    """
+    """torch's kernel for indices: no tensor of log-probabilities is kept. Its soft labels give 0 log 0 = NaN."""
     if labels.ndim == logits.ndim:
         log_probs = torch.log_softmax(logits, 1)
         values = ce.function(
             log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
         )
         return _reduced(values, reduction)
-    how = REDUCTIONS[reduction]
     if ignore_index is None:
+        how = REDUCTIONS[reduction]
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, TORCH_IGNORES, label_smoothing)
+    leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
+    return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
+
+
+def _leaving_out(
+    logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
+) -> Tensor:
+    """The mean or sum by torch's kernel, without the labels to ignore; NaN where it cannot.
+
+    Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: the first of
+    them tells.
+    """
+    how = REDUCTIONS[reduction]
     log_probs = torch.log_softmax(logits, 1)
     value, number = _nll_and_number(log_probs, labels, how, ignore_index)
     is_whole = number.item() == labels.numel()
@@ -93,6 +102,26 @@ def ce_of_logits(
         evenly = whole / number if reduction == "mean" else whole
         value = (1 - label_smoothing) * value - label_smoothing * evenly
     return value
+
+
+def _leaving_out_unseen(
+    logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
+) -> Tensor:
+    """The same on a GPU, where no number is looked at."""
+    from losslang.shield import shielded
+
+    kept = labels != ignore_index
+    log_probs = torch.log_softmax(shielded(logits, kept.unsqueeze(1)), 1)
+    values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
+    if label_smoothing:
+        evenly = log_probs.mean(1).where(kept, 0.0)
+        values = (1 - label_smoothing) * values - label_smoothing * evenly
+    return _of_kept(values, kept, reduction)
+
+
+def _of_kept(values: Tensor, kept: Tensor, reduction: str) -> Tensor:
+    """The mean or sum of values that are 0 where they are not kept; torch's own on a GPU is not always the same."""
+    return values.sum() / kept.sum().clamp(min=1) if reduction == "mean" else values.sum()
 
 
 def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
@@ -127,13 +156,16 @@ def nll_of_log_probs(
     labels: Int[Tensor, "b *space"],
     *,
     reduction: str = "none",
-    ignore_index: int = TORCH_IGNORES,
+    ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
     """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
-    if labels.ndim < log_probs.ndim:
-        how = REDUCTIONS[reduction]
-        return kernels.nll_loss_nd(log_probs.contiguous(), labels, None, how, ignore_index)
-    return _reduced(-pick(log_probs, labels), reduction)
+    if labels.ndim == log_probs.ndim:
+        return _reduced(-pick(log_probs, labels), reduction)
+    if ignore_index is None or near(log_probs):
+        how, leaves = REDUCTIONS[reduction], TORCH_IGNORES if ignore_index is None else ignore_index
+        return kernels.nll_loss_nd(log_probs.contiguous(), labels, None, how, leaves)
+    values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
+    return _of_kept(values, labels != ignore_index, reduction)
 
 
 @loss(
