@@ -27,6 +27,12 @@ def labels(shape: Shape) -> Call:
     return Call(torch.randn(shape), torch.randint(classes, (batch, *space)))
 
 
+def padded(shape: Shape) -> Call:
+    """The same, a tenth of the labels to be ignored."""
+    call = labels(shape)
+    return Call(call.pred, call.target.masked_fill(torch.rand(call.target.shape) < 0.1, -100))
+
+
 def log_probabilities(shape: Shape) -> Call:
     call = labels(shape)
     return Call(torch.log_softmax(call.pred, 1), call.target)

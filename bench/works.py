@@ -94,6 +94,14 @@ TABLE = (
             Library("torchvision", libraries.torchvision_focal),
         ),
     ),
+    Work(
+        "ce, a tenth ignored",
+        "ce",
+        inputs.padded,
+        by_hand.ce,
+        ((6, 7), (4096, 64), (8192, 4096)),
+        note="As padding is: a tenth of the labels is -100.",
+    ),
     Work("ce alone", "ce", inputs.labels, by_hand.ce, ((2, 3, 4, 5), (32, 4, 8, 8))),
 )
 

@@ -73,8 +73,8 @@ def extended_iou(pred: Tensor, target: Tensor) -> Tensor:
 def siou(pred: Tensor, target: Tensor) -> Tensor:
     (w, h), (w2, h2), (hull_w, hull_h) = sizes(pred), sizes(target), hull(pred, target)
     dx, dy = (centres(target) - centres(pred)).unbind(1)
-    sine = dy.abs() / (dx**2 + dy**2 + 1e-14).sqrt()
-    gamma = 2 - (1 - 2 * torch.sin(torch.asin(sine) - math.pi / 4) ** 2)
+    # 2 - cos(2 asin s - π/2), as the authors write it, has no derivative at s = 1; this is the same number.
+    gamma = 2 - 2 * (dx * dy).abs() / (dx**2 + dy**2 + 1e-14)
     place = 2 - torch.exp(-gamma * (dx / hull_w) ** 2) - torch.exp(-gamma * (dy / hull_h) ** 2)
     wide, high = (w - w2).abs() / torch.max(w, w2), (h - h2).abs() / torch.max(h, h2)
     shape = (1 - torch.exp(-wide)) ** 4 + (1 - torch.exp(-high)) ** 4
