@@ -203,6 +203,8 @@ def silog_slope(
     eps: Positive = 1e-6,
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """The same, L of each sample, and (d - λ mean d) / (n L p) where p is above ε."""
+    if least(target) > eps and least(values) > eps:
+        return _silog_of_known(values, target, lam)
     given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)
     known, depth = F.threshold(given, eps, 0.0).sign_(), F.threshold(values.flatten(1), eps, eps)
     given = F.threshold(given, eps, 1.0, inplace=True)
@@ -215,6 +217,17 @@ def silog_slope(
     scale = F.threshold(counted * found, 0.0, math.inf).unsqueeze(1)
     slope = distance.addcmul_(known, mean, value=-lam).div_(depth.mul_(scale)).view_as(values)
     return (found, number > 0), above(slope, values, eps)
+
+
+def _silog_of_known(values: Tensor, target: Tensor, lam: float) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """The same of depths that are all known and above their bound."""
+    depth = values.flatten(1)
+    distance = torch.div(depth, target.flatten(1)).log_()
+    mean = distance.mean(1, keepdim=True)
+    found = torch.add(distance, mean, alpha=math.sqrt(1 - lam) - 1).square_().mean(1).sqrt_()
+    scale = F.threshold(depth.shape[1] * found, 0.0, math.inf).unsqueeze(1)
+    slope = distance.sub_(mean, alpha=lam).div_(depth * scale)
+    return (found, torch.ones_like(found, dtype=torch.bool)), slope.view_as(values)
 
 
 def _over(a: Tensor, b: Tensor) -> Tensor:

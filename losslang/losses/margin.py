@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
+from losslang.functions import softplus
 from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
@@ -23,6 +24,13 @@ def perceptron(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) 
 def logistic(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log(1 + e^(-y x)), y = +1 or -1: `bce(sigmoid)` with signs for the truth, in nats."""
     return -F.logsigmoid(signs * logits)
+
+
+@logistic.slope
+def logistic_slope(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
+    """The same, and -y / (1 + e^(y x))."""
+    margin = (signs * logits).neg_()
+    return softplus.function(margin), margin.sigmoid_().mul_(signs).neg_()
 
 
 @loss(
