@@ -86,8 +86,11 @@ def cross_entropy(
 
 def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, how: How) -> Tensor:
     kind = how.kind
-    logits = F.linear(hidden.to(kind), weight.to(kind), None if bias is None else bias.to(kind))
-    logits = logits.to(torch.promote_types(kind, torch.float32))
+    given = (hidden, weight, bias)
+    # To be asked for the type it has takes a tensor as long as a small operation.
+    logits = F.linear(*[x if x is None or x.dtype == kind else x.to(kind) for x in given])  # pyright: ignore
+    if kind.itemsize < torch.float32.itemsize:
+        logits = logits.float()
     if how.softcap is not None:
         logits = how.softcap * torch.tanh(logits / how.softcap)
     return F.cross_entropy(logits, truth, reduction="none", ignore_index=NONE, label_smoothing=how.smoothing)

@@ -37,8 +37,10 @@ def linear_ce(
     """
     from losslang.chunked import cross_entropy
 
-    rows, truth = hidden.reshape(-1, hidden.shape[-1]), indices.reshape(-1)
     entropy = partial(cross_entropy, smoothing=label_smoothing, softcap=softcap)
+    if hidden.ndim == 2 and counted is None:
+        return entropy(hidden, *head, indices, whole=hidden.is_meta or traces())
+    rows, truth = hidden.reshape(-1, hidden.shape[-1]), indices.reshape(-1)
     if hidden.is_meta or traces():
         return entropy(rows, *head, truth, whole=True).reshape(indices.shape)
     kept = None if counted is None else counted.reshape(-1).nonzero().squeeze(1)
