@@ -16,7 +16,7 @@ from losslang.blocks import Maps, Walk, split
 from losslang.closed import Closed
 from losslang.eager import is_eager
 from losslang.functions import near
-from losslang.ignored import Look, asking, left_out, looks
+from losslang.ignored import Look, asking, is_alone, left_out, looks
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
@@ -113,9 +113,9 @@ class Executor:
 
     @cached_property
     def left_out(self) -> Executor | None:
-        """The same with labels to ignore left to kernels, where they can leave them out."""
-        plan = left_out(self.plan, self._without(self.kept).plan, self.registry)
-        return None if plan is None else Executor(plan, self.registry, masked=False)
+        """The same with labels to ignore left to kernels, if one of them can leave them out."""
+        plan = left_out(self.plan, self.registry)
+        return None if plan == self.plan else Executor(plan, self.registry, self.fuse, masked=False)
 
     @cached_property
     def careful(self) -> Program:
@@ -156,20 +156,21 @@ class Executor:
             return self._watched(inputs, careful=signature[0])
         if self.fuse is not None and self._shapes(inputs, signature) is not None:
             looked = signature[0] and self._eager(inputs, signature, route)
-            return partial(self._looked_at, looked) if looked else self.fused
+            return partial(_looked_at, looked, self.fused) if looked else self.fused
         return self._eager(inputs, signature, route)
 
     def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        leaving_out = None if careful or self.fuse else self.left_out
-        if leaving_out is not None and _are_far(inputs) and not _are_large(inputs, FAR):
+        if self.left_out is not None and _are_far(inputs) and (self.fuse or not _are_large(inputs, FAR)):
             # Nothing is looked at there, and nothing has to be computed again.
-            return partial(_through, leaving_out._route(inputs, careful))
+            through = partial(_through, self.left_out._route(inputs, careful=False))
+            return partial(_looked_at, self.careful.run, through) if careful else through
         if found is None:
             return masked
-        if leaving_out is not None and not _are_large(inputs):
-            return partial(_tried, leaving_out._route(inputs, careful), masked)
+        may_try = not (careful or self.fuse or _are_large(inputs))
+        if may_try and self.left_out is not None and is_alone(self.left_out.plan, self.registry):
+            return partial(_tried, self.left_out._route(inputs, careful), masked)
         return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
 
     def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
@@ -186,12 +187,6 @@ class Executor:
         if plan.inputs != self.plan.inputs:
             raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
         return self.unmasked.setdefault(absent, Executor(plan, self.registry, self.fuse, masked=False))
-
-    def _looked_at(self, looked: Way, *inputs: Any) -> list[Any]:
-        """Compiled code looks at no values: an eager call does it first."""
-        with torch.no_grad():
-            looked(*inputs)
-        return self.fused(*inputs)
 
     def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
         careful: bool = signature[0]
@@ -218,6 +213,13 @@ class Executor:
             _forget(self.shapes)
             self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
         return self.shapes[tensors]
+
+
+def _looked_at(looked: Way, way: Way, *inputs: Any) -> list[Any]:
+    """What looks at no values, as compiled code, after an eager call that does."""
+    with torch.no_grad():
+        looked(*inputs)
+    return way(*inputs)
 
 
 def _through(route: Route, *inputs: Any) -> list[Any]:

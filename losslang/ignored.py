@@ -11,7 +11,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from losslang.lazy import torch
-from losslang.passes import merge
+from losslang.passes import merge, unmask
 from losslang.plan import Plan, Ref, Step
 from losslang.primitive import Loss
 from losslang.registry import Registry
@@ -67,36 +67,44 @@ def _are_plain(target: Any) -> bool:
     return target.is_cpu and target.ndim > 0 and target.numel() > 0
 
 
-def left_out(plan: Plan, free: Plan, registry: Registry) -> Plan | None:
-    """`free` of masks, with the labels left to its kernels, if all leave the same one and nothing else is there.
+def left_out(plan: Plan, registry: Registry, first: int = 0) -> Plan:
+    """The plan with labels to ignore left to those kernels that can leave them out, as `ce` beside a dice.
 
-    The mean of no label is not a number there, and then everything is computed again: there must be nothing
-    that remembers or draws.
+    A plan like this looks at no labels, and its checks would refuse those to ignore.
     """
-    ignored = {int(dict(step.options)["index"]) for step in asking(plan)}
-    others = [s for s in merge(free, registry).steps if not _stands_around(s)]
-    if len(ignored) != 1 or not _are_hidden(plan) or not all(_leaves_out(step, registry) for step in others):
-        return None
-    told = ("ignore_index", ignored.pop())
+    steps = asking(plan)[first:]
+    if not steps:
+        return plan
+    found = _left_to_kernels(steps[0], plan, registry)
+    return left_out(plan, registry, first + 1) if found is None else left_out(found, registry, first)
+
+
+def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
+    """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
+    masked = {kept.name}
+    for step in plan.steps:
+        if not masked.isdisjoint(step.reads):
+            masked.add(step.name)
+    told = ("ignore_index", int(dict(kept.options)["index"]))
     steps = [
-        s if _stands_around(s) or not _is_kernel(s) else replace(s, options=(*s.options, told))
-        for s in free.steps
+        replace(step, options=(*step.options, told)) if step.name in masked and _is_kernel(step) else step
+        for step in plan.steps
     ]
-    return Plan(tuple(steps), free.outputs)
+    if any(step.name in masked and step.operation.startswith("loss:") for step in steps):
+        return None
+    free = unmask(Plan(tuple(steps), plan.outputs), [kept.name])
+    kernels = [step for step in merge(free, registry).steps if told in step.options and _is_kernel(step)]
+    return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 
-def _stands_around(step: Step) -> bool:
-    return step.operation in AROUND or step.operation.startswith("check:")
+def is_alone(plan: Plan, registry: Registry) -> bool:
+    """Whether a plan is nothing but kernels that leave labels out: nothing in it remembers or draws."""
+    steps = [s for s in merge(plan, registry).steps if s.operation not in AROUND]
+    return all(s.operation.startswith("check:") or _leaves_out(s, registry) for s in steps)
 
 
 def _is_kernel(step: Step) -> bool:
     return step.operation.startswith("kernel:")
-
-
-def _are_hidden(plan: Plan) -> bool:
-    """Whether every kernel of a plan reads a prediction of which something may be hidden."""
-    above = {step.name: step for step in plan.steps}
-    return all(above[step.reads[0]].operation == "hide" for step in plan.steps if _is_kernel(step))
 
 
 def _leaves_out(step: Step, registry: Registry) -> bool:

@@ -7,8 +7,8 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 from __future__ import annotations
 
 from losslang.decorators import loss
-from losslang.functions import power
-from losslang.lazy import F, torch
+from losslang.functions import REDUCTIONS, power
+from losslang.lazy import torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
@@ -72,10 +72,10 @@ def focal_of_logits(
 ) -> Float[Tensor, "*shape"]:
     """The same, with 1 - p_t = t + p - 2 t p and torch's kernel for the logarithm."""
     probs = torch.sigmoid(logits)
-    wrong = torch.addcmul(positive_truth, probs, 1 - 2 * positive_truth)
-    values = power(wrong, gamma) * F.binary_cross_entropy_with_logits(
-        logits, positive_truth, reduction="none"
-    )
+    wrong = torch.addcmul(positive_truth, probs, torch.rsub(positive_truth, 1, alpha=2))
+    none = REDUCTIONS["none"]
+    entropy = torch.binary_cross_entropy_with_logits(logits, positive_truth, None, None, none)
+    values = power(wrong, gamma) * entropy
     return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, is_finite, near
-from losslang.lazy import F, kernels, torch
+from losslang.lazy import kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
@@ -222,9 +222,8 @@ def bce_of_logits(
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, exact for logits of any size."""
     weight = None if pos_weight is None else _along_classes(pos_weight, logits)
-    return F.binary_cross_entropy_with_logits(
-        logits, _smoothed(target, label_smoothing), pos_weight=weight, reduction=reduction
-    )
+    t = _smoothed(target, label_smoothing)
+    return torch.binary_cross_entropy_with_logits(logits, t, None, weight, REDUCTIONS[reduction])
 
 
 def _reduced(values: Tensor, reduction: str) -> Tensor:

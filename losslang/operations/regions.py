@@ -44,8 +44,9 @@ def _plain_total(keep: int, like: Tensor, *others: Any) -> tuple[Any, ...]:
     dims = tuple(range(keep, like.ndim))
     if not dims:
         return like, *others
-    number = _number(like, dims)
-    return like.sum(dims), *[v.sum(dims) if isinstance(v, torch.Tensor) else v * number for v in others]
+    return like.sum(dims), *[
+        v.sum(dims) if isinstance(v, torch.Tensor) else v * _number(like, dims) for v in others
+    ]
 
 
 def _total(mask: Tensor | None, over: Region, *parts: Any) -> tuple[Any, ...]:
