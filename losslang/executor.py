@@ -162,13 +162,14 @@ class Executor:
     def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        if self.left_out is not None and _are_far(inputs) and (self.fuse or not _are_large(inputs, FAR)):
+        is_masked = not self.fuse and (careful or _are_large(inputs, FAR * LARGE_MAPS))
+        if self.left_out is not None and _are_far(inputs) and not is_masked:
             # Nothing is looked at there, and nothing has to be computed again.
             through = partial(_through, self.left_out._route(inputs, careful=False))
             return partial(_looked_at, self.careful.run, through) if careful else through
         if found is None:
             return masked
-        may_try = not (careful or self.fuse or _are_large(inputs))
+        may_try = not (careful or self.fuse or _are_large(inputs, LARGE))
         if may_try and self.left_out is not None and is_alone(self.left_out.plan, self.registry):
             return partial(_tried, self.left_out._route(inputs, careful), masked)
         return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
@@ -190,7 +191,7 @@ class Executor:
 
     def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
         careful: bool = signature[0]
-        if _are_large(inputs):
+        if _are_large(inputs, LARGE):
             shapes = self._shapes(inputs, signature)
             walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
             if walks:
@@ -244,8 +245,8 @@ def _seen(found: Sequence[Look], free: Route, masked: Way, *inputs: Any) -> list
     return free.way(*inputs)
 
 
-def _are_large(inputs: Sequence[Any], far: int = 1) -> bool:
-    return any(isinstance(value, Tensor) and value.numel() >= far * LARGE for value in inputs)
+def _are_large(inputs: Sequence[Any], least: int) -> bool:
+    return any(isinstance(value, Tensor) and value.numel() >= least for value in inputs)
 
 
 def _are_far(inputs: Sequence[Any]) -> bool:

@@ -142,7 +142,7 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     if exponent <= 0:
         zero = base == 0
         return torch.where(zero, torch.inf if exponent < 0 else 1.0, torch.where(zero, 1.0, base) ** exponent)
-    return torch.pow(base, exponent)
+    return base**exponent
 
 
 def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
