@@ -8,7 +8,7 @@ from math import isnan, prod
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from losslang import lazy
 from losslang.binding import getter
@@ -20,14 +20,14 @@ from losslang.ignored import Look, asking, is_alone, left_out, looks
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
-    READING,
     Program,
-    from_inputs,
+    checks,
     in_blocks,
     looking,
     of_inputs,
     reading,
     settled,
+    shapes_of,
     whole,
 )
 from losslang.registry import Registry
@@ -123,6 +123,11 @@ class Executor:
         return of_inputs(self.plan, self.registry, careful=True)
 
     @cached_property
+    def checks(self) -> Program:
+        """What looks at values and computes nothing."""
+        return checks(self.plan, self.registry)
+
+    @cached_property
     def plain(self) -> Program:
         return of_inputs(self.plan, self.registry, careful=False)
 
@@ -155,24 +160,33 @@ class Executor:
         if self.kept:
             return self._watched(inputs, careful=signature[0])
         if self.fuse is not None and self._shapes(inputs, signature) is not None:
-            looked = signature[0] and self._eager(inputs, signature, route)
-            return partial(_looked_at, looked, self.fused) if looked else self.fused
+            return partial(_looked_at, self.checks, self.fused) if signature[0] else self.fused
         return self._eager(inputs, signature, route)
 
     def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        is_masked = not self.fuse and (careful or _are_large(inputs, FAR * LARGE_MAPS))
-        if self.left_out is not None and _are_far(inputs) and not is_masked:
-            # Nothing is looked at there, and nothing has to be computed again.
-            through = partial(_through, self.left_out._route(inputs, careful=False))
-            return partial(_looked_at, self.careful.run, through) if careful else through
+        way = self._leaving_out(inputs)
+        if way is not None:
+            # In a first call too: what is saved for the backward pass is the same in all of them.
+            return partial(_looked_at, self.checks, way) if careful else way
         if found is None:
             return masked
-        may_try = not (careful or self.fuse or _are_large(inputs, LARGE))
-        if may_try and self.left_out is not None and is_alone(self.left_out.plan, self.registry):
-            return partial(_tried, self.left_out._route(inputs, careful), masked)
         return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
+
+    def _leaving_out(self, inputs: Sequence[Any]) -> Way | None:
+        """With labels to ignore left to kernels, where that is right whatever the labels are."""
+        if self.left_out is None:
+            return None
+        if _are_far(inputs):
+            # Nothing is looked at there. What is cut into blocks is masked.
+            is_cut = self.fuse is None and _are_large(inputs, FAR * LARGE_MAPS)
+            return None if is_cut else partial(_through, self.left_out._route(inputs, careful=False))
+        if self.fuse is not None or _are_large(inputs, LARGE) or looks(self.plan, inputs) is None:
+            return None
+        if not is_alone(self.left_out.plan, self.registry):
+            return None
+        return partial(_tried, self.left_out._route(inputs, careful=False), partial(self._masked, False))
 
     def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
@@ -216,10 +230,10 @@ class Executor:
         return self.shapes[tensors]
 
 
-def _looked_at(looked: Way, way: Way, *inputs: Any) -> list[Any]:
-    """What looks at no values, as compiled code, after an eager call that does."""
+def _looked_at(checks: Program, way: Way, *inputs: Any) -> list[Any]:
+    """What looks at no values itself, after all that refuses them."""
     with torch.no_grad():
-        looked(*inputs)
+        checks.run(*inputs)
     return way(*inputs)
 
 
@@ -257,29 +271,6 @@ def _forget(known: dict[Any, Any]) -> None:
     """Makes room: a program that is called with ever new shapes does not grow without end."""
     if len(known) >= SIGNATURES:
         known.clear()
-
-
-def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
-    """The shapes of the predictions of a plan; None for tensors that do not fit it.
-
-    The plan runs once on tensors without data, which know their shapes and cost nothing.
-    """
-    tensors = [value for value in inputs if isinstance(value, Tensor)]
-    is_ordinary = all(type(value) in (Tensor, nn.Parameter) for value in tensors)
-    if not is_ordinary or len({value.device for value in tensors if value.ndim}) > 1:
-        return None
-    binding = from_inputs(plan, registry)
-    for step in plan.steps:
-        if step.operation not in READING:
-            binding.step(step)
-    hollow = [value.to("meta") if isinstance(value, Tensor) else value for value in inputs]
-    try:
-        slots = binding.done().run(*hollow)
-    except Exception:
-        # What does not fit is refused, with all its reasons, by the whole program.
-        return None
-    predictions = [step.name for step in plan.steps if step.operation == "real"]
-    return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
 
 
 def _walks(

@@ -168,12 +168,6 @@ def least(x: Tensor) -> float:
     return (asked.amin() if x.ndim else asked).item()
 
 
-def is_finite(x: Tensor) -> bool:
-    """Whether all elements of a tensor are numbers, by their sum; large ones may be taken for none."""
-    kind = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else None
-    return math.isfinite((x.detach() if x.requires_grad else x).sum(dtype=kind).item())
-
-
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 """As `lazy.kernels` know them."""
 

@@ -90,8 +90,13 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
         replace(step, options=(*step.options, told)) if step.name in masked and _is_kernel(step) else step
         for step in plan.steps
     ]
-    if any(step.name in masked and step.operation.startswith("loss:") for step in steps):
-        return None
+    above = {step.name: step for step in plan.steps}
+    for step in steps:
+        if step.name in masked and step.operation.startswith("loss:"):
+            return None
+        # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
+        if step.name in masked and _is_kernel(step) and above[step.reads[0]].operation != "hide":
+            return None
     free = unmask(Plan(tuple(steps), plan.outputs), [kept.name])
     kernels = [step for step in merge(free, registry).steps if told in step.options and _is_kernel(step)]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None

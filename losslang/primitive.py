@@ -219,7 +219,8 @@ class Loss(Primitive):
         `reduction` (none, mean, sum) is asked for the mean or the sum where nothing is weighed or masked.
 
         It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
-        With a keyword `ignore_index` too, that is a label to leave out; where it cannot, its result is NaN.
+        With a keyword `ignore_index` too, that is a label to leave out, whatever stands beside it. A result that
+        is NaN then, as the mean of none may be, is computed again under a mask; on a GPU it is not.
         """
         if self.has_total and (self.result_axes or activation != "identity"):
             raise TypeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from losslang.binding import Binding, Calls
 from losslang.blocks import Maps, Sum, Totals, Walk, Walker
 from losslang.closed import Closed
 from losslang.ignored import asking
+from losslang.lazy import torch
 from losslang.passes import may_idle, merge, settle
 from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
@@ -74,6 +75,19 @@ def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> 
     return _program(binding, [output.value for output in plan.outputs], idle)
 
 
+def checks(plan: Plan, registry: Registry) -> Program:
+    """From the values of the inputs on, all that refuses them, and nothing that is only computed."""
+    wanted = {step.name for step in plan.steps if step.operation.startswith("check:")}
+    for step in reversed(plan.steps):
+        if step.name in wanted:
+            wanted.update(step.reads)
+    binding = from_inputs(plan, registry)
+    for step in plan.steps:
+        if step.name in wanted and step.operation not in READING:
+            binding.step(step)
+    return _program(binding, [])
+
+
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
     steps = [step for step in settle(merge(plan, registry), idle).steps if step.operation not in READING]
@@ -106,6 +120,29 @@ def looking(plan: Plan, registry: Registry) -> Program:
 def from_inputs(plan: Plan, registry: Registry, *, filled: bool = False) -> Binding:
     """A binding whose roots are the values of the inputs."""
     return Binding(registry, [step.name for step in plan.inputs], filled=filled)
+
+
+def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[str, tuple[int, ...]] | None:
+    """The shapes of the predictions of a plan; None for tensors that do not fit it.
+
+    The plan runs once on tensors without data, which know their shapes and cost nothing.
+    """
+    tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
+    is_ordinary = all(type(value) in (torch.Tensor, torch.nn.Parameter) for value in tensors)
+    if not is_ordinary or len({value.device for value in tensors if value.ndim}) > 1:
+        return None
+    binding = from_inputs(plan, registry)
+    for step in plan.steps:
+        if step.operation not in READING:
+            binding.step(step)
+    hollow = [value.to("meta") if isinstance(value, torch.Tensor) else value for value in inputs]
+    try:
+        slots = binding.done().run(*hollow)
+    except Exception:
+        # What does not fit is refused, with all its reasons, by the whole program.
+        return None
+    predictions = [step.name for step in plan.steps if step.operation == "real"]
+    return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
 
 
 def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:

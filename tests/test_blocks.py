@@ -312,20 +312,16 @@ def test_nothing_as_large_as_the_prediction_is_made():
             return found
 
     for text in [*PROGRAMS, "ce(ignore_index=2) + dice(softmax, ignore_index=2)"]:
-        pred, target = large((8, 3, 512, 512))
+        # Beside so many classes their labels are no large tensor.
+        pred, target = large((2, 15, 512, 512) if "ignore" in text else (8, 3, 512, 512))
         target = targets_of(text, target)
         loss = losslang.compile(text)
         loss(pred, target)
         Watch.sizes.clear()
         with Watch():
             loss(pred, target).backward()
-        # Labels are long numbers: a tensor of them is two thirds of such a prediction.
-        is_labeled = text.startswith("ce")
-        whole = [size for size in Watch.sizes if size >= pred.nbytes / (1.1 if "ignore" in text else 4)]
-        assert len(whole) <= (2 if is_labeled and "ignore" not in text else 1), (
-            text,
-            sorted(Watch.sizes)[-4:],
-        )
+        whole = [size for size in Watch.sizes if size >= pred.nbytes / 4]
+        assert len(whole) <= (2 if text == "ce + dice" else 1), (text, sorted(Watch.sizes)[-4:])
 
 
 def test_one_walk_reads_a_prediction_once(monkeypatch: pytest.MonkeyPatch):
@@ -408,6 +404,24 @@ def test_what_stands_beside_an_ignored_label(
         torch.testing.assert_close(value.double(), wanted, rtol=loose, atol=loose)
         torch.testing.assert_close(found.double(), slope, rtol=loose, atol=loose)
         assert not found[hidden].any()
+    assert len(blocks) > 20
+
+
+@pytest.mark.parametrize(
+    "text", ["ce", "ce + dice(ignore_index=-100, squared=true)", "focal(softmax, ignore_index=-100)"]
+)
+def test_what_is_ignored_decides_no_bit(text: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
+    """Of places in the same block; nor which way a first call goes."""
+    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 300))
+    r = torch.Generator().manual_seed(1)
+    pred, labels = torch.randn(3, 7, 33, generator=r), torch.randint(0, 7, (3, 33), generator=r)
+    labels = labels.masked_fill(torch.rand(3, 33, generator=r) < 0.3, -100)
+    hidden = (labels == -100).unsqueeze(1).expand(pred.shape)
+    loss, found = losslang.compile(text), list[tuple[Tensor, Tensor]]()
+    for beside in (1.0, 1.0, torch.nan, torch.inf, -torch.inf, 80.0, -200.0, 1.0):
+        found.append(gradient(loss, pred.masked_fill(hidden, beside).requires_grad_(), labels))
+    assert all(torch.equal(value, found[0][0]) for value, _ in found)
+    assert all(torch.equal(slope, found[0][1]) for _, slope in found)
     assert len(blocks) > 20
 
 

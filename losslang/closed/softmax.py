@@ -33,6 +33,12 @@ LEAST = 2.0**-10
 """The sum of exponentials from which on none that matters has been lost in it."""
 
 
+def _probs_of_label(values: Values) -> Tensor:
+    """p_y; 1 where a place is not kept."""
+    probs = _pick(values["probs"], values["labels"])
+    return probs if values.kept is None else probs.where(values.kept, 1.0)
+
+
 def _log_of_label(values: Values) -> Tensor:
     """log p_y: of p_y where it is a number to take a logarithm of, else from the logits."""
     probs = values["probs" + LABEL]
@@ -47,12 +53,18 @@ def _probs(values: Values) -> Tensor:
 
 
 def softmax(logits: Tensor, out: Tensor, kept: Tensor | None = None) -> Tensor:
-    """The softmax along dimension 1, in `out`; a number at least where a place is not kept.
+    """The softmax along dimension 1, in `out`.
 
     e^x / Σ e^x as it stands takes half the time of torch's kernel, which subtracts the largest logit
     first. That is left to it where a sum shows that it matters: one that is no number, or that is small.
     """
     sums = torch.exp(logits, out=out).sum(1, keepdim=True)
+    if kept is not None:
+        # What is not kept decides nothing, and is a probability or 0.
+        odd = ~(kept.unsqueeze(1) | ((sums > LEAST) & (sums < torch.inf)))
+        if bool(odd.any()):
+            out.masked_fill_(odd, 0.0)
+            sums.masked_fill_(odd, 1.0)
     least, most = sums.aminmax()
     if least.item() > LEAST and most.item() < torch.inf:
         return out.div_(sums)
@@ -67,7 +79,7 @@ def _finite(logits: Tensor, kept: Tensor | None) -> Tensor:
 MAKERS: Mapping[str, Maker] = {
     "probs": _probs,
     "slots": lambda v: _slots(v),
-    "probs" + LABEL: lambda v: _pick(v["probs"], v["labels"]),
+    "probs" + LABEL: lambda v: _probs_of_label(v),
     "log_probs" + LABEL: _log_of_label,
 }
 

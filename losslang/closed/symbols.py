@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from losslang.closed.algebra import ONE_HOT, Atom, Poly
 
@@ -92,25 +93,29 @@ class Labels:
         return self
 
 
-class Refused(NamedTuple):
+@dataclass(frozen=True)
+class Refused:
     """What no polynomial stands for."""
 
     why: str
 
 
-class Outside(NamedTuple):
+@dataclass(frozen=True)
+class Outside:
     """A tensor that is no part of the mathematics yet: an input of the walk."""
 
     name: str
 
 
-class Mask(NamedTuple):
+@dataclass(frozen=True)
+class Mask:
     """Which places count: an input of the walk."""
 
     name: str
 
 
-class Hidden(NamedTuple):
+@dataclass(frozen=True)
+class Hidden:
     """Values of which what is masked counts as 0."""
 
     value: Symbol

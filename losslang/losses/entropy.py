@@ -6,14 +6,16 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 
 from __future__ import annotations
 
+import math
+
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, is_finite, near
+from losslang.functions import REDUCTIONS, near
 from losslang.lazy import kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
-TORCH_IGNORES = -100
-"""The label that torch's kernels leave out."""
+NONE = -(2**31)
+"""What no label is: torch's kernels leave out -100 unless they are told another."""
 
 
 @loss(
@@ -77,7 +79,7 @@ def ce_of_logits(
         return _reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(logits, labels, class_weight, how, TORCH_IGNORES, label_smoothing)
+        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NONE, label_smoothing)
     leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
@@ -85,17 +87,19 @@ def ce_of_logits(
 def _leaving_out(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
-    """The mean or sum by torch's kernel, without the labels to ignore; NaN where it cannot.
+    """The mean or sum by torch's kernel, without the labels to ignore; the mean of none is NaN.
 
-    Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: the first of
-    them tells.
+    Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: where one of them
+    is none all are, the first too.
     """
     how = REDUCTIONS[reduction]
     log_probs = torch.log_softmax(logits, 1)
     value, number = _nll_and_number(log_probs, labels, how, ignore_index)
     is_whole = number.item() == labels.numel()
-    if not is_whole and not is_finite(log_probs.select(1, 0)):
-        return torch.full_like(value, torch.nan)
+    if not is_whole and math.isnan(log_probs.detach().select(1, 0).sum().item()):
+        hidden = (labels == ignore_index).unsqueeze(1)
+        log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
+        value, number = _nll_and_number(log_probs, labels, how, ignore_index)
     if label_smoothing:
         spread = log_probs.mean(1)
         whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
@@ -162,7 +166,7 @@ def nll_of_log_probs(
     if labels.ndim == log_probs.ndim:
         return _reduced(-pick(log_probs, labels), reduction)
     if ignore_index is None or near(log_probs):
-        how, leaves = REDUCTIONS[reduction], TORCH_IGNORES if ignore_index is None else ignore_index
+        how, leaves = REDUCTIONS[reduction], NONE if ignore_index is None else ignore_index
         return kernels.nll_loss_nd(log_probs.contiguous(), labels, None, how, leaves)
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     return _of_kept(values, labels != ignore_index, reduction)

@@ -68,6 +68,11 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
     if form == "labels" and is_distribution:
         return None
+    if not (target.dtype.is_floating_point or target.dtype == torch.bool):
+        held = torch.iinfo(target.dtype)
+        if not held.min <= index <= held.max:
+            # A comparison would take it for another number.
+            return None
     if target.is_cpu and target.numel() and not traces() and not _holds(target, index):
         return None
     return target != index
