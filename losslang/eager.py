@@ -21,13 +21,20 @@ def traces() -> bool:
     """Whether torch traces or transforms what runs, or fakes it: values are not there to be looked at."""
     if _compiles() or _transform() is not None or _record() is not None:
         return True
-    # What exports without Dynamo does it in such a mode.
-    return _number_of_modes() > 0 and any(_mode(mode) is not None for mode in _TRACING)
+    return _number_of_modes() > 0 and _is_traced()
 
 
 def is_eager() -> bool:
     """Whether tensors have values to look at, and run as they stand: nothing traces or transforms."""
-    return not traces() and _forward_ad._current_level < 0
+    # As above, and not by calling it: this is asked first in every call.
+    if _compiles() or _transform() is not None or _record() is not None or _forward_ad._current_level >= 0:
+        return False
+    return not _number_of_modes() or not _is_traced()
+
+
+def _is_traced() -> bool:
+    """Whether a mode fakes or records tensors, as what exports without Dynamo does."""
+    return any(_mode(mode) is not None for mode in _TRACING)
 
 
 def hands_over() -> bool:
