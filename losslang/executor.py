@@ -46,11 +46,11 @@ LARGE, LARGE_MAPS = 2**20, 2**22
 Measured on two cores, forward and backward: from 2^20 on closed forms take half the time of the whole
 plan, and from 2^22 on the others are no slower. Below, all of it is in the cache anyway.
 """
-BLOCK = {"": 2**18, "sigmoid": 2**19, "softmax": 2**20}
+BLOCK = {"": 2**18, "sigmoid": 2**18, "softmax": 2**20}
 """Elements of a block, by the activation of a closed form: one to four megabytes of floats.
 
-Measured with one thread and with two: smaller ones spend their time in starting operations (2^17 takes a
-third more), larger ones leave the cache. A softmax needs fewest tensors of that size, torch's own
+Measured with one thread and with two, on two processors: smaller ones spend their time in starting operations
+(2^16 takes a third more), larger ones leave the cache. A softmax needs fewest tensors of that size, torch's own
 derivatives most.
 """
 FAR = 64

@@ -45,6 +45,11 @@ class Scratch(threading.local):
         self.lent += 1
         return found
 
+    def back(self, tensor: Any) -> None:
+        """Takes back the tensor that was lent last, so that the next one is the same memory."""
+        if self.lent and self.buffers[self.lent - 1] is tensor:
+            self.lent -= 1
+
     def __exit__(self, *_: object) -> None:
         """The block is done with all of them; what an uncommonly large one took is given back."""
         self.lent = 0
@@ -77,6 +82,11 @@ class Values:
         self.scratch = scratch
         self.kept = kept
         self.known = given
+
+    def done(self, tensor: Any) -> None:
+        """Gives a tensor back that nothing reads again: none that has a name."""
+        if all(tensor is not known for known in self.known.values()):
+            self.scratch.back(tensor)
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.known:
@@ -119,14 +129,29 @@ class Horner:
         """
         numbers = numbers or self.numbers
         total: Any = None
+        is_own = False
         if self.factor is not None and self.inside is not None:
             tensor, inner = self.factor.of(values), self.inside.of(values, numbers, out)
             total = inner.mul_(tensor) if self.inside.reads else _times(values, tensor, inner, out)
+            is_own = True
+        constant = None if self.constant is None else numbers[self.constant]
         for place, factors in self.terms:
-            total = _plus(values, total, [factor.of(values) for factor in factors], numbers[place], out)
-        if self.constant is not None:
-            number = numbers[self.constant]
-            total = number if total is None else total.add_(number)
+            tensors, number = [factor.of(values) for factor in factors], numbers[place]
+            if total is None and isinstance(constant, float):
+                # Added to the first term as it is made.
+                total, constant = (
+                    torch.full((), constant, dtype=tensors[0].dtype, device=tensors[0].device),
+                    None,
+                )
+            if total is None and len(tensors) == 1 and _is_one(number):
+                total = tensors[0]
+                continue
+            to = total if is_own else out
+            total, is_own = _plus(values, total, tensors, number, to), True
+        if total is not None and not is_own:
+            total = _times(values, total, 1.0, out)
+        if constant is not None:
+            total = constant if total is None else total.add_(constant)
         if self.outside is not None:
             other = self.outside.of(values, numbers)
             total = other if total is None else total.add_(other)
@@ -186,15 +211,25 @@ def _factor(atom: Atom) -> Factor:
 def _plus(
     values: Values, total: Tensor | None, factors: Sequence[Tensor], number: Any, out: Tensor | None
 ) -> Tensor:
+    """A product added to a total, in `out`, which may be the total, or in a tensor of its own."""
     first, *others = factors
-    if total is not None and len(others) < 2 and not isinstance(number, torch.Tensor):
-        return total.addcmul_(first, others[0], value=number) if others else total.add_(first, alpha=number)
-    if total is not None and not others:
-        return total.addcmul_(first, number)
+    if total is not None and (len(others) + isinstance(number, torch.Tensor)) < 2:
+        place = values.scratch.like(first) if out is None else out
+        if not others and not isinstance(number, torch.Tensor):
+            return torch.add(total, first, alpha=number, out=place)
+        if not others:
+            return torch.addcmul(total, first, number, out=place)
+        return torch.addcmul(total, first, others[0], value=number, out=place)
+    if others and _is_one(number):
+        number, *others = others
     product = _times(values, first, number, out if total is None else None)
     for other in others:
         product.mul_(other)
-    return product if total is None else total.add_(product)
+    return product if total is None else torch.add(total, product, out=product if out is None else out)
+
+
+def _is_one(number: Any) -> bool:
+    return isinstance(number, float) and number == 1.0
 
 
 def _times(values: Values, tensor: Tensor, number: Any, out: Tensor | None) -> Tensor:

@@ -103,8 +103,10 @@ class Piece:
         keep, batch = self.region
         if self.is_tail:
             return _tails(values, keep, batch)
-        logits = values["logits"]
-        return summed(everywhere(self.terms.value(values), logits, logits), keep, batch)
+        logits, found = values["logits"], self.terms.value(values)
+        total = summed(everywhere(found, logits, logits), keep, batch)
+        values.done(found)
+        return total
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
@@ -149,4 +151,5 @@ def _tails(values: Values, keep: int, batch: bool) -> Tensor:
     whole = flat.shape[-1] // FACTORS * FACTORS
     products = flat[..., :whole].reshape(*regions, -1, FACTORS).prod(-1)
     logs = products.log_().sum(-1) + flat[..., whole:].log().sum(-1)
+    values.done(larger)
     return -(logs.sum(0, keepdim=True) if batch else logs)
