@@ -139,10 +139,8 @@ class Horner:
             tensors, number = [factor.of(values) for factor in factors], numbers[place]
             if total is None and isinstance(constant, float):
                 # Added to the first term as it is made.
-                total, constant = (
-                    torch.full((), constant, dtype=tensors[0].dtype, device=tensors[0].device),
-                    None,
-                )
+                total = torch.full((), constant, dtype=tensors[0].dtype, device=tensors[0].device)
+                constant = None
             if total is None and len(tensors) == 1 and _is_one(number):
                 total = tensors[0]
                 continue
@@ -219,7 +217,7 @@ def _plus(
             return torch.add(total, first, alpha=number, out=place)
         if not others:
             return torch.addcmul(total, first, number, out=place)
-        return torch.addcmul(total, first, others[0], value=number, out=place)
+        return torch.addcmul(total, first, others[0], value=number, out=place)  # pyright: ignore
     if others and _is_one(number):
         number, *others = others
     product = _times(values, first, number, out if total is None else None)
