@@ -186,7 +186,8 @@ def _times_exp(factor: Tensor, x: Tensor, slope: float) -> Tensor:
 def _log_rising(r: Tensor, t: Tensor) -> Tensor:
     """log Γ(r + t) - log Γ(r): a difference that two values of lgamma lose where r is large.
 
-    By Stirling's series at r + n, and the factors 1 + t/(r + k) that lie between, k and n - 1 - k in one.
+    By Stirling's series at r + n, and the factors 1 + t/(r + k) that lie between, k and n - 1 - k in one. What
+    torch's derivative does not read again is added to in place.
     """
     n, terms = (8, 5) if r.dtype == torch.float64 else (4, 4)
     x = r + n
@@ -194,9 +195,9 @@ def _log_rising(r: Tensor, t: Tensor) -> Tensor:
     pair, more = r * (r + (n - 1)), t * (2 * r + (n - 1) + t)
     between = torch.log1p(more / pair)
     for k in range(1, n // 2):
-        between = between + torch.log1p(more / (pair + k * (n - 1 - k)))
-    stirling = (x - 0.5) * torch.log1p(t / x) + t * y.log() - t
-    return stirling + _stirling_rest(y, terms) - _stirling_rest(x, terms) - between
+        between = between.add_(torch.log1p(more / (pair + k * (n - 1 - k))))
+    stirling = torch.addcmul((x - 0.5) * torch.log1p(t / x), t, y.log()).sub_(t)
+    return stirling.add_(_stirling_rest(y, terms)).sub_(_stirling_rest(x, terms)).sub_(between)
 
 
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
@@ -204,9 +205,9 @@ STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 
 def _stirling_rest(x: Tensor, terms: int) -> Tensor:
     """What Stirling's formula lacks of log Γ(x): 5 terms are below 1e-12 wrong from x = 8 on, 4 below 4e-9 from 4."""
-    z = 1 / x.square()
-    *others, found = STIRLING[:terms]
-    rest: Tensor | float = found
+    z = x.square().reciprocal()
+    *others, second, last = STIRLING[:terms]
+    rest = torch.add(x.new_full((), second), z, alpha=last)
     for number in reversed(others):
-        rest = number + z * rest
+        rest = torch.addcmul(x.new_full((), number), z, rest)
     return rest / x
