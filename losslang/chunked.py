@@ -26,8 +26,6 @@ CHUNK = 32 * 2**20
 """Bytes of logits at a time: few beside all of them, and enough work for each operation."""
 PIECE = 2**20
 """Elements of them whose softmax is made at a time: what it needs beside them."""
-FAR = 2
-"""How much larger both are on a device of its own, where starting an operation costs more."""
 NONE = -(2**31)
 """What no label is: those to be ignored are not among the rows."""
 FEW = 256
@@ -89,7 +87,7 @@ def cross_entropy(
 def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, how: How) -> Tensor:
     kind = how.kind
     given = (hidden, weight, bias)
-    # To be asked for the type it has takes a tensor as long as a small operation.
+    # A conversion to the type that a tensor has already takes as long as a small operation.
     logits = F.linear(*[x if x is None or x.dtype == kind else x.to(kind) for x in given])  # pyright: ignore
     if kind.itemsize < torch.float32.itemsize:
         logits = logits.float()
@@ -190,8 +188,7 @@ def _walk(
     of_weight = start_of(weight.shape, dtype=wide) if needed[1] else None
     of_bias = weight.new_zeros(classes, dtype=wide) if needed[2] else None
     # More than CHUNK only for a weight that is larger than these rows of logits.
-    size = CHUNK if hidden.is_cpu else FAR * CHUNK
-    enough = max(size // max(1, classes * wide.itemsize), min(FEW, hidden.shape[1]))
+    enough = max(CHUNK // max(1, classes * wide.itemsize), min(FEW, hidden.shape[1]))
     rows = max(1, min(number, enough))
     buffer = hidden.new_empty((rows, classes), dtype=wide)
     for start in range(0, number, rows):
@@ -246,11 +243,10 @@ def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor
     values = most - z.gather(1, truth)
     if smoothing:
         values.lerp_(most - z.mean(1, keepdim=True), smoothing)
-    size = PIECE if z.is_cpu else FAR * PIECE
-    if z.numel() <= size:
+    if z.numel() <= PIECE:
         z = torch.softmax(z, 1)
     else:
-        for rows in cast("tuple[Tensor, ...]", z.split(max(1, size // z.shape[1]))):  # pyright: ignore
+        for rows in cast("tuple[Tensor, ...]", z.split(max(1, PIECE // z.shape[1]))):  # pyright: ignore
             rows.copy_(torch.softmax(rows, 1))
     # The largest of a row is e^0 over the sum.
     return z, values.sub_(z.amax(1, keepdim=True).log_()).squeeze(1)

@@ -40,8 +40,8 @@ class Program:
         match self.calls.calls, self.places:
             case [(place, function, arguments)], [only] if only == place:
                 rest = self.calls.template
-                roots = tuple(range(self.calls.roots))
-                if tuple(arguments(range(place + 1))) == roots:
+                as_given = tuple(range(self.calls.roots))
+                if tuple(arguments(range(place + 1))) == as_given:
                     return lambda *roots: [function(*roots)]
                 return lambda *roots: [function(*arguments((*roots, *rest)))]
             case _:

@@ -127,11 +127,7 @@ class _Tracer:
         if not isinstance(values, Symbol) or is_masked != bool(self.masks):
             raise UntraceableError("a mask")
         number = Number(by_place=values.ndim < len(self.walk.shape))
-        if (
-            any(isinstance(part, Symbol) and part is not values for part in parts)
-            and mask is None
-            and self.masks
-        ):
+        if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
             raise UntraceableError("a sum that is masked beside one that is not")
         found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
         return Sums((*found, number) if mask is not None or len(found) < len(parts) else tuple(found))

@@ -165,9 +165,10 @@ def nll_of_log_probs(
     """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
     if labels.ndim == log_probs.ndim:
         return _reduced(-pick(log_probs, labels), reduction)
+    log_probs = log_probs.contiguous()
     if ignore_index is None or near(log_probs):
         how, leaves = REDUCTIONS[reduction], NONE if ignore_index is None else ignore_index
-        return kernels.nll_loss_nd(log_probs.contiguous(), labels, None, how, leaves)
+        return kernels.nll_loss_nd(log_probs, labels, None, how, leaves)
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     return _of_kept(values, labels != ignore_index, reduction)
 
