@@ -24,9 +24,9 @@ from torch.utils._pytree import tree_leaves
 
 import losslang
 from losslang import executor, module
-from losslang.blocks import memory, walk
+from losslang.blocks import cut, memory, walk
 from losslang.checker import analyze
-from losslang.closed import evaluate
+from losslang.closed import evaluate, scratch
 from losslang.text import Source
 
 
@@ -52,8 +52,14 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(memory, "_mapped", poisoned)
     monkeypatch.setattr(memory.GRADIENTS, "_fitting", lambda _: None)
-    block = walk.Maps.block
-    monkeypatch.setattr(walk.Maps, "block", lambda *given: seen.append(1) or block(*given))
+    parts = cut.Cut.parts
+
+    def seeing(own: cut.Cut, value: Any) -> list[Any]:
+        found = parts(own, value)
+        seen.extend([1] * len(found))
+        return found
+
+    monkeypatch.setattr(cut.Cut, "parts", seeing)
     yield seen
     module._understood.cache_clear()
 
@@ -122,7 +128,8 @@ SIGMOIDS = [(text, layout) for text, layout in TRACED if "sigmoid" in text]
 def test_closed_forms_as_on_a_gpu(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """Weights stay tensors there, and no memory is kept."""
     monkeypatch.setattr(walk.Maps, "gradients", None)
-    monkeypatch.setattr(evaluate, "near", lambda _: False)
+    for file in (evaluate, scratch):
+        monkeypatch.setattr(file, "near", lambda _: False)
     compare(text, layout)
 
 

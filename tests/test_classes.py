@@ -20,7 +20,7 @@ from torch import Tensor
 
 import losslang
 from losslang import executor, module
-from losslang.blocks import walk
+from losslang.blocks import cut
 from losslang.primitive import Loss
 from losslang.registry import current_registry
 
@@ -200,8 +200,14 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(executor, "LARGE", 1)
     monkeypatch.setattr(executor, "LARGE_MAPS", 1)
     monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
-    block = walk.Maps.block
-    monkeypatch.setattr(walk.Maps, "block", lambda *given: seen.append(1) or block(*given))
+    parts = cut.Cut.parts
+
+    def seeing(own: cut.Cut, value: Any) -> list[Any]:
+        found = parts(own, value)
+        seen.extend([1] * len(found))
+        return found
+
+    monkeypatch.setattr(cut.Cut, "parts", seeing)
     yield seen
     module._understood.cache_clear()  # pyright: ignore[reportPrivateUsage]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
+from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
 Shape = Sequence[int]
@@ -45,6 +47,10 @@ class Cut:
                 last = min(first + self.samples, self.shape[0])
                 yield Block(first, last, low, min(low + self.rows, space))
 
+    def __len__(self) -> int:
+        space = self.shape[2] if len(self.shape) > 2 else 1
+        return ceil(self.shape[0] / self.samples) * ceil(space / self.rows)
+
     def nothing(self) -> Block:
         """No sample at all."""
         return Block(0, 0, 0, self.shape[2] if len(self.shape) > 2 else 1)
@@ -71,6 +77,19 @@ class Cut:
             value = value.narrow(place, block.low, number)
         return value
 
+    def parts(self, value: Any) -> list[Any]:
+        """What lies in every block, in their order: views of a tensor; all else is itself."""
+        if not isinstance(value, torch.Tensor):
+            return [value] * len(self)
+        samples, place = self.axes(tuple(value.shape))
+        across = len(self) // ceil(self.shape[0] / self.samples)
+        slabs = [value] * (len(self) // across) if samples is None else _split(value, self.samples, samples)
+        return [
+            part
+            for slab in slabs
+            for part in ([slab] * across if place is None else _split(slab, self.rows, place))
+        ]
+
     def visits_once(self, shape: Shape) -> bool:
         """Whether no element of a tensor of this shape lies in two blocks."""
         samples, place = self.axes(shape)
@@ -87,6 +106,10 @@ class Cut:
         if len(self.shape) > 2 and place is not None and block.high - block.low < self.shape[2]:
             whole[place] = self.shape[2]
         return tuple(whole)
+
+
+def _split(value: Any, length: int, axis: int) -> Sequence[Tensor]:
+    return value.split(length, axis)
 
 
 def _even(length: int, wanted: int) -> int:

@@ -16,12 +16,10 @@ class Ledger:
     def __init__(self, cut: Cut, sums: Sequence[Sum]):
         self.cut = cut
         self.sums = sums
-        self.blocks: list[Block] = []
         self.entries: list[list[list[Tensor]]] = []
 
     def add(self, block: Block, parts: list[list[Tensor]]) -> None:
         """Enters what a block adds to each sum."""
-        self.blocks.append(block)
         self.entries.append(
             [
                 self._kept(block, i, own) if end.at is None else own
@@ -31,7 +29,7 @@ class Ledger:
 
     def _kept(self, block: Block, index: int, parts: list[Tensor]) -> list[Tensor]:
         """Values that are no sum go to their place at once; every block enters the same whole tensors."""
-        if len(self.blocks) == 1:
+        if not self.entries:
             whole = [part.new_empty(self.cut.grown(tuple(part.shape), block)) for part in parts]
         else:
             whole = self.entries[0][index]
@@ -45,14 +43,17 @@ class Ledger:
         return [[self._total(end, parts) for parts in zip(*own, strict=True)] for end, own in by_sum]
 
     def _total(self, end: Sum, parts: Sequence[Tensor]) -> Tensor:
-        if end.at is None:
-            return parts[0]
-        if not end.per_sample:
-            return _added(parts)
-        samples = dict[int, list[Tensor]]()
-        for block, part in zip(self.blocks, parts, strict=True):
-            samples.setdefault(block.first, []).append(part)
-        return torch.cat([_added(own) for own in samples.values()])
+        return parts[0] if end.at is None else added(self.cut, parts, end.per_sample)
+
+
+def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
+    """The sum of what all blocks add to it; of different samples side by side."""
+    if not per_sample:
+        return _added(parts)
+    samples = dict[int, list[Tensor]]()
+    for block, part in zip(cut, parts, strict=True):
+        samples.setdefault(block.first, []).append(part)
+    return torch.cat([_added(own) for own in samples.values()])
 
 
 def _added(parts: Sequence[Tensor]) -> Tensor:

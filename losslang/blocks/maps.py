@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.binding import Binding, Calls, getter
-from losslang.blocks.cut import Block, Cut
+from losslang.blocks.cut import Cut
+from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
 from losslang.lazy import torch
@@ -48,31 +49,72 @@ class Maps:
     def keeps(self, inputs: Sequence[Any]) -> None:
         """Maps are computed again."""
 
-    def block(self, inputs: Sequence[Any], block: Block) -> list[Any]:
-        """What of the inputs lies in a block."""
+    def nothing(self, inputs: Sequence[Any]) -> list[Any]:
+        """What of the inputs lies in a block without samples."""
+        block = self.cut.nothing()
         return [
             self.cut.part(value, block) if is_cut and isinstance(value, torch.Tensor) else value
             for value, is_cut in zip(inputs, self.is_cut, strict=True)
         ]
+
+    def blocks(self, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """What of the inputs lies in every block."""
+        number = len(self.cut)
+        return list(
+            zip(
+                *(
+                    self.cut.parts(value) if is_cut else [value] * number
+                    for value, is_cut in zip(inputs, self.is_cut, strict=True)
+                ),
+                strict=True,
+            )
+        )
+
+    def visits_once(self, index: int, value: Any) -> bool:
+        """Whether no element of an input lies in two blocks."""
+        is_cut = self.is_cut[index] and isinstance(value, torch.Tensor)
+        return is_cut and self.cut.visits_once(tuple(value.shape))
 
     def given(self, inputs: Sequence[Any]) -> list[Sequence[Any]]:
         """The arguments of every sum."""
         slots = self.calls.run(*inputs)
         return [arguments(slots) for arguments in self.arguments]
 
-    def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
-        """Every sum over these inputs; nothing is kept."""
+    def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
+        """Every sum over these inputs."""
         return [end.part(given) for end, given in zip(self.sums, self.given(inputs), strict=True)]
+
+    def totals(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
+        """Every sum over all blocks; nothing is kept."""
+        ledger = Ledger(self.cut, self.sums)
+        for block, own in zip(self.cut, self.blocks(inputs), strict=True):
+            ledger.add(block, self.parts(own))
+        return ledger.totals()
 
     def gradients(
         self,
         inputs: Sequence[Any],
         weights: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
-        once: Sequence[bool],
         filled: bool = False,
     ) -> None:
         """Writes the gradient of Σ weight * part to the places, or adds it where a place is seen again."""
+        once = [self.visits_once(index, value) for index, value in enumerate(inputs)]
+        blocks = zip(self.cut, self.blocks(inputs), self.blocks(places), strict=True)
+        for block, own, own_places in blocks:
+            shares = [
+                [of_block(self.cut, end, block, weight) for weight in given]
+                for end, given in zip(self.sums, weights, strict=True)
+            ]
+            self._gradient(own, shares, own_places, once)
+
+    def _gradient(
+        self,
+        inputs: Sequence[Any],
+        weights: Sequence[Sequence[Tensor]],
+        places: Sequence[Tensor | None],
+        once: Sequence[bool],
+    ) -> None:
         wanted = [place is not None for place in places]
         with torch.enable_grad():
             leaves = [

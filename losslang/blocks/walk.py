@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-from losslang.blocks.ledger import Ledger, of_block
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
 from losslang.eager import hands_over
@@ -40,8 +39,8 @@ class Form(Protocol):
         """
         ...
 
-    def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
-        """Every sum of a block; `place` is filled with what is kept, if it is given."""
+    def totals(self, inputs: Sequence[Any], place: Tensor | None) -> list[list[Tensor]]:
+        """Every sum over all blocks; `place` is filled with what is kept, if it is given."""
         ...
 
     def gradients(
@@ -49,13 +48,11 @@ class Form(Protocol):
         inputs: Sequence[Any],
         weights: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
-        once: Sequence[bool],
         filled: bool,
     ) -> None:
-        """Writes the gradient of Σ weight * part of a block to the places of the inputs that want one.
+        """Writes the gradient of Σ weight * part to the places of the inputs that want one.
 
-        It is added where not `once`: there more than one block writes. `filled`: the place of what the
-        form keeps holds it.
+        It is added where more than one block writes. `filled`: the place of what the form keeps holds it.
         """
         ...
 
@@ -79,12 +76,12 @@ class Walker:
         if not self.empty:
             with torch.no_grad():
                 # Not the views themselves: they would hold what this call was handed.
-                empty = [_copied(own) for own in maps.given(maps.block(inputs, maps.cut.nothing()))]
+                empty = [_copied(own) for own in maps.given(maps.nothing(inputs))]
             self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
             self.empty = empty
         if self.looking is not None:
-            for block in maps.cut:
-                self.looking.calls.run(*maps.block(inputs, block))
+            for own in maps.blocks(inputs):
+                self.looking.calls.run(*own)
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
         # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
         fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not hands_over() else None
@@ -103,12 +100,8 @@ class _Walk(torch.autograd.Function):
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
         ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
         ctx.fill, ctx.kept = fill, None if fill is None else GRADIENTS.like(inputs[fill])
-        ledger = Ledger(maps.cut, maps.sums)
         with torch.autocast(_device(inputs), enabled=False):
-            for block in maps.cut:
-                place = None if ctx.kept is None else maps.cut.part(ctx.kept, block)
-                ledger.add(block, form.parts(maps.block(inputs, block), place))
-        totals = [total for own in ledger.totals() for total in own]
+            totals = [total for own in form.totals(inputs, ctx.kept) for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
 
@@ -133,9 +126,7 @@ class _Walk(torch.autograd.Function):
 def _kept(maps: Maps, form: Form, inputs: Sequence[Any]) -> int | None:
     """What a form keeps, where it has a place: a gradient whose elements lie in one block each."""
     index = form.keeps(inputs)
-    if index is None or not (maps.is_cut[index] and maps.cut.visits_once(tuple(inputs[index].shape))):
-        return None
-    return index
+    return index if index is not None and maps.visits_once(index, inputs[index]) else None
 
 
 def _by_blocks(
@@ -147,22 +138,15 @@ def _by_blocks(
     fill: int | None,
     kept: Tensor | None,
 ) -> list[Tensor | None]:
-    cut = maps.cut
-    once = [
-        is_cut and isinstance(value, Tensor) and cut.visits_once(tuple(value.shape))
-        for value, is_cut in zip(inputs, maps.is_cut, strict=True)
-    ]
     gradients = [
-        None if not want else kept if kept is not None and index == fill else _fresh(value, written)
-        for index, (value, written, want) in enumerate(zip(inputs, once, wanted, strict=True))
+        None
+        if not want
+        else kept
+        if kept is not None and index == fill
+        else _fresh(value, maps.visits_once(index, value))
+        for index, (value, want) in enumerate(zip(inputs, wanted, strict=True))
     ]
-    for block in cut:
-        shares = [
-            [of_block(cut, end, block, weight) for weight in own]
-            for end, own in zip(maps.sums, weights, strict=True)
-        ]
-        places = maps.block(gradients, block)
-        form.gradients(maps.block(inputs, block), shares, places, once, filled=kept is not None)
+    form.gradients(inputs, weights, gradients, filled=kept is not None)
     return gradients
 
 

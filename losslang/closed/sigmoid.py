@@ -6,56 +6,45 @@ p = sigmoid(x)    dp/dx = p - p^2    s = softplus(x) = max(x, 0) - log max(p, 1 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
-from losslang.closed.evaluate import (
-    Horner,
-    Maker,
-    Scratch,
-    Values,
-    Weighed,
-    along,
-    everywhere,
-    horner,
-    summed,
-)
+from losslang.closed.evaluate import Polynomials, Weighed, everywhere, summing
+from losslang.closed.scratch import Scratch
+from losslang.closed.tape import Draft, Maker, Tape, plus_product
 from losslang.closed.trace import Part
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
-MAKERS: Mapping[str, Maker] = {
-    "probs": lambda v: torch.sigmoid(v["logits"], out=v.scratch.like(v["logits"])),
-    "slope": lambda v: torch.addcmul(
-        v["probs"], v["probs"], v["probs"], value=-1, out=v.scratch.like(v["probs"])
-    ),
-    "relu": lambda v: torch.clamp(v["logits"], min=0, out=v.scratch.like(v["logits"])),
-    "tail": lambda v: _tail(torch.abs(v["logits"], out=v.scratch.like(v["logits"]))),
-}
+GIVEN = "logits", "target"
 Region = tuple[int, bool]
 """How many axes a sum keeps, and whether it runs over the samples too."""
 BOUNDED = {"probs", "target"}
 """Between 0 and 1: sums of their products are taken one by one, and shared between losses."""
 TAIL: Monomial = (Atom("tail"),)
+_TAIL_ALONE = Poly.of([(TAIL, 1.0)])
 FACTORS = 64
 """Numbers of at least 1/2 that a float holds the product of, with much to spare."""
 
 
 class Sigmoid:
-    """The sums of a block, and the gradient of their weighted sum."""
+    """The sums of a block, and the gradient of their weighted sum; nothing is masked."""
 
-    def __init__(self, parts: Sequence[Part], regions: Sequence[Region]):
+    keeps = False  # a sigmoid costs no more than what it would take to read it again
+
+    def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
         pieces = [
             _pieces(part.poly.substituted(_stable), own) for part, own in zip(parts, regions, strict=True)
         ]
         # What two losses sum is summed once.
-        self.pieces = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
-        place = {piece: index for index, piece in enumerate(self.pieces)}
+        found = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
+        self.regions = [region for _, region in found]
+        place = {piece: index for index, piece in enumerate(found)}
         self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
-        self.slope = Weighed([part.poly.derivative(_slope).substituted(_stable) for part in parts])
-
-    keeps = False  # a sigmoid costs no more than what it would take to read it again
+        self.tape = _tape(found, rank)
+        slopes = [part.poly.derivative(_slope).substituted(_stable) for part in parts]
+        self.slope = Weighed(slopes, MAKERS, GIVEN)
 
     def sums(
         self,
@@ -65,55 +54,56 @@ class Sigmoid:
         place: Tensor | None = None,
         kept: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every part, summed over its region; nothing is masked."""
-        values = Values(MAKERS, scratch, logits=logits, target=target)
-        sums = [piece.sum(values) for piece in self.pieces]
-        found: list[Tensor] = []
-        for shares in self.shares:
-            parts = [sums[place] if number == 1.0 else sums[place] * number for place, number in shares]
-            found.append(reduce(torch.add, parts))
-        return found
+        """Every piece, summed over its region."""
+        lent = [scratch.like(logits) for _ in range(self.tape.lent)]
+        return self.tape.run((logits, target), lent)
+
+    def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
+        """What the pieces are pieces of."""
+        return [reduce(torch.add, [totals[i] * number for i, number in own]) for own in self.shares]
 
     def gradient(
         self,
         logits: Tensor,
         target: Tensor,
-        weights: Sequence[Tensor],
+        weights: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
         kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`; nothing is masked."""
-        values = Values(MAKERS, scratch, logits=logits, target=target)
-        slope = self.slope.of(values, [along(weight, logits.ndim) for weight in weights], out)
+        """Writes d(Σ weight * part) / d(logits) to `out`."""
+        slope = self.slope.of((logits, target), weights, scratch, out)
         if slope is not out:
-            out.copy_(slope)
+            out.copy_(everywhere(slope, logits, logits))
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A sum that is taken on its own: of one product, of `tail`, or of all the rest of a polynomial."""
-
-    terms: Horner
-    region: Region
-    is_tail: bool
-
-    def sum(self, values: Values) -> Tensor:
-        keep, batch = self.region
-        if self.is_tail:
-            return _tails(values, keep, batch)
-        logits, found = values["logits"], self.terms.value(values)
-        total = summed(everywhere(found, logits, logits), keep, batch)
-        values.done(found)
-        return total
+Piece = tuple[Poly, Region]
+"""A sum that is taken on its own: of one product, of `tail`, or of all the rest of a polynomial."""
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
     alone = [(m, n) for m, n in poly.terms if m == TAIL or (m and all(a.name in BOUNDED for a in m))]
     rest = Poly.of(term for term in poly.terms if term not in alone)
-    pieces = [(Piece(horner(Poly.of([(m, 1.0)])), region, m == TAIL), n) for m, n in alone]
-    return [*pieces, (Piece(horner(rest), region, is_tail=False), 1.0)] if rest.terms else pieces
+    pieces = [((Poly.of([(m, 1.0)]), region), n) for m, n in alone]
+    return [*pieces, ((rest, region), 1.0)] if rest.terms else pieces
+
+
+def _tape(pieces: Sequence[Piece], rank: int) -> Tape:
+    """The sums of all pieces."""
+    draft = Draft(MAKERS, GIVEN)
+    results: list[int] = []
+    for poly, (keep, batch) in pieces:
+        if poly == _TAIL_ALONE:
+            probs = draft["probs"]
+            larger = draft.write(_maximum, probs, draft.write(_complement, probs))
+            results.append(draft.write(partial(_tails, keep, batch), larger, is_lent=False))
+        else:
+            values = Polynomials(draft).write(poly)
+            if values in draft.constants:
+                values = draft.write(everywhere, values, draft["logits"], draft["logits"], is_lent=False)
+            results.append(draft.write(summing(keep, batch, rank), values, is_lent=False))
+    return draft.done(*results)
 
 
 def _slope(name: str) -> Poly:
@@ -136,20 +126,41 @@ def _stable(atom: Atom) -> Poly:
     return Poly.atom(atom)
 
 
-def _tail(distance: Tensor) -> Tensor:
-    """log(1 + e^-|x|), of |x|, in its place."""
-    return distance.neg_().exp_().log1p_()
+def _probs(out: Tensor, logits: Tensor) -> Tensor:
+    return torch.sigmoid(logits, out=out)
 
 
-def _tails(values: Values, keep: int, batch: bool) -> Tensor:
+def _relu(out: Tensor, logits: Tensor) -> Tensor:
+    return torch.clamp(logits, min=0, out=out)
+
+
+def _tail(out: Tensor, logits: Tensor) -> Tensor:
+    """log(1 + e^-|x|)."""
+    return torch.abs(logits, out=out).neg_().exp_().log1p_()
+
+
+def _complement(out: Tensor, probs: Tensor) -> Tensor:
+    return torch.sub(1, probs, out=out)
+
+
+def _maximum(out: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.maximum(a, b, out=out)
+
+
+def _tails(keep: int, batch: bool, larger: Tensor) -> Tensor:
     """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements."""
-    probs = values["probs"]
-    larger = torch.sub(1, probs, out=values.scratch.like(probs))
-    torch.maximum(probs, larger, out=larger)
-    regions = probs.shape[: 2 if batch else keep]
-    flat = larger.reshape(*regions, -1)
+    regions = larger.shape[: 2 if batch else keep]
+    flat = larger.view(*regions, -1)
     whole = flat.shape[-1] // FACTORS * FACTORS
-    products = flat[..., :whole].reshape(*regions, -1, FACTORS).prod(-1)
-    logs = products.log_().sum(-1) + flat[..., whole:].log().sum(-1)
-    values.done(larger)
+    logs = flat[..., :whole].view(*regions, -1, FACTORS).prod(-1).log_().sum(-1)
+    if whole < flat.shape[-1]:
+        logs += flat[..., whole:].log().sum(-1)
     return -(logs.sum(0, keepdim=True) if batch else logs)
+
+
+MAKERS: Mapping[str, Maker] = {
+    "probs": lambda d: d.write(_probs, d["logits"]),
+    "slope": lambda d: d.write(plus_product, d["probs"], d["probs"], d["probs"], d.constant(-1.0)),
+    "relu": lambda d: d.write(_relu, d["logits"]),
+    "tail": lambda d: d.write(_tail, d["logits"]),
+}

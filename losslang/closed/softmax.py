@@ -10,32 +10,50 @@ polynomial in p_y and log p_y over the places: one-hot targets never exist.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from losslang.closed.algebra import ONE_HOT, Atom, Monomial, Poly
-from losslang.closed.evaluate import (
-    Horner,
-    Maker,
-    Scratch,
-    Values,
-    Weighed,
-    along,
-    everywhere,
-    horner,
-    summed,
-)
+from losslang.closed.evaluate import Weighed, everywhere, polynomial, summing, value
+from losslang.closed.scratch import Scratch
 from losslang.closed.symbols import LABEL, UntraceableError, at_label
+from losslang.closed.tape import Tape
 from losslang.closed.trace import Part
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
+Region = tuple[int, bool]
+"""How many axes a sum keeps, and whether it runs over the samples too."""
 LEAST = 2.0**-10
 """The sum of exponentials from which on none that matters has been lost in it."""
 
 
+class Values:
+    """The tensors of one block by name, each made once. `kept`: which places count; None if all do."""
+
+    def __init__(self, logits: Tensor, labels: Tensor, scratch: Scratch, kept: Tensor | None):
+        self.logits = logits
+        self.labels = labels
+        self.scratch = scratch
+        self.kept = kept
+        self.known: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.known:
+            self.known[name] = MAKERS[name](self)
+        return self.known[name]
+
+    def of(self, names: Sequence[str]) -> list[Tensor]:
+        return [self[name] for name in names]
+
+
+def _probs(values: Values) -> Tensor:
+    return softmax(values.logits, values.scratch.like(values.logits), values.kept)
+
+
 def _probs_of_label(values: Values) -> Tensor:
     """p_y; 1 where a place is not kept."""
-    probs = _pick(values["probs"], values["labels"])
+    probs = _pick(values["probs"], values.labels)
     return probs if values.kept is None else probs.where(values.kept, 1.0)
 
 
@@ -44,12 +62,7 @@ def _log_of_label(values: Values) -> Tensor:
     probs = values["probs" + LABEL]
     if bool(probs.min() > torch.finfo(probs.dtype).tiny / LEAST**2):
         return probs.log()
-    return _pick(torch.log_softmax(_finite(values["logits"], values.kept), 1), values["labels"])
-
-
-def _probs(values: Values) -> Tensor:
-    """The softmax, in tensors that are kept."""
-    return softmax(values["logits"], values.scratch.like(values["logits"]), values.kept)
+    return _pick(torch.log_softmax(_finite(values.logits, values.kept), 1), values.labels)
 
 
 def softmax(logits: Tensor, out: Tensor, kept: Tensor | None = None) -> Tensor:
@@ -76,10 +89,10 @@ def _finite(logits: Tensor, kept: Tensor | None) -> Tensor:
     return logits if kept is None else logits.masked_fill(~kept.unsqueeze(1), 0.0)
 
 
-MAKERS: Mapping[str, Maker] = {
+MAKERS: Mapping[str, Callable[[Values], Tensor]] = {
     "probs": _probs,
     "slots": lambda v: _slots(v),
-    "probs" + LABEL: lambda v: _probs_of_label(v),
+    "probs" + LABEL: _probs_of_label,
     "log_probs" + LABEL: _log_of_label,
 }
 
@@ -87,26 +100,22 @@ MAKERS: Mapping[str, Maker] = {
 class Softmax:
     """The sums of a block, and the gradient of their weighted sum."""
 
-    def __init__(self, parts: Sequence[Part], regions: Sequence[tuple[int, bool]]):
+    keeps = True
+
+    def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
         split = [_split(part) for part in parts]
-        pieces = [
-            (
-                horner(dense) if dense.terms else None,
-                horner(placed) if placed.terms else None,
-                part.by_place,
-                region,
-            )
-            for (dense, placed), part, region in zip(split, parts, regions, strict=True)
+        found = [
+            (*own, part.by_place, region) for own, part, region in zip(split, parts, regions, strict=True)
         ]
         # What two losses sum is summed once.
-        self.pieces = list(dict.fromkeys(pieces))
-        self.order = [self.pieces.index(piece) for piece in pieces]
+        unique = list(dict.fromkeys(found))
+        self.pieces = [Piece.of(*piece, rank) for piece in unique]
+        self.regions = [region for *_, region in unique]
+        self.order = [unique.index(piece) for piece in found]
         self.by_place = [part.by_place for part in parts]
-        self.slope = Weighed([dense.derivative(_of("probs")) for dense, _ in split])
+        self.slope = _weighed([dense.derivative(_of("probs")) for dense, _ in split])
         chains = [_chain(placed) for _, placed in split]
-        self.chain, self.has_chain = Weighed(chains), [bool(chain.terms) for chain in chains]
-
-    keeps = True
+        self.chain, self.has_chain = _weighed(chains), [bool(chain.terms) for chain in chains]
 
     def sums(
         self,
@@ -116,22 +125,27 @@ class Softmax:
         place: Tensor | None = None,
         kept: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every part, summed over its region, of the places that are kept.
+        """Every piece, summed over its region, of the places that are kept.
 
         The probabilities are computed in `place`, if it is given.
         """
-        values = Values(MAKERS, scratch, kept, logits=logits, labels=labels)
+        values = Values(logits, labels, scratch, kept)
         if place is not None:
             values.known["probs"] = softmax(logits, place, kept)
         share = None if kept is None else kept.to(logits.dtype)
-        sums = [_sum(values, share, *piece) for piece in self.pieces]
-        return [sums[place] for place in self.order]
+        return [piece.sum(values, share) for piece in self.pieces]
 
-    def _placed(self, index: int, weight: Tensor, values: Values) -> Any:
+    def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
+        """What the pieces are of."""
+        return [totals[place] for place in self.order]
+
+    def _placed(self, index: int, weight: Any, values: Values) -> Any:
         """The weight of a part at every place: of a sum by class, that of the place's class."""
-        labels = values["labels"]
-        if self.by_place[index] or weight.ndim < 2:
-            return along(weight, labels.ndim)
+        labels = values.labels
+        if not isinstance(weight, torch.Tensor) or weight.ndim == 0:
+            return weight
+        if self.by_place[index] or weight.shape[1] == 1:
+            return weight.squeeze(1)
         if not self.has_chain[index]:
             return 0.0
         slots = values["slots"] if len(weight) > 1 else labels.flatten()
@@ -141,7 +155,7 @@ class Softmax:
         self,
         logits: Tensor,
         labels: Tensor,
-        weights: Sequence[Tensor],
+        weights: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
@@ -151,13 +165,14 @@ class Softmax:
 
         Where a place is not kept it is 0.
         """
-        values = Values(MAKERS, scratch, kept, logits=logits, labels=labels)
+        values = Values(logits, labels, scratch, kept)
         if filled:
             values.known["probs"] = out
         probs = values["probs"]
         placed = [self._placed(i, weight, values) for i, weight in enumerate(weights)]
-        q = everywhere(self.chain.of(values, placed), labels, logits)
-        v = self.slope.of(values, [along(weight, logits.ndim) for weight in weights])
+        q = self.chain.of(values.of(self.chain.given), placed, scratch)
+        q = everywhere(q, labels, logits)
+        v = self.slope.of(values.of(self.slope.given), weights, scratch)
         inward = (q + _inner(v, probs)).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
         if kept is not None:
@@ -166,34 +181,52 @@ class Softmax:
         torch.mul(probs, factor, out=out).scatter_add_(1, labels.unsqueeze(1), q.unsqueeze(1))
 
 
-def _sum(
-    values: Values,
-    share: Tensor | None,
-    dense: Horner | None,
-    placed: Horner | None,
-    by_place: bool,
-    region: tuple[int, bool],
-) -> Tensor:
-    """One piece, of which every place has its share: 1, or 0 where it is masked."""
-    keep, batch = region
-    logits, labels = values["logits"], values["labels"]
-    total = None
-    if dense is not None:
-        found = everywhere(dense.value(values), logits, logits)
-        if share is not None:
-            found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
-        total = summed(found, keep, batch)
-    if placed is not None:
-        found = placed.value(values)
-        if share is not None:
-            found = share * found
-        if by_place or keep < 2:
-            part = summed(everywhere(found, labels, logits), keep, batch)
-        else:
-            part = _by_class(found, values, batch)
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+@dataclass(frozen=True)
+class Piece:
+    """A sum of a polynomial over the elements, and of another one over the places; either may be missing."""
+
+    dense: Tape | None
+    placed: Tape | None
+    by_class: bool
+    region: Region
+    rank: int
+
+    @classmethod
+    def of(cls, dense: Poly, placed: Poly, by_place: bool, region: Region, rank: int) -> Piece:
+        return cls(_tape(dense), _tape(placed), not by_place and region[0] == 2, region, rank)
+
+    def sum(self, values: Values, share: Tensor | None) -> Tensor:
+        """The sum in a block of which every place has its share: 1, or 0 where it is masked."""
+        (keep, batch), logits, labels = self.region, values.logits, values.labels
+        total = None
+        if self.dense is not None:
+            given, lent = values.of(self.dense.given), values.scratch.lent
+            found = everywhere(value(self.dense, given, values.scratch), logits, logits)
+            if share is not None:
+                found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
+            total = summing(keep, batch, self.rank)(found)
+            values.scratch.back(lent)
+        if self.placed is not None:
+            given, lent = values.of(self.placed.given), values.scratch.lent
+            found = value(self.placed, given, values.scratch)
+            if share is not None:
+                found = share * found
+            if self.by_class:
+                part = _by_class(found, values, batch)
+            else:
+                part = summing(keep, batch, self.rank - 1)(everywhere(found, labels, logits))
+            values.scratch.back(lent)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+
+def _tape(poly: Poly) -> Tape | None:
+    return polynomial(poly, {}, sorted(poly.names)) if poly.terms else None
+
+
+def _weighed(polys: Sequence[Poly]) -> Weighed:
+    return Weighed(polys, {}, sorted(frozenset[str]().union(*(poly.names for poly in polys))))
 
 
 def _chain(placed: Poly) -> Poly:
@@ -221,7 +254,7 @@ def _by_class(found: Any, values: Values, batch: bool) -> Tensor:
 
     A number at every place is that number times how many places a class has.
     """
-    logits, slots = values["logits"], values["slots"]
+    logits, slots = values.logits, values["slots"]
     samples, classes = logits.shape[:2]
     if isinstance(found, torch.Tensor):
         zeros = torch.zeros(samples * classes, dtype=torch.float64, device=logits.device)
@@ -234,8 +267,8 @@ def _by_class(found: Any, values: Values, batch: bool) -> Tensor:
 
 def _slots(values: Values) -> Tensor:
     """The place of each label in a table of samples by classes."""
-    labels = values["labels"]
-    samples, classes = values["logits"].shape[:2]
+    labels = values.labels
+    samples, classes = values.logits.shape[:2]
     if samples == 1:
         return labels.flatten()
     first = torch.arange(0, samples * classes, classes, device=labels.device)

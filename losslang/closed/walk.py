@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any
 
 from losslang import targets
+from losslang.blocks.ledger import added, of_block
+from losslang.blocks.maps import Maps
 from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
-from losslang.closed.evaluate import Scratch
+from losslang.closed.evaluate import along
+from losslang.closed.scratch import Scratch
 from losslang.closed.sigmoid import Sigmoid
 from losslang.closed.softmax import Softmax
 from losslang.closed.symbols import UntraceableError
@@ -20,42 +23,52 @@ from losslang.operations.call import real
 from losslang.registry import Registry
 from losslang.vocabulary import Tensor
 
+Read = tuple[Tensor, Tensor, Tensor | None]
+"""The logits and the target of a block, and which places count; None if all do."""
 FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
 SCRATCH = Scratch()
 DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
 """Where each has been measured. Labels are always masked on a GPU, and a softmax of those has no closed form."""
 
 
+def closed_form(walk: Walk, registry: Registry, given: Mapping[str, Any]) -> Trace | None:
+    """The closed form of a walk, in a call with these inputs; None where it has none."""
+    try:
+        found = trace(walk, [Sum.of(step, registry) for step in walk.sums], registry, given)
+    except UntraceableError:
+        return None
+    devices = {v.device.type for v in given.values() if isinstance(v, torch.Tensor)}
+    return found if devices <= set(DEVICES[found.activation]) else None
+
+
 class Closed:
     """Stands for the maps of a walk where nothing but the prediction wants a gradient."""
 
-    def __init__(self, walk: Walk, sums: Sequence[Sum], found: Trace):
+    def __init__(self, walk: Walk, maps: Maps, found: Trace):
         names = [name for name, _ in walk.inputs]
-        self.activation = found.activation
-        self.ends = list(zip(sums, found.sums, strict=True))
+        self.maps = maps
+        self.ends = list(zip(maps.sums, found.sums, strict=True))
         self.prediction, self.target = names.index(found.prediction), names.index(found.target)
         self.masks = [names.index(mask) for mask in found.masks]
         site = found.prepares.site
         assert site is not None
+        self.by_label = found.activation == "softmax"
         self.prepare: Callable[..., Tensor] = (
             partial(targets.labels, site=site)
-            if found.activation == "softmax"
+            if self.by_label
             else partial(targets.dense, site=site, over="element")
         )
         self.real = partial(real, site=site)
         parts = [(part, (end.over.keep, end.over.batch)) for end, own in self.ends for part in own.parts]
-        self.family = FAMILIES[found.activation]([part for part, _ in parts], [region for _, region in parts])
-
-    @classmethod
-    def of(cls, walk: Walk, registry: Registry, given: Mapping[str, Any]) -> Closed | None:
-        """The closed form of a walk, in a call with these inputs; None where it has none."""
-        sums = [Sum.of(step, registry) for step in walk.sums]
-        try:
-            found = cls(walk, sums, trace(walk, sums, registry, given))
-        except UntraceableError:
-            return None
-        devices = {v.device.type for v in given.values() if isinstance(v, torch.Tensor)}
-        return found if devices <= set(DEVICES[found.activation]) else None
+        self.family = FAMILIES[found.activation](
+            [part for part, _ in parts], [region for _, region in parts], len(walk.shape)
+        )
+        self.numbers = [
+            (end, part) for end, own in self.ends for part in own.found if isinstance(part, Number)
+        ]
+        self.per_sample = [keep > 0 and not batch for keep, batch in self.family.regions]
+        if self.masks:
+            self.per_sample += [end.per_sample for end, _ in self.numbers]
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Whether nothing but the prediction wants a gradient, and all masks are one, of the target's places."""
@@ -75,26 +88,35 @@ class Closed:
         """The prediction, whose probabilities can be left where its gradient will be."""
         logits = inputs[self.prediction]
         # Of a prediction in half precision they would lose half of their digits there.
-        fits = logits.requires_grad and logits.dtype == self.real(logits).dtype
+        fits = logits.requires_grad and logits.dtype in (torch.float32, torch.float64)
         return self.prediction if self.family.keeps and fits else None
 
-    def parts(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
-        """Every sum over these inputs, as the maps give them; the probabilities go to `place`."""
-        with SCRATCH as scratch:
-            logits, target, kept = self._read(inputs)
-            sums = iter(self.family.sums(logits, target, scratch, place, kept))
+    def totals(self, inputs: Sequence[Any], place: Tensor | None) -> list[list[Tensor]]:
+        """Every sum, as the maps give them; the probabilities go to `place`."""
+        cut = self.maps.cut
+        blocks = zip(self._blocks(inputs), cut.parts(place), strict=True)
+        by_piece = zip(*[self._entry(read, own) for read, own in blocks], strict=True)
+        found = [added(cut, own, alone) for own, alone in zip(by_piece, self.per_sample, strict=True)]
+        pieces = len(self.family.regions)
+        sums, numbers = iter(self.family.parts(found[:pieces])), iter(found[pieces:])
+        if not self.masks:
+            whole = inputs[self.prediction]
+            numbers = (end.count(whole[:, 0] if part.by_place else whole) for end, part in self.numbers)
         return [
-            [
-                next(sums) if isinstance(part, Part) else self._number(end, part, logits, kept)
-                for part in own.found
-            ]
-            for end, own in self.ends
+            [next(sums if isinstance(part, Part) else numbers) for part in own.found] for _, own in self.ends
         ]
 
-    def _number(self, end: Sum, number: Number, logits: Tensor, kept: Tensor | None) -> Tensor:
-        """How many elements or places a sum is of: of one that is masked, in the shape of the sum."""
+    def _entry(self, read: Read, place: Tensor | None) -> list[Tensor]:
+        """What a block adds to every piece of the sums; with masks, to every number of what counts too."""
+        logits, target, kept = read
+        with SCRATCH as scratch:
+            pieces = self.family.sums(logits, target, scratch, place, kept)
         if not self.masks:
-            return end.count(logits[:, 0] if number.by_place else logits)
+            return pieces
+        return pieces + [self._number(end, number, logits, kept) for end, number in self.numbers]
+
+    def _number(self, end: Sum, number: Number, logits: Tensor, kept: Tensor | None) -> Tensor:
+        """How many elements or places of a block count, in the shape of the sum."""
         samples, classes, *space = logits.shape
         each = torch.full((samples,), prod(space)) if kept is None else kept.reshape(samples, -1).sum(1)
         if end.over.keep == 2:
@@ -108,7 +130,6 @@ class Closed:
         inputs: Sequence[Any],
         weights: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
-        once: Sequence[bool],
         filled: bool,
     ) -> None:
         """Writes the gradient of Σ weight * part for the prediction to its place.
@@ -118,25 +139,43 @@ class Closed:
         place = places[self.prediction]
         if place is None:
             return
-        flat = [
-            weight
-            for (_, own), given in zip(self.ends, weights, strict=True)
+        shares = [
+            self._shares(end, weight)
+            for (end, own), given in zip(self.ends, weights, strict=True)
             for part, weight in zip(own.found, given, strict=True)
             if isinstance(part, Part)
         ]
-        is_once = once[self.prediction]
-        with SCRATCH as scratch:
-            logits, target, kept = self._read(inputs)
-            out = place if is_once and place.dtype == logits.dtype else scratch.like(logits)
-            self.family.gradient(logits, target, flat, scratch, out, filled, kept)
-            if out is not place:
-                place.copy_(out) if is_once else place.add_(out)
+        blocks = zip(self._blocks(inputs), self.maps.cut.parts(place), zip(*shares, strict=True), strict=True)
+        for (logits, target, kept), own, share in blocks:
+            with SCRATCH as scratch:
+                out = own if own.dtype == logits.dtype else scratch.like(logits)
+                self.family.gradient(logits, target, share, scratch, out, filled, kept)
+                if out is not own:
+                    own.copy_(out)
 
-    def _read(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The logits and the target of a block, and which places count; None if all do."""
-        logits = self.real(inputs[self.prediction])
-        target = self.prepare(inputs[self.target], logits)
-        mask: Tensor | None = inputs[self.masks[0]] if self.masks else None
+    def _shares(self, end: Sum, weight: Tensor) -> list[Any]:
+        """The weight of a sum in every block."""
+        cut = self.maps.cut
+        found = {
+            block.first: along(of_block(cut, end, block, weight), len(cut.shape))
+            for block in cut
+            if block.low == 0
+        }
+        return [found[block.first] for block in cut]
+
+    def _blocks(self, inputs: Sequence[Any]) -> Iterator[Read]:
+        """What is read of every block, in the types that it is computed in."""
+        prediction, target = inputs[self.prediction], inputs[self.target]
+        if target.dtype == (torch.long if self.by_label else prediction.dtype):
+            # Of all of it that is a view, which shows here where it does not fit.
+            target = self.prepare(target, prediction)
+        mask = inputs[self.masks[0]] if self.masks else None
+        for logits, labels, kept in zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True):
+            yield self._read(logits, labels, kept)
+
+    def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None) -> Read:
+        logits = self.real(logits)
+        target = self.prepare(target, logits)
         if mask is None or bool(mask.all()):
             return logits, target, None
         return logits, target, mask.reshape(target.shape)

@@ -1,0 +1,170 @@
+"""What a block computes, as a straight line: one torch operation after the other, in as few tensors as it takes.
+
+It is written down once and run for every block. What a block costs beside its elements is little more
+than the operations themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from losslang.binding import Calls, getter
+from losslang.lazy import torch
+from losslang.vocabulary import Tensor
+
+Maker = Callable[["Draft"], int]
+"""Writes down how a tensor is made that is known by name."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Operations on the tensors that are `given`, on numbers, and in `lent` tensors like the first of those.
+
+    The first tensor that is lent holds the result, if the tape ends in one tensor that it made.
+    """
+
+    given: tuple[str, ...]
+    lent: int
+    calls: Calls
+    results: tuple[int, ...]
+    lines: tuple[str, ...]
+
+    def run(self, given: Sequence[Tensor], lent: Sequence[Tensor], numbers: Sequence[Any] = ()) -> list[Any]:
+        """The results."""
+        slots = self.calls.run(*given, *numbers, *lent)
+        return [slots[place] for place in self.results]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class _Line(NamedTuple):
+    """`is_lent`: the function writes to a tensor that it is handed first, else it makes its result."""
+
+    function: Callable[..., Any]
+    reads: tuple[int, ...]
+    result: int
+    is_lent: bool
+
+
+class Draft:
+    """A tape that is being written. Values are known by numbers, what has a name is made once."""
+
+    def __init__(self, makers: Mapping[str, Maker], given: Sequence[str], numbers: int = 0):
+        self.makers = makers
+        self.given = tuple(given)
+        self.names = [*given, *(f"n{i}" for i in range(numbers))]
+        self.known = {name: place for place, name in enumerate(given)}
+        self.roots = len(self.names)
+        self.constants: dict[int, float] = {}
+        self.lines: list[_Line] = []
+
+    def __getitem__(self, name: str) -> int:
+        if name not in self.known:
+            self.known[name] = self.makers[name](self)
+        return self.known[name]
+
+    def number(self, index: int) -> int:
+        """One of the numbers that a run is handed."""
+        return len(self.given) + index
+
+    def constant(self, value: float) -> int:
+        """A number that is the same in every run."""
+        self.names.append(f"{value:g}")
+        self.constants[len(self.names) - 1] = value
+        return len(self.names) - 1
+
+    def write(self, function: Callable[..., Any], *reads: int, is_lent: bool = True) -> int:
+        """An operation on every element by itself, which may take the place of what it reads last."""
+        self.names.append(f"t{len(self.names)}")
+        self.lines.append(_Line(function, reads, len(self.names) - 1, is_lent))
+        return len(self.names) - 1
+
+    def done(self, *results: int) -> Tape:
+        """The tape that ends in these values."""
+        places, lent = self._places(results)
+        template = [*self.constants.values(), *(None for line in self.lines if not line.is_lent)]
+        calls = tuple(
+            (
+                places[line.result],
+                line.function,
+                getter([places[i] for i in ([line.result] * line.is_lent + [*line.reads])]),
+            )
+            for line in self.lines
+        )
+        return Tape(
+            self.given,
+            lent,
+            Calls(self.roots + lent, tuple(template), calls),
+            tuple(places[value] for value in results),
+            tuple(self._said(line, places) for line in self.lines),
+        )
+
+    def _places(self, results: Sequence[int]) -> tuple[dict[int, int], int]:
+        """Where every value lies, and how many tensors that takes: each is used again when it is read no more."""
+        last = {value: len(self.lines) for value in results}
+        for index, line in reversed(list(enumerate(self.lines))):
+            for value in line.reads:
+                last.setdefault(value, index)
+        is_lent = {line.result for line in self.lines if line.is_lent}
+        lies: dict[int, int] = {}
+        free: list[int] = []
+        number = 0
+        for index, line in enumerate(self.lines):
+            free += [lies[v] for v in dict.fromkeys(line.reads) if v in is_lent and last[v] == index]
+            if not line.is_lent:
+                continue
+            if len(results) == 1 and line.result == results[0] and number:
+                # Nothing else is read any more.
+                lies[line.result] = 0
+                continue
+            if not free:
+                free.append(number)
+                number += 1
+            lies[line.result] = free.pop()
+        places = {i: i for i in range(self.roots)} | {v: self.roots + place for v, place in lies.items()}
+        own = [*self.constants, *(line.result for line in self.lines if not line.is_lent)]
+        return places | {value: self.roots + number + i for i, value in enumerate(own)}, number
+
+    def _said(self, line: _Line, places: Mapping[int, int]) -> str:
+        def name(value: int) -> str:
+            is_named = value < self.roots or value in self.constants
+            return self.names[value] if is_named else f"t{places[value] - self.roots}"
+
+        function = getattr(line.function, "func", line.function).__name__
+        return f"{name(line.result)} = {function}({', '.join(map(name, line.reads))})"
+
+
+def times(out: Tensor, a: Tensor, b: Any) -> Tensor:
+    """a b; of a tensor and another one, or a number."""
+    return torch.mul(a, b, out=out)
+
+
+def plus(out: Tensor, total: Any, a: Tensor, number: Any) -> Tensor:
+    """total + number a; all but `a` may be numbers, or broadcast."""
+    if isinstance(number, torch.Tensor):
+        return torch.addcmul(_tensor(total, a), a, number, out=out)
+    return torch.add(_tensor(total, a), a, alpha=number, out=out)
+
+
+def plus_product(out: Tensor, total: Any, a: Tensor, b: Tensor, number: float) -> Tensor:
+    """total + number a b."""
+    return torch.addcmul(_tensor(total, a), a, b, value=number, out=out)  # pyright: ignore
+
+
+def plus_number(out: Tensor, total: Tensor, number: Any) -> Tensor:
+    return torch.add(total, number, out=out)
+
+
+def raised(out: Tensor, base: Tensor, exponent: float) -> Tensor:
+    return torch.pow(base, exponent, out=out)
+
+
+def _tensor(value: Any, like: Tensor) -> Tensor:
+    return (
+        value
+        if isinstance(value, torch.Tensor)
+        else torch.full((), value, dtype=like.dtype, device=like.device)
+    )
