@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.binding import Binding, Calls
-from losslang.blocks import Maps, Sum, Totals, Walk, Walker
+from losslang.blocks import Maps, Sum, Totals, Walk, Walker, looks
 from losslang.closed import Closed
 from losslang.ignored import asking
 from losslang.lazy import torch
@@ -160,8 +160,7 @@ def in_blocks(
     for step in before:
         binding.step(step)
     for walk, maps, closed in walks:
-        looking = Maps.of(walk.looking, registry, 1) if careful else None
-        _walk(binding, walk, Walker(maps, closed, looking))
+        _walk(binding, walk, Walker(maps, closed, looks(walk, registry) if careful else None))
     for step in after:
         binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])
@@ -184,7 +183,7 @@ def _finish(end: Sum, index: int, live: Sequence[int]) -> Callable[..., Any]:
         arguments = list(found.empty[index])
         for place, value in zip(live, values, strict=True):
             arguments[place] = value
-        return end.combine(arguments, found.totals[index])
+        return end.combine(arguments, found.totals[index], found.numbers[index])
 
     return finish
 

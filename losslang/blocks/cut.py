@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any
@@ -25,31 +25,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Cut:
-    """The blocks of a prediction of one shape."""
+    """The blocks of a prediction of one shape: so many `samples` each, and `rows` of their space."""
 
     shape: Shape
     samples: int
     rows: int
+    blocks: tuple[Block, ...]
 
     @classmethod
     def of(cls, shape: Shape, across: bool, elements: int) -> Cut:
         """Blocks of about `elements` elements each; `across` allows to cut a sample."""
         sample = max(prod(shape[1:]), 1)
-        rows = shape[2] if len(shape) > 2 else 1
+        space = shape[2] if len(shape) > 2 else 1
         if sample <= elements or not across:
-            return cls(shape, _even(shape[0], elements // sample), rows)
-        return cls(shape, 1, _even(rows, elements * rows // sample))
-
-    def __iter__(self) -> Iterator[Block]:
-        space = self.shape[2] if len(self.shape) > 2 else 1
-        for first in range(0, self.shape[0], self.samples):
-            for low in range(0, space, self.rows):
-                last = min(first + self.samples, self.shape[0])
-                yield Block(first, last, low, min(low + self.rows, space))
-
-    def __len__(self) -> int:
-        space = self.shape[2] if len(self.shape) > 2 else 1
-        return ceil(self.shape[0] / self.samples) * ceil(space / self.rows)
+            samples, rows = _even(shape[0], elements // sample), space
+        else:
+            samples, rows = 1, _even(space, elements * space // sample)
+        blocks = [
+            Block(first, min(first + samples, shape[0]), low, min(low + rows, space))
+            for first in range(0, shape[0], samples)
+            for low in range(0, space, rows)
+        ]
+        return cls(shape, samples, rows, tuple(blocks))
 
     def nothing(self) -> Block:
         """No sample at all."""
@@ -79,16 +76,16 @@ class Cut:
 
     def parts(self, value: Any) -> list[Any]:
         """What lies in every block, in their order: views of a tensor; all else is itself."""
-        if not isinstance(value, torch.Tensor):
-            return [value] * len(self)
+        number = len(self.blocks)
+        if number == 1 or not isinstance(value, torch.Tensor):
+            return [value] * number
         samples, place = self.axes(tuple(value.shape))
-        across = len(self) // ceil(self.shape[0] / self.samples)
-        slabs = [value] * (len(self) // across) if samples is None else _split(value, self.samples, samples)
-        return [
-            part
-            for slab in slabs
-            for part in ([slab] * across if place is None else _split(slab, self.rows, place))
-        ]
+        slabs = ceil(self.shape[0] / self.samples)
+        across = number // slabs
+        found = [value] * slabs if samples is None else _split(value, self.samples, samples)
+        if place is None:
+            return [slab for slab in found for _ in range(across)]
+        return [part for slab in found for part in _split(slab, self.rows, place)]
 
     def visits_once(self, shape: Shape) -> bool:
         """Whether no element of a tensor of this shape lies in two blocks."""

@@ -48,10 +48,10 @@ class Ledger:
 
 def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
     """The sum of what all blocks add to it; of different samples side by side."""
-    if not per_sample:
+    if not per_sample or len(parts) == 1:
         return _added(parts)
     samples = dict[int, list[Tensor]]()
-    for block, part in zip(cut, parts, strict=True):
+    for block, part in zip(cut.blocks, parts, strict=True):
         samples.setdefault(block.first, []).append(part)
     return torch.cat([_added(own) for own in samples.values()])
 

@@ -30,9 +30,7 @@ class Maps:
     @classmethod
     def of(cls, walk: Walk, registry: Registry, elements: int) -> Maps:
         """The maps of a walk over blocks of about so many elements."""
-        binding = Binding(registry, [name for name, _ in walk.inputs])
-        for step in walk.maps:
-            binding.step(step)
+        binding = _bound(walk, registry)
         return cls(
             Cut.of(walk.shape, walk.across, elements),
             tuple(is_cut for _, is_cut in walk.inputs),
@@ -59,7 +57,7 @@ class Maps:
 
     def blocks(self, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What of the inputs lies in every block."""
-        number = len(self.cut)
+        number = len(self.cut.blocks)
         return list(
             zip(
                 *(
@@ -80,6 +78,13 @@ class Maps:
         slots = self.calls.run(*inputs)
         return [arguments(slots) for arguments in self.arguments]
 
+    def number(self, end: Sum, empty: Sequence[Any]) -> int:
+        """How many elements go into a sum of which these are the arguments over no elements."""
+        if end.at is None:
+            return 1
+        (first, *_), _ = end.handed(empty)
+        return end.number(self.cut.grown(tuple(first.shape), self.cut.nothing()))
+
     def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
         """Every sum over these inputs."""
         return [end.part(given) for end, given in zip(self.sums, self.given(inputs), strict=True)]
@@ -87,7 +92,7 @@ class Maps:
     def totals(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
         """Every sum over all blocks; nothing is kept."""
         ledger = Ledger(self.cut, self.sums)
-        for block, own in zip(self.cut, self.blocks(inputs), strict=True):
+        for block, own in zip(self.cut.blocks, self.blocks(inputs), strict=True):
             ledger.add(block, self.parts(own))
         return ledger.totals()
 
@@ -100,7 +105,7 @@ class Maps:
     ) -> None:
         """Writes the gradient of Σ weight * part to the places, or adds it where a place is seen again."""
         once = [self.visits_once(index, value) for index, value in enumerate(inputs)]
-        blocks = zip(self.cut, self.blocks(inputs), self.blocks(places), strict=True)
+        blocks = zip(self.cut.blocks, self.blocks(inputs), self.blocks(places), strict=True)
         for block, own, own_places in blocks:
             shares = [
                 [of_block(self.cut, end, block, weight) for weight in given]
@@ -127,6 +132,18 @@ class Maps:
                 place.copy_(part) if written else place.add_(part)
             elif place is not None and written:
                 place.zero_()
+
+
+def looks(walk: Walk, registry: Registry) -> Calls:
+    """What of a walk looks at the values of a block."""
+    return _bound(walk.looking, registry).done()
+
+
+def _bound(walk: Walk, registry: Registry) -> Binding:
+    binding = Binding(registry, [name for name, _ in walk.inputs])
+    for step in walk.maps:
+        binding.step(step)
+    return binding
 
 
 def pulled(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from losslang.binding import bound, region
@@ -40,7 +41,7 @@ class Sum:
         return self.over.keep > 0 and not self.over.batch
 
     def part(self, arguments: Sequence[Any]) -> list[Tensor]:
-        """The sums of a block, the number of summed elements last where somebody asks for it.
+        """The sums of a block; of what is masked also how much there is, last.
 
         Where the values are kept: every argument that is a tensor.
         """
@@ -49,29 +50,25 @@ class Sum:
             return [value.expand(shape) for value in arguments if isinstance(value, torch.Tensor)]
         parts, mask = self.handed(arguments)
         sums, count = region_sums(mask, self.over.keep, self.over.batch, parts)
-        if isinstance(count, torch.Tensor):
-            return [*sums, count]
-        return sums if len(sums) == len(parts) else [*sums, self.count(parts[0])]
+        return sums if mask is None else [*sums, count]
 
-    def count(self, like: Tensor) -> Tensor:
-        """How many elements of `like` are summed, in the shape of the sums."""
-        keep = self.over.keep
-        number = like.shape.numel() // max(like.shape[:keep].numel(), 1)
-        if self.over.batch:
-            number *= like.shape[0]
-        shape = (like.shape[0], *[1] * (keep - 1)) if self.per_sample else ()
-        return torch.full(shape, number, dtype=torch.long, device=like.device)
+    def number(self, shape: Sequence[int]) -> int:
+        """How many elements of a tensor of this shape go into each sum, if nothing is masked."""
+        return max(prod(shape[self.over.keep :]) * (shape[0] if self.over.batch else 1), 1)
 
-    def combine(self, arguments: Sequence[Any], totals: Sequence[Tensor]) -> Any:
-        """The value of the step, given the totals of all blocks; `arguments` hold no elements."""
+    def combine(self, arguments: Sequence[Any], totals: Sequence[Tensor], number: int) -> Any:
+        """The value of the step, given the totals of all blocks; `arguments` hold no elements.
+
+        `number`: how many elements go into each, where nothing is masked.
+        """
         if self.at is None:
             left = iter(totals)
             return self.function(*(next(left) if isinstance(v, torch.Tensor) else v for v in arguments))
 
         def total(*parts: Any) -> tuple[Any, ...]:
-            number = sum(isinstance(part, torch.Tensor) for part in parts)
-            count = totals[number] if len(totals) > number else 1
-            return finished(parts, totals[:number], count, self.over, masked=mask is not None)
+            length = sum(isinstance(part, torch.Tensor) for part in parts)
+            count = number if mask is None else totals[length]
+            return finished(parts, totals[:length], count, self.over, masked=mask is not None)
 
         given, mask = self._given(arguments, total)
         return self.function(*given)

@@ -13,16 +13,22 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
+from losslang.binding import Calls
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
 from losslang.eager import hands_over
 
 
 class Totals(NamedTuple):
-    """What a walk found: for every sum its totals, and its arguments over no elements."""
+    """What a walk found: for every sum its totals; and what all calls of it have in common.
+
+    `empty` are the arguments of the sums over no elements, `numbers` how many elements each is of if
+    nothing is masked.
+    """
 
     totals: list[list[Tensor]]
     empty: list[Sequence[Any]]
+    numbers: list[int]
 
 
 class Form(Protocol):
@@ -64,12 +70,13 @@ class Walker:
     block first.
     """
 
-    def __init__(self, maps: Maps, form: Form | None, looking: Maps | None):
+    def __init__(self, maps: Maps, form: Form | None, looking: Calls | None):
         self.maps = maps
         self.form = form
         self.looking = looking
         self.empty: list[Sequence[Any]] = []
         self.lengths: list[int] = []
+        self.numbers: list[int] = []
 
     def __call__(self, *inputs: Any) -> Totals:
         maps = self.maps
@@ -78,15 +85,17 @@ class Walker:
                 # Not the views themselves: they would hold what this call was handed.
                 empty = [_copied(own) for own in maps.given(maps.nothing(inputs))]
             self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
+            self.numbers = [maps.number(end, given) for end, given in zip(maps.sums, empty, strict=True)]
             self.empty = empty
         if self.looking is not None:
             for own in maps.blocks(inputs):
-                self.looking.calls.run(*own)
+                self.looking.run(*own)
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
         # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
         fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not hands_over() else None
         flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
-        return Totals(_grouped(cast("tuple[Tensor, ...]", flat), self.lengths), self.empty)
+        totals = _grouped(cast("tuple[Tensor, ...]", flat), self.lengths)
+        return Totals(totals, self.empty, self.numbers)
 
 
 class _Walk(torch.autograd.Function):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
@@ -91,14 +92,12 @@ class Weighed:
 
     def __init__(self, polys: Sequence[Poly], makers: Mapping[str, Maker], given: Sequence[str]):
         monomials = list(dict.fromkeys(monomial for poly in polys for monomial, _ in poly.terms))
-        place = {monomial: i for i, monomial in enumerate(monomials)}
-        self.shares = [
-            (place[monomial], index, number)
-            for index, poly in enumerate(polys)
-            for monomial, number in poly.terms
-        ]
         self.given = given
-        self.length = len(monomials)
+        found = [dict(poly.terms) for poly in polys]
+        self.shares = [
+            [(index, own[monomial]) for index, own in enumerate(found) if monomial in own]
+            for monomial in monomials
+        ]
         self.plain, self.spread = (self._tape(monomials, makers, given, spread) for spread in (False, True))
 
     def _tape(
@@ -113,11 +112,14 @@ class Weighed:
         self, given: Sequence[Tensor], weights: Sequence[Any], scratch: Scratch, out: Tensor | None = None
     ) -> Any:
         """The sum, to be read only; in `out` if it is a tensor that was made here."""
-        numbers: list[Any] = [0.0] * self.length
-        for place, index, number in self.shares:
-            numbers[place] = numbers[place] + weights[index] * number
+        numbers = [mixed(weights, own) for own in self.shares]
         tape = self.spread if any(isinstance(n, torch.Tensor) for n in numbers) else self.plain
         return value(tape, given, scratch, numbers, out)
+
+
+def mixed(values: Sequence[Any], shares: Sequence[tuple[int, float]]) -> Any:
+    """Σ number * value, of numbers or tensors."""
+    return reduce(add, [values[i] if number == 1.0 else values[i] * number for i, number in shares])
 
 
 def value(

@@ -6,11 +6,11 @@ p = sigmoid(x)    dp/dx = p - p^2    s = softplus(x) = max(x, 0) - log max(p, 1 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
-from losslang.closed.evaluate import Polynomials, Weighed, everywhere, summing
+from losslang.closed.evaluate import Polynomials, Weighed, everywhere, mixed, summing
 from losslang.closed.scratch import Scratch
 from losslang.closed.tape import Draft, Maker, Tape, plus_product
 from losslang.closed.trace import Part
@@ -60,7 +60,7 @@ class Sigmoid:
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
         """What the pieces are pieces of."""
-        return [reduce(torch.add, [totals[i] * number for i, number in own]) for own in self.shares]
+        return [mixed(totals, own) for own in self.shares]
 
     def gradient(
         self,

@@ -130,7 +130,7 @@ class _Tracer:
         if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
             raise UntraceableError("a sum that is masked beside one that is not")
         found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
-        return Sums((*found, number) if mask is not None or len(found) < len(parts) else tuple(found))
+        return Sums(tuple(found) if mask is None else (*found, number))
 
     def part(self, part: Any, number: Number) -> Part | Number:
         """One of the tensors that a step asks the sum of."""

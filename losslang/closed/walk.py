@@ -67,8 +67,7 @@ class Closed:
             (end, part) for end, own in self.ends for part in own.found if isinstance(part, Number)
         ]
         self.per_sample = [keep > 0 and not batch for keep, batch in self.family.regions]
-        if self.masks:
-            self.per_sample += [end.per_sample for end, _ in self.numbers]
+        self.per_sample += [end.per_sample for end, _ in self.numbers]
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Whether nothing but the prediction wants a gradient, and all masks are one, of the target's places."""
@@ -99,20 +98,15 @@ class Closed:
         found = [added(cut, own, alone) for own, alone in zip(by_piece, self.per_sample, strict=True)]
         pieces = len(self.family.regions)
         sums, numbers = iter(self.family.parts(found[:pieces])), iter(found[pieces:])
-        if not self.masks:
-            whole = inputs[self.prediction]
-            numbers = (end.count(whole[:, 0] if part.by_place else whole) for end, part in self.numbers)
         return [
             [next(sums if isinstance(part, Part) else numbers) for part in own.found] for _, own in self.ends
         ]
 
     def _entry(self, read: Read, place: Tensor | None) -> list[Tensor]:
-        """What a block adds to every piece of the sums; with masks, to every number of what counts too."""
+        """What a block adds to every piece of the sums, and to every number of what counts."""
         logits, target, kept = read
         with SCRATCH as scratch:
             pieces = self.family.sums(logits, target, scratch, place, kept)
-        if not self.masks:
-            return pieces
         return pieces + [self._number(end, number, logits, kept) for end, number in self.numbers]
 
     def _number(self, end: Sum, number: Number, logits: Tensor, kept: Tensor | None) -> Tensor:
@@ -158,10 +152,10 @@ class Closed:
         cut = self.maps.cut
         found = {
             block.first: along(of_block(cut, end, block, weight), len(cut.shape))
-            for block in cut
+            for block in cut.blocks
             if block.low == 0
         }
-        return [found[block.first] for block in cut]
+        return [found[block.first] for block in cut.blocks]
 
     def _blocks(self, inputs: Sequence[Any]) -> Iterator[Read]:
         """What is read of every block, in the types that it is computed in."""
