@@ -13,7 +13,7 @@ from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import tensors
 from losslang.operations import MATH, OPERATIONS
-from losslang.operations.regions import Region, region_total
+from losslang.operations.regions import Region, of_totals, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
 from losslang.registry import Registry, loss_behind
@@ -165,6 +165,9 @@ def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], i
         case "loss":
             loss = _found(registry.get(Loss, name), operation)
             return loss.function, loss.parameters.index("total") if loss.has_total else None
+        case "totals":
+            loss = _found(registry.get(Loss, name), operation)
+            return partial(of_totals, loss.function, loss.parameters.index("total")), None
         case _:
             return OPERATIONS[operation], None
 

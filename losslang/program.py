@@ -11,7 +11,7 @@ from losslang.blocks import Maps, Sum, Totals, Walk, Walker, looks
 from losslang.closed import Closed
 from losslang.ignored import asking
 from losslang.lazy import torch
-from losslang.passes import may_idle, merge, settle
+from losslang.passes import may_idle, merge, once, settle
 from losslang.plan import Plan, Ref, Step
 from losslang.registry import Registry
 
@@ -54,13 +54,18 @@ class Program:
 
 def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
     """From the roots of a call on. `careful` keeps the steps that look at values, for the first call."""
-    return _all(Binding(registry, ROOTS), merge(plan, registry).steps, plan, careful)
+    return _all(Binding(registry, ROOTS), _uncut(plan, registry).steps, plan, careful)
 
 
 def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
     """The same, from the values of the inputs on."""
-    steps = [step for step in merge(plan, registry).steps if step.operation not in READING]
+    steps = [step for step in _uncut(plan, registry).steps if step.operation not in READING]
     return _all(from_inputs(plan, registry), steps, plan, careful)
+
+
+def _uncut(plan: Plan, registry: Registry) -> Plan:
+    """The plan for tensors that are computed whole."""
+    return once(merge(plan, registry), registry)
 
 
 def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> Program:
@@ -90,7 +95,7 @@ def checks(plan: Plan, registry: Registry) -> Program:
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
-    steps = [step for step in settle(merge(plan, registry), idle).steps if step.operation not in READING]
+    steps = [step for step in settle(_uncut(plan, registry), idle).steps if step.operation not in READING]
     return _all(from_inputs(plan, registry, filled=filled), steps, plan, careful=False)
 
 

@@ -25,12 +25,13 @@ import losslang
 from losslang.checker import analyze
 from losslang.lower import lower
 from losslang.meaning import NOWHERE, Input
-from losslang.passes import PASSES, fold, improve, merge, prune, settle, share, stable, summed, unmask
+from losslang.passes import PASSES, fold, improve, merge, once, prune, settle, share, stable, summed, unmask
 from losslang.plan import Output, Plan, Ref, Step, verify
 from losslang.program import ROOTS, whole
 from losslang.registry import current_registry
 from losslang.targets import Site
 from losslang.text import Source
+from losslang.vocabulary import Float, Total
 
 FILES = sorted((Path(__file__).parent / "passes").glob("*.txt"))
 NAMES = [rewrite.__name__ for rewrite in PASSES]
@@ -238,6 +239,64 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
         "2*ce + ce**2 + ce(reduction=sum)",
     ):
         assert not any("reduction=mean" in line for line in merged(kept) if "reduction:" not in line), kept
+
+
+def _sums(text: str) -> list[str]:
+    """The steps that sum, of a program over whole tensors."""
+    steps = verify(once(bare(text), current_registry())).steps
+    return [str(step) for step in steps if step.operation.startswith(("region_sum", "loss:", "totals:"))]
+
+
+def test_what_two_losses_sum_is_summed_once():
+    found = _sums("dice(sigmoid) + 0.3*tversky + jaccard**2")
+    assert [line.partition(" = ")[2].partition("(")[0] for line in found] == [
+        *["region_sum"] * 3, "totals:dice", "totals:tversky", "totals:jaccard",
+    ]  # fmt: skip
+    # Of p², t² and p t the last is shared; what is kept apart by the batch is not.
+    squared = _sums("dice(sigmoid, squared=true) + dice + dice(batch=true)")
+    assert sum("region_sum" in line for line in squared) == 5 + 3
+    assert sum("batch=true" in line for line in squared) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dice(sigmoid) + bce",
+        "dice(sigmoid) + dice(batch=true)",
+        "dice(sigmoid, mask=batch.m) + tversky(mask=batch.m)",
+        # What they sum is more than products.
+        "mcc(sigmoid) + mcc(batch=true) + sensitivity_specificity + exp_log",
+        "rmse + rmse**2",
+    ],
+)
+def test_nothing_is_taken_apart_where_nothing_is_shared(text: str):
+    assert not any("region_sum" in line or "totals:" in line for line in _sums(text)), _sums(text)
+
+
+def test_a_loss_that_reads_more_than_its_sums_keeps_its_tensors():
+    @losslang.loss(activation="sigmoid")
+    def overlap_and_peak(
+        probs: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], total: Total
+    ) -> Float[Tensor, "b c"]:
+        """1 - Σ p t / Σ p, and the largest probability."""
+        both, predicted = total(probs * target, probs)
+        return 1 - both / predicted + probs.flatten(2).amax(2)
+
+    found = _sums("overlap_and_peak + dice(sigmoid)")
+    assert not any("region_sum" in line for line in found), found
+
+
+@pytest.mark.parametrize("options", ["", ", batch=true"])
+def test_shared_sums_are_the_same_number(options: str):
+    x = torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True)
+    target = torch.rand(3, 2, 5, 4, dtype=torch.float64)
+    parts = [f"{name}(sigmoid{options})" for name in ("dice", "focal_tversky", "jaccard")]
+
+    def both(*texts: str) -> tuple[Tensor, Tensor]:
+        value = torch.stack([losslang.compile(text)(x, target) for text in texts]).sum()
+        return value, torch.autograd.grad(value, x)[0]
+
+    torch.testing.assert_close(both(" + ".join(parts)), both(*parts), **EXACT)
 
 
 def test_what_changed_nothing_is_left_out():

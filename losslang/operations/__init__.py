@@ -105,6 +105,7 @@ for _function in (
     weights.affine,
     regions.present,
     regions.empty,
+    regions.region_sum,
     targets.like,
     targets.floats,
     targets.last_axis,

@@ -76,6 +76,20 @@ def region_sums(
     return [summed(v * mask) for v in tensors], summed(mask.expand(like.shape))
 
 
+def region_sum(values: Tensor, keep: int, batch: bool) -> Tensor:
+    """The sum over a region of which nothing is masked."""
+    return region_sums(None, keep, batch, [values])[0][0]
+
+
+def of_totals(function: Callable[..., Any], at: int, *totals: Any, **options: Any) -> Any:
+    """What a loss makes of its sums, of products of tensors that are not there any more."""
+
+    def total(*_: Any) -> tuple[Any, ...]:
+        return totals
+
+    return function(*[0.0] * at, total, **options)
+
+
 def finished(
     parts: Sequence[Any], sums: Sequence[Tensor], count: Any, over: Region, *, masked: bool
 ) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from losslang.passes.fold import fold
 from losslang.passes.fuse import fuse
 from losslang.passes.merge import merge
+from losslang.passes.once import once
 from losslang.passes.prune import prune
 from losslang.passes.settle import may_idle, settle
 from losslang.passes.share import share
@@ -34,6 +35,7 @@ __all__ = [
     "improve",
     "may_idle",
     "merge",
+    "once",
     "prune",
     "settle",
     "share",
