@@ -10,7 +10,17 @@ from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
 from losslang.closed.scratch import Scratch
-from losslang.closed.tape import Draft, Maker, Tape, plus, plus_number, plus_product, raised, times
+from losslang.closed.tape import (
+    Draft,
+    Maker,
+    Multiplier,
+    Tape,
+    plus,
+    plus_number,
+    plus_product,
+    raised,
+    times,
+)
 from losslang.functions import near
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
@@ -30,23 +40,48 @@ class Polynomials:
         """A polynomial with its own numbers."""
         return self.sum({monomial: self.draft.constant(number) for monomial, number in poly.terms})
 
-    def sum(self, places: Places) -> int:
-        """factor * (...) + the other products; a number if it reads no tensor."""
-        factor = _shared(places)
+    def sum(self, places: Places, total: int | None = None) -> int:
+        """A total, if there is one, and factor * (...) and the other products; a number if it reads no tensor."""
+        factor = self._shared(places)
         if factor is None:
-            return self._added(None, places)
+            return self._added(total, places)
         inside = self.sum({_without(m, factor): place for m, place in places.items() if factor in m})
-        total = self.draft.write(times, self._factor(factor), inside)
         rest = {m: place for m, place in places.items() if factor not in m}
-        if not rest or _shared(rest) is None:
-            return self._added(total, rest)
-        return self.draft.write(plus_number, total, self.sum(rest))
+        if total is None and self._is_begun(rest):
+            # What is there already takes no operation: the product is added to it as it is made.
+            total, rest = self._added(None, rest), {}
+        total = self._product(total, factor, inside)
+        return self.sum(rest, total) if rest else total
+
+    def _is_begun(self, places: Places) -> bool:
+        """Whether a sum begins with a number, or with a tensor as it is."""
+        if self._shared(places) is not None:
+            return False
+        return (() in places and not self.spread) or any(self._is_as_it_is(m, p) for m, p in places.items())
+
+    def _is_as_it_is(self, monomial: Monomial, place: int) -> bool:
+        return len(monomial) == 1 and self.draft.constants.get(place) == 1.0
+
+    def _product(self, total: int | None, atom: Atom, inside: int) -> int:
+        """A total, if there is one, and the product of a tensor and what stands in brackets."""
+        write, one = self.draft.write, self.draft.constant(1.0)
+        if not self.draft.is_tensor(inside):
+            return self._plus(total, [self._factor(atom)], inside)
+        if atom.name in self.draft.multipliers:
+            product = self.draft.multipliers[atom.name](self.draft, inside)
+            return product if total is None else write(plus, total, product, one)
+        if total is None:
+            return write(times, self._factor(atom), inside)
+        return write(plus_product, total, self._factor(atom), inside, one)
 
     def _added(self, total: int | None, places: Places) -> int:
         """A total, if there is one, and products of which no two have a factor in common."""
         constant = places.get(())
         # What is largest comes first, and the logarithm that it nearly cancels against comes last.
-        products = sorted((m for m in places if m), key=lambda m: any(atom.name == "tail" for atom in m))
+        products = sorted(
+            (m for m in places if m),
+            key=lambda m: (any(atom.name == "tail" for atom in m), not self._is_as_it_is(m, places[m])),
+        )
         if total is None and not self.spread:
             # Added to the first product as it is made.
             total, constant = constant, None
@@ -71,6 +106,15 @@ class Polynomials:
             product = write(times, product, other)
         return product if total is None else write(plus, total, product, self.draft.constant(1.0))
 
+    def _shared(self, places: Places) -> Atom | None:
+        """The factor of the most products, if it is one of several; of equals one that need not be made."""
+        counts = Counter(atom for monomial in places for atom in set(monomial))
+        ranks = {
+            atom: (number, atom.name in self.draft.multipliers, str(atom)) for atom, number in counts.items()
+        }
+        factor = max(ranks, key=ranks.__getitem__, default=None)
+        return factor if factor is not None and counts[factor] > 1 else None
+
     def _factor(self, atom: Atom) -> int:
         known, name = self.draft.known, str(atom)
         if atom.base is None:
@@ -90,7 +134,13 @@ class Polynomials:
 class Weighed:
     """Σ weight * polynomial: the same products for every block, with numbers that the weights decide."""
 
-    def __init__(self, polys: Sequence[Poly], makers: Mapping[str, Maker], given: Sequence[str]):
+    def __init__(
+        self,
+        polys: Sequence[Poly],
+        makers: Mapping[str, Maker],
+        given: Sequence[str],
+        multipliers: Mapping[str, Multiplier] | None = None,
+    ):
         monomials = list(dict.fromkeys(monomial for poly in polys for monomial, _ in poly.terms))
         self.given = given
         found = [dict(poly.terms) for poly in polys]
@@ -98,15 +148,10 @@ class Weighed:
             [(index, own[monomial]) for index, own in enumerate(found) if monomial in own]
             for monomial in monomials
         ]
-        self.plain, self.spread = (self._tape(monomials, makers, given, spread) for spread in (False, True))
-
-    def _tape(
-        self, monomials: Sequence[Monomial], makers: Mapping[str, Maker], given: Sequence[str], spread: bool
-    ) -> Tape:
-        draft = Draft(makers, given, len(monomials))
-        places = {monomial: draft.number(i) for i, monomial in enumerate(monomials)}
-        empty = draft.constant(0.0)
-        return draft.done(Polynomials(draft, spread=spread).sum(places) if places else empty)
+        self.plain, self.spread = (
+            _tape(monomials, Draft(makers, given, len(monomials), multipliers), spread=spread)
+            for spread in (False, True)
+        )
 
     def of(
         self, given: Sequence[Tensor], weights: Sequence[Any], scratch: Scratch, out: Tensor | None = None
@@ -115,6 +160,11 @@ class Weighed:
         numbers = [mixed(weights, own) for own in self.shares]
         tape = self.spread if any(isinstance(n, torch.Tensor) for n in numbers) else self.plain
         return value(tape, given, scratch, numbers, out)
+
+
+def _tape(monomials: Sequence[Monomial], draft: Draft, *, spread: bool) -> Tape:
+    places = {monomial: draft.number(i) for i, monomial in enumerate(monomials)}
+    return draft.done(Polynomials(draft, spread=spread).sum(places) if places else draft.constant(0.0))
 
 
 def mixed(values: Sequence[Any], shares: Sequence[tuple[int, float]]) -> Any:
@@ -170,15 +220,6 @@ def along(weight: Tensor, rank: int) -> Any:
     if weight.numel() == 1:
         return weight.item() if near(weight) else weight.reshape(())
     return weight.reshape(*weight.shape, *[1] * (rank - weight.ndim))
-
-
-def _shared(places: Places) -> Atom | None:
-    """The factor of the most terms, if it is one of several."""
-    counts = Counter(atom for monomial in places for atom in set(monomial))
-    if not counts:
-        return None
-    factor, number = max(counts.items(), key=lambda item: (item[1], str(item[0])))
-    return factor if number > 1 else None
 
 
 def _without(monomial: Monomial, factor: Atom) -> Monomial:

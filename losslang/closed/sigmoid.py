@@ -12,7 +12,7 @@ from typing import Any
 from losslang.closed.algebra import Atom, Monomial, Poly
 from losslang.closed.evaluate import Polynomials, Weighed, everywhere, mixed, summing
 from losslang.closed.scratch import Scratch
-from losslang.closed.tape import Draft, Maker, Tape, plus_product
+from losslang.closed.tape import Draft, Maker, Multiplier, Tape, plus_product
 from losslang.closed.trace import Part
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
@@ -44,7 +44,7 @@ class Sigmoid:
         self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
         self.tape = _tape(found, rank)
         slopes = [part.poly.derivative(_slope).substituted(_stable) for part in parts]
-        self.slope = Weighed(slopes, MAKERS, GIVEN)
+        self.slope = Weighed(slopes, MAKERS, GIVEN, MULTIPLIERS)
 
     def sums(
         self,
@@ -158,9 +158,15 @@ def _tails(keep: int, batch: bool, larger: Tensor) -> Tensor:
     return -(logs.sum(0, keepdim=True) if batch else logs)
 
 
+def _times_slope(out: Tensor, values: Tensor, probs: Tensor) -> Tensor:
+    """v p (1 - p)."""
+    return torch.ops.aten.sigmoid_backward.grad_input(values, probs, grad_input=out)
+
+
 MAKERS: Mapping[str, Maker] = {
     "probs": lambda d: d.write(_probs, d["logits"]),
     "slope": lambda d: d.write(plus_product, d["probs"], d["probs"], d["probs"], d.constant(-1.0)),
     "relu": lambda d: d.write(_relu, d["logits"]),
     "tail": lambda d: d.write(_tail, d["logits"]),
 }
+MULTIPLIERS: Mapping[str, Multiplier] = {"slope": lambda d, values: d.write(_times_slope, values, d["probs"])}

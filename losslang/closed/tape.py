@@ -16,6 +16,8 @@ from losslang.vocabulary import Tensor
 
 Maker = Callable[["Draft"], int]
 """Writes down how a tensor is made that is known by name."""
+Multiplier = Callable[["Draft", int], int]
+"""Writes down the product of a tensor that is known by name and another one, without making the first."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,15 @@ class _Line(NamedTuple):
 class Draft:
     """A tape that is being written. Values are known by numbers, what has a name is made once."""
 
-    def __init__(self, makers: Mapping[str, Maker], given: Sequence[str], numbers: int = 0):
+    def __init__(
+        self,
+        makers: Mapping[str, Maker],
+        given: Sequence[str],
+        numbers: int = 0,
+        multipliers: Mapping[str, Multiplier] | None = None,
+    ):
         self.makers = makers
+        self.multipliers = multipliers or {}
         self.given = tuple(given)
         self.names = [*given, *(f"n{i}" for i in range(numbers))]
         self.known = {name: place for place, name in enumerate(given)}
@@ -75,6 +84,10 @@ class Draft:
         self.names.append(f"{value:g}")
         self.constants[len(self.names) - 1] = value
         return len(self.names) - 1
+
+    def is_tensor(self, value: int) -> bool:
+        """Whether a value is one, and no number."""
+        return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
     def write(self, function: Callable[..., Any], *reads: int, is_lent: bool = True) -> int:
         """An operation on every element by itself, which may take the place of what it reads last."""
