@@ -43,14 +43,15 @@ Signature = tuple[Any, ...]
 LARGE, LARGE_MAPS = 2**20, 2**22
 """Elements from which on a walk over blocks is worth it: in closed form, and differentiated by torch.
 
-Measured on two cores, forward and backward: from 2^20 on closed forms take half the time of the whole
-plan, and from 2^22 on the others are no slower. Below, all of it is in the cache anyway.
+Measured on two cores, forward and backward: from 2^20 on closed forms of several terms take a third to all of
+the time of the whole plan, those of one term break even by 2^21, and from 2^22 on the others are no slower.
+Below, all of it is in the cache anyway.
 """
 BLOCK = {"": 2**18, "sigmoid": 2**18, "softmax": 2**20}
 """Elements of a block, by the activation of a closed form: one to four megabytes of floats.
 
 Measured with one thread and with two, on two processors: smaller ones spend their time in starting operations
-(2^16 takes a third more), larger ones leave the cache. A softmax needs fewest tensors of that size, torch's own
+(2^16 takes a third to two thirds more), larger ones leave the cache. A softmax needs fewest tensors of that size, torch's own
 derivatives most.
 """
 FAR = 64
