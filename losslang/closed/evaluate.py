@@ -25,6 +25,8 @@ from losslang.functions import near
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
+Region = tuple[int, bool]
+"""How many axes a sum keeps, and whether it runs over the samples too."""
 Places = Mapping[Monomial, int]
 """Products of tensors, and where in a draft the number of each stands."""
 
@@ -192,8 +194,9 @@ def polynomial(poly: Poly, makers: Mapping[str, Maker], given: Sequence[str]) ->
     return draft.done(Polynomials(draft).write(poly))
 
 
-def summing(keep: int, batch: bool, rank: int) -> Callable[[Tensor], Tensor]:
+def summing(region: Region, rank: int) -> Callable[[Tensor], Tensor]:
     """What sums over a region of a block."""
+    keep, batch = region
     space = tuple(range(keep, rank))
     return partial(_summed, (0, *space) if batch else space, batch)
 

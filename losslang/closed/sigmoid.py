@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from losslang.closed.algebra import Atom, Monomial, Poly
-from losslang.closed.evaluate import Polynomials, Weighed, everywhere, mixed, summing
+from losslang.closed.evaluate import Polynomials, Region, Weighed, everywhere, mixed, summing
 from losslang.closed.scratch import Scratch
 from losslang.closed.tape import Draft, Maker, Multiplier, Tape, plus_product
 from losslang.closed.trace import Part
@@ -18,12 +18,9 @@ from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
 GIVEN = "logits", "target"
-Region = tuple[int, bool]
-"""How many axes a sum keeps, and whether it runs over the samples too."""
 BOUNDED = {"probs", "target"}
 """Between 0 and 1: sums of their products are taken one by one, and shared between losses."""
 TAIL: Monomial = (Atom("tail"),)
-_TAIL_ALONE = Poly.of([(TAIL, 1.0)])
 FACTORS = 64
 """Numbers of at least 1/2 that a float holds the product of, with much to spare."""
 
@@ -93,16 +90,16 @@ def _tape(pieces: Sequence[Piece], rank: int) -> Tape:
     """The sums of all pieces."""
     draft = Draft(MAKERS, GIVEN)
     results: list[int] = []
-    for poly, (keep, batch) in pieces:
-        if poly == _TAIL_ALONE:
+    for poly, region in pieces:
+        if poly.terms == ((TAIL, 1.0),):
             probs = draft["probs"]
             larger = draft.write(_maximum, probs, draft.write(_complement, probs))
-            results.append(draft.write(partial(_tails, keep, batch), larger, is_lent=False))
+            results.append(draft.write(partial(_tails, region), larger, is_lent=False))
         else:
             values = Polynomials(draft).write(poly)
             if values in draft.constants:
                 values = draft.write(everywhere, values, draft["logits"], draft["logits"], is_lent=False)
-            results.append(draft.write(summing(keep, batch, rank), values, is_lent=False))
+            results.append(draft.write(summing(region, rank), values, is_lent=False))
     return draft.done(*results)
 
 
@@ -147,8 +144,9 @@ def _maximum(out: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.maximum(a, b, out=out)
 
 
-def _tails(keep: int, batch: bool, larger: Tensor) -> Tensor:
+def _tails(region: Region, larger: Tensor) -> Tensor:
     """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements."""
+    keep, batch = region
     regions = larger.shape[: 2 if batch else keep]
     flat = larger.view(*regions, -1)
     whole = flat.shape[-1] // FACTORS * FACTORS

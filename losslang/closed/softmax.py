@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.closed.algebra import ONE_HOT, Atom, Monomial, Poly
-from losslang.closed.evaluate import Weighed, everywhere, polynomial, summing, value
+from losslang.closed.evaluate import Region, Weighed, everywhere, polynomial, summing, value
 from losslang.closed.scratch import Scratch
 from losslang.closed.symbols import LABEL, UntraceableError, at_label
 from losslang.closed.tape import Tape
@@ -22,8 +22,6 @@ from losslang.closed.trace import Part
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
-Region = tuple[int, bool]
-"""How many axes a sum keeps, and whether it runs over the samples too."""
 LEAST = 2.0**-10
 """The sum of exponentials from which on none that matters has been lost in it."""
 
@@ -197,14 +195,14 @@ class Piece:
 
     def sum(self, values: Values, share: Tensor | None) -> Tensor:
         """The sum in a block of which every place has its share: 1, or 0 where it is masked."""
-        (keep, batch), logits, labels = self.region, values.logits, values.labels
+        logits, labels = values.logits, values.labels
         total = None
         if self.dense is not None:
             given, lent = values.of(self.dense.given), values.scratch.lent
             found = everywhere(value(self.dense, given, values.scratch), logits, logits)
             if share is not None:
                 found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
-            total = summing(keep, batch, self.rank)(found)
+            total = summing(self.region, self.rank)(found)
             values.scratch.back(lent)
         if self.placed is not None:
             given, lent = values.of(self.placed.given), values.scratch.lent
@@ -212,9 +210,9 @@ class Piece:
             if share is not None:
                 found = share * found
             if self.by_class:
-                part = _by_class(found, values, batch)
+                part = _by_class(found, values, self.region[1])
             else:
-                part = summing(keep, batch, self.rank - 1)(everywhere(found, labels, logits))
+                part = summing(self.region, self.rank - 1)(everywhere(found, labels, logits))
             values.scratch.back(lent)
             total = part if total is None else total + part
         assert total is not None
