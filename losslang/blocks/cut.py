@@ -48,6 +48,12 @@ class Cut:
         ]
         return cls(shape, samples, rows, tuple(blocks))
 
+    @property
+    def across(self) -> int:
+        """How many blocks lie side by side in the space of the same samples; these stand one after the other."""
+        space = self.shape[2] if len(self.shape) > 2 else 1
+        return ceil(space / self.rows)
+
     def nothing(self) -> Block:
         """No sample at all."""
         return Block(0, 0, 0, self.shape[2] if len(self.shape) > 2 else 1)
@@ -80,9 +86,8 @@ class Cut:
         if number == 1 or not isinstance(value, torch.Tensor):
             return [value] * number
         samples, place = self.axes(tuple(value.shape))
-        slabs = ceil(self.shape[0] / self.samples)
-        across = number // slabs
-        found = [value] * slabs if samples is None else _split(value, self.samples, samples)
+        across = self.across
+        found = [value] * (number // across) if samples is None else _split(value, self.samples, samples)
         if place is None:
             return [slab for slab in found for _ in range(across)]
         return [part for slab in found for part in _split(slab, self.rows, place)]

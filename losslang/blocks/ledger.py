@@ -48,15 +48,8 @@ class Ledger:
 
 def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
     """The sum of what all blocks add to it; of different samples side by side."""
-    if not per_sample or len(parts) == 1:
-        return _added(parts)
-    samples = dict[int, list[Tensor]]()
-    for block, part in zip(cut.blocks, parts, strict=True):
-        samples.setdefault(block.first, []).append(part)
-    return torch.cat([_added(own) for own in samples.values()])
-
-
-def _added(parts: Sequence[Tensor]) -> Tensor:
+    if per_sample and len(parts) > 1:
+        parts = [torch.cat(list(parts[i :: cut.across])) for i in range(cut.across)]
     kind = parts[0].dtype
     exact = kind if not kind.is_floating_point or parts[0].device.type == "mps" else torch.float64
     return parts[0] if len(parts) == 1 else torch.stack(list(parts)).sum(0, dtype=exact).to(kind)

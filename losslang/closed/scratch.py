@@ -28,7 +28,7 @@ class Scratch(threading.local):
         return self
 
     def like(self, tensor: Tensor) -> Tensor:
-        """A tensor of this shape and type, with anything in it, until the block is done."""
+        """A tensor of this shape and type, with anything in it, until it is taken back."""
         if not near(tensor):
             return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         if self.lent == len(self.buffers):
@@ -40,11 +40,11 @@ class Scratch(threading.local):
         return found
 
     def back(self, lent: int) -> None:
-        """Takes back all but the first `lent` tensors, so that the next ones are the same memory."""
+        """Takes back all but the first `lent` tensors: the next ones are the same memory."""
         self.lent = lent
 
     def __exit__(self, *_: object) -> None:
-        """The block is done with all of them; what an uncommonly large one took is given back."""
+        """Nothing reads them any more; what an uncommonly large one took is given back."""
         self.lent = 0
         self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= KEPT]
 

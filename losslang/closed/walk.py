@@ -27,6 +27,7 @@ Read = tuple[Tensor, Tensor, Tensor | None]
 """The logits and the target of a block, and which places count; None if all do."""
 FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
 SCRATCH = Scratch()
+EXACT = (torch.float32, torch.float64)
 DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
 """Where each has been measured. Labels are always masked on a GPU, and a softmax of those has no closed form."""
 
@@ -87,14 +88,15 @@ class Closed:
         """The prediction, whose probabilities can be left where its gradient will be."""
         logits = inputs[self.prediction]
         # Of a prediction in half precision they would lose half of their digits there.
-        fits = logits.requires_grad and logits.dtype in (torch.float32, torch.float64)
+        fits = logits.requires_grad and logits.dtype in EXACT
         return self.prediction if self.family.keeps and fits else None
 
     def totals(self, inputs: Sequence[Any], place: Tensor | None) -> list[list[Tensor]]:
         """Every sum, as the maps give them; the probabilities go to `place`."""
         cut = self.maps.cut
         blocks = zip(self._blocks(inputs), cut.parts(place), strict=True)
-        by_piece = zip(*[self._entry(read, own) for read, own in blocks], strict=True)
+        with SCRATCH as scratch:
+            by_piece = zip(*[self._entry(read, own, scratch) for read, own in blocks], strict=True)
         found = [added(cut, own, alone) for own, alone in zip(by_piece, self.per_sample, strict=True)]
         pieces = len(self.family.regions)
         sums, numbers = iter(self.family.parts(found[:pieces])), iter(found[pieces:])
@@ -102,11 +104,11 @@ class Closed:
             [next(sums if isinstance(part, Part) else numbers) for part in own.found] for _, own in self.ends
         ]
 
-    def _entry(self, read: Read, place: Tensor | None) -> list[Tensor]:
+    def _entry(self, read: Read, place: Tensor | None, scratch: Scratch) -> list[Tensor]:
         """What a block adds to every piece of the sums, and to every number of what counts."""
         logits, target, kept = read
-        with SCRATCH as scratch:
-            pieces = self.family.sums(logits, target, scratch, place, kept)
+        scratch.back(0)
+        pieces = self.family.sums(logits, target, scratch, place, kept)
         return pieces + [self._number(end, number, logits, kept) for end, number in self.numbers]
 
     def _number(self, end: Sum, number: Number, logits: Tensor, kept: Tensor | None) -> Tensor:
@@ -140,8 +142,9 @@ class Closed:
             if isinstance(part, Part)
         ]
         blocks = zip(self._blocks(inputs), self.maps.cut.parts(place), zip(*shares, strict=True), strict=True)
-        for (logits, target, kept), own, share in blocks:
-            with SCRATCH as scratch:
+        with SCRATCH as scratch:
+            for (logits, target, kept), own, share in blocks:
+                scratch.back(0)
                 out = own if own.dtype == logits.dtype else scratch.like(logits)
                 self.family.gradient(logits, target, share, scratch, out, filled, kept)
                 if out is not own:
@@ -160,12 +163,15 @@ class Closed:
     def _blocks(self, inputs: Sequence[Any]) -> Iterator[Read]:
         """What is read of every block, in the types that it is computed in."""
         prediction, target = inputs[self.prediction], inputs[self.target]
-        if target.dtype == (torch.long if self.by_label else prediction.dtype):
+        is_ready = target.dtype == (torch.long if self.by_label else prediction.dtype)
+        if is_ready:
             # Of all of it that is a view, which shows here where it does not fit.
             target = self.prepare(target, prediction)
         mask = inputs[self.masks[0]] if self.masks else None
-        for logits, labels, kept in zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True):
-            yield self._read(logits, labels, kept)
+        read = zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True)
+        if is_ready and mask is None and prediction.dtype in EXACT:
+            return read
+        return (self._read(logits, labels, kept) for logits, labels, kept in read)
 
     def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None) -> Read:
         logits = self.real(logits)
