@@ -13,7 +13,7 @@ from torch import Tensor
 from losslang import lazy
 from losslang.binding import getter
 from losslang.blocks import Maps, Walk, split
-from losslang.closed import Closed, closed_form
+from losslang.closed import Closed, ClosedForm
 from losslang.eager import is_eager
 from losslang.functions import near
 from losslang.ignored import Look, asking, is_alone, left_out, looks
@@ -286,9 +286,9 @@ def _walks(
     far = FAR if _are_far(inputs) else 1
     found: list[tuple[Walk, Maps, Closed | None]] = []
     for walk in split(plan, registry, shapes, far * LARGE):
-        form = closed_form(walk, registry, given)
+        form = ClosedForm.of(walk, registry, given)
         if form is not None or prod(walk.shape) >= far * LARGE_MAPS:
-            maps = Maps.of(walk, registry, far * BLOCK["" if form is None else form.activation])
+            maps = Maps.of(walk, registry, far * BLOCK["" if form is None else form.trace.activation])
             found.append((walk, maps, None if form is None else Closed(walk, maps, form)))
     return found
 

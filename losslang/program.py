@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.binding import Binding, Calls
-from losslang.blocks import Maps, Sum, Totals, Walk, Walker, looks
+from losslang.blocks import Maps, Sum, Totals, Walk, Walker, looks_at
 from losslang.closed import Closed
 from losslang.ignored import asking
 from losslang.lazy import torch
@@ -165,7 +165,7 @@ def in_blocks(
     for step in before:
         binding.step(step)
     for walk, maps, closed in walks:
-        _walk(binding, walk, Walker(maps, closed, looks(walk, registry) if careful else None))
+        _walk(binding, walk, Walker(maps, closed, looks_at(walk, registry) if careful else None))
     for step in after:
         binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])

@@ -1,11 +1,14 @@
-"""What every test is given: a registry that forgets what a test has registered."""
+"""What every test is given: a registry that forgets what a test has registered; and small tensors cut like large ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from losslang import executor, module
+from losslang.blocks.cut import Cut
 from losslang.decorators import DEFINED
 from losslang.registry import _registry, current_registry
 
@@ -19,3 +22,24 @@ def no_leak() -> Iterator[None]:
     if len(DEFINED) != known:
         del DEFINED[known:]
         _registry.cache_clear()
+
+
+@pytest.fixture
+def cut_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Everything is large, and a block holds three elements. The list grows with every part that is cut off."""
+    seen: list[int] = []
+    # A program keeps what it decided for a shape.
+    module._understood.cache_clear()
+    monkeypatch.setattr(executor, "LARGE", 1)
+    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
+    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
+    parts = Cut.parts
+
+    def seeing(own: Cut, value: Any) -> list[Any]:
+        found = parts(own, value)
+        seen.extend([1] * len(found))
+        return found
+
+    monkeypatch.setattr(Cut, "parts", seeing)
+    yield seen
+    module._understood.cache_clear()

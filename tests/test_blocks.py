@@ -6,7 +6,7 @@ import gc
 import mmap
 import pickle
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from typing import Annotated as Float
 from typing import Any, ClassVar
@@ -24,24 +24,16 @@ from torch.utils._pytree import tree_leaves
 
 import losslang
 from losslang import executor, module
-from losslang.blocks import cut, memory, walk
+from losslang.blocks import memory, walk
 from losslang.checker import analyze
 from losslang.closed import evaluate, scratch
 from losslang.text import Source
+from losslang.vocabulary import Total
 
 
 @pytest.fixture
-def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Everything is large, and a block holds three elements. The list counts the blocks that were walked.
-
-    A gradient lies in memory full of NaN: what is not written shows.
-    """
-    seen: list[int] = []
-    # A program keeps what it decided for a shape.
-    module._understood.cache_clear()
-    monkeypatch.setattr(executor, "LARGE", 1)
-    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
-    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
+def blocks(cut_small: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Everything is cut; and a gradient lies in memory full of NaN: what is not written shows."""
     monkeypatch.setattr(memory, "LEAST", 0)
     mapped = memory._mapped
 
@@ -52,16 +44,7 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(memory, "_mapped", poisoned)
     monkeypatch.setattr(memory.GRADIENTS, "_fitting", lambda _: None)
-    parts = cut.Cut.parts
-
-    def seeing(own: cut.Cut, value: Any) -> list[Any]:
-        found = parts(own, value)
-        seen.extend([1] * len(found))
-        return found
-
-    monkeypatch.setattr(cut.Cut, "parts", seeing)
-    yield seen
-    module._understood.cache_clear()
+    return cut_small
 
 
 @pytest.mark.parametrize(
@@ -131,6 +114,67 @@ def test_closed_forms_as_on_a_gpu(text: str, layout: str, blocks: list[int], mon
     for file in (evaluate, scratch):
         monkeypatch.setattr(file, "near", lambda _: False)
     compare(text, layout)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sensitivity_specificity(softmax)",
+        "ce + sensitivity_specificity(softmax)",
+        "ce(sigmoid)",
+        "poly1(sigmoid)",
+    ],
+)
+def test_what_has_no_closed_form_after_all(text: str, blocks: list[int]):
+    """They are polynomials, of what a block does not have: their maps are differentiated by torch."""
+    compare(text, "seg")
+    assert len(blocks) >= 4
+
+
+def test_one_row_is_not_cut(blocks: list[int]):
+    """Of a prediction (D) the first axis is what the loss goes along."""
+    x, y = torch.randn(2, 9, dtype=torch.float64)
+    torch.testing.assert_close(losslang.compile("cosine")(x, y), 1 - torch.cosine_similarity(x, y, 0))
+    assert not blocks
+
+
+def in_place(
+    probs: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], total: Total
+) -> Float[Tensor, "b c"]:
+    """1 - (2 Σ p t + 1) / (Σ p + Σ t + 1)."""
+    overlap, predicted, true = total(probs * target, probs, target)
+    overlap *= 2
+    predicted += true
+    return 1 - (overlap + 1) / (predicted + 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["in_place(sigmoid) + dice", "in_place(softmax) + dice", "dice(sigmoid) + in_place"]
+)
+def test_a_loss_may_compute_in_its_sums(text: str, blocks: list[int]):
+    losslang.loss(activation="sigmoid")(in_place)
+    pred, target, _ = data("seg")
+    activation = text.partition("(")[2].partition(")")[0]
+    alone = {name: losslang.compile(f"{name}({activation})")(pred, target) for name in ("in_place", "dice")}
+    wanted = alone["in_place"] + alone["dice"]
+    torch.testing.assert_close(losslang.compile(text)(pred, target), wanted)
+    assert blocks
+
+
+def twice(
+    probs: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], total: Total
+) -> Float[Tensor, "b c"]:
+    """1 - Σ p t / Σ t."""
+    (overlap,) = total(probs * target)
+    (true,) = total(target)
+    return 1 - overlap / true
+
+
+def test_a_loss_that_asks_for_its_sums_twice_is_refused(blocks: list[int]):
+    losslang.loss(activation="sigmoid")(twice)
+    pred, target = torch.randn(2, 1, 7), torch.ones(2, 1, 7)
+    with pytest.raises(TypeError, match=r"twice.* calls `total` twice: hand it all that is summed at once"):
+        losslang.compile("twice(sigmoid)")(pred, target)
 
 
 @pytest.mark.parametrize(("name", "use"), every_loss.USES)

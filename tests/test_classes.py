@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,8 +19,6 @@ from reference import evaluate
 from torch import Tensor
 
 import losslang
-from losslang import executor, module
-from losslang.blocks import cut
 from losslang.primitive import Loss
 from losslang.registry import current_registry
 
@@ -192,38 +190,18 @@ def test_dfl_against_the_oracle(masked: bool):
     same(found, both(lambda x: evaluate(text, x, position, batch).total, ROWS))
 
 
-@pytest.fixture
-def blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Everything is large, and a block holds three elements. The list counts the blocks that were walked."""
-    seen: list[int] = []
-    module._understood.cache_clear()  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(executor, "LARGE", 1)
-    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
-    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
-    parts = cut.Cut.parts
-
-    def seeing(own: cut.Cut, value: Any) -> list[Any]:
-        found = parts(own, value)
-        seen.extend([1] * len(found))
-        return found
-
-    monkeypatch.setattr(cut.Cut, "parts", seeing)
-    yield seen
-    module._understood.cache_clear()  # pyright: ignore[reportPrivateUsage]
-
-
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("text", PROGRAMS)
-def test_in_blocks(text: str, masked: bool, blocks: list[int]):
+def test_in_blocks(text: str, masked: bool, cut_small: list[int]):
     """Cut into pieces they are the same; and what reads the whole batch is not cut."""
     test_against_the_oracle(text, masked)
-    assert (len(blocks) > 4) == (not text.startswith(("balanced_bce", "ghm")))
+    assert (len(cut_small) > 4) == (not text.startswith(("balanced_bce", "ghm")))
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_dfl_in_blocks(masked: bool, blocks: list[int]):
+def test_dfl_in_blocks(masked: bool, cut_small: list[int]):
     test_dfl_against_the_oracle(masked)
-    assert len(blocks) > 4
+    assert len(cut_small) > 4
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])

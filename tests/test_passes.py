@@ -286,6 +286,41 @@ def test_a_loss_that_reads_more_than_its_sums_keeps_its_tensors():
     assert not any("region_sum" in line for line in found), found
 
 
+def changing(
+    probs: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], total: Total
+) -> Float[Tensor, "b c"]:
+    """1 - Σ p t / Σ p, computed in its sums."""
+    both, predicted = total(probs * target, probs)
+    return 1 - both.div_(predicted)
+
+
+def asking(
+    probs: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], total: Total
+) -> Float[Tensor, "b c"]:
+    """1 - Σ p t / Σ p, of two classes alone."""
+    both, predicted = total(probs * target, probs)
+    assert both.shape[1] == 2
+    return 1 - both / predicted
+
+
+def asking_twice(
+    probs: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], total: Total
+) -> Float[Tensor, "b c"]:
+    """1 - Σ p t / Σ p."""
+    return 1 - total(probs * target)[0] / total(probs)[0]
+
+
+@pytest.mark.parametrize("function", [changing, asking, asking_twice], ids=lambda f: f.__name__)
+def test_a_loss_that_is_no_function_of_its_sums_alone_is_left_as_it_is(function: Callable[..., Any]):
+    losslang.loss(activation="sigmoid")(function)
+    text = f"{function.__name__}(sigmoid) + dice + jaccard"
+    assert f"loss:{function.__name__}" in "".join(_sums(text))
+    x, target = torch.randn(2, 2, 5, dtype=torch.float64), torch.rand(2, 2, 5, dtype=torch.float64)
+    p = x.sigmoid()
+    found = losslang.compile(text)(x, target) - losslang.compile("dice(sigmoid) + jaccard")(x, target)
+    torch.testing.assert_close(found, (1 - (p * target).sum(2) / p.sum(2)).mean(), **EXACT)
+
+
 @pytest.mark.parametrize("options", ["", ", batch=true"])
 def test_shared_sums_are_the_same_number(options: str):
     x = torch.randn(3, 2, 5, 4, dtype=torch.float64, requires_grad=True)

@@ -103,7 +103,7 @@ class Cut:
     def grown(self, shape: Shape, block: Block) -> Shape:
         """The whole shape of what has this shape in a block."""
         whole = list(shape)
-        whole[0] = self.shape[0]
+        whole[:1] = self.shape[:1]
         place = {len(self.shape): 2, len(self.shape) - 1: 1}.get(len(shape))
         if len(self.shape) > 2 and place is not None and block.high - block.low < self.shape[2]:
             whole[place] = self.shape[2]

@@ -134,7 +134,7 @@ class Maps:
                 place.zero_()
 
 
-def looks(walk: Walk, registry: Registry) -> Calls:
+def looks_at(walk: Walk, registry: Registry) -> Calls:
     """What of a walk looks at the values of a block."""
     return _bound(walk.looking, registry).done()
 

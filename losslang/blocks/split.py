@@ -7,7 +7,7 @@ one walk over the data, whatever number of terms they come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -57,7 +57,7 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
     ends: dict[Shape, list[Step]] = {}
     for step in plan.steps:
         read = frozenset[str]().union(*(sources.get(name, frozenset()) for name in step.reads))
-        late = any(name in after for name in step.reads)
+        late = any(name in after for name in step.reads) or not _has_samples(step, registry, read, shapes)
         if step.operation == "real" or not touched.isdisjoint(step.reads):
             touched.add(step.name)
         if step.operation == "real" and not late:
@@ -131,6 +131,16 @@ def _is_sum(step: Step, registry: Registry) -> bool:
         return registry.get(Reduction, name) is not None
     loss = _loss(name, registry) if kind == "loss" else None
     return loss is not None and loss.is_map and loss.has_total
+
+
+def _has_samples(step: Step, registry: Registry, read: Iterable[str], shapes: Mapping[str, Shape]) -> bool:
+    """Whether the first axis of the predictions is none that a loss goes along, as of one row (D) alone."""
+    kind, _, name = step.operation.partition(":")
+    loss = _loss(name, registry) if kind in ("loss", "kernel") else None
+    if loss is None or not loss.views or not loss.axes[loss.views[0]][0].startswith("*"):
+        return True
+    own = len(loss.axes[loss.views[0]]) - 1
+    return all(len(shapes[name]) > own for name in read)
 
 
 def _lies_along(loss: Loss) -> bool:

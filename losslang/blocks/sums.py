@@ -65,7 +65,13 @@ class Sum:
             left = iter(totals)
             return self.function(*(next(left) if isinstance(v, torch.Tensor) else v for v in arguments))
 
+        is_called = False
+
         def total(*parts: Any) -> tuple[Any, ...]:
+            nonlocal is_called
+            if is_called:
+                raise TypeError(f"{self.function} calls `total` twice: hand it all that is summed at once")
+            is_called = True
             length = sum(isinstance(part, torch.Tensor) for part in parts)
             count = number if mask is None else totals[length]
             return finished(parts, totals[:length], count, self.over, masked=mask is not None)

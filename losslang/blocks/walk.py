@@ -84,6 +84,7 @@ class Walker:
             with torch.no_grad():
                 # Not the views themselves: they would hold what this call was handed.
                 empty = [_copied(own) for own in maps.given(maps.nothing(inputs))]
+            # `empty` last: a thread that finds it finds the others too.
             self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
             self.numbers = [maps.number(end, given) for end, given in zip(maps.sums, empty, strict=True)]
             self.empty = empty

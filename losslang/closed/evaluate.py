@@ -49,14 +49,14 @@ class Polynomials:
             return self._added(total, places)
         inside = self.sum({_without(m, factor): place for m, place in places.items() if factor in m})
         rest = {m: place for m, place in places.items() if factor not in m}
-        if total is None and self._is_begun(rest):
+        if total is None and self._first_is_free(rest):
             # What is there already takes no operation: the product is added to it as it is made.
             total, rest = self._added(None, rest), {}
         total = self._product(total, factor, inside)
         return self.sum(rest, total) if rest else total
 
-    def _is_begun(self, places: Places) -> bool:
-        """Whether a sum begins with a number, or with a tensor as it is."""
+    def _first_is_free(self, places: Places) -> bool:
+        """Whether a sum begins with a number, or with a tensor as it is: no operation makes that."""
         if self._shared(places) is not None:
             return False
         return (() in places and not self.spread) or any(self._is_as_it_is(m, p) for m, p in places.items())
@@ -66,15 +66,15 @@ class Polynomials:
 
     def _product(self, total: int | None, atom: Atom, inside: int) -> int:
         """A total, if there is one, and the product of a tensor and what stands in brackets."""
-        write, one = self.draft.write, self.draft.constant(1.0)
+        write = self.draft.write
         if not self.draft.is_tensor(inside):
             return self._plus(total, [self._factor(atom)], inside)
         if atom.name in self.draft.multipliers:
             product = self.draft.multipliers[atom.name](self.draft, inside)
-            return product if total is None else write(plus, total, product, one)
+            return product if total is None else write(plus, total, product, self.draft.constant(1.0))
         if total is None:
             return write(times, self._factor(atom), inside)
-        return write(plus_product, total, self._factor(atom), inside, one)
+        return write(plus_product, total, self._factor(atom), inside, self.draft.constant(1.0))
 
     def _added(self, total: int | None, places: Places) -> int:
         """A total, if there is one, and products of which no two have a factor in common."""
@@ -161,7 +161,7 @@ class Weighed:
         """The sum, to be read only; in `out` if it is a tensor that was made here."""
         numbers = [mixed(weights, own) for own in self.shares]
         tape = self.spread if any(isinstance(n, torch.Tensor) for n in numbers) else self.plain
-        return value(tape, given, scratch, numbers, out)
+        return result(tape, given, scratch, numbers, out)
 
 
 def _tape(monomials: Sequence[Monomial], draft: Draft, *, spread: bool) -> Tape:
@@ -174,7 +174,7 @@ def mixed(values: Sequence[Any], shares: Sequence[tuple[int, float]]) -> Any:
     return reduce(add, [values[i] if number == 1.0 else values[i] * number for i, number in shares])
 
 
-def value(
+def result(
     tape: Tape,
     given: Sequence[Tensor],
     scratch: Scratch,

@@ -12,6 +12,7 @@ from typing import Any
 from losslang.closed.algebra import Atom, Monomial, Poly
 from losslang.closed.evaluate import Polynomials, Region, Weighed, everywhere, mixed, summing
 from losslang.closed.scratch import Scratch
+from losslang.closed.symbols import LABEL, UntraceableError
 from losslang.closed.tape import Draft, Maker, Multiplier, Tape, plus_product
 from losslang.closed.trace import Part
 from losslang.lazy import torch
@@ -26,11 +27,13 @@ FACTORS = 64
 
 
 class Sigmoid:
-    """The sums of a block, and the gradient of their weighted sum; nothing is masked."""
+    """The sums of a block, and the gradient of their weighted sum; nothing is masked or kept."""
 
     keeps = False  # a sigmoid costs no more than what it would take to read it again
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
+        if any(name.endswith(LABEL) for part in parts for name in part.poly.names):
+            raise UntraceableError("the class of a place")
         pieces = [
             _pieces(part.poly.substituted(_stable), own) for part, own in zip(parts, regions, strict=True)
         ]
@@ -56,8 +59,8 @@ class Sigmoid:
         return self.tape.run((logits, target), lent)
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
-        """What the pieces are pieces of."""
-        return [mixed(totals, own) for own in self.shares]
+        """What the pieces are pieces of, each in a tensor of its own: a loss may compute in it."""
+        return [mixed(totals, own) if len(own) > 1 else totals[own[0][0]] * own[0][1] for own in self.shares]
 
     def gradient(
         self,
@@ -145,7 +148,10 @@ def _maximum(out: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _tails(region: Region, larger: Tensor) -> Tensor:
-    """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements."""
+    """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements.
+
+    An element is right to a rounding of p, 6e-8 in float32, and not to a rounding of itself.
+    """
     keep, batch = region
     regions = larger.shape[: 2 if batch else keep]
     flat = larger.view(*regions, -1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.closed.algebra import ONE_HOT, Atom, Monomial, Poly
-from losslang.closed.evaluate import Region, Weighed, everywhere, polynomial, summing, value
+from losslang.closed.evaluate import Region, Weighed, everywhere, polynomial, result, summing
 from losslang.closed.scratch import Scratch
 from losslang.closed.symbols import LABEL, UntraceableError, at_label
 from losslang.closed.tape import Tape
@@ -134,8 +134,8 @@ class Softmax:
         return [piece.sum(values, share) for piece in self.pieces]
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
-        """What the pieces are of."""
-        return [totals[place] for place in self.order]
+        """What the pieces are of, each in a tensor of its own: a loss may compute in it."""
+        return [totals[place].clone() for place in self.order]
 
     def _placed(self, index: int, weight: Any, values: Values) -> Any:
         """The weight of a part at every place: of a sum by class, that of the place's class."""
@@ -199,14 +199,14 @@ class Piece:
         total = None
         if self.dense is not None:
             given, lent = values.of(self.dense.given), values.scratch.lent
-            found = everywhere(value(self.dense, given, values.scratch), logits, logits)
+            found = everywhere(result(self.dense, given, values.scratch), logits, logits)
             if share is not None:
                 found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
             total = summing(self.region, self.rank)(found)
             values.scratch.back(lent)
         if self.placed is not None:
             given, lent = values.of(self.placed.given), values.scratch.lent
-            found = value(self.placed, given, values.scratch)
+            found = result(self.placed, given, values.scratch)
             if share is not None:
                 found = share * found
             if self.by_class:

@@ -81,6 +81,9 @@ class Draft:
 
     def constant(self, value: float) -> int:
         """A number that is the same in every run."""
+        for place, known in self.constants.items():
+            if known == value:
+                return place
         self.names.append(f"{value:g}")
         self.constants[len(self.names) - 1] = value
         return len(self.names) - 1
@@ -90,7 +93,9 @@ class Draft:
         return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
     def write(self, function: Callable[..., Any], *reads: int, is_lent: bool = True) -> int:
-        """An operation on every element by itself, which may take the place of what it reads last."""
+        """An operation. It is on every element by itself and may take the place of what it reads last, if it `is_lent`
+        a tensor for its result; else it makes one, of any shape.
+        """
         self.names.append(f"t{len(self.names)}")
         self.lines.append(_Line(function, reads, len(self.names) - 1, is_lent))
         return len(self.names) - 1
@@ -130,7 +135,7 @@ class Draft:
             if not line.is_lent:
                 continue
             if len(results) == 1 and line.result == results[0] and number:
-                # Nothing else is read any more.
+                assert index == len(self.lines) - 1, "what is read again would be overwritten"
                 lies[line.result] = 0
                 continue
             if not free:

@@ -22,9 +22,6 @@ from losslang.primitive import Loss
 from losslang.registry import Registry
 from losslang.vocabulary import VIEWS
 
-REFUSED = (TypeError, AttributeError, RuntimeError, ValueError)
-"""What a function of tensors raises when it is handed a symbol. `LossError` is a ValueError."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -120,7 +117,7 @@ class _Tracer:
             raise UntraceableError("values that are kept")
         try:
             parts, mask = end.handed(arguments)
-        except REFUSED as error:
+        except Exception as error:
             raise UntraceableError(str(error)) from error
         values = parts[0].value if isinstance(parts[0], Hidden) else parts[0]
         is_masked = isinstance(parts[0], Hidden) or isinstance(mask, Mask)
@@ -175,7 +172,7 @@ class _Tracer:
                 function, _ = bound(step, self.registry)
                 try:
                     return function(*values)
-                except (*REFUSED, UntraceableError) as error:
+                except Exception as error:
                     # A loss may be handed what it does not use: only a sum of it is beyond us.
                     return Refused(str(error))
 
@@ -218,7 +215,7 @@ class _Tracer:
                 self.read(n, activation, logits, given) if n in VIEWS else given[n] for n in loss.parameters
             ]
             return loss.function(*arguments, **dict(step.options))
-        except REFUSED as error:
+        except Exception as error:
             raise UntraceableError(str(error)) from error
 
     def read(self, view: str, activation: str, logits: Any, given: Mapping[str, Any]) -> Symbol:

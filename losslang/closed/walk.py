@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Any
@@ -32,20 +33,38 @@ DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
 """Where each has been measured. Labels are always masked on a GPU, and a softmax of those has no closed form."""
 
 
-def closed_form(walk: Walk, registry: Registry, given: Mapping[str, Any]) -> Trace | None:
-    """The closed form of a walk, in a call with these inputs; None where it has none."""
-    try:
-        found = trace(walk, [Sum.of(step, registry) for step in walk.sums], registry, given)
-    except UntraceableError:
-        return None
-    devices = {v.device.type for v in given.values() if isinstance(v, torch.Tensor)}
-    return found if devices <= set(DEVICES[found.activation]) else None
+@dataclass(frozen=True)
+class ClosedForm:
+    """What a walk sums, and what computes that for a block."""
+
+    trace: Trace
+    family: Sigmoid | Softmax
+
+    @classmethod
+    def of(cls, walk: Walk, registry: Registry, given: Mapping[str, Any]) -> ClosedForm | None:
+        """That of a walk, in a call with these inputs; None where it has none."""
+        sums = [Sum.of(step, registry) for step in walk.sums]
+        try:
+            found = trace(walk, sums, registry, given)
+            parts = [
+                (part, (end.over.keep, end.over.batch))
+                for end, own in zip(sums, found.sums, strict=True)
+                for part in own.parts
+            ]
+            family = FAMILIES[found.activation](
+                [part for part, _ in parts], [region for _, region in parts], len(walk.shape)
+            )
+        except UntraceableError:
+            return None
+        devices = {v.device.type for v in given.values() if isinstance(v, torch.Tensor)}
+        return cls(found, family) if devices <= set(DEVICES[found.activation]) else None
 
 
 class Closed:
     """Stands for the maps of a walk where nothing but the prediction wants a gradient."""
 
-    def __init__(self, walk: Walk, maps: Maps, found: Trace):
+    def __init__(self, walk: Walk, maps: Maps, form: ClosedForm):
+        found, self.family = form.trace, form.family
         names = [name for name, _ in walk.inputs]
         self.maps = maps
         self.ends = list(zip(maps.sums, found.sums, strict=True))
@@ -60,10 +79,6 @@ class Closed:
             else partial(targets.dense, site=site, over="element")
         )
         self.real = partial(real, site=site)
-        parts = [(part, (end.over.keep, end.over.batch)) for end, own in self.ends for part in own.parts]
-        self.family = FAMILIES[found.activation](
-            [part for part, _ in parts], [region for _, region in parts], len(walk.shape)
-        )
         self.numbers = [
             (end, part) for end, own in self.ends for part in own.found if isinstance(part, Number)
         ]

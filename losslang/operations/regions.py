@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -81,13 +82,23 @@ def region_sum(values: Tensor, keep: int, batch: bool) -> Tensor:
     return region_sums(None, keep, batch, [values])[0][0]
 
 
+@dataclass(frozen=True)
+class Product:
+    """Stands for a product of tensors where a loss only hands them to `total`, and can be nothing but multiplied."""
+
+    factors: tuple[str, ...] = ()
+
+    def __mul__(self, other: object) -> Product:
+        return Product((*self.factors, *other.factors)) if isinstance(other, Product) else NotImplemented
+
+
 def of_totals(function: Callable[..., Any], at: int, *totals: Any, **options: Any) -> Any:
-    """What a loss makes of its sums, of products of tensors that are not there any more."""
+    """What a loss makes of its sums: of products of `at` tensors, which it is not handed any more."""
 
     def total(*_: Any) -> tuple[Any, ...]:
         return totals
 
-    return function(*[0.0] * at, total, **options)
+    return function(*[Product()] * at, total, **options)
 
 
 def finished(

@@ -6,40 +6,36 @@ Not one of PASSES: block by block a walk takes equal sums together by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from losslang.lazy import torch
+from losslang.operations.regions import Product
 from losslang.passes.share import share
 from losslang.plan import Plan, Ref, Step
 from losslang.primitive import Loss
 from losslang.registry import Registry, loss_behind
-
-REFUSED = (TypeError, AttributeError, RuntimeError, ValueError)
-"""What a function of tensors raises when it is handed something else."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """Stands for a product of tensors while a loss runs, and can be nothing but multiplied."""
-
-    factors: tuple[str, ...]
-
-    def __mul__(self, other: object) -> Product:
-        return Product((*self.factors, *other.factors)) if isinstance(other, Product) else NotImplemented
+from losslang.vocabulary import Tensor
 
 
 def once(plan: Plan, registry: Registry) -> Plan:
     """The plan with the sums of products that its losses take as steps of their own, if some of them are equal."""
+    if sum(_takes_total(step, registry) for step in plan.steps) < 2:
+        return plan
     split = Plan(tuple(part for step in plan.steps for part in _split(step, registry)), plan.outputs)
     shared = share(split)
     return shared if _sums(shared) < _sums(split) else plan
 
 
+def _takes_total(step: Step, registry: Registry) -> bool:
+    loss = loss_behind(step.operation, registry)
+    return loss is not None and loss.has_total and step.inputs[-1] is None
+
+
 def _split(step: Step, registry: Registry) -> Iterator[Step]:
     """The products of a loss, their sums, and what it makes of these; a step that is no such loss as it is."""
     loss = loss_behind(step.operation, registry)
-    products = None if loss is None or not loss.has_total else _summed(step, loss)
+    products = _summed(step, loss) if loss is not None and _takes_total(step, registry) else None
     if loss is None or products is None:
         yield step
         return
@@ -60,22 +56,30 @@ def _split(step: Step, registry: Registry) -> Iterator[Step]:
 
 
 def _summed(step: Step, loss: Loss) -> list[Product] | None:
-    """What a loss sums, if that is products of its tensors, and it reads them for nothing else."""
-    *tensors, _, mask = step.inputs
-    if mask is not None or loss.whole or loss.parameters[-1] != "total":
+    """What a loss sums, if that is products of its tensors, and it only reads them to hand them over."""
+    *tensors, _, _ = step.inputs
+    names = [i.name for i in tensors if isinstance(i, Ref)]
+    if loss.whole or loss.parameters[-1] != "total" or len(names) < len(tensors):
         return None
     found: list[Any] = []
+    totals: list[Tensor] = []
 
-    def total(*parts: Any) -> list[Any]:
+    def total(*parts: Any) -> list[Tensor]:
+        if found:
+            raise TypeError("`total` is called twice")
         found.extend(parts)
-        return [torch.ones(1, 1) for _ in parts]
+        totals.extend(torch.ones(1, 1) for _ in parts)
+        return totals
 
     options = {name: value for name, value in step.options if name in loss.option_types}
     try:
-        loss.function(*(Product((i.name,)) if isinstance(i, Ref) else i for i in tensors), total, **options)
-    except REFUSED:
+        loss.function(*(Product((name,)) for name in names), total, **options)
+        is_changed = any(value._version for value in totals)  # pyright: ignore[reportPrivateUsage]
+    except Exception:
+        # A loss of somebody else's may raise anything when it is handed no tensors: it is left as it is.
         return None
-    return found if found and all(isinstance(part, Product) for part in found) else None
+    are_products = found and all(isinstance(part, Product) for part in found)
+    return found if are_products and not is_changed else None
 
 
 def _sums(plan: Plan) -> int:
