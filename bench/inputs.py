@@ -17,6 +17,12 @@ def mask(shape: Shape) -> Call:
     return Call(torch.randn(shape), (torch.rand(shape) > 0.5).float())
 
 
+def void(shape: Shape) -> Call:
+    """The same, a tenth of it to be ignored."""
+    call = mask(shape)
+    return Call(call.pred, call.target.masked_fill(torch.rand(shape) < 0.1, 255))
+
+
 def signs(shape: Shape) -> Call:
     return Call(torch.randn(shape), 2.0 * (torch.rand(shape) > 0.5) - 1)
 

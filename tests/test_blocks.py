@@ -94,6 +94,13 @@ TRACED = [
     ),
     ("focal(softmax, ignore_index=1) + tversky(ignore_index=1, alpha=0.3, beta=0.7)", "seg1d"),
     ("focal(softmax, ignore_index=0, reduction=batchmean) + dice(ignore_index=0, batch=true)", "cls"),
+    ("0.5*bce(sigmoid, ignore_index=255) + dice(ignore_index=255)", "seg/ignore255"),
+    ("bce(sigmoid, ignore_index=255) + jaccard(ignore_index=255, batch=true)", "bin/ignore255float"),
+    ("focal(sigmoid, mask=batch.m1) + dice(mask=batch.m1)", "seg"),
+    ("bce(sigmoid, mask=batch.m3, reduction=batchmean) + tversky(mask=batch.m3)", "seg/soft"),
+    ("focal(sigmoid, gamma=3, alpha=0.3, mask=batch.m3, reduction=sum)", "seg"),
+    ("dice(sigmoid, mask=batch.m3, batch=true, squared=true)", "seg"),
+    ("ce(mask=batch.m1) + dice(mask=batch.m1)", "seg"),
 ]
 
 
@@ -422,6 +429,8 @@ HIDDEN = {
         "ce(ignore_index=255) + dice(softmax, ignore_index=255)",
         "focal(softmax, ignore_index=255)",
         "ce(ignore_index=255, reduction=batchmean)",
+        "0.5*bce(sigmoid, ignore_index=255) + dice(ignore_index=255)",
+        "focal(sigmoid, ignore_index=255, reduction=batchmean)",
     ],
 )
 def test_what_stands_beside_an_ignored_label(

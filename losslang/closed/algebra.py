@@ -11,7 +11,7 @@ is written, since that is cheaper to compute. Their derivatives are polynomials 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 EXPANDED = 4
@@ -115,6 +115,13 @@ class Poly:
                     product = product * Poly.atom(inner)
             found += product
         return found
+
+    def vanishes(self, zeros: Collection[str]) -> bool:
+        """Whether every product has a factor that is 0 where these tensors are."""
+        return all(
+            any(a.name in zeros if a.base is None else a.base.vanishes(zeros) for a in monomial)
+            for monomial, _ in self.terms
+        )
 
     @property
     def names(self) -> frozenset[str]:

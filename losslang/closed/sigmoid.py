@@ -21,13 +21,20 @@ from losslang.vocabulary import Tensor
 GIVEN = "logits", "target"
 BOUNDED = {"probs", "target"}
 """Between 0 and 1: sums of their products are taken one by one, and shared between losses."""
+NEVER = -1e4
+"""A logit of which the probability is 0, and all that is made of that, to the last bit of a double."""
+ZEROS = {"probs", "slope", "softplus", "relu", "tail", "target"}
+"""What is 0 beside such a logit."""
 TAIL: Monomial = (Atom("tail"),)
 FACTORS = 64
 """Numbers of at least 1/2 that a float holds the product of, with much to spare."""
 
 
 class Sigmoid:
-    """The sums of a block, and the gradient of their weighted sum; nothing is masked or kept."""
+    """The sums of a block, and the gradient of their weighted sum.
+
+    It `masks` if an element whose logit is `NEVER` and whose target is 0 adds nothing to either.
+    """
 
     keeps = False  # a sigmoid costs no more than what it would take to read it again
 
@@ -44,6 +51,9 @@ class Sigmoid:
         self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
         self.tape = _tape(found, rank)
         slopes = [part.poly.derivative(_slope).substituted(_stable) for part in parts]
+        self.masks = all(part.poly.vanishes(ZEROS) for part in parts) and all(
+            s.vanishes(ZEROS) for s in slopes
+        )
         self.slope = Weighed(slopes, MAKERS, GIVEN, MULTIPLIERS)
 
     def sums(

@@ -99,6 +99,7 @@ class Softmax:
     """The sums of a block, and the gradient of their weighted sum."""
 
     keeps = True
+    masks = True
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
         split = [_split(part) for part in parts]

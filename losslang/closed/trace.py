@@ -22,6 +22,8 @@ from losslang.primitive import Loss
 from losslang.registry import Registry
 from losslang.vocabulary import VIEWS
 
+HIDDEN = ("logits", "target", ONE_HOT)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -101,8 +103,6 @@ class _Tracer:
             self.parts(end, [self.value(a) for a in step.inputs])
             for end, step in zip(sums, self.walk.sums, strict=True)
         ]
-        if self.masks and self.activations != {"softmax"}:
-            raise UntraceableError("a mask beside a sigmoid")
         if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
             raise UntraceableError("more than one prediction, activation or target")
         (((target, _), prepares),) = self.prepared.items()
@@ -147,14 +147,18 @@ class _Tracer:
             case "real" if isinstance(values[0], Outside):
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
-            case "mask" if isinstance(values[0], Outside):
+            case "mask" if isinstance(values[0], Outside) and dict(step.options)["channel"] == 1:
                 self.masks[values[0].name] = None
                 return Mask(values[0].name)
             case "places" | "counted" if isinstance(values[0], Mask):
                 return values[0]
             case "hide" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
-                is_prediction = values[0].poly == Poly.atom(Atom("logits"))
-                return values[0] if is_prediction else Hidden(values[0])
+                # Prediction and target are hidden in every block before anything is computed of them.
+                return values[0] if str(values[0].poly) in HIDDEN else Hidden(values[0])
+            case "hide" | "hide_raw" if isinstance(values[0], Outside | Labels) and isinstance(
+                values[1], Mask
+            ):
+                return values[0]
             case "hide" | "hide_raw" | "mask":
                 return Refused("a mask")
             case "dense" | "labels" if isinstance(values[0], Outside):

@@ -15,7 +15,7 @@ from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
 from losslang.closed.evaluate import along
 from losslang.closed.scratch import Scratch
-from losslang.closed.sigmoid import Sigmoid
+from losslang.closed.sigmoid import NEVER, Sigmoid
 from losslang.closed.softmax import Softmax
 from losslang.closed.symbols import UntraceableError
 from losslang.closed.trace import Number, Part, Trace, trace
@@ -30,7 +30,7 @@ FAMILIES = {"sigmoid": Sigmoid, "softmax": Softmax}
 SCRATCH = Scratch()
 EXACT = (torch.float32, torch.float64)
 DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
-"""Where each has been measured. Labels are always masked on a GPU, and a softmax of those has no closed form."""
+"""Where each has been measured, if nothing is masked; labels always are on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,12 @@ class ClosedForm:
             )
         except UntraceableError:
             return None
+        if found.masks and not family.masks:
+            return None
         devices = {v.device.type for v in given.values() if isinstance(v, torch.Tensor)}
-        return cls(found, family) if devices <= set(DEVICES[found.activation]) else None
+        # To see whether anything is masked in a block waits for a GPU.
+        is_there = devices <= ({"cpu"} if found.masks else set(DEVICES[found.activation]))
+        return cls(found, family) if is_there else None
 
 
 class Closed:
@@ -90,14 +94,22 @@ class Closed:
         others = [v for i, v in enumerate(inputs) if i != self.prediction and isinstance(v, torch.Tensor)]
         if torch.is_grad_enabled() and any(value.requires_grad for value in others):
             return False
-        masks, target = [inputs[mask] for mask in self.masks], inputs[self.target]
+        masks = [inputs[mask] for mask in self.masks]
         return all(
             isinstance(mask, torch.Tensor)
-            and mask.dtype == torch.bool
-            and mask.shape == target.shape
-            and (mask is masks[0] or torch.equal(mask, masks[0]))
+            and self._lies_along(mask, inputs[self.prediction])
+            and (mask is masks[0] or (mask.dtype == masks[0].dtype and torch.equal(mask, masks[0])))
             for mask in masks
         )
+
+    def _lies_along(self, mask: Tensor, prediction: Tensor) -> bool:
+        """Whether a mask is of all places or, beside a sigmoid, of all elements."""
+        if prediction.ndim < 2:
+            return False
+        samples, _, *space = shape = tuple(prediction.shape)
+        if mask.ndim < len(shape):
+            return mask.shape == (samples, *space)
+        return mask.shape == (samples, 1, *space) or (mask.shape == shape and not self.by_label)
 
     def keeps(self, inputs: Sequence[Any]) -> int | None:
         """The prediction, whose probabilities can be left where its gradient will be."""
@@ -109,8 +121,8 @@ class Closed:
     def totals(self, inputs: Sequence[Any], place: Tensor | None) -> list[list[Tensor]]:
         """Every sum, as the maps give them; the probabilities go to `place`."""
         cut = self.maps.cut
-        blocks = zip(self._blocks(inputs), cut.parts(place), strict=True)
         with SCRATCH as scratch:
+            blocks = zip(self._blocks(inputs, scratch), cut.parts(place), strict=True)
             by_piece = zip(*[self._entry(read, own, scratch) for read, own in blocks], strict=True)
         found = [added(cut, own, alone) for own, alone in zip(by_piece, self.per_sample, strict=True)]
         pieces = len(self.family.regions)
@@ -122,19 +134,20 @@ class Closed:
     def _entry(self, read: Read, place: Tensor | None, scratch: Scratch) -> list[Tensor]:
         """What a block adds to every piece of the sums, and to every number of what counts."""
         logits, target, kept = read
-        scratch.back(0)
         pieces = self.family.sums(logits, target, scratch, place, kept)
         return pieces + [self._number(end, number, logits, kept) for end, number in self.numbers]
 
     def _number(self, end: Sum, number: Number, logits: Tensor, kept: Tensor | None) -> Tensor:
         """How many elements or places of a block count, in the shape of the sum."""
         samples, classes, *space = logits.shape
-        each = torch.full((samples,), prod(space)) if kept is None else kept.reshape(samples, -1).sum(1)
+        if kept is None:
+            each = torch.full((samples, 1), prod(space))
+        else:
+            each = kept.reshape(samples, 1 if self.by_label else kept.shape[1], -1).sum(2)
+        each = each if number.by_place else each.expand(samples, classes)
         if end.over.keep == 2:
-            by_class = each.unsqueeze(1).expand(samples, classes)
-            return by_class.sum(0, keepdim=True) if end.over.batch else by_class
-        each = each if number.by_place else each * classes
-        return each if end.over.keep == 1 else each.sum()
+            return each.sum(0, keepdim=True) if end.over.batch else each
+        return each.sum(1) if end.over.keep == 1 else each.sum()
 
     def gradients(
         self,
@@ -156,10 +169,10 @@ class Closed:
             for part, weight in zip(own.found, given, strict=True)
             if isinstance(part, Part)
         ]
-        blocks = zip(self._blocks(inputs), self.maps.cut.parts(place), zip(*shares, strict=True), strict=True)
+        parts = self.maps.cut.parts(place)
         with SCRATCH as scratch:
+            blocks = zip(self._blocks(inputs, scratch), parts, zip(*shares, strict=True), strict=True)
             for (logits, target, kept), own, share in blocks:
-                scratch.back(0)
                 out = own if own.dtype == logits.dtype else scratch.like(logits)
                 self.family.gradient(logits, target, share, scratch, out, filled, kept)
                 if out is not own:
@@ -175,7 +188,7 @@ class Closed:
         }
         return [found[block.first] for block in cut.blocks]
 
-    def _blocks(self, inputs: Sequence[Any]) -> Iterator[Read]:
+    def _blocks(self, inputs: Sequence[Any], scratch: Scratch) -> Iterator[Read]:
         """What is read of every block, in the types that it is computed in."""
         prediction, target = inputs[self.prediction], inputs[self.target]
         is_ready = target.dtype == (torch.long if self.by_label else prediction.dtype)
@@ -183,14 +196,28 @@ class Closed:
             # Of all of it that is a view, which shows here where it does not fit.
             target = self.prepare(target, prediction)
         mask = inputs[self.masks[0]] if self.masks else None
-        read = zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True)
-        if is_ready and mask is None and prediction.dtype in EXACT:
-            return read
-        return (self._read(logits, labels, kept) for logits, labels, kept in read)
+        is_ready = is_ready and mask is None and prediction.dtype in EXACT
+        for logits, own, kept in zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True):
+            scratch.back(0)
+            yield (logits, own, None) if is_ready else self._read(logits, own, kept, scratch)
 
-    def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None) -> Read:
+    def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None, scratch: Scratch) -> Read:
         logits = self.real(logits)
-        target = self.prepare(target, logits)
         if mask is None or bool(mask.all()):
-            return logits, target, None
-        return logits, target, mask.reshape(target.shape)
+            return logits, self.prepare(target, logits), None
+        kept = mask if mask.dtype == torch.bool else mask != 0
+        if self.by_label:
+            target = self.prepare(target, logits)
+            kept = kept.reshape(target.shape)
+            return logits, target.where(kept, 0), kept
+        kept = kept if kept.ndim == logits.ndim else kept.unsqueeze(1)
+        return (
+            _where(kept, logits, NEVER, scratch),
+            _where(kept, self.prepare(target, logits), 0.0, scratch),
+            kept,
+        )
+
+
+def _where(kept: Tensor, values: Tensor, other: float, scratch: Scratch) -> Tensor:
+    rest = torch.full((), other, dtype=values.dtype)
+    return torch.where(kept, values, rest, out=scratch.like(values))
