@@ -43,3 +43,8 @@ def hands_over() -> bool:
     Before torch 2.8 that could not be asked, and may be so.
     """
     return _hooks is None or _hooks(True) is not None
+
+
+def stands_for_many(flow: Any) -> bool:
+    """Whether a flow is many at once, as under `is_grads_batched` or vmap: nothing may be written to in place."""
+    return _transform() is not None or _inside._functorch.is_legacy_batchedtensor(flow)

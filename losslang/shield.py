@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losslang.eager import stands_for_many
+
 
 def shielded(x: Tensor, kept: Tensor) -> Tensor:
     """x, with a gradient of 0 where it is not kept, even if none of it is a number there.
@@ -27,3 +29,26 @@ class _Shielded(torch.autograd.Function):
     def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
         return flow.masked_fill(~kept, 0.0), None
+
+
+def cleared_bits(x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:
+    """x, and 0 where it is not kept, by the bits of an integer as wide: all of them or none."""
+    if x.requires_grad and torch.is_grad_enabled():
+        return _Cleared.apply(x, kept, kind)  # pyright: ignore
+    bits = kept.view(torch.int8).neg().to(kind)
+    return torch.bitwise_and(x.view(kind), bits, out=bits).view(x.dtype)
+
+
+class _Cleared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:  # pyright: ignore
+        ctx.save_for_backward(kept)
+        ctx.kind = kind
+        return cleared_bits(x.detach(), kept, kind)
+
+    @staticmethod
+    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (kept,) = ctx.saved_tensors
+        if stands_for_many(flow):
+            return torch.where(kept, flow, 0.0), None, None
+        return cleared_bits(flow, kept, ctx.kind), None, None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.eager import hands_over, is_eager
+from losslang.eager import hands_over, is_eager, stands_for_many
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
@@ -66,7 +66,7 @@ class _Applied(torch.autograd.Function):
         (saved, x, *others), how = ctx.saved_tensors, ctx.how
         # What is given up turns into the gradient and is gone: a second backward makes it again.
         rise, ctx.rise = ctx.rise, None
-        if torch.is_grad_enabled() or _stands_for_many(flow):
+        if torch.is_grad_enabled() or stands_for_many(flow):
             # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
             with torch.enable_grad():
                 alone = x.view_as(x)
@@ -95,12 +95,6 @@ def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
         if isinstance(other, Tensor) and other.untyped_storage()._cdata == storage._cdata:  # pyright: ignore
             return False
     return True
-
-
-def _stands_for_many(flow: Tensor) -> bool:
-    """Whether a flow is many at once, as under `is_grads_batched` or vmap: nothing may be added to in place."""
-    functorch = cast("Any", torch._C)._functorch  # pyright: ignore[reportPrivateUsage]
-    return functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(flow)
 
 
 def _along(flow: Tensor, rise: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param != "near":
         monkeypatch.setattr(executor, "near", lambda _: False)
         monkeypatch.setattr(cross_entropies, "near", lambda _: False)
-        monkeypatch.setattr(masks, "_holds", lambda *_: True)
+        monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield request.param
     module._understood.cache_clear()
 

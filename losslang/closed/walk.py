@@ -13,6 +13,7 @@ from losslang.blocks.ledger import added, of_block
 from losslang.blocks.maps import Maps
 from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
+from losslang.booleans import cleared, holds_all, numbers
 from losslang.closed.evaluate import along
 from losslang.closed.scratch import Scratch
 from losslang.closed.sigmoid import NEVER, Sigmoid
@@ -203,21 +204,14 @@ class Closed:
 
     def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None, scratch: Scratch) -> Read:
         logits = self.real(logits)
-        if mask is None or bool(mask.all()):
+        kept = mask if mask is None or mask.dtype == torch.bool else mask != 0
+        if kept is None or holds_all(kept):
             return logits, self.prepare(target, logits), None
-        kept = mask if mask.dtype == torch.bool else mask != 0
         if self.by_label:
             target = self.prepare(target, logits)
             kept = kept.reshape(target.shape)
             return logits, target.where(kept, 0), kept
         kept = kept if kept.ndim == logits.ndim else kept.unsqueeze(1)
-        return (
-            _where(kept, logits, NEVER, scratch),
-            _where(kept, self.prepare(target, logits), 0.0, scratch),
-            kept,
-        )
-
-
-def _where(kept: Tensor, values: Tensor, other: float, scratch: Scratch) -> Tensor:
-    rest = torch.full((), other, dtype=values.dtype)
-    return torch.where(kept, values, rest, out=scratch.like(values))
+        never = numbers(~kept, logits.dtype).mul_(NEVER)
+        hidden = torch.add(cleared(logits, kept), never, out=scratch.like(logits))
+        return hidden, cleared(self.prepare(target, logits), kept), kept

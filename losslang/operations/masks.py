@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from losslang.booleans import cleared, differs, holds_all
 from losslang.lazy import torch, traces
 from losslang.mistakes import tensors
 from losslang.targets import Site
@@ -73,16 +74,18 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
         if not held.min <= index <= held.max:
             # A comparison would take it for another number.
             return None
-    if target.is_cpu and target.numel() and not traces() and not _holds(target, index):
-        return None
-    return target != index
+    is_seen = target.is_cpu and target.numel() and not traces()
+    return _seen(target, index) if is_seen else target != index
 
 
-def _holds(target: Tensor, index: int) -> bool:
-    """Whether a target holds a number. One outside of its range, as -100 mostly is, costs no tensor."""
-    if target.dtype != torch.bool and (target.min().item() > index or target.max().item() < index):
-        return False
-    return bool((target == index).any())
+def _seen(target: Tensor, index: int) -> Tensor | None:
+    """True where a target is not the index; None if it is nowhere."""
+    # A number outside of the range of labels, as -100 mostly is, costs no tensor.
+    if not target.dtype.is_floating_point and target.dtype != torch.bool:
+        if target.min().item() > index or target.max().item() < index:
+            return None
+    found = differs(target, index)
+    return None if holds_all(found) else found
 
 
 def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -101,7 +104,7 @@ def hide(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
         return value
     if mask.ndim == value.ndim + 1:
         mask = mask.any(lacks)
-    return torch.where(mask, value, torch.zeros((), dtype=value.dtype, device=value.device))
+    return cleared(value, mask)
 
 
 def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from losslang.booleans import numbers
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -74,7 +75,8 @@ def region_sums(
     tensors = [v for v in parts if isinstance(v, torch.Tensor)]
     if mask is None:
         return [summed(v) for v in tensors], _number(like, dims)
-    return [summed(v * mask) for v in tensors], summed(mask.expand(like.shape))
+    share = numbers(mask, like.dtype)
+    return [summed(v * share) for v in tensors], summed(mask.expand(like.shape))
 
 
 def region_sum(values: Tensor, keep: int, batch: bool) -> Tensor:
