@@ -12,7 +12,6 @@ from losslang.vocabulary import Tensor
 
 CACHED = 2**20
 """Of more elements than these a second tensor costs more than it saves."""
-BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 def holds_all(mask: Tensor) -> bool:
@@ -37,12 +36,13 @@ def cleared(values: Tensor, mask: Tensor) -> Tensor:
     if _is_quick(values) and values.numel() > MANY and mask.shape == values.shape:
         from losslang.shield import cleared_bits
 
-        return cleared_bits(values, mask, BITS[values.dtype])
+        return cleared_bits(values, mask, torch.int32 if values.element_size() == 4 else torch.int64)
     return torch.where(mask, values, torch.zeros((), dtype=values.dtype, device=values.device))
 
 
 def _is_quick(values: Tensor) -> bool:
-    if values.dtype not in BITS or values.numel() > CACHED or not near(values):
+    is_float = values.dtype.is_floating_point and values.element_size() in (4, 8)
+    if not is_float or values.numel() > CACHED or not near(values):
         return False
     from losslang.eager import is_eager
 
