@@ -7,7 +7,7 @@ a comparison of floats 45 instead of 165, and to clear what is masked 70 instead
 from __future__ import annotations
 
 from losslang.functions import MANY, near
-from losslang.lazy import torch
+from losslang.lazy import torch, traces
 from losslang.vocabulary import Tensor
 
 CACHED = 2**20
@@ -21,7 +21,14 @@ def holds_all(mask: Tensor) -> bool:
 
 def numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """1 where true, 0 elsewhere."""
-    return mask.view(torch.uint8).to(dtype) if mask.dtype == torch.bool else mask.to(dtype)
+    return (
+        ones(mask).to(dtype) if mask.dtype == torch.bool and near(mask) and not traces() else mask.to(dtype)
+    )
+
+
+def ones(mask: Tensor) -> Tensor:
+    """The bytes of a mask: 1 where true. What views something else as booleans may hold other bytes than 0 and 1."""
+    return mask.view(torch.uint8).clamp(max=1)
 
 
 def differs(values: Tensor, number: float) -> Tensor:
@@ -36,7 +43,8 @@ def cleared(values: Tensor, mask: Tensor) -> Tensor:
     if _is_quick(values) and values.numel() > MANY and mask.shape == values.shape:
         from losslang.shield import cleared_bits
 
-        return cleared_bits(values, mask, torch.int32 if values.element_size() == 4 else torch.int64)
+        kind = torch.int32 if values.element_size() == 4 else torch.int64
+        return cleared_bits(values, ones(mask).view(torch.int8), kind)
     return torch.where(mask, values, torch.zeros((), dtype=values.dtype, device=values.device))
 
 
@@ -46,4 +54,4 @@ def _is_quick(values: Tensor) -> bool:
         return False
     from losslang.eager import is_eager
 
-    return is_eager()
+    return is_eager() and not values.is_neg()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losslang.eager import stands_for_many
+from losslang.eager import is_eager, stands_for_many
 
 
 def shielded(x: Tensor, kept: Tensor) -> Tensor:
@@ -32,10 +32,10 @@ class _Shielded(torch.autograd.Function):
 
 
 def cleared_bits(x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:
-    """x, and 0 where it is not kept, by the bits of an integer as wide: all of them or none."""
+    """x, and 0 where `kept` is 0 and not 1, by the bits of an integer as wide: all of them or none."""
     if x.requires_grad and torch.is_grad_enabled():
         return _Cleared.apply(x, kept, kind)  # pyright: ignore
-    bits = kept.view(torch.int8).neg().to(kind)
+    bits = kept.neg().to(kind)
     return torch.bitwise_and(x.view(kind), bits, out=bits).view(x.dtype)
 
 
@@ -49,6 +49,7 @@ class _Cleared(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
-        if stands_for_many(flow):
-            return torch.where(kept, flow, 0.0), None, None
+        # What is differentiated forward or batched has more to it than its bits.
+        if stands_for_many(flow) or flow.is_neg() or not is_eager():
+            return torch.where(kept != 0, flow, 0.0), None, None
         return cleared_bits(flow, kept, ctx.kind), None, None

@@ -138,6 +138,40 @@ def test_what_has_no_closed_form_after_all(text: str, blocks: list[int]):
     assert len(blocks) >= 4
 
 
+@pytest.mark.parametrize(
+    "text", ["bce(sigmoid, mask=batch.m) + dice(mask=batch.m)", "ce + dice", "huber(sigmoid)"]
+)
+def test_many_gradients_at_once(text: str, blocks: list[int]):
+    r = torch.Generator().manual_seed(0)
+    x = torch.randn((2, 3, 5), generator=r, dtype=torch.float64).requires_grad_()
+    y = (
+        torch.randint(0, 3, (2, 5), generator=r)
+        if "ce +" in text
+        else torch.rand((2, 3, 5), generator=r).double()
+    )
+    value = losslang.compile(text)(x, y, m=torch.rand((2, 5), generator=r) > 0.4)
+    (one,) = torch.autograd.grad(value, x, retain_graph=True)
+    flows = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    (many,) = torch.autograd.grad(value, x, flows, is_grads_batched=True)
+    torch.testing.assert_close(many, torch.stack([one, -2 * one]))
+    assert blocks
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_a_picture_viewed_as_a_mask(activation: str, blocks: list[int]):
+    """Bytes of 0 and 255 are booleans too."""
+    r = torch.Generator().manual_seed(0)
+    x = torch.randn((2, 3, 5), generator=r, dtype=torch.float64).requires_grad_()
+    y = torch.randint(0, 3, (2, 5), generator=r)
+    m = torch.rand((2, 5), generator=r) > 0.4
+    loss = losslang.compile(f"bce({activation}, mask=batch.m) + dice(mask=batch.m)")
+    found, wanted = loss(x, y, m=(255 * m.byte()).view(torch.bool)), loss(x, y, m=m)
+    torch.testing.assert_close(found, wanted)
+    slopes = [torch.autograd.grad(value, x)[0] for value in (found, wanted)]
+    torch.testing.assert_close(*slopes)
+    assert blocks
+
+
 def test_one_row_is_not_cut(blocks: list[int]):
     """Of a prediction (D) the first axis is what the loss goes along."""
     x, y = torch.randn(2, 9, dtype=torch.float64)

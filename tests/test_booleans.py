@@ -8,7 +8,9 @@ import pytest
 import torch
 from test_oracle import HAND, compare
 from torch import Tensor
+from torch.autograd import forward_ad
 
+import losslang
 from losslang import booleans
 
 FLOATS = [torch.float32, torch.float64, torch.float16]
@@ -20,6 +22,7 @@ def even_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def masks() -> list[Tensor]:
+    """The last is a picture of 0 and 255, viewed as booleans."""
     some = torch.tensor([[True, False, True], [False, True, True]])
     return [
         some,
@@ -28,6 +31,7 @@ def masks() -> list[Tensor]:
         some[:1].expand(4, 3),
         torch.ones(2, 3).bool(),
         torch.zeros(0, 3).bool(),
+        (255 * some.byte()).view(torch.bool),
     ]
 
 
@@ -72,6 +76,13 @@ def test_it_is_differentiated_twice_and_transformed():
     torch.testing.assert_close(torch.func.grad(lambda x: cubes(x).sum())(x.detach()), wanted)
     (_, tangent) = torch.func.jvp(cubes, (x.detach(),), (torch.ones_like(x),))
     torch.testing.assert_close(tangent, wanted)
+    with forward_ad.dual_level():
+        flow = forward_ad.make_dual(torch.ones_like(x), torch.full_like(x, 2.0))
+        (dual,) = torch.autograd.grad(cubes(x), x, flow)
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, 2 * wanted)
+    negative = torch.complex(torch.zeros_like(x), x.detach()).conj().imag
+    assert negative.is_neg()
+    torch.testing.assert_close(cubes(negative), cubes(-x.detach()))
     flows = torch.eye(6, dtype=torch.float64).view(6, 2, 3)
     (many,) = torch.autograd.grad(cubes(x), x, flows, is_grads_batched=True)
     torch.testing.assert_close(many, flows * wanted)
@@ -83,3 +94,15 @@ def test_it_is_differentiated_twice_and_transformed():
 )
 def test_every_masked_program_by_hand(text: str, layout: str):
     compare(text, layout)
+
+
+@pytest.mark.parametrize(
+    "text", ["ce(mask=batch.m)", "dice(softmax, mask=batch.m)", "bce(sigmoid, mask=batch.m)"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_boolean_is_a_mask_of_everything(text: str, whole: bool):
+    x, y = torch.randn(4, 3, 5), torch.randint(3, (4, 5))
+    found, other = (
+        losslang.compile(text)(x, y, m=m) for m in (torch.tensor(whole), torch.full((4, 5), whole))
+    )
+    torch.testing.assert_close(found, other)

@@ -16,7 +16,7 @@ from torch import Tensor
 from losslang.binding import Calls
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
-from losslang.eager import hands_over
+from losslang.eager import hands_over, stands_for_many
 
 
 class Totals(NamedTuple):
@@ -123,11 +123,13 @@ class _Walk(torch.autograd.Function):
         # What is kept turns into the gradient and is gone: a second backward computes it again.
         kept, ctx.kept = ctx.kept, None
         with torch.autocast(_device(inputs), enabled=False):
-            if torch.is_grad_enabled():
-                # The gradient is differentiated in turn: everything is one block. Each input stands for
-                # itself: one that is made of another must not send its gradient there a second time.
-                alone = [v.view_as(v) if want else v for v, want in zip(inputs, wanted, strict=True)]
-                found = pulled(maps.parts(alone), alone, wanted, grouped, again=True)
+            again = torch.is_grad_enabled()
+            if again or any(map(stands_for_many, weights)):
+                # The gradient is differentiated in turn, or many at once: everything is one block. Each input
+                # stands for itself: one that is made of another must not send its gradient there a second time.
+                with torch.enable_grad():
+                    alone = [v.view_as(v) if want else v for v, want in zip(inputs, wanted, strict=True)]
+                    found = pulled(maps.parts(alone), alone, wanted, grouped, again=again)
             else:
                 found = _by_blocks(maps, ctx.form, inputs, wanted, grouped, ctx.fill, kept)
         return None, None, None, None, *found

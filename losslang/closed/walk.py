@@ -212,6 +212,6 @@ class Closed:
             kept = kept.reshape(target.shape)
             return logits, target.where(kept, 0), kept
         kept = kept if kept.ndim == logits.ndim else kept.unsqueeze(1)
-        never = numbers(~kept, logits.dtype).mul_(NEVER)
+        never = numbers(kept, logits.dtype).sub_(1).mul_(-NEVER)
         hidden = torch.add(cleared(logits, kept), never, out=scratch.like(logits))
         return hidden, cleared(self.prepare(target, logits), kept), kept

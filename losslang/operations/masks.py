@@ -118,7 +118,7 @@ def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
 
 def places(mask: Tensor | None) -> Tensor | None:
     """The places where any channel counts: what may be hidden from a softmax over the channels."""
-    return mask if mask is None or mask.shape[1] == 1 else mask.any(1, keepdim=True)
+    return mask if mask is None or mask.ndim < 2 or mask.shape[1] == 1 else mask.any(1, keepdim=True)
 
 
 def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
