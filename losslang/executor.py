@@ -51,8 +51,8 @@ BLOCK = {"": 2**18, "sigmoid": 2**18, "softmax": 2**20}
 """Elements of a block, by the activation of a closed form: one to four megabytes of floats.
 
 Measured with one thread and with two, on two processors: smaller ones spend their time in starting operations
-(2^16 takes a third to two thirds more), larger ones leave the cache. A softmax needs fewest tensors of that size, torch's own
-derivatives most.
+(2^16 takes a third to two thirds more), larger ones leave the cache. A softmax needs fewest tensors of that
+size, torch's own derivatives most.
 """
 FAR = 64
 """How much larger both are on a device of its own, where starting an operation costs more than memory.

@@ -93,8 +93,10 @@ class Draft:
         return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
     def write(self, function: Callable[..., Any], *reads: int, is_lent: bool = True) -> int:
-        """An operation. It is on every element by itself and may take the place of what it reads last, if it `is_lent`
-        a tensor for its result; else it makes one, of any shape.
+        """An operation, and the number of its result.
+
+        One that `is_lent` a tensor to write to computes every element by itself, so that this may be a tensor that
+        it reads; any other makes its result, of any shape.
         """
         self.names.append(f"t{len(self.names)}")
         self.lines.append(_Line(function, reads, len(self.names) - 1, is_lent))

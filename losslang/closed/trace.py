@@ -22,7 +22,8 @@ from losslang.primitive import Loss
 from losslang.registry import Registry
 from losslang.vocabulary import VIEWS
 
-HIDDEN = ("logits", "target", ONE_HOT)
+FIRST = ("logits", "target", ONE_HOT)
+"""What a block reads: it is hidden there, before anything is computed of it."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class _Tracer:
         try:
             parts, mask = end.handed(arguments)
         except Exception as error:
+            # A function of tensors, somebody else's too, may raise anything when it is handed a symbol.
             raise UntraceableError(str(error)) from error
         values = parts[0].value if isinstance(parts[0], Hidden) else parts[0]
         is_masked = isinstance(parts[0], Hidden) or isinstance(mask, Mask)
@@ -153,8 +155,7 @@ class _Tracer:
             case "places" | "counted" if isinstance(values[0], Mask):
                 return values[0]
             case "hide" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
-                # Prediction and target are hidden in every block before anything is computed of them.
-                return values[0] if str(values[0].poly) in HIDDEN else Hidden(values[0])
+                return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
             case "hide" | "hide_raw" if isinstance(values[0], Outside | Labels) and isinstance(
                 values[1], Mask
             ):

@@ -45,9 +45,9 @@ def _split(step: Step, registry: Registry) -> Iterator[Step]:
         # No other step has a name with a space in it.
         value = Ref(first)
         for number, other in enumerate(others):
-            product = Step(f"{step.name} product {index}.{number}", "math:*", (value, Ref(other)))
-            yield replace(product, owners=step.owners)
-            value = Ref(product.name)
+            name, both = f"{step.name} product {index}.{number}", (value, Ref(other))
+            yield Step(name, "math:*", both, owners=step.owners)
+            value = Ref(name)
         total = Step(f"{step.name} sum {index}", "region_sum", (value,), over, owners=step.owners)
         yield total
         totals.append(Ref(total.name))
