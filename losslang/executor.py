@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from math import isnan, prod
+from math import isnan
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from losslang import lazy
+from losslang import large, lazy
 from losslang.binding import getter
-from losslang.blocks import Maps, Walk, split
-from losslang.closed import Closed, ClosedForm
 from losslang.eager import is_eager
-from losslang.functions import near
 from losslang.ignored import Look, asking, is_alone, left_out, looks
 from losslang.passes import unmask
 from losslang.plan import Plan
@@ -40,26 +37,6 @@ Way = Callable[..., list[Any]]
 """Values of inputs to the values of outputs."""
 Signature = tuple[Any, ...]
 """Whether a program looks at values, and what of the inputs decides how it runs."""
-LARGE, LARGE_MAPS = 2**20, 2**22
-"""Elements from which on a walk over blocks is worth it: in closed form, and differentiated by torch.
-
-Measured on two cores, forward and backward: from 2^20 on closed forms of several terms take a third to all of
-the time of the whole plan, those of one term break even by 2^21, and from 2^22 on the others are no slower.
-Below, all of it is in the cache anyway.
-"""
-BLOCK = {"": 2**18, "sigmoid": 2**18, "softmax": 2**20}
-"""Elements of a block, by the activation of a closed form: one to four megabytes of floats.
-
-Measured with one thread and with two, on two processors: smaller ones spend their time in starting operations
-(2^16 takes a third to two thirds more), larger ones leave the cache. A softmax needs fewest tensors of that
-size, torch's own derivatives most.
-"""
-FAR = 64
-"""How much larger both are on a device of its own, where starting an operation costs more than memory.
-
-Measured on an H100: in blocks of these sizes 1.2 to 1.7 times the time of the whole plan, and a fifth to a
-half of its memory.
-"""
 SIGNATURES = 256
 """Shapes and types of inputs for which a program is kept."""
 
@@ -177,13 +154,13 @@ class Executor:
 
     def _leaving_out(self, inputs: Sequence[Any]) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
-        if self.left_out is None:
+        if self.left_out is None or (self.fuse is None and large.are_large(inputs, large.MAPS)):
+            # What is cut into blocks is masked.
             return None
-        if _are_far(inputs):
-            # Nothing is looked at there. What is cut into blocks is masked.
-            is_cut = self.fuse is None and _are_large(inputs, FAR * LARGE_MAPS)
-            return None if is_cut else partial(_through, self.left_out._route(inputs, careful=False))
-        if self.fuse is not None or _are_large(inputs, LARGE) or looks(self.plan, inputs) is None:
+        if large.are_far(inputs):
+            # Nothing is looked at there.
+            return partial(_through, self.left_out._route(inputs, careful=False))
+        if self.fuse is not None or looks(self.plan, inputs) is None:
             return None
         if not is_alone(self.left_out.plan, self.registry):
             return None
@@ -206,11 +183,11 @@ class Executor:
 
     def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
         careful: bool = signature[0]
-        if _are_large(inputs, LARGE):
+        if large.are_large(inputs, min(large.SEVERAL.values())):
             shapes = self._shapes(inputs, signature)
-            walks = [] if shapes is None else _walks(self.plan, self.registry, shapes, inputs)
-            if walks:
-                return in_blocks(self.plan, walks, self.registry, careful=careful).run
+            found = [] if shapes is None else large.walks(self.plan, self.registry, shapes, inputs)
+            if found:
+                return in_blocks(self.plan, found, self.registry, careful=careful).run
         return self.careful.run if careful else partial(self._settling, route)
 
     def _settling(self, route: Route, *inputs: Any) -> list[Any]:
@@ -224,7 +201,7 @@ class Executor:
         return [slots[place] for place in self.plain.places]
 
     def _shapes(self, inputs: Sequence[Any], signature: Signature) -> Mapping[str, Shape] | None:
-        tensors = signature[1:]
+        tensors = signature[2:]
         if tensors not in self.shapes:
             _forget(self.shapes)
             self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
@@ -260,41 +237,15 @@ def _seen(found: Sequence[Look], free: Route, masked: Way, *inputs: Any) -> list
     return free.way(*inputs)
 
 
-def _are_large(inputs: Sequence[Any], least: int) -> bool:
-    return any(isinstance(value, Tensor) and value.numel() >= least for value in inputs)
-
-
-def _are_far(inputs: Sequence[Any]) -> bool:
-    return any(isinstance(value, Tensor) and not near(value) for value in inputs)
-
-
 def _forget(known: dict[Any, Any]) -> None:
     """Makes room: a program that is called with ever new shapes does not grow without end."""
     if len(known) >= SIGNATURES:
         known.clear()
 
 
-def _walks(
-    plan: Plan, registry: Registry, shapes: Mapping[str, Shape], inputs: Sequence[Any]
-) -> list[tuple[Walk, Maps, Closed | None]]:
-    """The walks that are worth it, with their closed forms."""
-    names = [step.name for step in plan.inputs]
-    given = dict(zip(names, inputs, strict=True))
-    # A target of which something is hidden is one of the same shape and type.
-    hidden = [(step.name, step.reads[0]) for step in plan.steps if step.operation == "hide"]
-    given |= {name: given[target] for name, target in hidden if target in given}
-    far = FAR if _are_far(inputs) else 1
-    found: list[tuple[Walk, Maps, Closed | None]] = []
-    for walk in split(plan, registry, shapes, far * LARGE):
-        form = ClosedForm.of(walk, registry, given)
-        if form is not None or prod(walk.shape) >= far * LARGE_MAPS:
-            maps = Maps.of(walk, registry, far * BLOCK["" if form is None else form.trace.activation])
-            found.append((walk, maps, None if form is None else Closed(walk, maps, form)))
-    return found
-
-
 def _signature(inputs: Sequence[Any], careful: bool) -> Signature:
-    found: list[Any] = [careful]
+    # A block is as large as there are threads to share it.
+    found: list[Any] = [careful, torch.get_num_threads()]
     for value in inputs:
         if isinstance(value, Tensor):
             found += (value.shape, value.dtype, value.device, type(value))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cutting import cut
 
-from losslang import executor, module
 from losslang.blocks.cut import Cut
 from losslang.decorators import DEFINED
 from losslang.registry import _registry, current_registry
@@ -28,11 +28,6 @@ def no_leak() -> Iterator[None]:
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Everything is large, and a block holds three elements. The list grows with every part that is cut off."""
     seen: list[int] = []
-    # A program keeps what it decided for a shape.
-    module._understood.cache_clear()
-    monkeypatch.setattr(executor, "LARGE", 1)
-    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
-    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
     parts = Cut.parts
 
     def seeing(own: Cut, value: Any) -> list[Any]:
@@ -41,5 +36,5 @@ def cut_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return found
 
     monkeypatch.setattr(Cut, "parts", seeing)
-    yield seen
-    module._understood.cache_clear()
+    with cut(3):
+        yield seen

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 import test_every_loss as every_loss
 import torch
+from cutting import cut
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import evaluate as textbook
@@ -23,7 +24,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import losslang
-from losslang import executor, module
 from losslang.blocks import memory, walk
 from losslang.checker import analyze
 from losslang.closed import evaluate, scratch
@@ -504,16 +504,17 @@ def test_what_stands_beside_an_ignored_label(
 @pytest.mark.parametrize(
     "text", ["ce", "ce + dice(ignore_index=-100, squared=true)", "focal(softmax, ignore_index=-100)"]
 )
-def test_what_is_ignored_decides_no_bit(text: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
+def test_what_is_ignored_decides_no_bit(text: str, blocks: list[int]):
     """Of places in the same block; nor which way a first call goes."""
-    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 300))
     r = torch.Generator().manual_seed(1)
     pred, labels = torch.randn(3, 7, 33, generator=r), torch.randint(0, 7, (3, 33), generator=r)
     labels = labels.masked_fill(torch.rand(3, 33, generator=r) < 0.3, -100)
     hidden = (labels == -100).unsqueeze(1).expand(pred.shape)
-    loss, found = losslang.compile(text), list[tuple[Tensor, Tensor]]()
-    for beside in (1.0, 1.0, torch.nan, torch.inf, -torch.inf, 80.0, -200.0, 1.0):
-        found.append(gradient(loss, pred.masked_fill(hidden, beside).requires_grad_(), labels))
+    found = list[tuple[Tensor, Tensor]]()
+    with cut(300):
+        loss = losslang.compile(text)
+        for beside in (1.0, 1.0, torch.nan, torch.inf, -torch.inf, 80.0, -200.0, 1.0):
+            found.append(gradient(loss, pred.masked_fill(hidden, beside).requires_grad_(), labels))
     assert all(torch.equal(value, found[0][0]) for value, _ in found)
     assert all(torch.equal(slope, found[0][1]) for _, slope in found)
     assert len(blocks) > 20
@@ -607,19 +608,13 @@ def test_another_compiler_is_refused():
     ("shape", "lacks"), [((2, 64, 1024), -1), ((1, 128, 128, 4), -1), ((2, 4, 96, 64), 1)]
 )
 @pytest.mark.parametrize("option", ["mask", "weight"])
-def test_what_lacks_an_axis_lacks_it_in_every_block(
-    shape: tuple[int, ...], lacks: int, option: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_lacks_an_axis_lacks_it_in_every_block(shape: tuple[int, ...], lacks: int, option: str):
     """A mask of one rank less lies by the whole shape, though a block of it may fit another axis."""
-    module._understood.cache_clear()
-    monkeypatch.setattr(executor, "LARGE", 1)
-    monkeypatch.setattr(executor, "LARGE_MAPS", 1)
-    monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 4096))
     r = torch.Generator().manual_seed(0)
     pred, target = torch.randn((2, *shape), generator=r, dtype=torch.float64)
     given = (torch.rand(pred.select(lacks, 0).shape, generator=r) > 0.3).double()
     errors, wide = (pred - target).square(), given.unsqueeze(lacks).expand(shape)
     wanted = (errors * wide).sum() / (wide.sum() if option == "mask" else wide.numel())
-    found = losslang.compile(f"mse({option}=batch.given)")(pred, target, given=given)
-    module._understood.cache_clear()
+    with cut(4096):
+        found = losslang.compile(f"mse({option}=batch.given)")(pred, target, given=given)
     torch.testing.assert_close(found, wanted)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import test_every_loss as every_loss
 import test_oracle as oracle
 import torch
+from cutting import cut
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 import losslang
-from losslang import executor, module
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -35,16 +35,10 @@ PROGRAMS = [
 
 
 @pytest.fixture(params=["whole", "in blocks"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """Small tensors as they are, and cut as if they were large."""
-    module._understood.cache_clear()
-    if request.param == "in blocks":
-        monkeypatch.setattr(executor, "LARGE", 1)
-        monkeypatch.setattr(executor, "LARGE_MAPS", 1)
-        monkeypatch.setattr(executor, "FAR", 1)
-        monkeypatch.setattr(executor, "BLOCK", dict.fromkeys(executor.BLOCK, 3))
-    yield request.param
-    module._understood.cache_clear()
+    with cut(3) if request.param == "in blocks" else nullcontext():
+        yield request.param
 
 
 def there(value: Any) -> Any:

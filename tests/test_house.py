@@ -47,7 +47,7 @@ FLOORS = [
     ["binding", "held", "ignored"],
     ["blocks"],
     ["closed"],
-    ["program"],
+    ["program", "large"],
     ["executor"],
     ["module", "cli"],
     ["", "__main__"],

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 import losslang
-from losslang import executor, ignored, module
+from losslang import executor, ignored, large, module
 from losslang.losses import entropy as cross_entropies
 from losslang.operations import masks
 from losslang.registry import current_registry
@@ -82,7 +82,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Where tensors are: numbers of those on a GPU are not looked at."""
     module._understood.cache_clear()
     if request.param != "near":
-        monkeypatch.setattr(executor, "near", lambda _: False)
+        monkeypatch.setattr(large, "near", lambda _: False)
         monkeypatch.setattr(cross_entropies, "near", lambda _: False)
         monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield request.param
