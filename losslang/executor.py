@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from math import isnan
 from typing import Any, Literal
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from losslang import large, lazy
 from losslang.binding import getter
 from losslang.eager import is_eager
-from losslang.ignored import Look, asking, is_alone, left_out, looks
+from losslang.ignored import Look, asking, left_out, looks
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
@@ -144,27 +143,24 @@ class Executor:
     def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        way = self._leaving_out(inputs)
-        if way is not None:
-            # In a first call too: what is saved for the backward pass is the same in all of them.
-            return partial(_looked_at, self.checks, way) if careful else way
+        if large.are_far(inputs) or (self.left_out is not None and not asking(self.left_out.plan)):
+            way = self._leaving_out(inputs, careful)
+            if way is not None:
+                return way
         if found is None:
             return masked
         return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
 
-    def _leaving_out(self, inputs: Sequence[Any]) -> Way | None:
+    def _leaving_out(self, inputs: Sequence[Any], careful: bool) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
         if self.left_out is None or (self.fuse is None and large.are_large(inputs, large.MAPS)):
             # What is cut into blocks is masked.
             return None
-        if large.are_far(inputs):
-            # Nothing is looked at there.
-            return partial(_through, self.left_out._route(inputs, careful=False))
-        if self.fuse is not None or looks(self.plan, inputs) is None:
+        if not large.are_far(inputs) and (self.fuse is not None or looks(self.plan, inputs) is None):
             return None
-        if not is_alone(self.left_out.plan, self.registry):
-            return None
-        return partial(_tried, self.left_out._route(inputs, careful=False), partial(self._masked, False))
+        way = partial(_through, self.left_out._route(inputs, careful=False))
+        # In a first call too: what is saved for the backward pass is the same in all of them.
+        return partial(_looked_at, self.checks, way) if careful else way
 
     def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
@@ -188,6 +184,10 @@ class Executor:
             found = [] if shapes is None else large.walks(self.plan, self.registry, shapes, inputs)
             if found:
                 return in_blocks(self.plan, found, self.registry, careful=careful).run
+        # Beside the labels that are ignored here, if there are any.
+        way = self._leaving_out(inputs, careful)
+        if way is not None:
+            return way
         return self.careful.run if careful else partial(self._settling, route)
 
     def _settling(self, route: Route, *inputs: Any) -> list[Any]:
@@ -217,16 +217,6 @@ def _looked_at(checks: Program, way: Way, *inputs: Any) -> list[Any]:
 
 def _through(route: Route, *inputs: Any) -> list[Any]:
     return route.way(*inputs)
-
-
-def _tried(free: Route, masked: Way, *inputs: Any) -> list[Any]:
-    """Without a look: a kernel leaves ignored labels out, and where it cannot its result is no number."""
-    values = free.way(*inputs)
-    for value in values:
-        # A term may be a number of the program.
-        if isnan(value.item() if isinstance(value, Tensor) else value):
-            return masked(*inputs)
-    return values
 
 
 def _seen(found: Sequence[Look], free: Route, masked: Way, *inputs: Any) -> list[Any]:

@@ -17,9 +17,6 @@ from losslang.primitive import Loss
 from losslang.registry import Registry
 from losslang.vocabulary import Tensor
 
-AROUND = ("input", "real", "labels")
-"""What stands between a call and its kernels."""
-
 
 class Look(NamedTuple):
     """Where among the inputs of a plan labels stand, and which of them is ignored."""
@@ -100,12 +97,6 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     free = unmask(Plan(tuple(steps), plan.outputs), [kept.name])
     kernels = [step for step in merge(free, registry).steps if told in step.options and _is_kernel(step)]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
-
-
-def is_alone(plan: Plan, registry: Registry) -> bool:
-    """Whether a plan is nothing but kernels that leave labels out: nothing in it remembers or draws."""
-    steps = [s for s in merge(plan, registry).steps if s.operation not in AROUND]
-    return all(s.operation.startswith("check:") or _leaves_out(s, registry) for s in steps)
 
 
 def _is_kernel(step: Step) -> bool:

@@ -87,7 +87,7 @@ def ce_of_logits(
 def _leaving_out(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
-    """The mean or sum by torch's kernel, without the labels to ignore; the mean of none is NaN.
+    """The mean or sum by torch's kernel, without the labels to ignore; the mean of none is 0.
 
     Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: where one of them
     is none all are, the first too.
@@ -95,7 +95,10 @@ def _leaving_out(
     how = REDUCTIONS[reduction]
     log_probs = torch.log_softmax(logits, 1)
     value, number = _nll_and_number(log_probs, labels, how, ignore_index)
-    is_whole = number.item() == labels.numel()
+    counted = number.item()
+    if not counted:
+        return logits[:0].sum()
+    is_whole = counted == labels.numel()
     if not is_whole and math.isnan(log_probs.detach().select(1, 0).sum().item()):
         hidden = (labels == ignore_index).unsqueeze(1)
         log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
@@ -166,9 +169,14 @@ def nll_of_log_probs(
     if labels.ndim == log_probs.ndim:
         return _reduced(-pick(log_probs, labels), reduction)
     log_probs = log_probs.contiguous()
-    if ignore_index is None or near(log_probs):
-        how, leaves = REDUCTIONS[reduction], NONE if ignore_index is None else ignore_index
-        return kernels.nll_loss_nd(log_probs, labels, None, how, leaves)
+    how = REDUCTIONS[reduction]
+    if ignore_index is None:
+        return kernels.nll_loss_nd(log_probs, labels, None, how, NONE)
+    if near(log_probs):
+        value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
+        # The mean of none is no number to torch.
+        is_of_none = reduction == "mean" and math.isnan(value.item()) and bool((labels == ignore_index).all())
+        return log_probs[:0].sum() if is_of_none else value
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     return _of_kept(values, labels != ignore_index, reduction)
 
