@@ -258,10 +258,10 @@ def _log_sum(logits: Tensor, among: Tensor) -> Tensor:
     """log Σ e^z of each row over those that are among them; the lowest number where none is."""
     if not logits.shape[1]:
         return logits.sum(1)
-    others, lowest = ~among, torch.finfo(logits.dtype).min
-    largest = logits.detach().masked_fill(others, lowest).amax(1, keepdim=True)
+    logits = logits.masked_fill(~among, torch.finfo(logits.dtype).min)
+    largest = logits.detach().amax(1, keepdim=True)
     # Beside e^0 nothing is left of e^-80, and on a CPU exponentials of less take ten times as long.
-    below = F.threshold(logits - largest, -80.0, -80.0).masked_fill(others, -80.0)
+    below = F.threshold(logits - largest, -80.0, -80.0)
     return below.exp().sum(1).log() + largest.squeeze(1)
 
 

@@ -76,7 +76,7 @@ def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"])
     Where all are, as is asked first, the prediction need not be held there.
     """
     held = not least(values) > 0
-    log_target = torch.relu(target).log1p_()
+    log_target = torch.log1p(target if least(target) >= 0 else torch.relu(target))
     difference = (torch.relu(values) if held else values).log1p().sub_(log_target)
     half = torch.add(values.new_full((), 0.5), values, alpha=0.5, out=log_target)
     slope = torch.div(difference, half, out=half)
