@@ -19,6 +19,12 @@ def holds_all(mask: Tensor) -> bool:
     return not mask.numel() or bool(mask.view(torch.uint8).min())
 
 
+def any_of(mask: Tensor, axis: int) -> Tensor:
+    """Whether any along an axis is true."""
+    is_quick = near(mask) and mask.shape[axis] and not traces()
+    return mask.view(torch.uint8).amax(axis).bool() if is_quick else mask.any(axis)
+
+
 def numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """1 where true, 0 elsewhere."""
     return (

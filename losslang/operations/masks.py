@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from losslang.booleans import cleared, differs, holds_all
+from losslang.booleans import any_of, cleared, differs, holds_all
+from losslang.functions import near
 from losslang.lazy import torch, traces
 from losslang.mistakes import tensors
 from losslang.targets import Site
@@ -122,13 +123,16 @@ def places(mask: Tensor | None) -> Tensor | None:
 
 
 def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
-    """The mask over a loss's values, in their shape; None where all count."""
+    """The mask over a loss's values, in their shape; None where all count, as far as nothing waits for that."""
     if mask is None:
         return None
     if frame in ("region", "samples"):
         keep = 2 if frame == "region" else 1
-        seen = mask.flatten(keep).any(keep) if mask.ndim > keep else mask
-        return (seen.any(0, keepdim=True) if batch else seen).expand(values.shape)
+        seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
+        if batch:
+            seen = seen.any(0, keepdim=True)
+        is_seen = near(seen) and not traces() and holds_all(seen)
+        return None if is_seen else seen.expand(values.shape)
     return _over_values(mask, values, site, frame).expand(values.shape)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from losslang.booleans import numbers
+from losslang.functions import least
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -112,10 +113,15 @@ def finished(
     from the mean, and until then it must stay finite. Where it is one of several that go into one value,
     its sums stay 0.
     """
-    some = count.clamp(min=1) if isinstance(count, torch.Tensor) else max(count, 1)
+    if isinstance(count, torch.Tensor):
+        # Mostly every region holds something: to see that takes less than what follows.
+        is_full = least(count) > 0
+        some = count if is_full else count.clamp(min=1)
+    else:
+        is_full, some = count > 0, max(count, 1)
     left = iter(sums)
     totals = tuple(next(left) if isinstance(v, torch.Tensor) else v * some for v in parts)
-    if not masked or over.keep == 0 or over.goes_on:
+    if not masked or is_full or over.keep == 0 or over.goes_on:
         return totals
     return tuple(torch.where(count > 0, s, 1.0) for s in totals)
 
