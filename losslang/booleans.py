@@ -37,6 +37,11 @@ def ones(mask: Tensor) -> Tensor:
     return mask.view(torch.uint8).clamp(max=1)
 
 
+def bits(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """All bits where true, none elsewhere, in integers as wide as a type of float."""
+    return ones(mask).view(torch.int8).neg_().to(torch.int32 if dtype.itemsize == 4 else torch.int64)
+
+
 def differs(values: Tensor, number: float) -> Tensor:
     """values != number."""
     if _is_quick(values) and not values.requires_grad:

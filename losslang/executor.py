@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losslang import large, lazy
 from losslang.binding import getter
+from losslang.closed import Prepared
 from losslang.eager import is_eager
 from losslang.ignored import Look, asking, left_out, looks
 from losslang.passes import unmask
@@ -135,21 +136,27 @@ class Executor:
 
     def _way(self, signature: Signature, route: Route, inputs: Sequence[Any]) -> Way:
         if self.kept:
-            return self._watched(inputs, careful=signature[0])
+            return self._watched(inputs, signature)
         if self.fuse is not None and self._shapes(inputs, signature) is not None:
             return partial(_looked_at, self.checks, self.fused) if signature[0] else self.fused
         return self._eager(inputs, signature, route)
 
-    def _watched(self, inputs: Sequence[Any], *, careful: bool) -> Way:
+    def _watched(self, inputs: Sequence[Any], signature: Signature) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
-        found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        if large.are_far(inputs) or (self.left_out is not None and not asking(self.left_out.plan)):
+        careful: bool = signature[0]
+        unmasked = self._without(self.kept)
+        is_free = self.left_out is not None and not asking(self.left_out.plan)
+        # Terms that share a walk take less time than kernels.
+        if large.are_far(inputs) or (
+            is_free and all(len(own.walk.sums) == 1 for own in unmasked._walks(inputs, signature))
+        ):
             way = self._leaving_out(inputs, careful)
             if way is not None:
                 return way
+        found, masked = looks(self.plan, inputs), partial(self._masked, careful)
         if found is None:
             return masked
-        return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
+        return partial(_seen, found, unmasked._route(inputs, careful), masked)
 
     def _leaving_out(self, inputs: Sequence[Any], careful: bool) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
@@ -179,16 +186,21 @@ class Executor:
 
     def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
         careful: bool = signature[0]
-        if large.are_large(inputs, min(large.SEVERAL.values())):
-            shapes = self._shapes(inputs, signature)
-            found = [] if shapes is None else large.walks(self.plan, self.registry, shapes, inputs)
-            if found:
-                return in_blocks(self.plan, found, self.registry, careful=careful).run
+        found = self._walks(inputs, signature)
+        if found:
+            return in_blocks(self.plan, found, self.registry, careful=careful).run
         # Beside the labels that are ignored here, if there are any.
         way = self._leaving_out(inputs, careful)
         if way is not None:
             return way
         return self.careful.run if careful else partial(self._settling, route)
+
+    def _walks(self, inputs: Sequence[Any], signature: Signature) -> list[Prepared]:
+        """What is cut into blocks of these tensors."""
+        if self.fuse is not None or not large.are_large(inputs, min(large.SEVERAL.values())):
+            return []
+        shapes = self._shapes(inputs, signature)
+        return [] if shapes is None else large.walks(self.plan, self.registry, shapes, inputs)
 
     def _settling(self, route: Route, *inputs: Any) -> list[Any]:
         """Everything once; for the next tensors like these, only what did something."""

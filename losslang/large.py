@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from losslang.blocks import Maps, Walk, split
-from losslang.closed import Closed, ClosedForm
+from losslang.blocks import Maps, split, workers
+from losslang.closed import Closed, ClosedForm, Prepared
 from losslang.functions import near
 from losslang.lazy import torch
 from losslang.plan import Plan
@@ -50,26 +50,23 @@ def are_far(inputs: Sequence[Any]) -> bool:
 
 def walks(
     plan: Plan, registry: Registry, shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[Any]
-) -> list[tuple[Walk, Maps, Closed | None]]:
+) -> list[Prepared]:
     """The walks that are worth it, with their closed forms."""
     names = [step.name for step in plan.inputs]
     given = dict(zip(names, inputs, strict=True))
-    # A target of which something is hidden is one of the same shape and type.
-    hidden = [(step.name, step.reads[0]) for step in plan.steps if step.operation == "hide"]
-    given |= {name: given[target] for name, target in hidden if target in given}
     is_far = are_far(inputs)
     far = FAR if is_far else 1
-    found: list[tuple[Walk, Maps, Closed | None]] = []
+    found: list[Prepared] = []
     for walk in split(plan, registry, shapes, far * min(SEVERAL.values())):
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
         least = ALONE if len(walk.sums) == 1 and activation else SEVERAL.get(activation, MAPS)
         if prod(walk.shape) >= far * least:
             maps = Maps.of(walk, registry, block(activation, is_far))
-            found.append((walk, maps, None if form is None else Closed(walk, maps, form)))
+            found.append(Prepared(walk, maps, None if form is None else Closed(walk, maps, form)))
     return found
 
 
 def block(activation: str, is_far: bool) -> int:
     """The elements of a block."""
-    return FAR_BLOCK if is_far else BLOCK[activation] * torch.get_num_threads()
+    return FAR_BLOCK if is_far else BLOCK[activation] * workers()

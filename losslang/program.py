@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.binding import Binding, Calls
-from losslang.blocks import Maps, Sum, Totals, Walk, Walker, looks_at
-from losslang.closed import Closed
+from losslang.blocks import Sum, Totals, Walk, Walker, looks_at
+from losslang.closed import Prepared
 from losslang.ignored import asking
 from losslang.lazy import torch
 from losslang.passes import may_idle, merge, once, settle
@@ -156,9 +156,7 @@ def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, 
     return Program(binding.done(), places, tuple(idle))
 
 
-def in_blocks(
-    plan: Plan, walks: Sequence[tuple[Walk, Maps, Closed | None]], registry: Registry, *, careful: bool
-) -> Program:
+def in_blocks(plan: Plan, walks: Sequence[Prepared], registry: Registry, *, careful: bool) -> Program:
     """The same with walks for their steps, from the values of the inputs on."""
     binding = from_inputs(plan, registry)
     before, after = _around(plan, [walk for walk, _, _ in walks], careful=careful)

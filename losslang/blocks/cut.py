@@ -11,6 +11,8 @@ from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
 Shape = Sequence[int]
+WORKERS = 8
+"""Threads for which blocks grow. More get their share too: torch hands out 2^15 elements at a time."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +120,8 @@ def _even(length: int, wanted: int) -> int:
     """The size of parts of about `wanted`, as even as they get: no small one at the end."""
     parts = ceil(length / max(wanted, 1))
     return ceil(length / max(parts, 1)) if length else 1
+
+
+def workers() -> int:
+    """How many threads share a block."""
+    return min(torch.get_num_threads(), WORKERS)

@@ -77,6 +77,10 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
 
 def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocked: set[str]) -> Walk:
     walked = _behind(sums, plan, blocked)
+    made = {step.name: step for step in plan.steps}
+    # What is hidden of a target is hidden block by block, and is no second target.
+    read = {name for step in plan.steps if step.name in walked for name in step.reads}
+    walked |= {name for name in read - walked if made[name].operation == "hide"}
     maps = tuple(step for step in plan.steps if step.name in walked)
     looks = tuple(
         step
@@ -85,7 +89,6 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
         and not walked.isdisjoint(step.reads)
         and walked.issuperset(blocked.intersection(step.reads))
     )
-    made = {step.name: step for step in plan.steps}
     inputs = dict.fromkeys(
         (name, _is_cut(made[name], step))
         for step in (*maps, *looks, *sums)

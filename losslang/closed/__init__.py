@@ -1,5 +1,5 @@
 """Closed forms: losses that are polynomials in the probabilities, differentiated before they run."""
 
-from losslang.closed.walk import Closed, ClosedForm
+from losslang.closed.walk import Closed, ClosedForm, Prepared
 
-__all__ = ["Closed", "ClosedForm"]
+__all__ = ["Closed", "ClosedForm", "Prepared"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from losslang.blocks.cut import workers
 from losslang.functions import near
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
-KEPT = 2**23
-"""Bytes of a buffer that is kept from call to call: those of a block, and room for doubles."""
+KEPT = 2**22
+"""Bytes, for each thread, of a buffer that is kept from call to call: those of a block, and room for doubles."""
 
 
 class Scratch(threading.local):
@@ -46,7 +47,8 @@ class Scratch(threading.local):
     def __exit__(self, *_: object) -> None:
         """Nothing reads them any more; what an uncommonly large one took is given back."""
         self.lent = 0
-        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= KEPT]
+        kept = KEPT * workers()
+        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= kept]
 
 
 def _again(buffer: Tensor, like: Tensor) -> Tensor:

@@ -95,6 +95,7 @@ class _Tracer:
         self.predictions: set[str] = set()
         self.prepared: dict[tuple[str, str], Step] = {}
         self.masks: dict[str, None] = {}
+        self.hidden: set[str] = set()
 
     def trace(self, sums: Sequence[Sum]) -> Trace:
         for step in self.walk.maps:
@@ -106,6 +107,8 @@ class _Tracer:
         ]
         if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
             raise UntraceableError("more than one prediction, activation or target")
+        if not self.hidden.issubset(self.masks):
+            raise UntraceableError("a target that is hidden where it counts")
         (((target, _), prepares),) = self.prepared.items()
         masks = tuple(self.masks)
         return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, masks, tuple(found))
@@ -159,6 +162,9 @@ class _Tracer:
             case "hide" | "hide_raw" if isinstance(values[0], Outside | Labels) and isinstance(
                 values[1], Mask
             ):
+                return values[0]
+            case "hide" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
+                self.hidden.add(values[1].name)
                 return values[0]
             case "hide" | "hide_raw" | "mask":
                 return Refused("a mask")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang import targets
 from losslang.blocks.ledger import added, of_block
 from losslang.blocks.maps import Maps
 from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
-from losslang.booleans import cleared, holds_all, numbers
+from losslang.booleans import bits, holds_all
 from losslang.closed.evaluate import along
 from losslang.closed.scratch import Scratch
 from losslang.closed.sigmoid import NEVER, Sigmoid
@@ -212,6 +212,19 @@ class Closed:
             kept = kept.reshape(target.shape)
             return logits, target.where(kept, 0), kept
         kept = kept if kept.ndim == logits.ndim else kept.unsqueeze(1)
-        never = numbers(kept, logits.dtype).sub_(1).mul_(-NEVER)
-        hidden = torch.add(cleared(logits, kept), never, out=scratch.like(logits))
-        return hidden, cleared(self.prepare(target, logits), kept), kept
+        target = self.prepare(target, logits)
+        shown = bits(kept.expand(logits.shape), logits.dtype)
+        found = (scratch.like(logits), scratch.like(target))
+        for value, out in zip((logits, target), found, strict=True):
+            torch.bitwise_and(value.resolve_neg().view(shown.dtype), shown, out=out.view(shown.dtype))
+        never = torch.full((), NEVER, dtype=logits.dtype).view(shown.dtype)
+        found[0].view(shown.dtype).bitwise_or_(shown.bitwise_not_().bitwise_and_(never))
+        return *found, kept
+
+
+class Prepared(NamedTuple):
+    """A walk with what runs it over tensors of one signature."""
+
+    walk: Walk
+    maps: Maps
+    closed: Closed | None
