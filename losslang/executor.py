@@ -160,7 +160,7 @@ class Executor:
 
     def _leaving_out(self, inputs: Sequence[Any], careful: bool) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
-        if self.left_out is None or (self.fuse is None and large.are_large(inputs, large.MAPS)):
+        if self.left_out is None or (self.fuse is None and large.are_cut(inputs)):
             # What is cut into blocks is masked.
             return None
         if not large.are_far(inputs) and (self.fuse is not None or looks(self.plan, inputs) is None):
@@ -197,7 +197,7 @@ class Executor:
 
     def _walks(self, inputs: Sequence[Any], signature: Signature) -> list[Prepared]:
         """What is cut into blocks of these tensors."""
-        if self.fuse is not None or not large.are_large(inputs, min(large.SEVERAL.values())):
+        if self.fuse is not None or not large.are_large(inputs):
             return []
         shapes = self._shapes(inputs, signature)
         return [] if shapes is None else large.walks(self.plan, self.registry, shapes, inputs)

@@ -89,6 +89,11 @@ def mean(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     return real.mean() if number else real.sum()
 
 
+def mean_along(x: Tensor, axis: int) -> Tensor:
+    """x.mean(axis). torch's mean divides its gradient after it is as large as x, that of a sum before."""
+    return x.sum(axis) / x.shape[axis]
+
+
 @function(reduces=True, fold=_same)
 def sum_(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The sum of all elements."""

@@ -10,7 +10,7 @@ import math
 from typing import Literal
 
 from losslang.decorators import loss
-from losslang.functions import power
+from losslang.functions import mean_along, power
 from losslang.lazy import F, torch
 from losslang.vocabulary import Float, Positive, Tensor
 
@@ -216,7 +216,7 @@ def bounded_iou(
     place = torch.relu((true - off) / (true + off + eps))
     extent = torch.minimum(true / (size + eps), size / (true + eps))
     reached = torch.cat([place, extent], -1)
-    return F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=beta).mean(-1)
+    return mean_along(F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=beta), -1)
 
 
 def _areas(a: Corners, b: Corners) -> tuple[Tensor, Tensor]:

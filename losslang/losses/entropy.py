@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, near
+from losslang.functions import REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
@@ -56,7 +56,7 @@ def ce(
     reads probabilities and holds them in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1, and 100 here.
     """
     weighted = log_probs if class_weight is None else log_probs * _along_classes(class_weight, log_probs)
-    spread = label_smoothing * weighted.mean(1) if label_smoothing else 0.0
+    spread = label_smoothing * mean_along(weighted, 1) if label_smoothing else 0.0
     return -(1 - label_smoothing) * pick(weighted, labels) - spread
 
 
@@ -104,9 +104,9 @@ def _leaving_out(
         log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
         value, number = _nll_and_number(log_probs, labels, how, ignore_index)
     if label_smoothing:
-        spread = log_probs.mean(1)
+        spread = mean_along(log_probs, 1)
         whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
-        evenly = whole / number if reduction == "mean" else whole
+        evenly = whole / counted if reduction == "mean" else whole
         value = (1 - label_smoothing) * value - label_smoothing * evenly
     return value
 
@@ -121,7 +121,7 @@ def _leaving_out_unseen(
     log_probs = torch.log_softmax(shielded(logits, kept.unsqueeze(1)), 1)
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     if label_smoothing:
-        evenly = log_probs.mean(1).where(kept, 0.0)
+        evenly = mean_along(log_probs, 1).where(kept, 0.0)
         values = (1 - label_smoothing) * values - label_smoothing * evenly
     return _of_kept(values, kept, reduction)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import power, softplus
+from losslang.functions import mean_along, power, softplus
 from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
@@ -273,7 +273,7 @@ def bi_tempered(
     """
     log_p = _log_tempered_softmax(logits, t2, iters)
     tempered = log_p if t1 == 1 else torch.expm1((1 - t1) * log_p) / (1 - t1)
-    said = (1 - label_smoothing) * pick(tempered, labels) + label_smoothing * tempered.mean(1)
+    said = (1 - label_smoothing) * pick(tempered, labels) + label_smoothing * mean_along(tempered, 1)
     # All one-hot truths say the same of themselves: one of them stands for the labels.
     soft = labels.ndim == logits.ndim
     truth = labels if soft else torch.eye(1, logits.shape[1], dtype=logits.dtype, device=logits.device)

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 from losslang.decorators import loss
+from losslang.functions import mean_along
 from losslang.lazy import F, torch, traces
 from losslang.vocabulary import Float, NonNegative, Tensor
 
@@ -72,7 +73,7 @@ def lpips(
     """
     with _alone():
         distance = _frozen(net, values, target.detach()).to(values.dtype)
-    return distance.flatten(1).mean(1) if distance.ndim > 1 else distance
+    return mean_along(distance.flatten(1), 1) if distance.ndim > 1 else distance
 
 
 def _alone() -> AbstractContextManager[Any]:
