@@ -150,7 +150,7 @@ class Executor:
         if large.are_far(inputs) or (
             is_free and all(len(own.walk.sums) == 1 for own in unmasked._walks(inputs, signature))
         ):
-            way = self._leaving_out(inputs, careful)
+            way = self._leaving_out(inputs, signature)
             if way is not None:
                 return way
         found, masked = looks(self.plan, inputs), partial(self._masked, careful)
@@ -158,16 +158,16 @@ class Executor:
             return masked
         return partial(_seen, found, unmasked._route(inputs, careful), masked)
 
-    def _leaving_out(self, inputs: Sequence[Any], careful: bool) -> Way | None:
+    def _leaving_out(self, inputs: Sequence[Any], signature: Signature) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
-        if self.left_out is None or (self.fuse is None and large.are_cut(inputs)):
-            # What is cut into blocks is masked.
+        if self.left_out is None or self.left_out._walks(inputs, signature):
+            # Beside a walk nothing is merged, and a kernel leaves labels out of its own mean or sum alone.
             return None
         if not large.are_far(inputs) and (self.fuse is not None or looks(self.plan, inputs) is None):
             return None
         way = partial(_through, self.left_out._route(inputs, careful=False))
         # In a first call too: what is saved for the backward pass is the same in all of them.
-        return partial(_looked_at, self.checks, way) if careful else way
+        return partial(_looked_at, self.checks, way) if signature[0] else way
 
     def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
@@ -190,7 +190,7 @@ class Executor:
         if found:
             return in_blocks(self.plan, found, self.registry, careful=careful).run
         # Beside the labels that are ignored here, if there are any.
-        way = self._leaving_out(inputs, careful)
+        way = self._leaving_out(inputs, signature)
         if way is not None:
             return way
         return self.careful.run if careful else partial(self._settling, route)

@@ -40,16 +40,8 @@ Measured on an H100: that takes 1.2 to 1.7 times the time of the whole plan, and
 
 def are_large(inputs: Sequence[Any]) -> bool:
     """Whether any may be walked over."""
-    return _have(inputs, FAR if are_far(inputs) else min(SEVERAL.values()))
-
-
-def are_cut(inputs: Sequence[Any]) -> bool:
-    """Whether any is walked over, closed form or not."""
-    return _have(inputs, FAR_MAPS if are_far(inputs) else MAPS)
-
-
-def _have(inputs: Sequence[Any], elements: int) -> bool:
-    return any(isinstance(value, torch.Tensor) and value.numel() >= elements for value in inputs)
+    least = FAR if are_far(inputs) else min(SEVERAL.values())
+    return any(isinstance(value, torch.Tensor) and value.numel() >= least for value in inputs)
 
 
 def are_far(inputs: Sequence[Any]) -> bool:

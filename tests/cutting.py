@@ -10,9 +10,10 @@ from losslang import large, module
 
 
 @contextmanager
-def cut(elements: int) -> Iterator[None]:
-    """Every tensor is large, and a block holds about so many elements."""
-    sizes = {"SEVERAL": dict.fromkeys(large.SEVERAL, 1), "ALONE": 1, "MAPS": 1, "FAR": 1, "FAR_MAPS": 1}
+def cut(elements: int, *, maps: bool = True) -> Iterator[None]:
+    """Every tensor is large, and a block holds about so many elements. Without `maps` closed forms alone are cut."""
+    sizes: dict[str, object] = {"SEVERAL": dict.fromkeys(large.SEVERAL, 1), "ALONE": 1, "FAR": 1}
+    sizes |= {"MAPS": 1, "FAR_MAPS": 1} if maps else {}
     # A program keeps what it decided for a shape.
     module._understood.cache_clear()
     with patch.multiple(large, block=lambda *_: elements, **sizes):

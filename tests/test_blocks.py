@@ -423,6 +423,16 @@ def test_nothing_as_large_as_the_prediction_is_made(monkeypatch: pytest.MonkeyPa
         assert len(whole) <= (2 if text == "ce + dice" else 1), (text, sorted(Watch.sizes)[-4:])
 
 
+@pytest.mark.parametrize("text", ["bce(sigmoid)@(pred, target.a) + dice(sigmoid)@(pred, target.b)"])
+def test_two_targets_that_were_one_tensor_before(text: str, blocks: list[int]):
+    pred, one, other = torch.rand(3, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    loss = losslang.compile(text, validate="never")
+    loss(pred, {"a": one, "b": one})
+    found = loss.terms(pred, {"a": one, "b": other})
+    torch.testing.assert_close(found["bce"], compiled("bce(sigmoid)")(pred, one))
+    torch.testing.assert_close(found["dice"], compiled("dice(sigmoid)")(pred, other))
+
+
 def test_one_walk_reads_a_prediction_once(monkeypatch: pytest.MonkeyPatch):
     pred, target = large(SHAPE)
     reads: list[int] = []

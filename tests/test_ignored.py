@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from cutting import cut
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -347,6 +348,42 @@ def test_what_remembers_beside_nll_remembers_once():
         other(pred, {"a": LABELS, "b": torch.ones(4, 3)})
         (memory,), (wanted,) = one.buffers(), other.buffers()
         torch.testing.assert_close(memory, wanted)
+
+
+@pytest.mark.parametrize("maps", [True, False], ids=["all cut", "closed forms cut"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ce@(pred.a, target.a) + bce(sigmoid)@(pred.b, target.b)",
+        "ce(reduction=sum)@(pred.a, target.a) + dice(sigmoid)@(pred.b, target.b)",
+        "ce(label_smoothing=0.1)@(pred.a, target.a) + (bce(sigmoid) + dice)@(pred.b, target.b)",
+        "nll(log_softmax)@(pred.a, target.a) + tversky(sigmoid)@(pred.b, target.b)",
+        "ce@(pred.a + pred.c, target.a) + bce(sigmoid)@(pred.b, target.b)",
+        "ce@(pred.a * pred.c, target.a) + l1@(pred.b, target.b)",
+        "ce@(pred.a, target.a) + dice(softmax, ignore_index=-100)@(pred.a, target.a) + l1@(pred.b, target.b)",
+    ],
+)
+def test_beside_a_head_that_is_cut(text: str, maps: bool, place: str):
+    """Labels are left to kernels, or masked, and counted as many as they are."""
+    shapes = {"a": (4, 3, 5), "b": (4, 2, 6, 7), "c": (4, 3, 1)}
+    pred = {name: torch.randn(shape, generator=R) for name, shape in shapes.items()}
+    target = {"a": LABELS, "b": (torch.rand(shapes["b"], generator=R) < 0.5).float()}
+    calls = [LABELS, LABELS.masked_fill(SOME, -100), torch.full_like(LABELS, -100)]
+    whole = losslang.compile(text)
+    wanted = [gradients(whole, pred, target | {"a": labels}) for labels in calls]
+    with cut(8, maps=maps):
+        loss = losslang.compile(text)
+        for number in (0, 1, 2, 1, 0):
+            found = gradients(loss, pred, target | {"a": calls[number]})
+            torch.testing.assert_close(found, wanted[number])
+
+
+def gradients(loss: losslang.Loss, pred: dict[str, Tensor], target: dict[str, Tensor]) -> list[Tensor]:
+    """The total, and its gradient for every prediction that is read."""
+    leaves = {name: value.clone().requires_grad_() for name, value in pred.items()}
+    total = loss(leaves, target)
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return [total.detach(), *(value for value in found if value is not None)]
 
 
 def test_what_is_not_a_number_by_itself_stays_none():

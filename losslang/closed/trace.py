@@ -199,9 +199,7 @@ class _Tracer:
         if by_label and not is_index:
             raise UntraceableError("a distribution over classes")
         form = "labels" if by_label else "dense"
-        # What two terms hide of one target is alike where their masks are.
-        names = [name for name, _ in self.prepared if self.given[name] is target]
-        self.prepared.setdefault((names[0] if names else given.name, form), step)
+        self.prepared.setdefault((given.name, form), step)
         if step.operation == "labels":
             return Labels(rank - 1)
         return Symbol(Poly.atom(Atom(ONE_HOT if by_label else "target")), rank)

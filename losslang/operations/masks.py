@@ -123,7 +123,10 @@ def places(mask: Tensor | None) -> Tensor | None:
 
 
 def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
-    """The mask over a loss's values, in their shape; None where all count, as far as nothing waits for that."""
+    """The mask over a loss's values, in their shape.
+
+    None where every region or sample holds something, as far as nothing waits for the answer.
+    """
     if mask is None:
         return None
     if frame in ("region", "samples"):

@@ -113,12 +113,9 @@ def finished(
     from the mean, and until then it must stay finite. Where it is one of several that go into one value,
     its sums stay 0.
     """
-    if isinstance(count, torch.Tensor):
-        # Mostly every region holds something: to see that takes less than what follows.
-        is_full = least(count) > 0
-        some = count if is_full else count.clamp(min=1)
-    else:
-        is_full, some = count > 0, max(count, 1)
+    # Mostly every region holds something: to see that takes less than what follows.
+    is_full = not isinstance(count, torch.Tensor) or least(count) > 0
+    some = count if is_full else count.clamp(min=1)
     left = iter(sums)
     totals = tuple(next(left) if isinstance(v, torch.Tensor) else v * some for v in parts)
     if not masked or is_full or over.keep == 0 or over.goes_on:
