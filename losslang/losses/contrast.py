@@ -151,7 +151,7 @@ def supcon(
     """
     logits = _similarities(embeddings) / temperature
     others, same = _pairs(logits, indices, counted)
-    log_probs = logits - _log_sum(logits, others).unsqueeze(1)
+    log_probs = torch.log_softmax(_among(logits, others), 1)
     positives = same.sum(1)
     return -torch.where(same, log_probs, 0.0).sum(1) / positives.clamp(min=1), positives > 0
 
@@ -254,11 +254,16 @@ def _pairs(similar: Tensor, indices: Tensor, counted: Tensor | None) -> tuple[Te
     return others, others & (indices == indices.unsqueeze(1))
 
 
+def _among(logits: Tensor, among: Tensor) -> Tensor:
+    """The lowest number where a row is not among those compared."""
+    return logits.masked_fill(~among, torch.finfo(logits.dtype).min)
+
+
 def _log_sum(logits: Tensor, among: Tensor) -> Tensor:
     """log Σ e^z of each row over those that are among them; the lowest number where none is."""
     if not logits.shape[1]:
         return logits.sum(1)
-    logits = logits.masked_fill(~among, torch.finfo(logits.dtype).min)
+    logits = _among(logits, among)
     largest = logits.detach().amax(1, keepdim=True)
     # Beside e^0 nothing is left of e^-80, and on a CPU exponentials of less take ten times as long.
     below = F.threshold(logits - largest, -80.0, -80.0)
@@ -268,5 +273,5 @@ def _log_sum(logits: Tensor, among: Tensor) -> Tensor:
 def _own(logits: Tensor, counted: Tensor | None) -> Tensor:
     """-log softmax of each row at its own place, over the columns that count."""
     if counted is not None:
-        logits = logits.masked_fill(~counted, torch.finfo(logits.dtype).min)
+        logits = _among(logits, counted)
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device), reduction="none")
