@@ -209,14 +209,37 @@ def bounded_iou(
     That IoU is (w' - 2|dx|) / (w' + 2|dx|), not below 0, and min(w/w', w'/w). mmdet keeps the four
     apart: the mean over boxes is the same, its sum four times this one.
     """
+    reached = _reached(boxes, target, format, eps)
+    return mean_along(F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=beta), -1)
+
+
+@bounded_iou.kernel("identity")
+def bounded_iou_of_boxes(
+    boxes: Float[Tensor, "*b 4"],
+    target: Float[Tensor, "*b 4"],
+    *,
+    beta: float,
+    format: Format,
+    eps: float,
+    reduction: str = "none",
+) -> Float[Tensor, "*b"]:
+    """The same, of which torch takes the mean over boxes and their four numbers at once."""
+    if reduction == "mean":
+        reached = _reached(boxes, target, format, eps)
+        return F.smooth_l1_loss(reached, torch.ones_like(reached), beta=beta)
+    values = bounded_iou.function(boxes, target, beta=beta, format=format, eps=eps)
+    return values.sum() if reduction == "sum" else values
+
+
+def _reached(boxes: Tensor, target: Tensor, format: Format, eps: float) -> Tensor:
+    """The largest IoU for each of the four, as far off as they are."""
     a, b = _corners(boxes, format), _corners(target, format)
     size, true = _size(a), _size(b)
     # Between their centres, twice: the distance of the sums of their corners.
     off = (b[0] + b[1] - a[0] - a[1]).abs()
     place = torch.relu((true - off) / (true + off + eps))
     extent = torch.minimum(true / (size + eps), size / (true + eps))
-    reached = torch.cat([place, extent], -1)
-    return mean_along(F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=beta), -1)
+    return torch.cat([place, extent], -1)
 
 
 def _areas(a: Corners, b: Corners) -> tuple[Tensor, Tensor]:
