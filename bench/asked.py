@@ -130,7 +130,7 @@ def worst(r: Results, work: Work) -> tuple[float, What, int] | None:
 
 
 def _registry(r: Results) -> Row:
-    title, asked = "every loss of the registry, 1 MB of prediction", "time at most 1.1x"
+    title, asked = "every loss of the registry, 1 MB of prediction", "time at most 1.1x, forward and backward"
     found = {work.name: worst(r, work) for work in works.REGISTRY}
     slow = {name: case[0] for name, case in found.items() if case is not None}
     if not slow:

@@ -161,7 +161,7 @@ class Executor:
     def _leaving_out(self, inputs: Sequence[Any], signature: Signature) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
         if self.left_out is None or self.left_out._walks(inputs, signature):
-            # Beside a walk nothing is merged, and a kernel leaves labels out of its own mean or sum alone.
+            # Kernels leave labels out of their own means and sums, which beside a walk are taken by others.
             return None
         if not large.are_far(inputs) and (self.fuse is not None or looks(self.plan, inputs) is None):
             return None
@@ -189,7 +189,7 @@ class Executor:
         found = self._walks(inputs, signature)
         if found:
             return in_blocks(self.plan, found, self.registry, careful=careful).run
-        # Beside the labels that are ignored here, if there are any.
+        # A plan with masks: those that only a kernel needs are left to it.
         way = self._leaving_out(inputs, signature)
         if way is not None:
             return way

@@ -58,7 +58,7 @@ def batchmean(
     """Σ v / b: per sample, whatever else is summed. A sample with nothing counted is not counted."""
     if counted is None:
         (sums,) = total(values)
-        return sums.sum() / max(sums.shape[0], 1)
+        return sums.sum() / max(sums.numel(), 1)
     sums, numbers = total(values, counted)
     return sums.sum() / _positive((numbers > 0).sum())
 

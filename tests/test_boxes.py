@@ -225,3 +225,8 @@ def test_siou_punishes_distance():
     found = [compiled("siou")(unit, unit + shift).item() for shift in (0.5, 1, 2, 4, 7)]
     assert found == sorted(found)
     assert found[-1] == pytest.approx(1.5350, abs=1e-4)
+
+
+def test_a_box_alone_is_a_batch_of_one():
+    pred, target = torch.tensor([0.0, 0, 1, 1]), torch.tensor([0.0, 0, 1, 2])
+    assert losslang.compile("giou(reduction=batchmean)")(pred, target).item() == pytest.approx(0.5)
