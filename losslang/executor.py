@@ -36,7 +36,7 @@ Shape = tuple[int, ...]
 Way = Callable[..., list[Any]]
 """Values of inputs to the values of outputs."""
 Signature = tuple[Any, ...]
-"""Whether a program looks at values, and what of the inputs decides how it runs."""
+"""Whether a program looks at values, how many threads it has, and what of the inputs decides how it runs."""
 SIGNATURES = 256
 """Shapes and types of inputs for which a program is kept."""
 
