@@ -16,6 +16,8 @@ def cut(elements: int, *, maps: bool = True) -> Iterator[None]:
     sizes |= {"MAPS": 1, "FAR_MAPS": 1} if maps else {}
     # A program keeps what it decided for a shape.
     module._understood.cache_clear()
-    with patch.multiple(large, block=lambda *_: elements, **sizes):
-        yield
-    module._understood.cache_clear()
+    try:
+        with patch.multiple(large, block=lambda *_: elements, **sizes):
+            yield
+    finally:
+        module._understood.cache_clear()

@@ -102,7 +102,7 @@ def _leaving_out(
     if not is_whole and math.isnan(log_probs.detach().select(1, 0).sum().item()):
         hidden = (labels == ignore_index).unsqueeze(1)
         log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
-        value, number = _nll_and_number(log_probs, labels, how, ignore_index)
+        value, _ = _nll_and_number(log_probs, labels, how, ignore_index)
     if label_smoothing:
         spread = mean_along(log_probs, 1)
         whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
