@@ -10,6 +10,7 @@ from losslang.agreement import agree
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.formatter import path as spell_path
 from losslang.formatter import spell
+from losslang.layout import agree_on_channels
 from losslang.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
@@ -109,6 +110,8 @@ class _Checker:
         if result is None:
             return None
         terms, found = agree(distinct(as_terms(result)), self.registry)
+        self.found += found
+        terms, found = agree_on_channels(terms)
         self.found += found
         numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, Num)}
         for name in self.overrides:
@@ -291,7 +294,8 @@ class _Checker:
         if function.name == "detach":
             return self._detached(values[0], call)
         if function.reduces and isinstance(values[0], Sums):
-            return values[0]
+            body = spell(call.arguments[0])
+            raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
         if all(isinstance(value, Num) for value in values):
             plain = [float(value.value) for value in values if isinstance(value, Num)]
             assert function.fold is not None

@@ -15,6 +15,7 @@ from dataclasses import replace
 from losslang import formatter
 from losslang.checker import analyze
 from losslang.diagnostics import Diagnostic, LossError
+from losslang.layout import lies
 from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, readings, show
 from losslang.mistakes import page, pages
 from losslang.mistakes.names import nearest
@@ -205,9 +206,12 @@ def _use(reading: Reading, source: Source) -> Iterator[Row]:
     yield "reads", _operands(reading)
     yield "activation", _activation(reading, loss, source)
     options = [_option(name, value, loss, written) for name, value in reading.options]
-    universal = [_universal(name, value, loss, written) for name, value in reading.universal]
+    taken = dict(reading.taken)
+    universal = [_universal(name, value, loss, written, taken.get(name)) for name, value in reading.universal]
     for label, listed in (("options", options), ("universal", universal)):
         yield from zip([label, *[""] * len(listed)], _columns(listed), strict=False)
+    laid = lies(reading, loss)
+    yield from zip(["lies", *[""] * len(laid)], laid, strict=False)
     yield "reduction", _reduction(reading, loss, written)
     yield from _elements(reading)
 
@@ -257,7 +261,9 @@ def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row
     return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
 
 
-def _universal(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
+def _universal(name: str, value: object, loss: Loss, written: Iterable[str], taken: str | None) -> Row:
+    if taken is not None:
+        return f"{name}={show(value)}", f"(taken from `{taken}`)"
     return f"{name}={show(value)}", "(written)" if name in written else f"(default of `{loss.name}`)"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from losslang import formatter, tree
 from losslang.text import Source, Span
+from losslang.vocabulary import UNIVERSAL
 
 NOWHERE = Span(0, 0)
 
@@ -75,8 +76,8 @@ class Reading:
     """One use of a loss: which tensors it reads, through what, and how it becomes a number.
 
     `origin` says where the activation is from: "written", "default", "assumed", or the name of the
-    term that it was taken from. `scale*v + shift` is applied to the natural values v, and `factor`
-    weighs them.
+    term that it was taken from; `taken` says the same of universal options. `scale*v + shift` is applied
+    to the natural values v, and `factor` weighs them.
     """
 
     loss: str
@@ -92,6 +93,7 @@ class Reading:
     name: str = field(default="", compare=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
     spans: tuple[tuple[str, Span], ...] = field(default=(), compare=False, repr=False)
+    taken: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def prediction(self) -> Expression:
@@ -100,6 +102,12 @@ class Reading:
     def get(self, option: str) -> Any:
         """The value of a universal option, None where it is not used."""
         return dict(self.universal).get(option)
+
+    def told(self, option: str, value: Any, origin: str) -> Reading:
+        """The same use with a universal option that the term `origin` wrote for the tensor that both read."""
+        universal = {**dict(self.universal), option: value}
+        ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
+        return replace(self, universal=ordered, taken=(*self.taken, (option, origin)))
 
     def span_of(self, part: str) -> Span:
         """Where an operand or an option of this use is written; else the use itself."""

@@ -69,7 +69,7 @@ GIVEN = ("total", "class_weight", "pos_weight", "counted", "mask", "memory")
 # The options that every loss has where its axes allow.
 UNIVERSAL = (
     "reduction", "mask", "ignore_index", "weight", "class_weight", "pos_weight", "batch", "background",
-    "avg_factor", "empty", "like",
+    "avg_factor", "empty", "channels", "like",
 )  # fmt: skip
 IN_WORDS = {
     "probs": "probabilities",

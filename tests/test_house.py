@@ -40,7 +40,7 @@ FLOORS = [
     ["meaning"],
     ["registry", "terms", "plan", "configfile"],
     ["options"],
-    ["rules", "agreement", "overrides", "uses"],
+    ["rules", "agreement", "layout", "overrides", "uses"],
     ["checker", "lower"],
     ["field", "operations"],
     ["explainer", "passes"],

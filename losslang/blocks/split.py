@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from losslang.operations import MAPS
-from losslang.plan import Plan, Step
+from losslang.plan import Plan, Ref, Step
 from losslang.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
@@ -52,11 +52,19 @@ class Walk:
 def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: int) -> tuple[Walk, ...]:
     """The walks of a plan, given the shapes of its predictions; smaller ones than `least` are left whole."""
     sources: dict[str, frozenset[str]] = {}
+    predictions = {read: step.name for step in plan.steps if step.operation == "real" for read in step.reads}
+    lying: dict[str, frozenset[str]] = {}
     after: set[str] = set()
     touched: set[str] = set()
     ends: dict[Shape, list[Step]] = {}
     for step in plan.steps:
-        read = frozenset[str]().union(*(sources.get(name, frozenset()) for name in step.reads))
+        if step.operation == "lay":
+            # A view of a mask or a weight in the prediction's rank: made before, and cut as the prediction is.
+            raw = step.inputs[1]
+            lying[step.name] = frozenset([predictions[raw.name]] if isinstance(raw, Ref) else [])
+            continue
+        found = (sources.get(name) or lying.get(name) or frozenset() for name in step.reads)
+        read = frozenset[str]().union(*found)
         late = any(name in after for name in step.reads) or not _has_samples(step, registry, read, shapes)
         if step.operation == "real" or not touched.isdisjoint(step.reads):
             touched.add(step.name)
@@ -110,7 +118,9 @@ def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
 
 def _is_cut(made: Step, reader: Step) -> bool:
     """Whether a value from outside lies along the prediction, other than a weight per class."""
-    lies_along = made.operation in ("input", "kept", "hide") or made.operation.startswith("math:")
+    lies_along = made.operation in ("input", "kept", "hide", "lay", "moved") or made.operation.startswith(
+        "math:"
+    )
     return lies_along and reader.operation != "per_class"
 
 
@@ -157,9 +167,7 @@ def _is_across(step: Step, registry: Registry) -> bool:
     """Whether a step does not care where a sample is cut along dimension 2."""
     kind, _, name = step.operation.partition(":")
     if kind not in ("loss", "kernel"):
-        # What may lack the second axis or the last tells which from the whole shape.
-        lies_anyhow = step.operation in ("mask", "weigh") and dict(step.options)["channel"] != 1
-        return step.operation != "last_axis" and not lies_anyhow
+        return step.operation != "last_axis"
     loss = _loss(name, registry)
     return loss is not None and loss.axes[loss.views[0]][0] in ("b", "*shape", "*event")
 

@@ -152,7 +152,7 @@ class _Tracer:
             case "real" if isinstance(values[0], Outside):
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
-            case "mask" if isinstance(values[0], Outside) and dict(step.options)["channel"] == 1:
+            case "mask" if isinstance(values[0], Outside):
                 self.masks[values[0].name] = None
                 return Mask(values[0].name)
             case "places" | "counted" if isinstance(values[0], Mask):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from losslang.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.lower.builder import Builder
-from losslang.meaning import Choice, Reading
+from losslang.meaning import Choice, Expression, Reading
 from losslang.plan import Argument, Ref
 from losslang.primitive import Activation, Loss
 from losslang.targets import Site
-from losslang.vocabulary import LAYERS
+from losslang.vocabulary import LAYERS, TARGETS
 
 
 class Aligned:
@@ -31,6 +32,7 @@ class Aligned:
         self.others: dict[str, Ref] = {}
         self.layers: dict[str, Ref] = {}
         self.frame = _frame(loss, self.over)
+        self.layout = layout(reading, loss)
 
     def site(self, part: str) -> Site:
         """Whom to blame for an operand or an option of this use."""
@@ -43,7 +45,7 @@ class Aligned:
         """
         reading, loss = self.reading, self.loss
         self.out.use_span = reading.span
-        given = {name: self.out.tensor(operand) for name, operand in reading.operands}
+        given = self.operands()
         last = loss.axes[loss.views[0]][-1]
         size = int(last) if last.isdigit() else None
         self.raw = given["pred"]
@@ -53,8 +55,10 @@ class Aligned:
         if self.activation.name in ("softmax", "log_softmax"):
             self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
         axes = loss.axes[loss.views[0]]
-        if axes[0] == "b" and not loss.has_classes and not loss.takes_net and axes[-1] != "*items":
+        if axes[0] == "b" and not loss.has_classes and axes[-1] != "*items":
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes))
+        if self.layout.written is None and (is_of_rows(loss) or is_of_images(loss)):
+            self.emit("check:layout", self.pred, site=self.site("pred"), of_rows=is_of_rows(loss))
         if loss.is_region:
             self.emit(
                 "check:region",
@@ -64,7 +68,7 @@ class Aligned:
                 background=reading.get("background") is not False,
             )
         stated = reading.get("mask")
-        self.mask = None if stated is None else self.laid_mask(self.out.tensor(stated), "mask")
+        self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"))
         self.stated = self.mask
         target, kept = given.get("target"), None
         index = reading.get("ignore_index")
@@ -83,12 +87,39 @@ class Aligned:
             if name not in ("pred", "target") and name not in LAYERS
         }
         if kept is not None:
-            laid = self.laid_mask(kept, "target")
-            self.mask = laid if self.mask is None else self.emit("both", self.mask, laid)
+            channel, site = self.layout.channel, self.site("target")
+            laid = self.emit("lay", kept, self.raw, site=site, channel=channel, vector="samples")
+            shown = self.emit("mask", laid)
+            self.mask = shown if self.mask is None else self.emit("both", self.mask, shown)
         self.hide()
 
-    def laid_mask(self, mask: Argument, part: str) -> Ref:
-        return self.emit("mask", mask, self.pred, site=self.site(part), channel=self.channel)
+    def operands(self) -> dict[str, Argument]:
+        """What the use reads, with channels where the loss expects them."""
+        given = {
+            name: self.out.tensor(operand, self.layout.before) for name, operand in self.reading.operands
+        }
+        if self.layout.moved is None:
+            return given
+        source, target = self.layout.moved
+        pred, own = given["pred"], self.loss.axes[self.loss.views[0]]
+        for name in given:
+            # What lies on axes of its own has no channels to move.
+            if name == "pred" or name in TARGETS or name == "target" or self.loss.axes.get(name) == own:
+                given[name] = self.emit("moved", given[name], pred, source=source, target=target)
+        return given
+
+    def laid_over(self, expression: Expression, part: str) -> Ref:
+        """A mask or a weight in the prediction's rank."""
+        value = self.out.tensor(expression, self.layout.before)
+        return self.emit(
+            "lay",
+            value,
+            self.raw,
+            site=self.site(part),
+            channel=self.layout.channel,
+            vector="channels" if root_of(expression) == "const" else "samples",
+            moved=self.layout.moved,
+        )
 
     def hide(self) -> None:
         """Hides what is masked, in everything that the loss reads; then looks at the values once."""
@@ -135,11 +166,6 @@ class Aligned:
     def lacking(self, form: str) -> dict[str, Any]:
         """Which axis of a mask a tensor lacks: the second, unless it holds one thing a row."""
         return {"lacks": -1} if form in ("indices", "position", "per_row", "sign_of_row") else {}
-
-    @property
-    def channel(self) -> int:
-        """The axis that a mask of one rank less lacks; 0 where it may be the second or the last."""
-        return {"rows": -1, "values": 0}.get(self.frame, 1)
 
     def guess(self) -> str:
         """The activation to suggest for a prediction that turns out to hold logits."""

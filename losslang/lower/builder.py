@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from losslang.layout import AXIS, BY_RANK, root_of, whole
 from losslang.meaning import Apply, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Names, Ref, Step
 from losslang.registry import Registry
@@ -12,7 +14,7 @@ from losslang.text import Source, Span
 
 
 class Builder:
-    """The steps so far."""
+    """The steps so far. `written` says of which tensors some term wrote where their channels lie."""
 
     def __init__(self, registry: Registry, source: Source):
         self.registry = registry
@@ -21,6 +23,7 @@ class Builder:
         self.names = Names()
         self.term_name = ""
         self.use_span = Span(0, 0)
+        self.written: dict[str, str] = {}
 
     def emit(
         self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
@@ -38,8 +41,8 @@ class Builder:
         site = Site(str(expression), str(expression), expression.span, self.source)
         return self.emit("scalar", self.tensor(expression), site=site)
 
-    def tensor(self, expression: Expression) -> Argument:
-        """A tensor expression."""
+    def tensor(self, expression: Expression, channel: int = BY_RANK) -> Argument:
+        """A tensor expression, in which slices and vectors lie along the axis `channel`."""
         match expression:
             case Constant(value=value):
                 return value
@@ -47,8 +50,40 @@ class Builder:
                 # `pred` and `target` that nobody wrote stand where the loss does.
                 span = expression.span if expression.span.end else self.use_span
                 site = Site(self.term_name, str(expression), span, self.source)
-                return self.emit("input", site=site, path=expression)
+                return self.emit("input", site=site, path=expression, **self.sliced(expression, channel))
             case Apply(operator=operator, arguments=arguments):
-                return self.emit(f"math:{operator}", *map(self.tensor, arguments))
+                values = [self.tensor(argument, channel) for argument in arguments]
+                return self.emit(f"math:{operator}", *self.side_by_side(arguments, values, channel))
             case Reading():
                 raise AssertionError("the checker lets no loss into a tensor expression")
+
+    def sliced(self, path: Input, channel: int) -> dict[str, Any]:
+        """Along which axis a path slices a tensor, if it slices anything."""
+        base = whole(path)
+        if base == path:
+            return {}
+        written = self.written.get(str(base))
+        return {"channel": channel if written is None else AXIS[written]}
+
+    def side_by_side(
+        self, expressions: Sequence[Expression], values: Sequence[Argument], channel: int
+    ) -> list[Argument]:
+        """Operands of arithmetic, each in the rank of all: numbers, and a tensor alone, stay as they are."""
+        tensors = [i for i, value in enumerate(values) if isinstance(value, Ref)]
+        if len(tensors) < 2:
+            return list(values)
+        laid = list(values)
+        for i in tensors:
+            others = [j for j in tensors if j != i]
+            expression = expressions[i]
+            site = Site(self.term_name, str(expression), expression.span, self.source)
+            laid[i] = self.emit(
+                "beside",
+                values[i],
+                *(values[j] for j in others),
+                site=site,
+                channel=channel,
+                roots=tuple(root_of(expressions[j]) for j in (i, *others)),
+                names=tuple(str(expressions[j]) for j in others),
+            )
+        return laid

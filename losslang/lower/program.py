@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from losslang import tree
+from losslang.layout import tensors_of
 from losslang.lower.builder import Builder
 from losslang.lower.use import Use
 from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, below
@@ -17,6 +18,12 @@ def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str,
     `ignore` names entries of a mapping of losses that may go unread.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
+    lowering.written = {
+        path: reading.get("channels")
+        for reading in meaning.readings
+        if reading.get("channels") is not None
+        for path in tensors_of(reading.prediction)
+    }
     outputs = tuple(lowering.term(term) for term in meaning.terms)
     lowering.completeness(meaning, ignore)
     return verify(Plan(tuple(lowering.steps), outputs))

@@ -10,7 +10,6 @@ from losslang.lower.builder import Builder
 from losslang.meaning import Apply, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Ref
 from losslang.primitive import Loss, Reduction
-from losslang.targets import Site
 from losslang.vocabulary import TARGETS, VIEWS
 
 MEMORY = "module.memory."
@@ -218,10 +217,9 @@ class Use(Aligned):
             case Apply(("+" | "-" | "*" | "/" | "neg") as operator, parts):
                 return self.emit(f"math:{operator}", *(self.laid(part, values) for part in parts))
             case _:
-                site = Site(self.reading.name, str(expression), expression.span, self.out.source)
-                weight = self.out.tensor(expression)
-                channel, frame = self.channel, self.frame
-                return self.emit("weigh", weight, self.pred, values, site=site, channel=channel, frame=frame)
+                laid = self.laid_over(expression, str(expression))
+                site = self.site(str(expression))
+                return self.emit("weigh", laid, values, site=site, frame=self.frame)
 
     def counted(self, values: Ref) -> Ref | None:
         """Which values count, in their shape; None where all do."""

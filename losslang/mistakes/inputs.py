@@ -60,6 +60,26 @@ def no_way_into(span: Span, path: str, step: str, found: str) -> Diagnostic:
 
 
 @mistake(
+    "E530",
+    form="python",
+    example="losslang.compile('l1@(pred[0:2], target)')(torch.randn(4, 5, 3), torch.randn(4, 5, 2))",
+    repair="losslang.compile('l1(channels=last)@(pred[0:2], target)')(torch.randn(4, 5, 3), torch.randn(4, 5, 2))",
+)
+def which_axis(span: Span, path: str, found: Shape) -> Diagnostic:
+    """Channels are sliced out of plain values of three axes, and nothing says which axis they are.
+
+    (B, T, D) has them last and (B, C, T) first. Losses of classes and of images read axis 1, losses of boxes
+    and embeddings the last; for all others `channels=` says it, once for every term on this tensor.
+    """
+    return Diagnostic(
+        "",
+        f"`{path}` slices channels out of a tensor {found}, and nothing says which axis they are",
+        span,
+        fix="write it in a loss on this tensor: `channels=last` for (B, T, D), `channels=first` for (B, C, T)",
+    )
+
+
+@mistake(
     "E503",
     form="python",
     example="losslang.compile('mse')(torch.randn(4), [1.0, 2.0, 3.0, 4.0])",

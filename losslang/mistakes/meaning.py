@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from losslang.diagnostics import Diagnostic, Label
@@ -176,6 +177,45 @@ def no_path_into(span: Span, path: str, base: str) -> Diagnostic:
     """A path leads into an expression. Only what the call hands over has parts."""
     return Diagnostic(
         "", f"`{path}` would read a part of `{base}`, which is computed", span, fix="write the path inside"
+    )
+
+
+@mistake("E316", example="sum(mse)", repair="mse(reduction=sum)")
+def reduced_twice(span: Span, name: str, body: str, inner: Span) -> Diagnostic:
+    """`sum` or `mean` of a loss, which is one number already.
+
+    A loss is reduced by its own `reduction=`, the mean unless it says otherwise; a sum of one number would
+    change nothing. As functions they reduce arithmetic on tensors: `mean(softplus(-batch.h))`.
+    """
+    call = body.removesuffix(")") + ", " if body.endswith(")") else f"{body}("
+    is_plain = re.fullmatch(r"\w+(\(.*\))?", body) is not None
+    return Diagnostic(
+        "",
+        f"`{name}` of a loss reduces nothing: `{body}` is one number",
+        span,
+        labels=(Label(inner, "reduced already"),),
+        fix=f"`{call}reduction={name})`" if is_plain else "write `reduction=` in each loss",
+    )
+
+
+@mistake(
+    "E317",
+    example="ce(channels=last) + dice(channels=first)",
+    repair="ce(channels=last) + dice",
+)
+def two_layouts(span: Span, path: str, written: str, other: Span) -> Diagnostic:
+    """Two terms say of one tensor that its channels lie along different axes.
+
+    `channels=first` is axis 1, (B, C, *S); `channels=last` the last one, (B, *S, C). It belongs to the tensor:
+    terms that write none take it from the one that does.
+    """
+    return Diagnostic(
+        "",
+        f"`{path}` has its channels last in one term and first in another",
+        span,
+        caret=f"channels {written}",
+        labels=(Label(other, f"channels {'first' if written == 'last' else 'last'}"),),
+        fix="write `channels=` once, in one term",
     )
 
 

@@ -16,15 +16,24 @@ Shape = tuple[int, ...]
     repair="losslang.compile('mse')(torch.randn(4, 1), torch.randn(4)[:, None])",
 )
 def shapes_differ(
-    span: Span, term: str, operand: str, found: Shape, pred: Shape, wanted: str, fix: str
+    span: Span,
+    term: str,
+    operand: str,
+    found: Shape,
+    other: Shape,
+    wanted: str,
+    fix: str,
+    beside: str = "the prediction",
 ) -> Diagnostic:
-    """A tensor's shape does not fit the prediction's.
+    """A tensor's shape does not fit the prediction's, or that of a tensor beside it in arithmetic.
 
-    losslang never broadcasts a target: (N,) against (N, 1) would quietly compare every pair.
+    losslang never broadcasts a target: (N,) against (N, 1) would quietly compare every pair. In arithmetic
+    tensors of one rank meet axis by axis, where an axis of 1 is repeated; rank 1 is one number per sample, from
+    `const` one per channel; any other difference of ranks is refused.
     """
     return Diagnostic(
         "",
-        f"`{operand}` of `{term}` has shape {_shape(found)}, the prediction {_shape(pred)}",
+        f"`{operand}` of `{term}` has shape {_shape(found)}, {beside} {_shape(other)}",
         span,
         caret=f"wants {wanted}",
         fix=fix,
@@ -175,20 +184,44 @@ def one_channel_softmax(span: Span, term: str, activation: str, shape: Shape) ->
     repair="losslang.compile('mse(mask=batch.m)')(\n"
     "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(2, 8, 8)\n)",
 )
-def does_not_lie(span: Span, term: str, what: str, found: Shape, pred: Shape) -> Diagnostic:
+def does_not_lie(span: Span, term: str, what: str, found: Shape, pred: Shape, axis: int) -> Diagnostic:
     """A mask or a weight cannot be laid over the prediction.
 
-    Its rank decides how it lies: the prediction's own rank broadcasts against it, one less is
-    (B, *S), the same for every channel, rank 1 is one number per sample.
+    Its rank decides how it lies, never its sizes: the prediction's own rank broadcasts against it; one rank
+    less lacks the channel axis; rank 1 is one number per sample, or per channel if it is from `const`. The
+    channel axis is the last one for boxes, embeddings and hidden states, and axis 1 for losses of classes and
+    images. Of plain values it is the last of (B, T, D), and axis 1 of (B, C, H, W); `channels=` says otherwise.
     """
-    rest = ", ".join(map(str, pred[2:]))
-    options = [_shape(pred), f"({pred[0]}, {rest})" if rest else "", f"({pred[0]},)"]
+    lacking = pred[:axis] + pred[axis + 1 :]
+    options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", f"({pred[0]},)" if pred else "()"]
     return Diagnostic(
         "",
         f"`{what}` of `{term}` has shape {_shape(found)}, which does not lie over {_shape(pred)}",
         span,
-        fix="give it the shape " + " or ".join(dict.fromkeys(filter(None, options))),
+        fix="give it the shape "
+        + " or ".join(dict.fromkeys(filter(None, options)))
+        + _other_layout(pred, axis),
     )
+
+
+def _other_layout(pred: Shape, axis: int) -> str:
+    """`, or write `channels=first` for (2, 8)`: what one rank less would be if the channels lay elsewhere."""
+    if len(pred) < 3:
+        return ""
+    other, written = (1, "first") if axis == len(pred) - 1 else (len(pred) - 1, "last")
+    return f"; {_shape(pred[:other] + pred[other + 1 :])} is read with `channels={written}`"
+
+
+def no_arithmetic(
+    span: Span, term: str, operand: str, found: Shape, other: Shape, beside: str, across: bool
+) -> Diagnostic:
+    """Two tensors of an expression that do not lie on the same axes; `across`: samples beside channels."""
+    wanted = "the same axes: they meet axis by axis, and an axis of 1 is repeated"
+    fix = "one number a sample is (B,), one a channel is (C,) from `const`; give all others the same axes"
+    if across:
+        wanted = "the same axes: rank 1 is one number a sample, from `const` one a channel"
+        fix = "multiply each of them with a tensor of all axes, such as `pred`"
+    return shapes_differ(span, term, operand, found, other, wanted, fix, f"`{beside}`")
 
 
 @mistake(

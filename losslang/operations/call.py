@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from losslang import tree
 from losslang.diagnostics import LossError
 from losslang.formatter import access
+from losslang.layout import BY_RANK, channel_axis
 from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import inputs, tensors
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 from losslang.vocabulary import Head, Tensor
 
 
-def fetch(root: Any, path: Input, site: Site) -> Any:
-    """The value at a path; a `soft` path ends where it meets a tensor."""
+def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
+    """The value at a path; a `soft` path ends where it meets a tensor. A slice runs along the `channel` axis."""
     value: Any = root
     for depth, step in enumerate(path.steps):
         if path.soft and isinstance(value, torch.Tensor):
@@ -30,7 +31,7 @@ def fetch(root: Any, path: Input, site: Site) -> Any:
         elif isinstance(step, tree.Key) and step.name in _field_names(value):
             value = getattr(value, step.name)
         elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
-            value = value[:, step.start : step.stop]
+            value = _channels(value, step, channel, path, site)
         elif isinstance(step, tree.Slice) and isinstance(value, list | tuple):
             value = cast("Sequence[Any]", value)[step.start : step.stop]
         elif isinstance(step, tree.Index) and _holds(value, step.position):
@@ -40,6 +41,15 @@ def fetch(root: Any, path: Input, site: Site) -> Any:
     if value is None:
         raise site.error(inputs.missing_input(site.span, str(path), path.root, ()))
     return value
+
+
+def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, site: Site) -> Tensor:
+    """Some channels of a tensor. Of plain values (B, ?, ?) nothing says which axis they are."""
+    if channel == BY_RANK and value.ndim == 3:
+        raise site.error(inputs.which_axis(site.span, str(path), tuple(value.shape)))
+    axis = channel_axis(channel, value.ndim)
+    before = (slice(None),) * (axis % value.ndim)
+    return value[(*before, slice(step.start, step.stop))]
 
 
 def _has(value: Any, name: str) -> bool:

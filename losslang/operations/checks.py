@@ -29,6 +29,22 @@ def check_rank(pred: Tensor, site: Site, axes: str) -> None:
         raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
 
 
+def check_layout(pred: Tensor, site: Site, of_rows: bool) -> None:
+    """Refuses a prediction of which the rank alone does not say where its channels lie."""
+    if of_rows and pred.ndim >= 4:
+        wanted = "to be told along which axis a row lies"
+        fix = "`channels=first` for maps (B, D, H, W), `channels=last` for (B, ..., D)"
+    elif not of_rows and pred.ndim == 3:
+        wanted = "(B, C, *S), or to be told that this is a signal (B, C, T)"
+        fix = (
+            "give an image its batch, `pred[None]`, or a batch of images their channel, `pred.unsqueeze(1)`;"
+        )
+        fix += " a signal is `channels=first`"
+    else:
+        return
+    raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+
+
 def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> None:
     """Refuses a prediction that has nothing to sum over, or nothing but background."""
     shape = tuple(pred.shape)

@@ -12,38 +12,100 @@ from typing import Any
 
 from losslang.booleans import any_of, cleared, differs, holds_all
 from losslang.functions import near
+from losslang.layout import channel_axis
 from losslang.lazy import torch, traces
-from losslang.mistakes import tensors
+from losslang.mistakes import inputs, tensors
 from losslang.targets import Site
 from losslang.vocabulary import Tensor
 
+ACROSS = {"const", "batch"}
+"""Roots of two vectors that lie along different axes: one number a channel, and one a sample."""
 
-def lay(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor:
-    """A mask or a weight in the prediction's rank, so that it broadcasts against it.
 
-    `channel` is the axis that one of a rank less lacks; 0 means the second, or the last where only
-    that fits.
+def moved(value: Any, pred: Any, source: int, target: int) -> Any:
+    """A tensor of the prediction's rank with its channel axis where the loss reads it: a view.
+
+    `channels=last` of a loss of (B, C, *S) moves the last axis to 1; class indices have none to move.
     """
-    if isinstance(value, int | float):
-        return torch.full((), value, device=pred.device)
-    if not isinstance(value, torch.Tensor):
-        return torch.tensor(value, device=pred.device)
-    if value.ndim == 0:
+    if not isinstance(value, torch.Tensor) or not isinstance(pred, torch.Tensor):
         return value
-    laid = value
-    if value.ndim == pred.ndim - 1 and value.ndim > 0:
-        second = pred.shape[:1] + pred.shape[2:]
-        axis = channel or (1 if _fits(value, second) or not _fits(value, pred.shape[:-1]) else -1)
-        laid = value.unsqueeze(axis)
-    elif value.ndim == 1 and pred.ndim > 1:
-        laid = value.reshape(-1, *[1] * (pred.ndim - 1))
-    if laid.ndim != pred.ndim or not _fits(laid, pred.shape):
+    return value.movedim(source, target) if value.ndim == pred.ndim > 1 else value
+
+
+def lay(
+    value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
+) -> Any:
+    """A mask or a weight in the prediction's rank, so that it broadcasts against it; None stays none.
+
+    Its rank and where it is from decide. Rank 1, a `vector`, lies along the "samples" or, from `const`, the "channels";
+    the prediction's own rank broadcasts, with its channels `moved` as the prediction's were; one rank less
+    lacks the `channel` axis. Sizes only refuse.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, torch.Tensor):
+        if not isinstance(value, int | float):
+            found = f"a {type(value).__name__}"
+            raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, found, ()))
+        return torch.full((), value, device=pred.device)
+    rank = pred.ndim
+    if value.ndim == 0:
+        laid = value
+    elif value.ndim == 1 < rank:
+        laid = along(value, rank, channel_axis(channel, rank) % rank if vector == "channels" else 0)
+    elif value.ndim == rank:
+        laid = value.movedim(*moved) if moved and rank > 1 else value
+    else:
+        laid = value.unsqueeze(channel_axis(channel, rank)) if value.ndim == rank - 1 else value
+    if laid.ndim and not _fits(laid, pred.shape):
         shapes = tuple(value.shape), tuple(pred.shape)
-        raise site.error(tensors.does_not_lie(site.span, site.term, site.operand, *shapes))
+        axis = channel_axis(channel, rank) % max(rank, 1)
+        raise site.error(tensors.does_not_lie(site.span, site.term, site.operand, *shapes, axis))
     if laid.device != pred.device:
         devices = str(laid.device), str(pred.device)
         raise site.error(tensors.devices_differ(site.span, site.term, site.operand, *devices))
     return laid
+
+
+def along(vector: Tensor, rank: int, axis: int) -> Tensor:
+    """A vector along one axis of a tensor of this rank."""
+    return vector.reshape([-1 if i == axis else 1 for i in range(rank)])
+
+
+def beside(
+    value: Any, *others: Any, site: Site, channel: int, roots: tuple[str, ...], names: tuple[str, ...]
+) -> Any:
+    """A tensor beside others in arithmetic, in their rank: rank 1 lies as a weight does, sizes only refuse.
+
+    `roots` says where each is from, its own first: `const`, `batch`, or `pred` for what reads the prediction
+    or the target.
+    """
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        return value
+    ranks = [other.ndim if isinstance(other, torch.Tensor) else 0 for other in others]
+    rank = max(value.ndim, *ranks)
+    laid = value
+    if value.ndim == 1 < rank:
+        laid = along(value, rank, channel_axis(channel, rank) % rank if roots[0] == "const" else 0)
+    for other, root, name in zip(others, roots[1:], names, strict=True):
+        if isinstance(other, torch.Tensor) and other.ndim and not _meets(laid, other, (roots[0], root)):
+            shapes = tuple(value.shape), tuple(other.shape)
+            across = len(shapes[0]) == len(shapes[1]) == 1 and {roots[0], root} == ACROSS
+            raise site.error(tensors.no_arithmetic(site.span, site.term, site.operand, *shapes, name, across))
+    return laid
+
+
+def _meets(laid: Tensor, other: Tensor, roots: tuple[str, str]) -> bool:
+    """Whether two tensors lie on the same axes: all of them are equal, or one of them is 1."""
+    if laid.ndim == other.ndim == 1 and set(roots) == ACROSS:
+        # One number a sample and one a channel, however many there are of each.
+        return laid.shape[0] == 1 or other.shape[0] == 1
+    if other.ndim == 1 < laid.ndim:
+        # It is laid by its own rank, and refused where it does not fit.
+        return True
+    return laid.ndim == other.ndim and all(
+        a == b or a == 1 or b == 1 for a, b in zip(laid.shape, other.shape, strict=True)
+    )
 
 
 def _fits(value: Tensor, shape: Sequence[int]) -> bool:
@@ -52,12 +114,9 @@ def _fits(value: Tensor, shape: Sequence[int]) -> bool:
     return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
 
 
-def mask(value: Any, pred: Tensor, site: Site, channel: int) -> Tensor | None:
+def mask(laid: Any) -> Tensor | None:
     """True where an element counts; None where all do."""
-    if value is None:
-        return None
-    laid = lay(value, pred, site, channel)
-    return laid if laid.dtype == torch.bool else laid != 0
+    return laid if laid is None or laid.dtype == torch.bool else laid != 0
 
 
 def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
@@ -155,11 +214,10 @@ def hide_samples(value: Tensor, mask: Tensor | None) -> Tensor:
     return hide(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
 
 
-def weigh(value: Any, pred: Tensor, values: Tensor, site: Site, channel: int, frame: str) -> Any:
+def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:
     """A weight over a loss's values."""
-    if not isinstance(value, torch.Tensor) or value.ndim == 0:
-        return value
-    laid = lay(value, pred, site, channel)
+    if not isinstance(laid, torch.Tensor) or laid.ndim == 0:
+        return laid
     over = _over_values(laid, values, site, frame)
     return over if over.dtype == values.dtype else over.to(values.dtype)
 

@@ -8,7 +8,7 @@ from losslang.passes.prune import prune
 from losslang.passes.share import share
 from losslang.plan import Argument, Plan, Ref, substituted
 
-OF_A_MASK = ("mask", "places", "foreground_mask", "counted", "counting", "flat")
+OF_A_MASK = ("lay", "mask", "places", "foreground_mask", "counted", "counting", "flat")
 """Operations whose first input is a mask, and which make another of it."""
 
 

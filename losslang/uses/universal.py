@@ -27,6 +27,7 @@ UNIVERSAL: dict[str, Any] = {
     "background": bool,
     "avg_factor": Positive,
     "empty": Literal["formula", "zero", "one", "skip"],
+    "channels": Literal["first", "last"],
 }
 """The options that every loss has where its axes allow. The compiler applies them."""
 TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
