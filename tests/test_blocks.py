@@ -626,12 +626,13 @@ def test_another_compiler_is_refused():
 )
 @pytest.mark.parametrize("option", ["mask", "weight"])
 def test_what_lacks_an_axis_lacks_it_in_every_block(shape: tuple[int, ...], lacks: int, option: str):
-    """A mask of one rank less lies by the whole shape, though a block of it may fit another axis."""
+    """A mask of one rank less lies as it does on the whole, though a block of it may fit another axis."""
     r = torch.Generator().manual_seed(0)
     pred, target = torch.randn((2, *shape), generator=r, dtype=torch.float64)
     given = (torch.rand(pred.select(lacks, 0).shape, generator=r) > 0.3).double()
     errors, wide = (pred - target).square(), given.unsqueeze(lacks).expand(shape)
     wanted = (errors * wide).sum() / (wide.sum() if option == "mask" else wide.numel())
+    channels = "last" if lacks == -1 else "first"
     with cut(4096):
-        found = losslang.compile(f"mse({option}=batch.given)")(pred, target, given=given)
+        found = losslang.compile(f"mse({option}=batch.given, channels={channels})")(pred, target, given=given)
     torch.testing.assert_close(found, wanted)

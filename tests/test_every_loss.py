@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map
 
 import losslang
 from losslang import module
+from losslang.layout import is_of_rows
 from losslang.lower.align import _frame
 from losslang.primitive import Loss, Sloped
 from losslang.registry import current_registry
@@ -41,6 +42,8 @@ SLOPELESS = {
     "lpips": "the network stands in no_grad for the target",
 }
 """Losses that are not differentiated in everything they read, and why."""
+SIGNALS = ("ms_ssim",)
+"""Losses of images that are tried on signals (B, C, T): theirs would have to be large."""
 COUPLED = [
     name
     for name, loss in LOSSES.items()
@@ -86,6 +89,8 @@ def text_of(name: str, use: str = "", *options: str) -> str:
     loss = LOSSES[name]
     operands = [o.name for o in loss.operands if o.name not in ("pred", "target")]
     inside = [*([use] if use else []), *options, *(f"{o}=batch.{o}" for o in operands)]
+    if name in SIGNALS:
+        inside.append("channels=first")
     return f"{name}({', '.join(inside)})" if inside else name
 
 
@@ -143,6 +148,9 @@ def data(
         high, others = 0.5 + real(5, 2).abs(), 0.5 + real(5, 2).abs()
         pred, target = torch.cat([low, high], -1), torch.cat([other, others], -1)
         return pred.to(dtype), target.to(dtype), {}
+    if is_of_rows(loss):
+        # Of four axes none would say where a row lies.
+        shape = (*shape[:2], shape[-1])
     pred = real(*shape)
     b, c, *space = shape
     indices = torch.randint(0, c, (b, *space), generator=r)

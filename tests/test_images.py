@@ -49,6 +49,14 @@ def compiled(text: str, **more: Any) -> losslang.Loss:
         return losslang.compile(text, **more)
 
 
+def over(pred: Tensor, text: str) -> losslang.Loss:
+    """The loss of `text` for this prediction: of a signal (B, C, T) it says that channels come first."""
+    name, _, options = text.partition("(")
+    if pred.ndim > 3:
+        return compiled(text)
+    return compiled(f"{name}(channels=first, {options}" if options else f"{name}(channels=first)")
+
+
 def value_and_gradient(loss: Any, pred: Tensor, target: Any = None, **batch: Any) -> tuple[Tensor, Tensor]:
     x = pred.clone().requires_grad_()
     value = loss(x, target, **batch)
@@ -132,7 +140,7 @@ TORCH: list[tuple[str, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]] = [
 
 @pytest.mark.parametrize(("text", "pred", "target", "torchs"), TORCH, ids=[row[0] for row in TORCH])
 def test_equals_torch(text: str, pred: Tensor, target: Tensor, torchs: Callable[[Tensor, Tensor], Tensor]):
-    found = value_and_gradient(compiled(text), pred, None if text.startswith("tv") else target)
+    found = value_and_gradient(over(pred, text), pred, None if text.startswith("tv") else target)
     wanted = value_and_gradient(torchs, pred, target)
     torch.testing.assert_close(found[0], wanted[0], rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(found[1], wanted[1], rtol=1e-9, atol=1e-11)
@@ -189,13 +197,13 @@ BY_HAND: list[tuple[str, Tensor, Any, float]] = [
     ("text", "pred", "target", "number"), BY_HAND, ids=[f"{i}-{row[0]}" for i, row in enumerate(BY_HAND)]
 )
 def test_by_hand(text: str, pred: Tensor, target: Any, number: float):
-    value, grad = value_and_gradient(compiled(text), pred, target)
+    value, grad = value_and_gradient(over(pred, text), pred, target)
     assert value.item() == pytest.approx(number, rel=1e-9, abs=1e-12)
     assert grad.isfinite().all()
 
 
 def test_a_step_of_depth_costs_less_where_the_image_has_one():
-    loss = compiled("depth_smoothness@(pred, batch.image)")
+    loss = compiled("depth_smoothness(channels=first)@(pred, batch.image)")
     flat, edge = line(0, 0, 0), line(0, 0, 1)
     assert loss(line(0, 0, 2), None, image=flat).item() == pytest.approx(1.0)
     assert loss(line(0, 0, 2), None, image=edge).item() == pytest.approx(math.exp(-1))
@@ -299,15 +307,15 @@ def test_a_window_that_is_partly_masked_reads_the_rest():
     )
     # Of a window of six the last two are gone: a flat one is a window of four.
     torch.testing.assert_close(
-        masked("ssim(window=6, sigma=1e9)")(x[:, :, 0], y[:, :, 0], mask=mask[:, :, 0]),
-        compiled("ssim(window=4, sigma=1e9)")(x[:, :, 0, :4], y[:, :, 0, :4]),
+        masked("ssim(window=6, sigma=1e9, channels=first)")(x[:, :, 0], y[:, :, 0], mask=mask[:, :, 0]),
+        compiled("ssim(window=4, sigma=1e9, channels=first)")(x[:, :, 0, :4], y[:, :, 0, :4]),
     )
 
 
 def test_differences_beside_a_mask_are_left_out():
     hidden = t([[1, 0], [1, 1]]).reshape(1, 1, 2, 2)
     assert masked("tv")(ROOM, mask=hidden).item() == pytest.approx(3 + 2)
-    loss = compiled("depth_smoothness(image=batch.image, mask=batch.mask)")
+    loss = compiled("depth_smoothness(image=batch.image, mask=batch.mask, channels=first)")
     image = line(0, math.nan, 0, 1)
     value, grad = value_and_gradient(loss, line(0, 7, 1, 3), image=image, mask=line(1, 0, 1, 1))
     assert value.item() == pytest.approx(2 * math.exp(-1))
@@ -340,7 +348,7 @@ def test_autocast_does_not_round_the_windows():
 
 
 def test_the_smallest_image():
-    assert compiled("ms_ssim")(*pair(1, 1, 161, scale=0.1)).isfinite()
+    assert compiled("ms_ssim(channels=first)")(*pair(1, 1, 161, scale=0.1)).isfinite()
     with pytest.raises(
         ValueError, match=r"(?s)a side of .*160.* is below 161, .* a window of 11 at 5 scales"
     ):

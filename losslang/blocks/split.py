@@ -30,6 +30,8 @@ class Walk:
     """The steps that look at values."""
     inputs: tuple[tuple[str, bool], ...]
     """The values from outside that the walk reads, and whether each is cut with the prediction."""
+    views: tuple[tuple[str, str], ...]
+    """Those of them that are views of masks and weights, and of which step's value."""
     across: bool
     """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
 
@@ -61,7 +63,8 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
         if step.operation == "lay":
             # A view of a mask or a weight in the prediction's rank: made before, and cut as the prediction is.
             raw = step.inputs[1]
-            lying[step.name] = frozenset([predictions[raw.name]] if isinstance(raw, Ref) else [])
+            own = predictions.get(raw.name) if isinstance(raw, Ref) else None
+            lying[step.name] = frozenset() if own is None else frozenset([own])
             continue
         found = (sources.get(name) or lying.get(name) or frozenset() for name in step.reads)
         read = frozenset[str]().union(*found)
@@ -104,7 +107,9 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
         if name not in walked
     )
     across = len(shape) > 2 and all(_is_across(step, registry) for step in (*maps, *sums))
-    return Walk(shape, maps, tuple(sums), looks, tuple(inputs), across)
+    laid = [made[name] for name, _ in inputs if made[name].operation == "lay"]
+    views = tuple((step.name, step.inputs[0].name) for step in laid if isinstance(step.inputs[0], Ref))
+    return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across)
 
 
 def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:

@@ -107,7 +107,8 @@ class _Tracer:
         ]
         if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
             raise UntraceableError("more than one prediction, activation or target")
-        if not self.hidden.issubset(self.masks):
+        views = dict(self.walk.views)
+        if not self.hidden.issubset(views.get(mask, mask) for mask in self.masks):
             raise UntraceableError("a target that is hidden where it counts")
         (((target, _), prepares),) = self.prepared.items()
         masks = tuple(self.masks)

@@ -42,9 +42,9 @@ WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     like={"monai": "", "kornia": "padding=same"},
 )
 def ssim(
-    values: Float[Tensor, "b c h *w"],
-    target: Float[Tensor, "b c h *w"],
-    mask: Float[Tensor, "b c h *w"] | None,
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
     *,
     max_val: Positive = 1.0,
     window: Count = 11,
@@ -75,9 +75,9 @@ def ssim(
     like={"kornia": "padding=same"},
 )
 def dssim(
-    values: Float[Tensor, "b c h *w"],
-    target: Float[Tensor, "b c h *w"],
-    mask: Float[Tensor, "b c h *w"] | None,
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
     *,
     max_val: Positive = 1.0,
     window: Count = 11,
@@ -102,9 +102,9 @@ def dssim(
     index=True,
 )
 def ms_ssim(
-    values: Float[Tensor, "b c h *w"],
-    target: Float[Tensor, "b c h *w"],
-    mask: Float[Tensor, "b c h *w"] | None,
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    mask: Float[Tensor, "b c *space"] | None,
     *,
     max_val: Positive = 1.0,
     window: Count = 11,
@@ -275,9 +275,9 @@ def spectral(values: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *sp
     like={"kornia": ""},
 )
 def depth_smoothness(
-    values: Float[Tensor, "b c h *w"],
+    values: Float[Tensor, "b c *space"],
     image: Float[Tensor, "b k *space"],
-    mask: Float[Tensor, "b c h *w"] | None,
+    mask: Float[Tensor, "b c *space"] | None,
 ) -> Float[Tensor, "b"]:
     """Σ_axes mean of |d(next) - d| exp(-mean_k |I(next) - I|): an edge of the image may be one of depth.
 

@@ -29,8 +29,8 @@ LOCK = threading.RLock()
     whole=True,
 )
 def perceptual(
-    values: Float[Tensor, "b c h *w"],
-    target: Float[Tensor, "b c h *w"],
+    values: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
     net: Float[Tensor, "net"],
     *,
     layers: list[str] | None = None,
@@ -65,7 +65,7 @@ def perceptual(
     whole=True,
 )
 def lpips(
-    values: Float[Tensor, "b c h *w"], target: Float[Tensor, "b c h *w"], net: Float[Tensor, "net"]
+    values: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], net: Float[Tensor, "net"]
 ) -> Float[Tensor, "b"]:
     """net(x, t): the distance that a frozen module gives, of each sample; of a map its mean.
 

@@ -55,7 +55,7 @@ class Aligned:
         if self.activation.name in ("softmax", "log_softmax"):
             self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
         axes = loss.axes[loss.views[0]]
-        if axes[0] == "b" and not loss.has_classes and axes[-1] != "*items":
+        if axes[0] == "b" and not loss.has_classes and not loss.takes_net and axes[-1] != "*items":
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes))
         if self.layout.written is None and (is_of_rows(loss) or is_of_images(loss)):
             self.emit("check:layout", self.pred, site=self.site("pred"), of_rows=is_of_rows(loss))
