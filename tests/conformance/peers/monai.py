@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from conformance.translation import (
-    Call,
-    Inexpressible,
-    Ours,
-    Peer,
-    are_probabilities,
-    one_hot,
-    times,
-    use,
-)
+from conformance.translation import Call, Inexpressible, Ours, Peer, times, use, width
 
 monai = Peer("monai")
 
@@ -29,35 +18,34 @@ def activation(call: Call, channels: int) -> str:
     return "sigmoid" if sigmoid else "softmax" if softmax and channels > 1 else "identity"
 
 
-OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
-    "<fn _VariableFunctionsClass.tanh>": torch.tanh,
-    "<fn log_softmax over channels>": lambda logits: torch.log_softmax(logits, 1),
-}
+OTHERS = {"<fn _VariableFunctionsClass.tanh>": "tanh(pred)"}
 
 
-def prediction(call: Call) -> Tensor:
-    """The prediction, through the user's own function if there is one."""
-    given: Tensor = call.tensor("input")
-    other = call.get("other_act")
-    if other is None:
-        return given
-    if other not in OTHERS:
-        raise Inexpressible(f"a function of the user's that is not recorded: {other}")
-    return OTHERS[other](given)
+def other(call: Call) -> dict[str, str]:
+    """The user's own function of the prediction, if there is one."""
+    written = call.get("other_act")
+    if written is None:
+        return {}
+    if written not in OTHERS:
+        raise Inexpressible(f"{written.strip('<>').removeprefix('fn ')}, as probabilities")
+    return {"pred": OTHERS[written]}
 
 
-def looks(call: Call, pred: Tensor) -> Literal["first", "never"]:
+def looks(how: str) -> Literal["first", "never"]:
     """MONAI does not look at what it reads as it stands; ours would refuse what is not from 0 to 1."""
-    plain = activation(call, pred.shape[1]) == "identity"
-    return "never" if plain and not are_probabilities(pred) else "first"
+    return "never" if how == "identity" else "first"
 
 
 def target_of(call: Call, pred: Tensor) -> Tensor:
-    """The target as MONAI reads it: like the prediction, or made one-hot."""
+    """The target as MONAI reads it: like the prediction, or class indices."""
     target: Tensor = call.tensor("target")
-    if call.get("to_onehot_y", False) and pred.shape[1] > 1:
-        return one_hot(target, pred)
+    if call.get("to_onehot_y", False) and width(pred) > 1:
+        return target.long()
     return target
+
+
+def is_index(target: Tensor, pred: Tensor) -> bool:
+    return width(pred) > 1 and width(target) == 1
 
 
 def smooth(call: Call, scale: float = 1.0, loss: str = "") -> dict[str, Any]:
@@ -75,7 +63,7 @@ def reduced(call: Call) -> dict[str, Any]:
 
 def dropped(call: Call, pred: Tensor) -> bool:
     """Whether channel 0 is left out; of one channel nothing is."""
-    return not call.get("include_background", True) and pred.shape[1] > 1
+    return not call.get("include_background", True) and width(pred) > 1
 
 
 def per_class(call: Call, number: int) -> dict[str, Any]:
@@ -92,10 +80,10 @@ def per_class(call: Call, number: int) -> dict[str, Any]:
 
 def overlap(call: Call, pred: Tensor, operands: str = "") -> str:
     """`dice` or `jaccard` with MONAI's flags; `operands` is what it reads, if not pred and target."""
-    how = activation(call, pred.shape[1])
-    options: dict[str, Any] = call.same(batch="batch") | reduced(call)
+    how = activation(call, width(pred))
+    options: dict[str, Any] = other(call) | call.same(batch="batch") | reduced(call)
     without = dropped(call, pred)
-    left = pred.shape[1] - without
+    left = width(pred) - without
     if without:
         options["background"] = False
     weight = per_class(call, left)
@@ -115,30 +103,28 @@ def overlap(call: Call, pred: Tensor, operands: str = "") -> str:
 
 def soft(call: Call) -> None:
     """With hard labels `soft_label` changes nothing."""
-    if call.get("soft_label", False) and not is_binary(call.tensor("target")):
-        raise Inexpressible("soft labels whose overlap is Σ min(p, t)")
-
-
-def is_binary(target: Tensor) -> bool:
-    return bool(((target == 0) | (target == 1)).all())
+    if call.get("soft_label", False):
+        why = "soft labels whose overlap is Σ min(p, t)"
+        call.refuse_where("target", lambda target: ((target != 0) & (target != 1)).any(), why)
 
 
 @monai.call("DiceLoss")
 def dice(call: Call) -> Ours:
-    pred = prediction(call)
-    return Ours(overlap(call, pred), pred, target_of(call, pred), validate=looks(call, pred))
+    pred: Tensor = call.tensor("input")
+    how = activation(call, width(pred))
+    return Ours(overlap(call, pred), pred, target_of(call, pred), validate=looks(how))
 
 
 @monai.call("GeneralizedDiceLoss")
 def generalized_dice(call: Call) -> Ours:
-    pred = prediction(call)
-    how = activation(call, pred.shape[1])
+    pred: Tensor = call.tensor("input")
+    how = activation(call, width(pred))
     soft(call)
-    options = call.same(batch="batch", weighting="w_type") | smooth(call) | reduced(call)
+    options = other(call) | call.same(batch="batch", weighting="w_type") | smooth(call) | reduced(call)
     if dropped(call, pred):
         options["background"] = False
     text = use("gdl", how, like="monai", **options)
-    return Ours(text, pred, target_of(call, pred), validate=looks(call, pred))
+    return Ours(text, pred, target_of(call, pred), validate=looks(how))
 
 
 @monai.call("MaskedDiceLoss")
@@ -147,27 +133,30 @@ def masked_dice(call: Call) -> Ours:
 
     Ours is `mask=`, which leaves it out.
     """
-    pred, mask = prediction(call), call.tensor("mask")
+    mask: Tensor | None = call.tensor("mask")
     if mask is None:
-        return Ours(overlap(call, pred), pred, target_of(call, pred), validate=looks(call, pred))
-    call.tensors["target"] = call.tensor("target") * mask
-    text = overlap(call, pred, "@(batch.mask*pred, target)")
-    held = {"mask": mask.expand(len(pred), *mask.shape[1:])}
+        return dice(call)
+    pred, target = call.tensor("input"), target_of(call, call.tensor("input"))
+    how = activation(call, width(pred))
+    operands = "@(batch.mask*pred, batch.mask*target)"
+    text = overlap(call, pred, operands)
     meant = ("", "")
-    if activation(call, pred.shape[1]) != "identity":
+    if how != "identity":
         why = "MONAI masks before it activates: what is masked has p = 1/2, and counts (MONAI #8655)"
-        meant = (text.replace(")@(batch.mask*pred, target)", ", mask=batch.mask)"), why)
-    return Ours(text, pred, target_of(call, pred), held, meant=meant, validate=looks(call, pred))
+        meant = (text.replace(f"){operands}", ", mask=batch.mask)"), why)
+    held = {"mask": mask.to(target.dtype)}
+    return Ours(text, pred, target, held, meant=meant, validate=looks(how))
 
 
 # ------------------------------------------------------------------------- focal and compounds
 
 
-def focal(call: Call, pred: Tensor, place: str = "pred", softmax: bool = False) -> str:
-    """`alpha` balances positives and negatives, or is one number per class. The sum is one of means over space."""
+def focal(call: Call, pred: Tensor, target: Tensor, place: str = "pred") -> str:
+    """`alpha` balances positives and negatives, or is one number per class."""
+    softmax = call.get("use_softmax", False)
     options, alpha = call.same(gamma="gamma"), call.get("alpha")
     without = dropped(call, pred)
-    left = pred.shape[1] - without
+    left = width(pred) - without
     if softmax and left == 1:
         raise Inexpressible("a softmax over one channel, which is always 0")
     options |= per_class(call, left)
@@ -179,28 +168,35 @@ def focal(call: Call, pred: Tensor, place: str = "pred", softmax: bool = False) 
         options["pos_weight"] = alpha
     elif alpha is not None and not (softmax and without):  # there it is ignored, with a warning
         options["alpha"] = alpha
-    spots = pred[0, 0].numel()
+    factor = 1.0
     match call.get("reduction", "mean"):
+        case "none" if softmax:
+            raise Inexpressible("a value for every class of a place: ours is one for its own class")
         case "none":
             options["reduction"] = "none"
         case "sum":
-            options["avg_factor"] = spots
+            raise Inexpressible("a sum over samples and classes of means over their places")
         case _ if softmax:
-            # A value per place, which MONAI lays out over the classes and averages over them too.
-            options["avg_factor"] = len(pred) * left * spots
-    operands = f"@({place}[1:], target[1:])" if without else f"@({place}, target)"
-    return use("focal", "softmax" if softmax else "sigmoid", like="monai", **options) + operands
+            factor = 1 / left  # MONAI lays the value of a place out over the classes, and averages over them
+    operands = f"@({place}, target)"
+    if without and is_index(target, pred):
+        if softmax or isinstance(alpha, list):
+            raise Inexpressible("a focal of class indices without the first channel")
+        # The first channel is in no sum, and not in the mean.
+        options["class_weight"] = [0, *options.get("class_weight", [1] * left)]
+        factor *= width(pred) / left
+    elif without:
+        operands = f"@({place}[1:], target[1:])"
+    return times(
+        factor, use("focal", "softmax" if softmax else "sigmoid", like="monai", **options) + operands
+    )
 
 
 @monai.call("FocalLoss")
 def focal_loss(call: Call) -> Ours:
     pred: Tensor = call.tensor("input")
-    target, softmax = target_of(call, pred), call.get("use_softmax", False)
-    text = focal(call, pred, softmax=softmax)
-    if softmax and call.get("reduction", "mean") == "none":
-        true = target[:, 1:] if dropped(call, pred) else target
-        return Ours(text, pred, target, laid=lambda value: value.unsqueeze(1) * true)
-    return Ours(text, pred, target)
+    target = target_of(call, pred)
+    return Ours(focal(call, pred, target), pred, target)
 
 
 def parts(pred: Tensor, how: str) -> tuple[Any, str, str]:
@@ -213,39 +209,32 @@ def parts(pred: Tensor, how: str) -> tuple[Any, str, str]:
 @monai.call("DiceCELoss")
 def dice_ce(call: Call) -> Ours:
     """`weight` is of the classes of the cross entropy; of one channel it is the weight of the positives."""
-    whole = prediction(call)
-    how = activation(call, whole.shape[1])
+    whole: Tensor = call.tensor("input")
+    how = activation(call, width(whole))
     pred, first, second = parts(whole, how)
     target: Any = target_of(call, whole)
     weight = call.get("weight")
     options = reduced(call)
-    if whole.shape[1] == 1:
+    if width(whole) == 1:
         options |= {"pos_weight": weight} if weight is not None else {}
-        other = use("bce", "sigmoid", **options)
+        entropy = use("bce", "sigmoid", **options)
     else:
-        if call.tensor("target").shape[1] == 1:
-            # ... and class indices, of which torch divides by the sum of the weights.
-            labels = call.tensor("target").squeeze(1).long()
-            target = {"dense": target, "labels": labels}
         options |= {"class_weight": weight} if weight is not None else {}
-        other = use("ce", "softmax", **options)
-    truths = ("target.dense", "target.labels") if isinstance(target, dict) else ("target", "target")
-    dice_text = overlap(call, whole, f"@({first}, {truths[0]})")
-    other = f"{other}@({second}, {truths[1]})"
-    text = f"{times(call.get('lambda_dice', 1), dice_text)} + {times(call.get('lambda_ce', 1), other)}"
-    return Ours(text, pred, target, validate=looks(call, whole))
+        entropy = use("ce", "softmax", **options)
+    dice_text = times(call.get("lambda_dice", 1), overlap(call, whole, f"@({first}, target)"))
+    text = f"{dice_text} + {times(call.get('lambda_ce', 1), entropy)}@({second}, target)"
+    return Ours(text, pred, target, validate=looks(how))
 
 
 @monai.call("DiceFocalLoss")
 def dice_focal(call: Call) -> Ours:
     """Its focal is that of a sigmoid, whatever its dice is of."""
-    whole = prediction(call)
-    how = activation(call, whole.shape[1])
+    whole: Tensor = call.tensor("input")
+    how, target = activation(call, width(whole)), target_of(call, whole)
     pred, first, second = parts(whole, how)
-    dice_text = overlap(call, whole, f"@({first}, target)")
-    other = focal(call, whole, second)
-    text = f"{times(call.get('lambda_dice', 1), dice_text)} + {times(call.get('lambda_focal', 1), other)}"
-    return Ours(text, pred, target_of(call, whole), validate=looks(call, whole))
+    dice_text = times(call.get("lambda_dice", 1), overlap(call, whole, f"@({first}, target)"))
+    text = f"{dice_text} + {times(call.get('lambda_focal', 1), focal(call, whole, target, second))}"
+    return Ours(text, pred, target, validate=looks(how))
 
 
 def inner(call: Call, written: str) -> tuple[str, dict[str, Any]]:
@@ -265,12 +254,8 @@ def masked_loss(call: Call) -> Ours:
     call.get("mask")
     if name not in monai.translations:
         raise Inexpressible(f"a mask for {name}")
-    mask = call.tensor("mask")
-    if mask is not None:
-        call.tensors["input"], call.tensors["target"] = (
-            call.tensor("input") * mask,
-            call.tensor("target") * mask,
-        )
+    if call.tensor("mask") is not None:
+        raise Inexpressible("a loss of input and target times a mask")
     return monai.translations[name](call)
 
 
@@ -292,9 +277,7 @@ def deep_supervision(call: Call) -> Ours:
     texts, preds, targets = list[str](), list[Any](), list[Any]()
     validate: Literal["first", "never"] = "first"
     for i, (level, weight) in enumerate(zip(levels, weights, strict=False)):
-        target = call.tensor("target")
-        if level.shape[2:] != target.shape[2:]:
-            target = torch.nn.functional.interpolate(target, size=level.shape[2:], mode="nearest-exact")
+        target = nearest(call.tensor("target"), level.shape[2:])
         one = call.of(arguments, {"input": level, "target": target})
         ours = monai.translations[name](one)
         one.finish()
@@ -303,6 +286,15 @@ def deep_supervision(call: Call) -> Ours:
         targets.append(ours.target)
         validate = ours.validate if ours.validate == "never" else validate
     return Ours(" + ".join(texts), preds, targets, validate=validate)
+
+
+def nearest(target: Tensor, size: tuple[int, ...]) -> Tensor:
+    """A target at another size: each place of it is one of the target, that in the middle."""
+    for axis, number in enumerate(size, 2):
+        whole = target.shape[axis]
+        places = [int((2 * i + 1) * whole // (2 * number)) for i in range(number)]
+        target = target[(slice(None),) * axis + (places,)]
+    return target
 
 
 def rooted(text: str, level: int) -> str:
@@ -317,7 +309,7 @@ def rooted(text: str, level: int) -> str:
 @monai.call("BoxGIoULoss")
 def giou(call: Call) -> Ours:
     pred: Tensor = call.tensor("input")
-    if pred.shape[-1] != 4:
+    if width(pred, -1) != 4:
         raise Inexpressible("boxes in three dimensions")
     return Ours(use("giou", **reduced(call)), pred, call.tensor("target"))
 
@@ -325,22 +317,21 @@ def giou(call: Call) -> Ours:
 @monai.call("HausdorffDTLoss", "LogHausdorffDTLoss")
 def hausdorff(call: Call) -> Ours:
     """Channel 0 is left out unless it is asked for."""
-    pred = prediction(call)
-    how = activation(call, pred.shape[1])
-    options = call.same(alpha="alpha") | reduced(call)
+    pred: Tensor = call.tensor("input")
+    how = activation(call, width(pred))
+    options = other(call) | call.same(alpha="alpha") | reduced(call)
     how_many = call.get("reduction", "mean")
     if call.get("batch", False) and how_many == "none":
         raise Inexpressible("a mean over the samples alone")
     if call.get("batch", False) and how_many == "sum":  # ... of the means over the samples
-        del options["reduction"]
-        options["avg_factor"] = len(pred)
-    options["background"] = call.get("include_background", False) or pred.shape[1] == 1
+        options["reduction"] = "batchmean"
+    options["background"] = call.get("include_background", False) or width(pred) == 1
     text = use("hausdorff_dt", how, like="monai", **options)
-    if call.case.callable == "LogHausdorffDTLoss":
+    if call.callable == "LogHausdorffDTLoss":
         if how_many == "none":
             raise Inexpressible("the logarithm of what is not reduced")
         text = f"log(1 + {text})"
-    return Ours(text, pred, target_of(call, pred), validate=looks(call, pred))
+    return Ours(text, pred, target_of(call, pred), validate=looks(how))
 
 
 @monai.call("SSIMLoss")
@@ -371,7 +362,7 @@ def barlow_twins(call: Call) -> Ours:
 def cldice(call: Call) -> Ours:
     """This version drops channel 0 always."""
     pred: Tensor = call.tensor("y_pred")
-    if pred.shape[1] == 1:
+    if width(pred) == 1:
         raise Inexpressible("a loss of no channel: MONAI drops the only one, and gives 0")
     text = use("cldice", "identity", **call.same(iters="iter_", smooth="smooth"))
     return Ours(f"{text}@(pred[1:], target[1:])", pred, call.tensor("y_true"))
