@@ -171,6 +171,7 @@ class Peer:
     def _translated(self, call: Call) -> Ours:
         ours = self.translations[call.callable](call)
         call.finish()
+        ours.check()
         return ours
 
 

@@ -68,10 +68,12 @@ def reduced(
 
 
 def elements(call: Call, text: Callable[..., str], pred: Tensor, target: Tensor) -> Ours:
-    """A loss of elements, which keras averages over the last axis: ours is the second, for weights of places."""
+    """A loss of elements, which keras averages over the last axis; its weights have 1 element there."""
     rank, averaged = pred.ndim - 1, width(pred, -1)
-    pred, target = class_axis_second(pred), class_axis_second(target)
-    return reduced(call, text, pred, target, rank=rank, averaged=averaged)
+    ours = reduced(call, text, pred, target, rank=rank, averaged=averaged)
+    return replace(
+        ours, batch={name: w.unsqueeze(-1) if w.ndim == rank else w for name, w in ours.batch.items()}
+    )
 
 
 def pair(call: Call) -> tuple[Tensor, Tensor]:

@@ -94,15 +94,17 @@ def ce(call: Call) -> Ours:
         call.get("class_weight"),
         call.get("ignore_index"),
     )
-    options: dict[str, Any] = {} if index is None else {"ignore_index": index}
-    how = reduced(call)
-    if index is not None and how == {"reduction": "mean"} and not call.get("avg_non_ignore", False):
+    options: dict[str, Any] = {"like": "mmdet"}
+    if index is not None and call.get("avg_non_ignore", False):
+        options = {"ignore_index": index}
+    elif index is not None:
         why = "a mean that counts what is ignored"
         call.refuse_where("label", lambda labels: (labels == index).any(), why)
     call.get("avg_non_ignore")
     if weight is not None:
         options["pos_weight" if sigmoid else "class_weight"] = weight
-    text = use("bce" if sigmoid else "ce", like="mmdet", **options, **how)
+    activation = "sigmoid" if sigmoid else "softmax"
+    text = use("bce" if sigmoid else "ce", activation, **options, **reduced(call))
     return Ours(times(call.get("loss_weight", 1.0), text), pred, label)
 
 
