@@ -43,7 +43,7 @@ test, or to what the type can tell apart where that is more.
 - Some programs are the library's loss only for some batches: where labels are hard, or none is ignored. Of the
   others the case is not said, with that reason.
 
-`tests/conformance/given.py` holds this: the tensors of a case raise on everything else, and each case is translated
+`tests/conformance/tensors.py` holds this: the tensors of a case raise on everything else, and each case is translated
 for another batch, too. `tests/test_conformance.py` runs the cases, and shows translations that are refused.
 
 This page is written by `python docs/conformance.py`; a test holds it to the code.

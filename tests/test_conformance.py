@@ -14,9 +14,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conformance.case import Case, libraries
-from conformance.given import Given, Outside, another, given, plain
 from conformance.peers import PEERS
 from conformance.run import agree, compute, result
+from conformance.tensors import CaseTensor, OutsideProgram, another_batch, case_tensors, plain_tensors
 from conformance.translation import Call, Inexpressible, Ours, Peer
 from torch import Tensor
 
@@ -169,6 +169,7 @@ COMPUTED: dict[str, Callable[[Call], Ours]] = {
     "a size in the program": said_by(lambda rows: rows.shape[0]),
     "half a size in the program": said_by(lambda rows: rows.shape[0] / 2),
     "a number of elements in the program": said_by(lambda rows: 3 * rows.numel()),
+    "what is computed of sizes in the program": said_by(lambda rows: 10 - sum(rows.shape) % 4),
     "a size that is made a number": said_by(lambda rows: int(rows.shape[0])),
     "a program for this size": said_by(lambda rows: 2 if rows.shape[0] == 6 else 1),
     "a program a row": lambda call: Ours(
@@ -189,15 +190,15 @@ def test_a_translation_may_index_and_reshape(translate: Callable[[Call], Ours]) 
 
 @pytest.mark.parametrize("translate", COMPUTED.values(), ids=COMPUTED)
 def test_a_translation_that_computes_is_refused(translate: Callable[[Call], Ours]) -> None:
-    with pytest.raises(Outside):
+    with pytest.raises(OutsideProgram):
         translated(translate)
 
 
 def test_values_are_only_reshaped_too() -> None:
     """What is done to our result is held as what is done to the tensors of a case."""
-    values = given(torch.rand(2, 3))
+    values = case_tensors(torch.rand(2, 3))
     for laid in (lambda v: v.mean(1), lambda v: v.sum(), lambda v: 2 * v, lambda v: v.unsqueeze(1) * v[:1]):
-        with pytest.raises(Outside):
+        with pytest.raises(OutsideProgram):
             laid(values)
 
 
@@ -215,29 +216,29 @@ def test_numbers_may_refuse_a_case_and_choose_nothing() -> None:
 
     with pytest.raises(Inexpressible, match="labels below 7"):
         translated(refused)
-    with pytest.raises(Outside, match="for another batch"):
+    with pytest.raises(OutsideProgram, match="for another batch"):
         translated(noted)
 
 
 def test_another_batch_has_other_numbers_of_the_same_range() -> None:
     tensors = {"x": torch.tensor([[0.5, 2.0]]), "labels": torch.tensor([3, 5]), "alone": torch.tensor(4)}
-    made = another(tensors, twice=True)
+    made = another_batch(tensors, twice=True)
     assert made["x"].shape == (2, 2)
     assert made["labels"].shape == (4,)
     assert made["x"].aminmax() != tensors["x"].aminmax()
     assert ((made["x"] >= 0.5) & (made["x"] <= 2)).all()
     assert set(made["labels"].tolist()) <= {3, 4, 5}
     assert torch.equal(made["alone"], torch.tensor(4))
-    assert another(tensors, twice=False)["labels"].shape == (2,)
+    assert another_batch(tensors, twice=False)["labels"].shape == (2,)
 
 
 def test_what_is_handed_over_is_a_plain_tensor_of_the_case() -> None:
     rows = torch.rand(3)
-    assert type(plain(given(rows))) is Tensor
-    assert type(given(rows)[1:]) is Given
-    assert plain(given(rows)).data_ptr() == rows.data_ptr()
-    with pytest.raises(Outside):
-        plain(rows)
+    assert type(plain_tensors(case_tensors(rows))) is Tensor
+    assert type(case_tensors(rows)[1:]) is CaseTensor
+    assert plain_tensors(case_tensors(rows)).data_ptr() == rows.data_ptr()
+    with pytest.raises(OutsideProgram):
+        plain_tensors(rows)
 
 
 def test_pairs_and_triplets_of_labels_are_not_said() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import losslang
 from conformance.case import Case
-from conformance.given import given, plain
 from conformance.peers import translate
+from conformance.tensors import case_tensors, plain_tensors
 from conformance.translation import Inexpressible, Ours
 
 POST: dict[str, Callable[[Tensor], Tensor]] = {
@@ -43,7 +43,7 @@ def result(case: Case, dtype: torch.dtype) -> Result:
     except Inexpressible as reason:
         return Result(None, None, agrees=False, why=str(reason))
     try:
-        value = POST[case.post](plain(ours.laid(given(compute(ours, ours.text)))))
+        value = POST[case.post](plain_tensors(ours.laid(case_tensors(compute(ours, ours.text)))))
     except losslang.LossError as error:
         return Result(ours, None, agrees=False, why=f"{ours.text}: {error.diagnostics[0].message}")
     return Result(ours, value, agree(case, value, dtype), ours.differs)
@@ -55,7 +55,7 @@ def compute(ours: Ours, text: str) -> Tensor:
         warnings.simplefilter("ignore", losslang.LossWarning)
         const = {name: torch.tensor(numbers, dtype=ours.dtype) for name, numbers in ours.const.items()}
         loss = losslang.compile(text, const=const, validate=ours.validate)
-    return loss(plain(ours.pred), plain(ours.target), **plain(ours.batch))
+    return loss(plain_tensors(ours.pred), plain_tensors(ours.target), **plain_tensors(ours.batch))
 
 
 def agree(case: Case, value: Tensor, dtype: torch.dtype) -> bool:

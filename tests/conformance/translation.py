@@ -1,7 +1,7 @@
 """What a translation reads and writes: the arguments of another library's call, a program of ours.
 
 The arguments of a constructor are numbers and words, and any arithmetic may make our options of them. The tensors of
-a call are `given`: they may be indexed, reshaped and cast, and everything that is computed with them stands in the
+a call are CaseTensors: they may be indexed, reshaped and cast, and everything that is computed with them stands in the
 program, which is one for every batch.
 """
 
@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 
 from conformance.case import Case
-from conformance.given import Extent, Given, Outside, another, given, leaves, plain
+from conformance.tensors import (
+    CaseTensor,
+    OutsideProgram,
+    Size,
+    another_batch,
+    case_tensors,
+    leaves,
+    plain_tensors,
+)
 
 
 class Inexpressible(Exception):  # noqa: N818  # it is no error of anybody's
@@ -48,12 +56,12 @@ class Ours:
         return next((v.dtype for v in leaves(self.pred) if v.is_floating_point()), torch.float32)
 
     def check(self) -> None:
-        """Raises Outside for an operand that is none of the case's tensors, and for a size among the constants."""
+        """Raises OutsideProgram for an operand that is none of the case's tensors, and for a size among the constants."""
         operands = [value for value in leaves([self.pred, self.target, self.batch]) if value is not None]
-        if not all(isinstance(value, Given) for value in operands):
-            raise Outside(f"an operand of `{self.text}` that is no tensor of the case")
-        if any(isinstance(value, Extent) for value in leaves(self.const)):
-            raise Outside(f"a size of a tensor among the constants of `{self.text}`")
+        if not all(isinstance(value, CaseTensor) for value in operands):
+            raise OutsideProgram(f"an operand of `{self.text}` that is no tensor of the case")
+        if any(isinstance(value, Size) for value in leaves(self.const)):
+            raise OutsideProgram(f"a size of a tensor among the constants of `{self.text}`")
 
     @property
     def program(self) -> tuple[Any, ...]:
@@ -77,12 +85,12 @@ class Call:
         self.library, self.callable = case.library, case.callable
         self.dtype = dtype
         self._case, self._values = case, values
-        self._arguments, self._tensors = arguments, given(tensors)
+        self._arguments, self._tensors = arguments, case_tensors(tensors)
         self._read: set[str] = set()
 
     def of(self, arguments: dict[str, Any], tensors: dict[str, Any]) -> Call:
         """The call of a loss that this one holds."""
-        return Call(self._case, self.dtype, arguments, plain(tensors), values=self._values)
+        return Call(self._case, self.dtype, arguments, plain_tensors(tensors), values=self._values)
 
     def get(self, name: str, default: Any = None) -> Any:
         """An argument that is no tensor, or what the library takes for it if it is not written."""
@@ -99,7 +107,7 @@ class Call:
 
     def number(self, name: str) -> Tensor:
         """An argument that is one number, as a tensor."""
-        return given(torch.tensor(float(self.get(name)), dtype=self.dtype))
+        return case_tensors(torch.tensor(float(self.get(name)), dtype=self.dtype))
 
     def same(self, **named: str) -> dict[str, Any]:
         """The written ones of some arguments under our names: `same(delta="delta")`."""
@@ -113,7 +121,7 @@ class Call:
 
     def note_where(self, name: str, holds: Callable[[Tensor], Any], why: str) -> str:
         """`why`, for `differs`, if the numbers of a tensor are such. They decide nothing else."""
-        return why if self._values and bool(holds(plain(self.tensor(name)))) else ""
+        return why if self._values and bool(holds(plain_tensors(self.tensor(name)))) else ""
 
     def refuse_where(self, name: str, holds: Callable[[Tensor], Any], why: str) -> None:
         """Raises Inexpressible if the numbers of a tensor are such that our program is another loss."""
@@ -151,7 +159,7 @@ class Peer:
     def translate(self, case: Case, dtype: torch.dtype) -> Ours:
         """The program of a case with its tensors.
 
-        Raises Inexpressible, in words, for what our language does not say, and Outside for a program that is not
+        Raises Inexpressible, in words, for what our language does not say, and OutsideProgram for a program that is not
         the same for another batch.
         """
         if case.callable not in self.translations:
@@ -160,12 +168,12 @@ class Peer:
         settings = {name: tensors.pop(name).tolist() for name in self.constants if name in tensors}
         arguments = {**case.arguments, **settings}
         ours = self._translated(Call(case, dtype, arguments, tensors, values=True))
-        others = another(
+        others = another_batch(
             tensors, twice=arguments.get("axis") != 0
         )  # of keras, where axis 0 is that of the classes
         other = self._translated(Call(case, dtype, arguments, others, values=False))
         if ours.program != other.program:
-            raise Outside(f"{case.name} is `{ours.text}`, and for another batch `{other.text}`")
+            raise OutsideProgram(f"{case.name} is `{ours.text}`, and for another batch `{other.text}`")
         return ours
 
     def _translated(self, call: Call) -> Ours:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from conformance.given import leaves
+from conformance.tensors import leaves
 from conformance.translation import Call, Inexpressible, Ours, Peer, times, use, width
 
 kornia = Peer("kornia", constants=("weight", "pos_weight"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.given import leaves
+from conformance.tensors import leaves
 from conformance.translation import Call, Inexpressible, Ours, Peer, use
 
 robust_loss = Peer("robust_loss", constants=("alpha", "scale"))
