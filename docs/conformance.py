@@ -36,8 +36,9 @@ test, or to what the type can tell apart where that is more.
 - The program is made of the settings of the library's constructor, among them the number of classes. It is the same
   for a batch of other numbers and of another size.
 - Between the library's call and ours tensors are indexed, reshaped and cast, and nothing else: channels are moved,
-  axes flattened, labels made integers, settings handed over as `const`. What is normalised, subtracted, activated,
-  chosen or made one-hot is so by the program, or the case is *not said*.
+  axes flattened, labels made integers, a target indexed at the places of a smaller level, settings handed over as
+  `const`. What is normalised, subtracted, activated, chosen or made one-hot is so by the program, or the case is
+  *not said*.
 - Our values are reshaped, where the library lays out its own otherwise, and reduced as the test of the library
   reduces its own before it compares.
 - Some programs are the library's loss only for some batches: where labels are hard, or none is ignored. Of the

@@ -140,15 +140,9 @@ def yes_or_no(call: Call, name: str, options: dict[str, Any]) -> Ours:
     if call.get("axis", -1) not in (-1, pred.ndim - 1):
         raise Inexpressible("a mean over another axis than the last")
     if call.get("from_logits", False):
-        return elements(
-            call, lambda **more: use(name, "sigmoid", like="keras", **options, **more), pred, target
-        )
-    return elements(
-        call,
-        lambda **more: use(name, "identity", like="keras", pred=CLIPPED, **options, **more),
-        pred,
-        target,
-    )
+        return elements(call, lambda **more: use(name, "sigmoid", **options, **more), pred, target)
+    options = {"like": "keras", "pred": CLIPPED, **options}
+    return elements(call, lambda **more: use(name, "identity", **options, **more), pred, target)
 
 
 @keras.call("BinaryCrossentropy")
