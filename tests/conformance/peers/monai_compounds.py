@@ -124,9 +124,10 @@ def masked_loss(call: Call) -> Ours:
     call.get("mask")
     if name not in monai.translations:
         raise Inexpressible(f"a mask for {name}")
+    ours = monai.translations[name](call)
     if call.tensor("mask") is not None:
         raise Inexpressible("a loss of input and target times a mask")
-    return monai.translations[name](call)
+    return ours
 
 
 @monai.call("DeepSupervisionLoss")
