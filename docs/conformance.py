@@ -29,8 +29,23 @@ Calls of other libraries with the numbers that they gave, and the same in our la
 those that a test of the library asserts, `literal` ones were copied from such a test by hand; `peer_output` is what
 its code gave on fixed inputs, which nobody vouches for. The cases are in `tests/conformance/cases`, each with its
 source; the translation of a library's constructors into our options is one file in `tests/conformance/peers`.
-`tests/test_conformance.py` runs them in float32 and in float64, to the tolerance of the library's own test, or to
-what the type can tell apart where that is more.
+
+**A case passes if one program gives its number**, in float32 and in float64, to the tolerance of the library's own
+test, or to what the type can tell apart where that is more.
+
+- The program is made of the settings of the library's constructor, among them the number of classes. It is the same
+  for a batch of other numbers and of another size.
+- Between the library's call and ours tensors are indexed, reshaped and cast, and nothing else: channels are moved,
+  axes flattened, labels made integers, a target indexed at the places of a smaller level, settings handed over as
+  `const`. What is normalised, subtracted, activated, chosen or made one-hot is so by the program, or the case is
+  *not said*.
+- Our values are reshaped, where the library lays out its own otherwise, and reduced as the test of the library
+  reduces its own before it compares.
+- Some programs are the library's loss only for some batches: where labels are hard, or none is ignored. Of the
+  others the case is not said, with that reason.
+
+`tests/conformance/tensors.py` holds this: the tensors of a case raise on everything else, and each case is translated
+for another batch, too. `tests/test_conformance.py` runs the cases, and shows translations that are refused.
 
 This page is written by `python docs/conformance.py`; a test holds it to the code.
 """
@@ -38,7 +53,15 @@ This page is written by `python docs/conformance.py`; a test holds it to the cod
 
 def page() -> str:
     held = list(libraries())
-    parts = [HEAD, "## Cases", table(held), "## What is not said in our language", unsaid(held)]
+    parts = [
+        HEAD,
+        "## Libraries",
+        summary(held),
+        "## Cases",
+        table(held),
+        "## What is not said in our language",
+        unsaid(held),
+    ]
     parts += ["## Other numbers on purpose", PURPOSE, different(held), "## Later versions", LATER]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -65,6 +88,22 @@ def table(held: Sequence[Library]) -> str:
     return "\n".join(rows)
 
 
+def summary(held: Sequence[Library]) -> str:
+    """One row for each library."""
+    rows = ["| library | cases | pass | not said | other number |", "|---|--:|--:|--:|--:|"]
+    total: Counter[str] = Counter()
+    for library in held:
+        counts = Counter(outcome for case in library.cases for outcome in outcomes(case))
+        total += counts
+        rows.append(brief(library.repository, counts))
+    return "\n".join([*rows, brief("all", total)])
+
+
+def brief(name: str, counts: Counter[str]) -> str:
+    numbers = [counts[key] or "" for key in ("cases", "pass", "not said", "other number")]
+    return f"| {' | '.join(map(str, [name, *numbers]))} |"
+
+
 def outcomes(case: Case) -> Iterator[str]:
     """What a case is counted among."""
     yield "cases"
@@ -76,6 +115,7 @@ def outcomes(case: Case) -> Iterator[str]:
     else:
         yield from ["float32"] * single.agrees
         yield from ["float64"] * double.agrees
+        yield from ["pass"] * (single.agrees and double.agrees)
 
 
 def row(*cells: str | Counter[str]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 import losslang
 from conformance.case import Case
 from conformance.peers import translate
+from conformance.tensors import case_tensors, plain_tensors
 from conformance.translation import Inexpressible, Ours
 
 POST: dict[str, Callable[[Tensor], Tensor]] = {
@@ -21,7 +22,7 @@ POST: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": torch.sum,
     "one_minus": lambda value: 1 - value,
 }
-"""What the library's own test did to a result before it compared."""
+"""What the library's own test did to a result, its own or ours, before it compared."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def result(case: Case, dtype: torch.dtype) -> Result:
     except Inexpressible as reason:
         return Result(None, None, agrees=False, why=str(reason))
     try:
-        value = POST[case.post](ours.laid(compute(ours, ours.text)))
+        value = POST[case.post](plain_tensors(ours.laid(case_tensors(compute(ours, ours.text)))))
     except losslang.LossError as error:
         return Result(ours, None, agrees=False, why=f"{ours.text}: {error.diagnostics[0].message}")
     return Result(ours, value, agree(case, value, dtype), ours.differs)
@@ -52,8 +53,9 @@ def compute(ours: Ours, text: str) -> Tensor:
     """What a program gives for the tensors of a case."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", losslang.LossWarning)
-        loss = losslang.compile(text, validate=ours.validate)
-    return loss(ours.pred, ours.target, **ours.batch)
+        const = {name: torch.tensor(numbers, dtype=ours.dtype) for name, numbers in ours.const.items()}
+        loss = losslang.compile(text, const=const, validate=ours.validate)
+    return loss(plain_tensors(ours.pred), plain_tensors(ours.target), **plain_tensors(ours.batch))
 
 
 def agree(case: Case, value: Tensor, dtype: torch.dtype) -> bool:

@@ -10,7 +10,7 @@ from conformance.peers.keras import keras
 from conformance.peers.kornia import kornia
 from conformance.peers.lightly import lightly
 from conformance.peers.mmdet import mmdet
-from conformance.peers.monai import monai
+from conformance.peers.monai_compounds import monai
 from conformance.peers.neuralforecast import neuralforecast
 from conformance.peers.optax import optax
 from conformance.peers.pml import pml

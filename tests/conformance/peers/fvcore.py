@@ -13,7 +13,7 @@ BOXES = {"giou_loss": "giou", "diou_loss": "diou", "ciou_loss": "ciou"}
 
 @fvcore.call(*BOXES)
 def boxes(call: Call) -> Ours:
-    text = use(BOXES[call.case.callable], like="fvcore", **call.same(eps="eps"), **reduced(call))
+    text = use(BOXES[call.callable], like="fvcore", **call.same(eps="eps"), **reduced(call))
     return Ours(text, call.tensor("boxes1"), call.tensor("boxes2"))
 
 

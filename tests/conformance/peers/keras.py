@@ -10,19 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from conformance.translation import (
-    Call,
-    Inexpressible,
-    Ours,
-    Peer,
-    are_probabilities,
-    class_axis_second,
-    times,
-    use,
-)
+from conformance.translation import Call, Inexpressible, Ours, Peer, class_axis_second, times, use, width
 
 keras = Peer("keras")
 
@@ -33,42 +23,26 @@ CLIPPED = f"clip(pred, {EPSILON}, {BELOW_ONE})"
 WEIGHT = "sample_weight"
 
 
-def same(value: Tensor) -> Tensor:
-    return value
-
-
-def class_mean(values: Tensor) -> Tensor:
-    """Without a reduction keras still takes the mean over its last axis, which is our second."""
-    return values.mean(1) if values.ndim > 1 else values.mean()
-
-
-def weight(call: Call, shape: torch.Size) -> dict[str, Tensor]:
-    """`sample_weight` in the shape of keras' values, or one number."""
-    given: Tensor | None = call.tensor(WEIGHT)
-    if given is None and not call.says(WEIGHT):
+def weight(call: Call, rank: int) -> dict[str, Tensor]:
+    """`sample_weight` in the rank of keras' values, or one number."""
+    weights: Tensor | None = call.tensor(WEIGHT)
+    if weights is None and not call.says(WEIGHT):
         return {}
-    given = torch.tensor(float(call.get(WEIGHT)), dtype=call.dtype) if given is None else given.to(call.dtype)
-    if given.ndim == len(shape) + 1 and given.shape[-1] == 1:
-        given = given.squeeze(-1)
-    return {WEIGHT: given}
+    if weights is None:
+        return {WEIGHT: call.number(WEIGHT)}
+    weights = weights.to(call.dtype)
+    return {WEIGHT: weights.squeeze(-1) if weights.ndim == rank + 1 else weights}
 
 
 def reduced(
-    call: Call,
-    text: Callable[..., str],
-    pred: Tensor,
-    target: Tensor,
-    *,
-    shape: torch.Size,
-    averaged: int = 1,
-    laid: Callable[[Tensor], Tensor] = same,
+    call: Call, text: Callable[..., str], pred: Tensor, target: Tensor, *, rank: int, averaged: int = 1
 ) -> Ours:
     """The program under keras' reduction and weights.
 
-    `text` writes the program with some options; keras has values of `shape`, each the mean of `averaged`
+    `text` writes the program with some options; keras has values of `rank` axes, each the mean of `averaged`
     of ours.
     """
-    held = weight(call, shape)
+    held = weight(call, rank)
     how = call.get("reduction", "sum_over_batch_size")
     _ = call.get("name"), call.get("dtype")
     summed: dict[str, Any] = {"avg_factor": averaged} if averaged > 1 else {"reduction": "sum"}
@@ -78,11 +52,13 @@ def reduced(
             return Ours(factor + text(), pred, target, held)
         case "sum":
             return Ours(factor + text(**summed), pred, target, held)
+        case "none" | None if averaged == 1:
+            return Ours(factor + text(reduction="none"), pred, target, held)
         case "none" | None:
-            return Ours(factor + text(reduction="none"), pred, target, held, laid)
+            raise Inexpressible("a mean over the last axis alone")
         case "mean_with_sample_weight" if held and held[WEIGHT].ndim:
             return Ours(text(weight=f"batch.{WEIGHT}", reduction="wmean"), pred, target, held)
-        case "mean_with_sample_weight" if held and shape:
+        case "mean_with_sample_weight" if held and rank:
             # One weight for all is divided by itself, and by nothing else.
             return Ours(text(**summed), pred, target)
         case "mean_with_sample_weight":
@@ -92,10 +68,12 @@ def reduced(
 
 
 def elements(call: Call, text: Callable[..., str], pred: Tensor, target: Tensor) -> Ours:
-    """A loss of elements, which keras averages over the last axis: ours is the second, for weights of places."""
-    shape, averaged = pred.shape[:-1], pred.shape[-1]
-    pred, target = class_axis_second(pred), class_axis_second(target)
-    return reduced(call, text, pred, target, shape=shape, averaged=averaged, laid=class_mean)
+    """A loss of elements, which keras averages over the last axis; its weights have 1 element there."""
+    rank, averaged = pred.ndim - 1, width(pred, -1)
+    ours = reduced(call, text, pred, target, rank=rank, averaged=averaged)
+    return replace(
+        ours, batch={name: w.unsqueeze(-1) if w.ndim == rank else w for name, w in ours.batch.items()}
+    )
 
 
 def pair(call: Call) -> tuple[Tensor, Tensor]:
@@ -119,7 +97,7 @@ NUMBERS: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
 
 @keras.call(*NUMBERS)
 def numbers(call: Call) -> Ours:
-    name, renamed, fixed, factor = NUMBERS[call.case.callable]
+    name, renamed, fixed, factor = NUMBERS[call.callable]
     options = {**fixed, **call.same(**renamed)}
     return elements(call, lambda **more: times(factor, use(name, **options, **more)), *pair(call))
 
@@ -128,24 +106,21 @@ def numbers(call: Call) -> Ours:
 def rmse(call: Call) -> Ours:
     """A metric: the root of Σ w e² / Σ w."""
     pred, target = pair(call)
-    held = weight(call, pred.shape)
+    held = weight(call, pred.ndim)
     weighted = use("mse", weight=f"batch.{WEIGHT}", reduction="wmean") if held else "mse"
     return Ours(f"sqrt({weighted})", pred, target, held)
 
 
 @keras.call("CosineSimilarity")
 def cosine(call: Call) -> Ours:
-    """-cos, which is a distance less 1. Without weights one writes some, so that the 1 is reduced as well."""
+    """-cos, which is a distance less 1: in a mean the 1 is one, and beside weights each has its own."""
     pred, target = pair(call)
     axis = call.get("axis", -1)
     pred, target = pred.movedim(axis, -1), target.movedim(axis, -1)
-    shape = pred.shape[:-1]
-    found = reduced(call, lambda **more: f"({use('cosine', **more)} - 1)", pred, target, shape=shape)
-    return (
-        found
-        if found.batch
-        else replace(found, text=f"batch.one*{found.text}", batch={"one": pred.new_ones(shape)})
-    )
+    how = call.get("reduction", "sum_over_batch_size")
+    if not weight(call, pred.ndim - 1) and how != "sum_over_batch_size":
+        raise Inexpressible("a constant beside what is not a mean")
+    return reduced(call, lambda **more: f"({use('cosine', **more)} - 1)", pred, target, rank=pred.ndim - 1)
 
 
 # ------------------------------------------------------------------------- yes and no
@@ -153,11 +128,10 @@ def cosine(call: Call) -> Ours:
 
 @keras.call("Hinge", "SquaredHinge")
 def hinge(call: Call) -> Ours:
-    """Targets that are all 0 or 1 become -1 and +1, as our integers do."""
-    pred, target = pair(call)
-    if are_probabilities(target) and bool(((target == 0) | (target == 1)).all()):
-        target = target.long()
-    name = {"Hinge": "hinge", "SquaredHinge": "squared_hinge"}[call.case.callable]
+    """Labels 0 and 1 become -1 and +1, as our integers do, and -1 and +1 stay."""
+    call.refuse_where("y_true", lambda target: (target != target.round()).any(), "a label between 0 and 1")
+    pred, target = call.tensor("y_pred").to(call.dtype), call.tensor("y_true").long()
+    name = {"Hinge": "hinge", "SquaredHinge": "squared_hinge"}[call.callable]
     return elements(call, lambda **more: use(name, **more), pred, target)
 
 
@@ -166,15 +140,9 @@ def yes_or_no(call: Call, name: str, options: dict[str, Any]) -> Ours:
     if call.get("axis", -1) not in (-1, pred.ndim - 1):
         raise Inexpressible("a mean over another axis than the last")
     if call.get("from_logits", False):
-        return elements(
-            call, lambda **more: use(name, "sigmoid", like="keras", **options, **more), pred, target
-        )
-    return elements(
-        call,
-        lambda **more: use(name, "identity", like="keras", pred=CLIPPED, **options, **more),
-        pred,
-        target,
-    )
+        return elements(call, lambda **more: use(name, "sigmoid", **options, **more), pred, target)
+    options = {"like": "keras", "pred": CLIPPED, **options}
+    return elements(call, lambda **more: use(name, "identity", **options, **more), pred, target)
 
 
 @keras.call("BinaryCrossentropy")
@@ -216,7 +184,7 @@ def classes(call: Call, name: str, options: dict[str, Any]) -> tuple[Tensor, Ten
 
 
 def per_place(call: Call, pred: Tensor, target: Tensor, text: Callable[..., str]) -> Ours:
-    return reduced(call, text, pred, target, shape=pred.shape[:1] + pred.shape[2:])
+    return reduced(call, text, pred, target, rank=pred.ndim - 1)
 
 
 @keras.call("CategoricalCrossentropy")
@@ -231,10 +199,9 @@ def sparse_ce(call: Call) -> Ours:
     if ignored is None:
         return per_place(call, *classes(call, "ce", {}))
     pred, target, text = classes(call, "ce", {"ignore_index": ignored})
-    if call.tensor(WEIGHT) is None:
-        return per_place(call, pred, target, text)
-    number = target.numel()
-    return per_place(call, pred, target, lambda **more: text(**(more or {"avg_factor": number})))
+    if call.tensor(WEIGHT) is not None:
+        raise Inexpressible("a mean that counts what is ignored")
+    return per_place(call, pred, target, text)
 
 
 @keras.call("CategoricalFocalCrossentropy")
@@ -251,7 +218,7 @@ def categorical_focal(call: Call) -> Ours:
             return times(alpha, text(**more))
         if more.get("reduction") == "none":
             raise Inexpressible("no reduction of a sum of several losses")
-        number = pred.shape[1]
+        number = width(pred)
         every = " + ".join(text(target=c, **more) for c in range(number))
         return f"({times(alpha * (1 - smoothing), text(**more))} + {alpha * smoothing / number}*({every}))"
 
@@ -279,34 +246,35 @@ def kl(call: Call) -> Ours:
 
 @keras.call("CategoricalHinge")
 def categorical_hinge(call: Call) -> Ours:
-    """The true class stands among the others, with (1 - y) x = 0: as one class more, whose score is 0."""
+    """keras has the true class among the others, with a score of 0."""
     pred, target = map(class_axis_second, pair(call))
-    if bool((target.sum(1) == 1).all()):
-        none = torch.zeros_like(pred[:, :1])
-        pred, target = torch.cat([pred, none], 1), torch.cat([target, none], 1)
-    return per_place(call, pred, target, lambda **more: use("multiclass_hinge", **more))
+    operand = "target*pred + (1 - target)*max(pred, 0)"
+    return per_place(call, pred, target, lambda **more: use("multiclass_hinge", pred=operand, **more))
 
 
 # ------------------------------------------------------------------------- regions
 
 
 def region(call: Call, name: str, options: dict[str, Any]) -> Ours:
-    """Sums over `axis`, which is everything unless it is said: one region of one class."""
+    """Sums over `axis`, which is everything unless it is said: one region of one class.
+
+    keras does not look at numbers beyond 0 and 1.
+    """
     pred, target = pair(call)
-    # keras computes with numbers beyond 0 and 1, too.
-    plain = are_probabilities(pred) and are_probabilities(target)
     axes = call.get("axis")
     summed = sorted(a % pred.ndim for a in axes) if axes else list(range(pred.ndim))
     kept = [a for a in range(pred.ndim) if a not in summed]
-    order, rows = [*kept, *summed], [pred.shape[a] for a in kept]
-    number = torch.Size(rows).numel()
-    pred, target = (v.permute(order).reshape(number, 1, -1) for v in (pred, target))
+    pred, target = (rows(v.permute(*kept, *summed), len(kept)) for v in (pred, target))
 
     def program(**more: Any) -> str:
         return use(name, "identity", smooth=0, empty="one", **options, **more)
 
-    ours = reduced(call, program, pred, target, shape=torch.Size([number]))
-    return replace(ours, validate="first" if plain else "never")
+    return replace(reduced(call, program, pred, target, rank=1), validate="never")
+
+
+def rows(value: Tensor, kept: int) -> Tensor:
+    """(*kept, *summed) as (B, 1, N)."""
+    return value.reshape(1, 1, -1) if not kept else value.flatten(kept).flatten(0, kept - 1).unsqueeze(1)
 
 
 @keras.call("Dice")
@@ -332,7 +300,7 @@ def circle(call: Call) -> Ours:
         raise Inexpressible("an anchor that is its own positive")
     pred, labels = call.tensor("y_pred"), call.tensor("y_true")
     options = {"like": "keras", **call.same(gamma="gamma", margin="margin")}
-    return reduced(call, lambda **more: use("circle", **options, **more), pred, labels, shape=labels.shape)
+    return reduced(call, lambda **more: use("circle", **options, **more), pred, labels, rank=1)
 
 
 @keras.call("CTC")

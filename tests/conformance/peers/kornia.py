@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from conformance.translation import Call, Inexpressible, Ours, Peer, times, use
+from conformance.tensors import leaves
+from conformance.translation import Call, Inexpressible, Ours, Peer, times, use, width
 
-kornia = Peer("kornia")
+kornia = Peer("kornia", constants=("weight", "pos_weight"))
 
 
 def reduced(call: Call, default: str = "mean") -> dict[str, Any]:
@@ -31,7 +31,7 @@ ROBUST = {
 @kornia.call(*ROBUST)
 def robust(call: Call) -> Ours:
     """Not reduced unless asked to be."""
-    text = use(ROBUST[call.case.callable], like="kornia", **reduced(call, "none"))
+    text = use(ROBUST[call.callable], like="kornia", **reduced(call, "none"))
     return Ours(text, call.tensor("img1"), call.tensor("img2"))
 
 
@@ -44,7 +44,7 @@ def divergence(call: Call) -> Ours:
     pred, target = (call.tensor(name).flatten(0, 1).flatten(1) for name in ("pred", "target"))
     shape = call.tensor("pred").shape[:2]
     how = reduced(call)
-    if call.case.callable == "js_div_loss_2d":
+    if call.callable == "js_div_loss_2d":
         text = use("js", "identity", **how)
     else:
         text = use("kl", "exp", pred="log(pred)", **how)
@@ -57,7 +57,7 @@ def divergence(call: Call) -> Ours:
 
 def batch_of(pred: Tensor, target: Tensor) -> Tensor:
     """One prediction is compared with every target of a larger batch."""
-    return pred.expand(len(target), *pred.shape[1:]) if len(pred) == 1 else pred
+    return pred.expand(target.shape[0], *pred.shape[1:]) if pred.shape[0] == 1 else pred
 
 
 def ignored(call: Call) -> dict[str, Any]:
@@ -84,8 +84,11 @@ def dice(call: Call) -> Ours:
     if any(w not in (0, 1) for w in weight):
         raise Inexpressible("weights that enter the overlap squared and the sizes once")
     # A class of weight 0 is in no sum.
-    kept = torch.tensor(weight).reshape(1, -1, *[1] * (pred.ndim - 2)) > 0
-    return Ours(use("gdl", like="kornia", mask="batch.kept", **options), pred, target, {"kept": kept})
+    along: Any = [[float(w)] for w in weight]
+    for _ in range(pred.ndim - 3):
+        along = [[w] for w in along]
+    text = use("gdl", like="kornia", mask="const.weight", **options)
+    return Ours(text, pred, target, const={"weight": [along]})
 
 
 @kornia.call("TverskyLoss", "tversky_loss")
@@ -105,47 +108,45 @@ def tversky(call: Call) -> Ours:
 # ------------------------------------------------------------------------- focal
 
 
-def mean_over_all(how: dict[str, Any], number: int) -> dict[str, Any]:
-    """kornia's mean counts what is ignored, and after a softmax every class of a place."""
-    return {"avg_factor": number} if how["reduction"] == "mean" else how
+COUNTED = "a mean that counts what is ignored"
 
 
 @kornia.call("FocalLoss", "focal_loss")
 def focal(call: Call) -> Ours:
+    """kornia's mean counts what is ignored, and every class of a place."""
     pred, target = call.tensor("pred"), call.tensor("target")
     how = reduced(call, "none")
     options = call.same(alpha="alpha", gamma="gamma") | ignored(call)
     if call.get("weight") is not None:
         options["class_weight"] = call.get("weight")
-    text = use("focal", "softmax", **options, **mean_over_all(how, pred.numel()))
-    if how["reduction"] != "none":
-        return Ours(text, pred, target)
-    true = (0 * pred).scatter(1, target.clamp(0, pred.shape[1] - 1).unsqueeze(1), 1.0)
-    return Ours(text, pred, target, laid=lambda v: v.unsqueeze(1) * true)
+    if how["reduction"] == "none":
+        raise Inexpressible("a value for every class of a place: ours is one for its own class")
+    if how["reduction"] == "mean":
+        call.refuse_where("target", lambda labels: (labels == options["ignore_index"]).any(), COUNTED)
+        return Ours(times(1 / width(pred), use("focal", "softmax", **options)), pred, target)
+    return Ours(use("focal", "softmax", **options, **how), pred, target)
 
 
 @kornia.call("BinaryFocalLossWithLogits", "binary_focal_loss_with_logits")
 def binary_focal(call: Call) -> Ours:
-    """A soft label counts as much of both labels, each with its own (1 - p)^γ."""
+    """A soft label counts as much of both labels, each with its own (1 - p)^γ: at γ = 0 that is `bce`."""
     pred, target = call.tensor("pred"), call.tensor("target")
     how, gamma = reduced(call, "none"), call.get("gamma", 2.0)
     options = {"like": "kornia", **call.same(alpha="alpha", gamma="gamma"), **ignored(call)}
     for theirs, ours in (("pos_weight", "pos_weight"), ("weight", "class_weight")):
-        given = call.tensor(theirs)
-        if given is not None:
-            options[ours] = [float(w) for w in given.flatten()]
-    options |= mean_over_all(how, pred.numel())
+        if call.get(theirs) is not None:
+            options[ours] = list(leaves(call.get(theirs)))
     index = options["ignore_index"]
-    is_soft = bool(((target != 0) & (target != 1) & (target != index)).any())
-    if not is_soft:
-        return Ours(use("focal", "sigmoid", **options), pred, target)
+    if how["reduction"] == "mean" and index is not None:
+        call.refuse_where("target", lambda labels: (labels == index).any(), COUNTED)
     if gamma == 0 and options.get("alpha", 0) is None:
         del options["gamma"], options["alpha"], options["like"]
-        return Ours(use("bce", "sigmoid", **options), pred, target)
-    if how["reduction"] == "none" or (index is not None and bool((target == index).any())):
-        raise Inexpressible("a focal of soft labels as a mixture of both labels, element by element")
-    yes, no = (use("focal", "sigmoid", target=label, **options) for label in (1, 0))
-    return Ours(f"target*{yes} + (1 - target)*{no}", pred, target)
+        return Ours(use("bce", "sigmoid", **options, **how), pred, target)
+    soft = "a focal of soft labels as a mixture of both labels, element by element"
+    call.refuse_where(
+        "target", lambda t: ((t != 0) & (t != 1) & (t != (-1 if index is None else index))).any(), soft
+    )
+    return Ours(use("focal", "sigmoid", **options, **how), pred, target)
 
 
 # ------------------------------------------------------------------------- images
@@ -159,17 +160,11 @@ def ssim3d(call: Call) -> Ours:
 @kornia.call("ssim_loss", "SSIMLoss")
 def ssim(call: Call) -> Ours:
     """(1 - ssim) / 2 of every pixel, between 0 and 1."""
-    how = reduced(call)["reduction"]
-    pred: Tensor = call.tensor("img1")
-    if how == "none":
-        raise Inexpressible("a map: our index is one number per sample")
+    if reduced(call)["reduction"] != "mean":
+        raise Inexpressible("a value for every pixel: our index is one number per sample")
     options = call.same(window="window_size", max_val="max_val")
     call.get("eps")
-    by = {"reduction": "sum"} if how == "sum" else {}
-    text = use("dssim", like="kornia", **options, **by)
-    if how == "sum":  # of all pixels, each sample's value being their mean
-        text = times(pred[0].numel(), text)
-    return Ours(text, pred, call.tensor("img2"))
+    return Ours(use("dssim", like="kornia", **options), call.tensor("img1"), call.tensor("img2"))
 
 
 @kornia.call("MS_SSIMLoss")

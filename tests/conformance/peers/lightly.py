@@ -14,9 +14,7 @@ def ntxent(call: Call) -> Ours:
         raise Inexpressible("negatives from a memory of earlier batches")
     call.get("gather_distributed")
     options = call.same(temperature="temperature")
-    if len(call.tensor("out0")) == 1:
-        options = {}  # with nothing to compare with it is 0 at every temperature
-    elif call.get("temperature", 0.5) <= 0:
+    if call.get("temperature", 0.5) <= 0:
         raise Inexpressible("a temperature below 0")
     text = use("infonce", like="lightly", **options)
     return Ours(text, call.tensor("out0"), call.tensor("out1"))

@@ -1,25 +1,22 @@
-"""mmdet.models.losses: a mean over everything unless there is an `avg_factor`, times `loss_weight`."""
+"""mmdet.models.losses: a mean over everything, times `loss_weight`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from conformance.translation import Call, Inexpressible, Ours, Peer, times, use
+from conformance.translation import Call, Inexpressible, Ours, Peer, times, use, width
 
 mmdet = Peer("mmdet")
 
 
 EPSILON = torch.finfo(torch.float32).eps
-"""mmdet adds it to every `avg_factor`, its own ones too."""
+"""mmdet adds it to the number that it divides by."""
 
 
 def reduced(call: Call) -> dict[str, Any]:
-    factor = call.get("avg_factor")
-    if factor is not None:
-        return {"avg_factor": factor + EPSILON}
+    call.refuse("avg_factor")
     return {"reduction": call.get("reduction", "mean")}
 
 
@@ -45,7 +42,7 @@ DIFFERS = {
 
 @mmdet.call(*BOXES)
 def boxes(call: Call) -> Ours:
-    name = call.case.callable
+    name = call.callable
     options: dict[str, Any] = call.same(eps="eps", smooth_point="smooth_point")
     if name == "IoULoss":
         options["mode"] = "linear" if call.get("linear", False) else call.get("mode", "log")
@@ -78,7 +75,7 @@ NUMBERS: dict[str, tuple[str, dict[str, str]]] = {
 
 @mmdet.call(*NUMBERS)
 def numbers(call: Call) -> Ours:
-    name, renamed = NUMBERS[call.case.callable]
+    name, renamed = NUMBERS[call.callable]
     differs = ""
     if name == "balanced_l1" and call.get("beta", 1.0) != 1:
         differs = (
@@ -97,17 +94,17 @@ def ce(call: Call) -> Ours:
         call.get("class_weight"),
         call.get("ignore_index"),
     )
-    options: dict[str, Any] = {} if index is None else {"ignore_index": index}
-    how = reduced(call)
-    if index is not None and how == {"reduction": "mean"}:
-        counted = label.numel()
-        if call.get("avg_non_ignore", False):
-            counted = int((label != index).sum()) + EPSILON
-        how = {"avg_factor": counted * (pred.shape[1] if sigmoid else 1)}
+    options: dict[str, Any] = {"like": "mmdet"}
+    if index is not None and call.get("avg_non_ignore", False):
+        options = {"ignore_index": index}
+    elif index is not None:
+        why = "a mean that counts what is ignored"
+        call.refuse_where("label", lambda labels: (labels == index).any(), why)
     call.get("avg_non_ignore")
     if weight is not None:
         options["pos_weight" if sigmoid else "class_weight"] = weight
-    text = use("bce" if sigmoid else "ce", like="mmdet", **options, **how)
+    activation = "sigmoid" if sigmoid else "softmax"
+    text = use("bce" if sigmoid else "ce", activation, **options, **reduced(call))
     return Ours(times(call.get("loss_weight", 1.0), text), pred, label)
 
 
@@ -117,8 +114,10 @@ def focal(call: Call) -> Ours:
     if not call.get("use_sigmoid", True) or call.get("activated", False):
         raise Inexpressible("a focal of given probabilities")
     pred, label = call.tensor("pred"), call.tensor("target")
+    classes = width(pred)
     if label.ndim < pred.ndim:
-        label = torch.nn.functional.one_hot(label, pred.shape[1] + 1)[:, :-1].to(pred.dtype)
+        why = "a label behind the last class, which is a row of zeros"
+        call.refuse_where("target", lambda labels: (labels == classes).any(), why)
     text = use("focal", like="mmdet", **call.same(gamma="gamma", alpha="alpha"), **reduced(call))
     return Ours(times(call.get("loss_weight", 1.0), text), pred, label)
 
@@ -147,7 +146,7 @@ def quality_focal(call: Call) -> Ours:
     """Summed over the classes, then a mean over the rows."""
     how = reduced(call)
     if how.get("reduction") == "mean":
-        how = {"avg_factor": len(call.tensor("pred"))}
+        how = {"reduction": "batchmean"}
     return weighted(call, use("quality_focal", "sigmoid", **call.same(beta="beta"), **how))
 
 
@@ -173,11 +172,9 @@ def gaussian_focal(call: Call) -> Ours:
 @mmdet.call("KnowledgeDistillationKLDivLoss")
 def kd(call: Call) -> Ours:
     """A mean over the classes too: C times less than the divergence."""
-    pred: Tensor = call.tensor("pred")
-    how = reduced(call)
-    if how != {"reduction": "mean"}:
+    if reduced(call) != {"reduction": "mean"}:
         raise Inexpressible("a mean over the classes alone")
-    text = use("kd", temperature=call.get("T", 10), avg_factor=pred.numel())
+    text = times(1 / width(call.tensor("pred")), use("kd", temperature=call.get("T", 10), reduction="mean"))
     return weighted(call, text, "soft_label")
 
 
@@ -185,10 +182,10 @@ def kd(call: Call) -> Ours:
 def ghm(call: Call) -> Ours:
     """A weight of 0 leaves an element out; the others are not looked at."""
     options = call.same(bins="bins", momentum="momentum", mu="mu")
-    mask = call.tensor("label_weight") > 0
-    activation = "sigmoid" if call.case.callable == "GHMC" else ""
-    name = {"GHMC": "ghm_c", "GHMR": "ghm_r"}[call.case.callable]
-    options["avg_factor"] = int(mask.sum()) + EPSILON
-    if not bool(mask.all()):
-        options["mask"] = "batch.counted"
-    return weighted(call, use(name, activation, **options), batch={"counted": mask})
+    activation = "sigmoid" if call.callable == "GHMC" else ""
+    name = {"GHMC": "ghm_c", "GHMR": "ghm_r"}[call.callable]
+    options |= {"mask": "batch.counted", "avg_factor": f"sum(batch.weight) + {EPSILON}"}
+    weight = call.tensor("label_weight")
+    return weighted(
+        call, use(name, activation, **options), batch={"counted": weight.bool(), "weight": weight}
+    )

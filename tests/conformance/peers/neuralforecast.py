@@ -24,7 +24,7 @@ LOSSES: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 
 @neuralforecast.call(*LOSSES)
 def series(call: Call) -> Ours:
-    name, renamed, fixed = LOSSES[call.case.callable]
+    name, renamed, fixed = LOSSES[call.callable]
     call.refuse("horizon_weight")
     return Ours(use(name, **fixed, **call.same(**renamed)), call.tensor("y_hat"), call.tensor("y"))
 

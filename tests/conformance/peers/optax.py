@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from conformance.translation import Call, Inexpressible, Ours, Peer, use
@@ -20,10 +19,10 @@ NUMBERS: dict[str, tuple[str, dict[str, str]]] = {
 @optax.call(*NUMBERS)
 def numbers(call: Call) -> Ours:
     """Without targets the prediction is the error."""
-    name, renamed = NUMBERS[call.case.callable]
+    name, renamed = NUMBERS[call.callable]
     target = call.tensor("targets")
-    text = use(name, **call.same(**renamed), reduction="none")
-    return Ours(text, call.tensor("predictions"), 0.0 if target is None else target)
+    options = call.same(**renamed) | ({"target": 0} if target is None else {})
+    return Ours(use(name, **options, reduction="none"), call.tensor("predictions"), target)
 
 
 @optax.call("cosine_distance", "cosine_similarity")
@@ -32,9 +31,9 @@ def cosine(call: Call) -> Ours:
     call.refuse("epsilon")
     pred, target = call.tensor("predictions"), call.tensor("targets")
     text = use("cosine", reduction="none")
-    if call.case.callable == "cosine_distance":
+    if call.callable == "cosine_distance":
         return Ours(text, pred, target)
-    return Ours(f"batch.one*(1 - {text})", pred, target, {"one": pred.new_ones(pred.shape[:-1])})
+    return Ours(f"const.one*(1 - {text})", pred, target, const={"one": [1.0]})
 
 
 # ------------------------------------------------------------------------- classes
@@ -55,10 +54,11 @@ def ce(call: Call) -> Ours:
     """A class that `where` leaves out has a logit that nothing is seen of, and no label."""
     pred, target = examples(call, "logits", "labels")
     where = call.tensor("where")
-    if where is not None:
-        where = where.reshape(pred.shape)
-        pred, target = pred.masked_fill(~where, -1e30), target * where
-    return Ours(use("ce", like="optax", reduction="none"), pred, target)
+    if where is None:
+        return Ours(use("ce", like="optax", reduction="none"), pred, target)
+    operands = {"pred": "pred - 1e30*(1 - batch.where)", "target": "target*batch.where"}
+    held = {"where": where.to(call.dtype).reshape(pred.shape)}
+    return Ours(use("ce", like="optax", **operands, reduction="none"), pred, target, held)
 
 
 @optax.call("softmax_cross_entropy_with_integer_labels")
@@ -83,14 +83,19 @@ def multiclass_perceptron(call: Call) -> Ours:
     return Ours(use("multiclass_hinge", margin=0, reduction="none"), *examples(call, "scores", "labels"))
 
 
-@optax.call("kl_divergence", "kl_divergence_with_log_targets", "generalized_kl_divergence")
+@optax.call("generalized_kl_divergence")
+def generalized_kl(call: Call) -> Ours:
+    """Summed over the classes: of one example, that is everything."""
+    if call.tensor("log_predictions").ndim > 1:
+        raise Inexpressible("a sum over the last axis alone")
+    text = use("generalized_kl", like="optax", reduction="sum")
+    return Ours(text, *examples(call, "log_predictions", "targets"))
+
+
+@optax.call("kl_divergence", "kl_divergence_with_log_targets")
 def kl(call: Call) -> Ours:
     """The prediction is log-probabilities."""
-    if call.case.callable == "generalized_kl_divergence":
-        pred, target = examples(call, "log_predictions", "targets")
-        text = use("generalized_kl", like="optax", reduction="none")
-        return Ours(text, pred, target, laid=lambda value: value.sum(1))
-    if call.case.callable == "kl_divergence_with_log_targets":
+    if call.callable == "kl_divergence_with_log_targets":
         pred, target = examples(call, "log_predictions", "log_targets")
         return Ours(use("kl", like="optax", target="exp(target)", reduction="none"), pred, target)
     return Ours(use("kl", like="optax", reduction="none"), *examples(call, "log_predictions", "targets"))
@@ -120,7 +125,7 @@ MARGINS = {"hinge_loss": "hinge", "perceptron_loss": "perceptron"}
 @optax.call(*MARGINS)
 def margins(call: Call) -> Ours:
     """Labels are -1 and +1."""
-    text = use(MARGINS[call.case.callable], reduction="none")
+    text = use(MARGINS[call.callable], reduction="none")
     return Ours(text, *elements(call, "predictor_outputs", "targets"))
 
 
@@ -131,6 +136,5 @@ def sparsemax(call: Call) -> Ours:
 
 @optax.call("sigmoid_binary_logistic", "binary_logistic_loss")
 def logistic(call: Call) -> Ours:
-    """0 and 1 are the labels here."""
-    target = torch.where(call.tensor("labels") > 0, 1.0, -1.0)
-    return Ours(use("logistic", reduction="none"), call.tensor("logits"), target)
+    """0 and 1 are the labels here, as our integers may be."""
+    return Ours(use("logistic", reduction="none"), call.tensor("logits"), call.tensor("labels").long())

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from conformance.translation import Call, Inexpressible, Ours, Peer, use
+from conformance.translation import Call, Inexpressible, Ours, Peer, times, use, width
 
 pytorch = Peer("torch")
 
@@ -32,10 +32,11 @@ def cross_entropy(call: Call) -> Ours:
     options = weights(call, "weight", "class_weight")
     options |= call.same(ignore_index="ignore_index", label_smoothing="label_smoothing")
     ours = between(call, use("ce", like="torch", **options, **reduced(call)))
-    ignored: Tensor = ours.target == call.get("ignore_index", -100)
-    if ignored.numel() and bool(ignored.all()) and call.get("reduction", "mean") == "mean":
-        return replace(ours, differs="torch's mean over nothing is NaN; ours is 0, with a gradient of 0")
-    return ours
+    if call.get("reduction", "mean") != "mean":
+        return ours
+    ignored = call.get("ignore_index", -100)
+    why = "torch's mean over nothing is NaN; ours is 0, with a gradient of 0"
+    return replace(ours, differs=call.note_where("target", lambda labels: (labels == ignored).all(), why))
 
 
 @pytorch.call("NLLLoss")
@@ -50,12 +51,15 @@ def nll(call: Call) -> Ours:
 def bce(call: Call) -> Ours:
     """`weight` is of elements here, and broadcasts from the last axis on."""
     pred: Tensor = call.tensor("input")
-    options, batch = weights(call, "pos_weight", "pos_weight"), dict[str, Any]()
+    options, const = weights(call, "pos_weight", "pos_weight"), dict[str, Any]()
     if call.get("weight") is not None:
-        options["weight"] = "batch.weight"
-        batch["weight"] = pred.new_tensor(call.get("weight")).expand_as(pred)
-    activation = "sigmoid" if call.case.callable == "BCEWithLogitsLoss" else ""
-    return between(call, use("bce", activation, like="torch", **options, **reduced(call)), **batch)
+        if pred.ndim != 2:
+            raise Inexpressible("a weight along the last axis, which is not that of the classes")
+        options["weight"] = "const.weight"
+        const["weight"] = [call.get("weight")]
+    activation = "sigmoid" if call.callable == "BCEWithLogitsLoss" else ""
+    text = use("bce", activation, like="torch", **options, **reduced(call))
+    return replace(between(call, text), const=const)
 
 
 ELEMENTS: dict[str, tuple[str, dict[str, str]]] = {
@@ -71,7 +75,7 @@ ELEMENTS: dict[str, tuple[str, dict[str, str]]] = {
 
 @pytorch.call(*ELEMENTS)
 def element(call: Call) -> Ours:
-    name, options = ELEMENTS[call.case.callable]
+    name, options = ELEMENTS[call.callable]
     return between(call, use(name, like="torch", **call.same(**options), **reduced(call)))
 
 
@@ -85,13 +89,12 @@ def gaussian_nll(call: Call) -> Ours:
 @pytorch.call("KLDivLoss")
 def kl_div(call: Call) -> Ours:
     """The input is log-probabilities. torch's mean counts the classes too, which is no divergence."""
-    pred: Tensor = call.tensor("input")
     how = call.get("reduction", "mean")
     if how == "none":
         raise Inexpressible("kl is one number per sample: t (log t - log p) of one class is no divergence")
     target = {"target": "exp(target)"} if call.get("log_target", False) else {}
-    by = {"avg_factor": pred.numel()} if how == "mean" else {"reduction": how}
-    return between(call, use("kl", "exp", **target, **by))
+    factor = 1 / width(call.tensor("input")) if how == "mean" else 1
+    return between(call, times(factor, use("kl", "exp", **target, reduction=how)))
 
 
 @pytorch.call("MultiMarginLoss")
@@ -112,13 +115,7 @@ def multilabel_soft_margin(call: Call) -> Ours:
 
 @pytorch.call("MultiLabelMarginLoss")
 def multilabel_margin(call: Call) -> Ours:
-    """The target lists the true classes up to the first -1; ours is one yes or no per class."""
-    pred, listed = call.tensor("input"), call.tensor("target").long()
-    target = (0 * pred).long()
-    for row, classes in enumerate(listed.tolist()):
-        number = classes.index(-1) if -1 in classes else len(classes)
-        target[row, classes[:number]] = 1
-    return Ours(use("multilabel_margin", like="torch", **reduced(call)), pred, target)
+    raise Inexpressible("a target that lists the true classes up to a -1: ours is one yes or no per class")
 
 
 @pytorch.call("CosineEmbeddingLoss")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import Any
 
+from conformance.tensors import leaves
 from conformance.translation import Call, Inexpressible, Ours, Peer, use
 
-robust_loss = Peer("robust_loss")
+robust_loss = Peer("robust_loss", constants=("alpha", "scale"))
 
 
-def one_number(value: Tensor) -> float:
+def one_number(value: Any) -> float:
     """... in which 1e18 stands for infinity, as in our language."""
-    if value.numel() and bool((value != value.flatten()[0]).any()):
+    first, *others = leaves(value)
+    if any(other != first for other in others):
         raise Inexpressible("a shape or a scale of every residual's own")
-    return min(max(float(value.flatten()[0]), -1e18), 1e18)
+    return min(max(float(first), -1e18), 1e18)
 
 
 @robust_loss.call("lossfun")
@@ -21,6 +23,6 @@ def lossfun(call: Call) -> Ours:
     if call.get("approximate", False):
         raise Inexpressible("the approximation")
     call.get("epsilon")
-    alpha, scale = one_number(call.tensor("alpha")), one_number(call.tensor("scale"))
-    text = use("barron", alpha=alpha, c=scale, reduction="none")
-    return Ours(text, call.tensor("x"), 0.0)
+    alpha, scale = one_number(call.get("alpha")), one_number(call.get("scale"))
+    text = use("barron", target=0, alpha=alpha, c=scale, reduction="none")
+    return Ours(text, call.tensor("x"))

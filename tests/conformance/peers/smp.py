@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from conformance.translation import Call, Inexpressible, Ours, Peer, one_hot, use
+from conformance.translation import Call, Inexpressible, Ours, Peer, use, width
 
-smp = Peer("smp")
+smp = Peer("smp", constants=("dims",))
 
 SCORES = {"soft_dice_score": "dice", "soft_jaccard_score": "jaccard", "soft_tversky_score": "tversky"}
 
@@ -16,21 +16,20 @@ SCORES = {"soft_dice_score": "dice", "soft_jaccard_score": "jaccard", "soft_tver
 @smp.call(*SCORES)
 def score(call: Call) -> Ours:
     """1 - the loss. An absent class has the score 0, since ε is in the denominator alone."""
-    name = SCORES[call.case.callable]
-    pred, target, dims = call.tensor("output"), call.tensor("target"), call.tensor("dims")
+    name = SCORES[call.callable]
+    pred, target, summed = call.tensor("output"), call.tensor("target"), call.get("dims")
     call.get("eps")
     options: dict[str, Any] = call.same(alpha="alpha", beta="beta")
     smooth = call.get("smooth", 0.0)
     options |= {"smooth": 2 * smooth if name == "dice" else smooth}
     options |= {} if smooth else {"empty": "one"}
-    if dims is None:
+    if summed is None:
         return Ours(f"1 - {use(name, 'identity', **options)}", *(v.reshape(1, 1, -1) for v in (pred, target)))
-    summed = dims.tolist()
     kept = [a for a in range(pred.ndim) if a not in summed]
-    pred, target = (v.permute(*kept, *summed).flatten(0, len(kept) - 1) for v in (pred, target))
-    pred, target = (v.flatten(1).unsqueeze(1) for v in (pred, target))
-    text = f"batch.one*(1 - {use(name, 'identity', **options, reduction='none')})"
-    return Ours(text, pred, target, {"one": pred.new_ones(len(pred), 1)})
+    pred, target = (v.permute(*kept, *summed).flatten(len(kept)) for v in (pred, target))
+    pred, target = (v.flatten(0, len(kept) - 1).unsqueeze(1) for v in (pred, target))
+    text = f"const.one*(1 - {use(name, 'identity', **options, reduction='none')})"
+    return Ours(text, pred, target, const={"one": [1.0]})
 
 
 def region(call: Call) -> tuple[str, Tensor, Tensor]:
@@ -42,10 +41,10 @@ def region(call: Call) -> tuple[str, Tensor, Tensor]:
     logits = call.get("from_logits", True)
     if mode == "multiclass":
         pred = pred.flatten(2) if pred.ndim > 2 else pred.unsqueeze(-1)
-        target = one_hot(target.reshape(len(pred), -1), pred)
-        return "softmax" if logits else "identity", pred, target
+        labels = target.long().reshape(pred.shape[0], -1)
+        return "softmax" if logits else "identity", pred, labels
     channels = 1 if mode == "binary" else pred.shape[1]
-    pred, target = (v.reshape(len(pred), channels, -1) for v in (pred, target))
+    pred, target = (v.reshape(pred.shape[0], channels, -1) for v in (pred, target))
     return "sigmoid" if logits else "identity", pred, target
 
 
@@ -88,21 +87,22 @@ def focal(call: Call) -> Ours:
     if how not in ("mean", "sum"):
         raise Inexpressible(f"reduction={how} of the mean over classes")
     if call.get("mode") == "multiclass":
-        target = one_hot(target, pred)
-    channels = 1 if call.get("mode") == "binary" else pred.shape[1]
+        raise Inexpressible("one sigmoid against the rest for each class of an index")
+    channels = 1 if call.get("mode") == "binary" else width(pred)
     options |= {"reduction": "mean"} if how == "mean" else {"avg_factor": channels}
-    shape = (len(pred), channels, -1)
-    return Ours(
-        use("focal", like="smp", **options), pred.reshape(shape), target.reshape(shape).to(pred.dtype)
-    )
+    pred, target = (v.reshape(pred.shape[0], channels, -1) for v in (pred, target.to(pred.dtype)))
+    return Ours(use("focal", like="smp", **options), pred, target)
 
 
-def counted_all(call: Call, target: Tensor, index: int | None) -> dict[str, Any]:
-    """The mean counts what is ignored."""
+def reduced(call: Call, index: int | None) -> dict[str, Any]:
+    """smp's mean counts what is ignored, ours what is left."""
     how = call.get("reduction", "mean")
-    if how != "mean":
-        return {"reduction": how}
-    return {"avg_factor": target.numel()} if index is not None and bool((target == index).any()) else {}
+    if how == "mean":
+        call.refuse_where(
+            "y_true", lambda labels: (labels == index).any(), "a mean that counts what is ignored"
+        )
+        return {}
+    return {"reduction": how}
 
 
 @smp.call("SoftCrossEntropyLoss")
@@ -112,7 +112,7 @@ def ce(call: Call) -> Ours:
     pred, target = call.tensor("y_pred"), call.tensor("y_true")
     index, smoothing = call.get("ignore_index", -100), call.get("smooth_factor")
     options = {"label_smoothing": smoothing or 0.0, "ignore_index": index}
-    return Ours(use("ce", "softmax", **options, **counted_all(call, target, index)), pred, target)
+    return Ours(use("ce", "softmax", **options, **reduced(call, index)), pred, target)
 
 
 @smp.call("SoftBCEWithLogitsLoss")
@@ -124,7 +124,7 @@ def bce(call: Call) -> Ours:
     options: dict[str, Any] = {"label_smoothing": 2 * (smoothing or 0.0), "ignore_index": index}
     if call.get("pos_weight") is not None:
         options["pos_weight"] = call.get("pos_weight")
-    return Ours(use("bce", like="smp", **options, **counted_all(call, target, index)), pred, target)
+    return Ours(use("bce", like="smp", **options, **reduced(call, index)), pred, target)
 
 
 @smp.call("LovaszLoss")

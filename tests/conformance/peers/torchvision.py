@@ -22,9 +22,9 @@ def reduced(call: Call) -> dict[str, Any]:
 
 @torchvision.call(*BOXES)
 def boxes(call: Call) -> Ours:
-    if call.case.callable == "complete_box_iou_loss" and call.get("eps", 1e-7) != 1e-7:
+    if call.callable == "complete_box_iou_loss" and call.get("eps", 1e-7) != 1e-7:
         raise Inexpressible("an eps that reaches nothing but the weight of the ratio")
-    text = use(BOXES[call.case.callable], like="torchvision", **call.same(eps="eps"), **reduced(call))
+    text = use(BOXES[call.callable], like="torchvision", **call.same(eps="eps"), **reduced(call))
     return Ours(text, call.tensor("boxes1"), call.tensor("boxes2"))
 
 
@@ -34,5 +34,5 @@ def sigmoid_focal(call: Call) -> Ours:
     options = call.same(alpha="alpha", gamma="gamma") | reduced(call)
     if options.get("alpha", 0) < 0:
         options["alpha"] = None
-    text = use("focal", like=call.case.library, **options)
+    text = use("focal", like=call.library, **options)
     return Ours(text, call.tensor("inputs"), call.tensor("targets"))
