@@ -67,7 +67,9 @@ def test_is_the_layer_and_torchs_cross_entropy(
     bias: bool, shape: tuple[int, ...], smoothing: float, reduction: str
 ):
     head, (hidden, target) = layer(bias), data(*shape)
-    found = compiled(head, f"label_smoothing={smoothing}", f"reduction={reduction}")(hidden, target)
+    options = [f"label_smoothing={smoothing}", f"reduction={reduction}"]
+    options += ["channels=last"] if hidden.ndim > 3 else []
+    found = compiled(head, *options)(hidden, target)
     logits = head(hidden).flatten(0, -2)
     wanted = F.cross_entropy(logits, target.flatten(), reduction=reduction, label_smoothing=smoothing)
     same(found, wanted)

@@ -42,6 +42,7 @@ UNIVERSALLY = {
     "background": "`false` leaves channel 0 out of a region loss",
     "avg_factor": "what the sum is divided by, in place of the count: a number or a path",
     "empty": "what a class that is absent gives in a region loss",
+    "channels": "where the channels of the prediction lie: first, (B, C, *S), or last, (B, *S, C)",
     "like": "the numbers of another library, `dice(sigmoid, like=smp)`: its options, where none are written",
 }
 

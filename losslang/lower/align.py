@@ -68,7 +68,7 @@ class Aligned:
                 background=reading.get("background") is not False,
             )
         stated = reading.get("mask")
-        self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"))
+        self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"), self.raw)
         self.stated = self.mask
         target, kept = given.get("target"), None
         index = reading.get("ignore_index")
@@ -89,7 +89,7 @@ class Aligned:
         if kept is not None:
             channel, site = self.layout.channel, self.site("target")
             laid = self.emit("lay", kept, self.raw, site=site, channel=channel, vector="samples")
-            shown = self.emit("mask", laid)
+            shown = self.emit("mask", laid, self.raw)
             self.mask = shown if self.mask is None else self.emit("both", self.mask, shown)
         self.hide()
 

@@ -35,19 +35,17 @@ def moved(value: Any, pred: Any, source: int, target: int) -> Any:
 def lay(
     value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
 ) -> Any:
-    """A mask or a weight in the prediction's rank, so that it broadcasts against it; None stays none.
+    """A mask or a weight in the prediction's rank, so that it broadcasts against it; a number stays one.
 
     Its rank and where it is from decide. Rank 1, a `vector`, lies along the "samples" or, from `const`, the "channels";
     the prediction's own rank broadcasts, with its channels `moved` as the prediction's were; one rank less
     lacks the `channel` axis. Sizes only refuse.
     """
-    if value is None:
-        return None
+    if value is None or isinstance(value, int | float):
+        return value
     if not isinstance(value, torch.Tensor):
-        if not isinstance(value, int | float):
-            found = f"a {type(value).__name__}"
-            raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, found, ()))
-        return torch.full((), value, device=pred.device)
+        found = f"a {type(value).__name__}"
+        raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, found, ()))
     rank = pred.ndim
     if value.ndim == 0:
         laid = value
@@ -114,8 +112,10 @@ def _fits(value: Tensor, shape: Sequence[int]) -> bool:
     return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
 
 
-def mask(laid: Any) -> Tensor | None:
-    """True where an element counts; None where all do."""
+def mask(laid: Any, pred: Tensor) -> Tensor | None:
+    """True where an element of the prediction counts; None where all do."""
+    if isinstance(laid, int | float):
+        return torch.full((), bool(laid), device=pred.device)
     return laid if laid is None or laid.dtype == torch.bool else laid != 0
 
 
