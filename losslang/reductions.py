@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import reduction
+from losslang.functions import divided
 from losslang.lazy import torch
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
@@ -75,7 +76,7 @@ def wmean(
         return mean.function(values, weights, counted, total)
     spread = torch.as_tensor(weights, dtype=values.dtype, device=values.device).expand(values.shape)
     whole, weight = total(values, spread if counted is None else torch.where(counted, spread, 0.0))
-    return whole / torch.where(weight == 0, 1.0, weight)
+    return divided(whole, weight)
 
 
 @reduction()

@@ -24,6 +24,7 @@ FLOORS = [
     ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes", "shield"],
     ["mistakes", "primitive"],
     [
+        "mistakes.counts",
         "mistakes.syntax",
         "mistakes.names",
         "mistakes.meaning",

@@ -9,14 +9,10 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, mean_along, near
+from losslang.functions import NO_LABEL, REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
-
-NONE = -(2**31)
-"""What no label is: torch's kernels leave out -100 unless they are told another."""
-
 
 @loss(
     aliases=(
@@ -79,7 +75,7 @@ def ce_of_logits(
         return _reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NONE, label_smoothing)
+        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
     leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
@@ -171,7 +167,7 @@ def nll_of_log_probs(
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
-        return kernels.nll_loss_nd(log_probs, labels, None, how, NONE)
+        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
     if near(log_probs):
         value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
         # The mean of none is no number to torch.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.lazy import torch
-from losslang.mistakes import tensors
+from losslang.mistakes import counts, tensors
 from losslang.targets import Site
 from losslang.vocabulary import Head, Tensor
 
@@ -127,6 +127,20 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
         raise site.error(
             tensors.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
         )
+
+
+def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
+    """Refuses weights and factors that could not be written: below 0, infinite, or no numbers."""
+    seen = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    if seen is None:
+        return
+    wrong = ~((seen >= 0) & (seen < torch.inf))
+    if counted is not None:
+        wrong = wrong & counted
+        seen = seen.expand(wrong.shape)
+    if bool(wrong.any()):
+        found = float(seen[wrong][0])
+        raise site.error(counts.outside_bounds(site.span, site.term, site.operand, found))
 
 
 def check_nonnegative(value: Any, site: Site) -> None:

@@ -16,6 +16,8 @@ from losslang.uses.activation import read_choice
 from losslang.vocabulary import NonNegative, Positive
 
 BALANCED = ("balanced", "complement")
+_COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
+"""The forms of a target that say the class of each element or place."""
 UNIVERSAL: dict[str, Any] = {
     "reduction": Any,
     "mask": Any,
@@ -50,6 +52,8 @@ def read_universal(
                 _tells_truth(option, said[name], loss, registry)
             else:
                 said[name] = _universal_value(option, loss, evaluate)
+                if name in ("class_weight", "pos_weight"):
+                    _counts_classes(option, loss, said[name])
         except MistakeError as problem:
             problems.append(problem)
         except ReportedError:
@@ -107,6 +111,13 @@ def _pointless(loss: Loss, name: str) -> str:
     if name in ("weight", "reduction") and not loss.result_axes:
         return "it is one number already"
     return ""
+
+
+def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
+    """Raises MistakeError for weights counted from a target that holds no classes."""
+    if isinstance(value, str) and not _COUNTED & set(loss.parameters):
+        why = "its target holds no classes to count"
+        raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, f"{option.name}={value}", why))
 
 
 def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
