@@ -96,7 +96,7 @@ def _brief(expression: Expression, spell: Callable[[Reading], str]) -> Expressio
 
 
 def _reading(reading: Reading) -> str:
-    inside = _activated(reading)
+    inside = ", ".join(filter(None, (_activated(reading), _label(reading))))
     called = (f"{reading.loss}({inside})" if inside else reading.loss) + _route(reading)
     if reading.scale != 1 or reading.shift:
         called = f"({_affine(reading, called)})"
@@ -115,6 +115,13 @@ def _activated(reading: Reading) -> str:
     if reading.origin in ("written", "default"):
         return chosen
     return f"{chosen}, assumed" if reading.origin == "assumed" else f"{chosen}, from {reading.origin}"
+
+
+def _label(reading: Reading) -> str:
+    """`ignore_index=255, from ce`, where it is not the term's own."""
+    return (
+        f"ignore_index={reading.get('ignore_index')}, from {reading.label_from}" if reading.label_from else ""
+    )
 
 
 def _route(reading: Reading) -> str:
@@ -205,7 +212,7 @@ def _use(reading: Reading, source: Source) -> Iterator[Row]:
     yield "reads", _operands(reading)
     yield "activation", _activation(reading, loss, source)
     options = [_option(name, value, loss, written) for name, value in reading.options]
-    universal = [_universal(name, value, loss, written) for name, value in reading.universal]
+    universal = [_universal(name, value, loss, reading) for name, value in reading.universal]
     for label, listed in (("options", options), ("universal", universal)):
         yield from zip([label, *[""] * len(listed)], _columns(listed), strict=False)
     yield "reduction", _reduction(reading, loss, written)
@@ -257,8 +264,11 @@ def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row
     return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
 
 
-def _universal(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
-    return f"{name}={show(value)}", "(written)" if name in written else f"(default of `{loss.name}`)"
+def _universal(name: str, value: object, loss: Loss, reading: Reading) -> Row:
+    said = f"{name}={show(value)}"
+    if name == "ignore_index" and reading.label_from:
+        return said, f"(taken from `{reading.label_from}`)"
+    return said, "(written)" if name in dict(reading.spans) else f"(default of `{loss.name}`)"
 
 
 def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:

@@ -75,7 +75,7 @@ class Reading:
     """One use of a loss: which tensors it reads, through what, and how it becomes a number.
 
     `origin` says where the activation is from: "written", "default", "assumed", or the name of the
-    term that it was taken from. `scale*v + shift` is applied to the natural values v, and `factor`
+    term that it was taken from, and `label_from` the term that its ignored label was. `scale*v + shift` is applied to the natural values v, and `factor`
     weighs them.
     """
 
@@ -92,6 +92,7 @@ class Reading:
     name: str = field(default="", compare=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
     spans: tuple[tuple[str, Span], ...] = field(default=(), compare=False, repr=False)
+    label_from: str = field(default="", compare=False)
 
     @property
     def prediction(self) -> Expression:

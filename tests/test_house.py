@@ -42,6 +42,7 @@ FLOORS = [
     ["registry", "terms", "plan", "configfile"],
     ["options"],
     ["rules", "agreement", "overrides", "uses"],
+    ["labels"],
     ["checker", "lower"],
     ["field", "operations"],
     ["explainer", "passes"],

@@ -14,6 +14,7 @@ from losslang.lazy import kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
+
 @loss(
     aliases=(
         "cross_entropy",

@@ -8,7 +8,7 @@ from losslang import formatter, tree
 from losslang.meaning import Choice
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.options import Evaluate, ReportedError, read
+from losslang.options import Evaluate, ReportedError, frozen, read
 from losslang.primitive import Loss, Planned, Reduction
 from losslang.registry import Registry
 from losslang.terms import MistakeError, Sums, Tens
@@ -77,6 +77,11 @@ def read_universal(
     return said
 
 
+def in_order(said: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Universal options as a use holds them."""
+    return tuple((name, frozen(said[name])) for name in UNIVERSAL if said.get(name) is not None)
+
+
 def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
     """Raises MistakeError for a reduction of positives and negatives, of a loss that has neither."""
     found = registry.get(Reduction, chosen.name)
@@ -99,8 +104,7 @@ def _pointless(loss: Loss, name: str) -> str:
         return "its values are not told apart by class"
     if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
         return "it is not a loss of yes and no"
-    holds_classes = loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
-    if name == "ignore_index" and not (holds_classes or "indices" in loss.parameters):
+    if name == "ignore_index" and not loss.reads_classes:
         return "its target holds no classes"
     if name in ("batch", "background", "empty") and not loss.is_region:
         return "it does not sum over a region"
@@ -117,7 +121,9 @@ def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
     """Raises MistakeError for weights counted from a target that holds no classes."""
     if isinstance(value, str) and not _COUNTED & set(loss.parameters):
         why = "its target holds no classes to count"
-        raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, f"{option.name}={value}", why))
+        raise MistakeError(
+            option_mistakes.does_not_apply(option.span, loss.name, f"{option.name}={value}", why)
+        )
 
 
 def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
