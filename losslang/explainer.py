@@ -282,7 +282,16 @@ def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
         origin = f"because of `class_weight`; without it {loss.reduction}"
     else:
         origin = "default"
-    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}" if found else "")
+    by_label = chosen.name == "wmean" and reading.get("class_weight") is not None and _by_label(reading, loss)
+    soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
+    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
+
+
+def _by_label(reading: Reading, loss: Loss) -> bool:
+    """Whether its values are those of places, each with the weight of its label."""
+    activation = reading.activation and current_registry().get(Activation, reading.activation.name)
+    over_classes = activation is not None and activation.over == "class"
+    return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
 
 
 def _elements(reading: Reading) -> Iterator[Row]:

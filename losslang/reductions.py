@@ -71,7 +71,11 @@ def wmean(
     counted: Float[Tensor, "*shape"] | None,
     total: Total,
 ) -> Float[Tensor, ""]:
-    """Σ w v / Σ w over the counted values: torch's mean of a class-weighted cross entropy."""
+    """Σ w v / Σ w over the counted values: torch's mean of a class-weighted cross entropy.
+
+    Of class weights w is that of the label of a place. Soft and one-hot labels give a place no one weight:
+    there it is Σ v / n, as in torch. Where all weights are 0 it is 0.
+    """
     if weights is None:
         return mean.function(values, weights, counted, total)
     spread = torch.as_tensor(weights, dtype=values.dtype, device=values.device).expand(values.shape)

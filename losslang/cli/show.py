@@ -36,7 +36,7 @@ UNIVERSALLY = {
     "mask": "which values count: `l1(mask=batch.valid)`; the others change neither value nor gradient",
     "ignore_index": "the class index that does not count: `ce(ignore_index=255)`; -100 for ce, nll and linear_ce, none elsewhere",
     "weight": "a weight for every value: `l1(weight=batch.w)`",
-    "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path",
+    "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path; the mean of `ce` divides by the weights of class indices, and by the number of soft or one-hot labels, as torch's",
     "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
     "batch": "`true` sums a region loss over the samples too",
     "background": "`false` leaves channel 0 out of a region loss",

@@ -48,7 +48,8 @@ def ce(
     """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
 
     `label_smoothing` is ε, as in Szegedy et al. 2016, arXiv:1512.00567. With `class_weight` the mean
-    divides by the sum of the weights of the labels, as torch does. An ignored label is not counted: in
+    divides by the sum of the weights of the labels, and of soft or one-hot labels by their number, as torch
+    does: two numbers for one truth, 0.69 and 2.08 for a weight of 3. An ignored label is not counted: in
     mmdet, mmseg and pytorch-toolbelt it is, and with half of the labels ignored they give half. keras
     reads probabilities and holds them in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1, and 100 here.
     """
@@ -149,7 +150,8 @@ def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: i
 def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c of given log-probabilities.
 
-    Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`.
+    Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`. It has no nll of
+    soft labels; here that mean divides by their number, as in `ce`.
     """
     return -pick(log_probs, labels)
 

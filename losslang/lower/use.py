@@ -156,7 +156,7 @@ class Use(Aligned):
 
     def truth_weight(self) -> Ref:
         assert self.target is not None
-        by_label = self.over == "class" or self.form() == "labels"
+        by_label = self.form() == "labels"
         return self.emit("not_background", self.target, self.pred) if by_label else self.target
 
     def region_mask(self) -> Argument:

@@ -68,8 +68,10 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     if target.dtype.is_floating_point or target.shape == pred.shape or one_channel or spread:
         if low < 0 or high > 1:
             found = low if low < 0 else high
-            wanted = "between 0 and 1; `ignore_index=` leaves a label out"
-            raise site.error(tensors.out_of_range(site.span, site.term, site.operand, found, wanted))
+            fix = f"leave it out: {tensors.ignoring(site.term, int(found))}" if found.is_integer() else ""
+            raise site.error(
+                tensors.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
+            )
     elif low < 0 or high >= pred.shape[1]:
         found = int(low if low < 0 else high)
         raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
