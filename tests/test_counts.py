@@ -23,6 +23,10 @@ USES = [(name, use) for name in TRAINED for use in uses(name)]
 LABELLED = [(n, u) for n, u in USES if LOSSES[n].reads_classes]
 IN_SPACE = ("hausdorff_dt", "hausdorff_er", "cldice")
 """Losses of the form of a region: without some of its places it has another."""
+IN_WINDOWS = (
+    *("ssim", "dssim", "ms_ssim", "tv", "lncc", "spectral", "depth_smoothness", "perceptual", "lpips"),
+)
+"""Losses that read neighbours, windows or frequencies: without some columns they have others."""
 PLACES = [(n, u) for n, u in USES if n not in DATA and n not in IN_SPACE and FRAMES[n] != "rows"]
 SAMPLES, CLASSES, LENGTH, KEPT = 3, 4, 8, 5
 
@@ -154,6 +158,32 @@ def test_in_space_what_is_ignored_is_what_is_masked(name: str, use: str) -> None
         holds(text_of(name, use, *options, "ignore_index=255"), (pred, marked, batch), wanted)
 
 
+OTHERS = [
+    (n, u)
+    for n, u in USES
+    if n in DATA and FRAMES[n] not in ("rows", "number") and n not in (*IN_SPACE, *IN_WINDOWS)
+]
+
+
+@named(OTHERS)
+def test_masked_columns_are_as_if_they_were_not_there(name: str, use: str) -> None:
+    """Of the losses that want tensors of their own kind, along the last axis."""
+    pred, target, batch = data(name, use)
+    length = pred.shape[-1]
+    kept = torch.arange(length) % 3 != 1
+
+    def some(value: Any) -> Any:
+        return value[..., kept] if isinstance(value, Tensor) and value.shape == pred.shape else value
+
+    value, slope = value_and_gradient(
+        text_of(name, use), some(pred), some(target), {k: some(v) for k, v in batch.items()}
+    )
+    whole = torch.zeros_like(pred)
+    whole[..., kept] = slope
+    mask = kept.reshape([1] * (pred.ndim - 1) + [length])
+    holds(text_of(name, use, "mask=batch.m"), (pred, target, {**batch, "m": mask}), (value, whole))
+
+
 def test_an_ignored_label_makes_no_class_present() -> None:
     """Class 0 is not in the target; an ignored label had stood for it."""
     probs = torch.softmax(torch.randn(1, 3, 6, generator=torch.Generator().manual_seed(1)), 1)
@@ -242,7 +272,7 @@ def test_explain_says_from_whom_a_label_is_taken() -> None:
 # -------------------------------------------------------------------- the form of a target
 
 REDUCTIONS = [r.name for r in current_registry().all(Reduction) if r.name != "none"]
-WEIGHED = ("class_weight=[1, 2, 5, 0.5]", "class_weight=complement")
+UNBALANCED = ("class_weight=[", "class_weight=c")
 """Weights of classes that do not balance them: beside `balanced` the sum of the weights is the count."""
 
 
@@ -250,28 +280,26 @@ def counts_by_form(loss: Loss, use: str, options: list[str], reduction: str) -> 
     """Where class indices and one-hot labels have another denominator: all that has, and what explain says of it."""
     by_label = "labels" in loss.parameters or (use == "softmax" and "positive_truth" in loss.parameters)
     weighs = reduction == "wmean" or (loss.name == "ce" and not reduction)
-    return by_label and weighs and any(option in WEIGHED for option in options)
+    return by_label and weighs and any(option[:14] in UNBALANCED for option in options)
 
 
-@named([(n, u) for n, u in LABELLED if "indices" not in LOSSES[n].parameters and n not in DATA])
+@named([(n, u) for n, u in USES if form_of(n, u) in ("classes", "indices", "signs") and n != "boundary"])
 def test_class_indices_and_one_hot_labels_are_one_truth(name: str, use: str) -> None:
     """The same number, whatever is counted, but for the mean that divides by class weights."""
     pred, target, batch = data(name, use)
     indices = target.argmax(1) if target.is_floating_point() else target
-    onehot = F.one_hot(indices, 4).movedim(-1, 1)
-    for options in (
-        [],
-        *([option] for option in WEIGHED),
-        ["class_weight=balanced"],
-        ["pos_weight=balanced"],
-    ):
+    onehot = F.one_hot(indices, pred.shape[1]).movedim(-1, 1)
+    certain = 2.0 * onehot - 1 if form_of(name, use) == "signs" else onehot.double()
+    weights = f"class_weight={[1, 2, 5, 0.5][: pred.shape[1]]}"
+    ways = "class_weight=balanced", "class_weight=complement", "pos_weight=balanced"
+    for options in ([], [weights], *([way] for way in ways)):
         for reduction in ("", *REDUCTIONS):
             text = text_of(name, use, *options, *([f"reduction={reduction}"] if reduction else []))
             if not is_program(text):
                 continue
             loss = compiled(text)
             wanted = loss(pred, indices, **batch)
-            for form in (onehot, onehot.double(), onehot.bool()):
+            for form in (onehot, certain, onehot.bool()):
                 found = loss(pred, form, **batch)
                 differs = not torch.allclose(found, wanted, rtol=1e-9, atol=1e-12)
                 assert differs == counts_by_form(LOSSES[name], use, options, reduction), text
