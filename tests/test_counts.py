@@ -224,6 +224,24 @@ def test_no_kernel_leaves_a_label_out_by_itself(name: str) -> None:
         loss(pred, target, **batch)
 
 
+@named([(n, u) for n, u in LABELLED if "indices" not in LOSSES[n].parameters and n not in DATA])
+def test_a_class_is_not_looked_for_among_one_hot_labels(name: str, use: str) -> None:
+    """Class 0 of indices is a place; a 0 of one-hot labels is what is not of a class, and had been left out."""
+    pred, target, batch = data(name, use)
+    indices = target.argmax(1) if target.is_floating_point() else target
+    onehot = F.one_hot(indices, 4).movedim(-1, 1)
+    for index in (0, 1):
+        loss = compiled(text_of(name, use, f"ignore_index={index}"))
+        assert loss(pred, indices, **batch).isfinite()
+        for form in (onehot, onehot.to(pred.dtype)):
+            for _ in range(2):
+                with pytest.raises(losslang.LossError, match="E528"):
+                    loss(pred, form, **batch)
+    for index in (-1, 255):
+        found = compiled(text_of(name, use, f"ignore_index={index}"))(pred, onehot.to(pred.dtype), **batch)
+        torch.testing.assert_close(found, compiled(text_of(name, use))(pred, onehot.to(pred.dtype), **batch))
+
+
 # -------------------------------------------------------------------- one target, one ignored label
 
 

@@ -34,13 +34,13 @@ ROOTS = {
 UNIVERSALLY = {
     "reduction": "how the values become one number: `ce(reduction=topk(frac=0.2))`",
     "mask": "which values count: `l1(mask=batch.valid)`; the others change neither value nor gradient",
-    "ignore_index": "the class index that does not count: `ce(ignore_index=255)`; -100 for ce, nll and linear_ce, none elsewhere",
+    "ignore_index": "the class index that does not count: `ce(ignore_index=255)`; else the one that another term wrote on the same target; else -100 for ce, nll and linear_ce, none elsewhere",
     "weight": "a weight for every value: `l1(weight=batch.w)`",
     "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path; the mean of `ce` divides by the weights of class indices, and by the number of soft or one-hot labels, as torch's",
     "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
     "batch": "`true` sums a region loss over the samples too",
     "background": "`false` leaves channel 0 out of a region loss",
-    "avg_factor": "what the sum is divided by, in place of the count: a number or a path",
+    "avg_factor": "what the sum is divided by, in place of the count: a number or a path; by 0 it is 0",
     "empty": "what a class that is absent gives in a region loss",
     "like": "the numbers of another library, `dice(sigmoid, like=smp)`: its options, where none are written",
 }

@@ -37,6 +37,29 @@ def outside_bounds(span: Span, term: str, option: str, found: float) -> Diagnost
 
 
 @mistake(
+    "E528",
+    form="python",
+    example="losslang.compile('dice(softmax, ignore_index=0)')(\n"
+    "    torch.randn(1, 3, 4), torch.eye(3)[[0, 1, 2, 0]].T[None]\n)",
+    repair="losslang.compile('dice(softmax, ignore_index=0)')(torch.randn(1, 3, 4), torch.tensor([[0, 1, 2, 0]]))",
+)
+def ignored_by_number(span: Span, term: str, label: int, found: tuple[int, ...]) -> Diagnostic:
+    """A class is to be ignored, and the target holds one-hot or soft labels.
+
+    Their numbers are shares of classes: to leave out every 0 of them would leave out what is not of a
+    class, and not the class 0. Class indices say which places to leave out, and so does a mask. A target
+    of yes and no for each element may mark what is unknown by a number of its own, such as -1.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` ignores class {label}, and its target {found} holds one number for each class",
+        span,
+        caret="no class of these numbers",
+        fix="hand over class indices, or the places that count: `mask=batch.valid`",
+    )
+
+
+@mistake(
     "W305",
     form="python",
     example="losslang.compile('l1(avg_factor=batch.n)')(torch.randn(2, 4), torch.randn(2, 4), n=torch.tensor(0))",

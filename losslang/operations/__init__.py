@@ -53,6 +53,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:rank": checks.check_rank,
     "check:probs": checks.check_probs,
     "check:classes": checks.check_classes,
+    "check:ignored": checks.check_ignored,
     "check:indices": checks.check_indices,
     "check:signs": checks.check_signs,
     "check:bounds": checks.check_bounds,

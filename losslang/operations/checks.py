@@ -77,6 +77,17 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
         raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
 
 
+def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
+    """Refuses to look for a class among one-hot or soft labels: their numbers are no classes."""
+    is_pair = isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)
+    if not is_pair or pred.ndim < 2 or target.shape != pred.shape:
+        return
+    classes = pred.shape[1]
+    # One by one, elements may be marked by a number that is neither 0 nor 1.
+    if classes > 1 and index < (classes if form == "labels" else 2):
+        raise site.error(counts.ignored_by_number(site.span, site.term, index, tuple(target.shape)))
+
+
 def check_indices(value: Any, head: Head, site: Site) -> None:
     """Refuses class indices that a last layer has no row for."""
     target, classes = (
