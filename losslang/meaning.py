@@ -149,8 +149,8 @@ class Meaning:
 
     @property
     def lock(self) -> str:
-        """The program with every default written out, a term a line."""
-        return "\n".join(f"{term.name}: {term}" for term in self.terms)
+        """The program with every default written out, a term a line, and from whom an ignored label is taken."""
+        return "\n".join(f"{term.name}: {term}{_taken(term)}" for term in self.terms)
 
     @property
     def fingerprint(self) -> str:
@@ -187,6 +187,12 @@ def below(expression: Expression) -> Iterator[Expression]:
 def readings(term: Term) -> Iterator[Reading]:
     """The uses of losses in a term."""
     return (part for part in below(term.body) if isinstance(part, Reading))
+
+
+def _taken(term: Term) -> str:
+    """A comment that says from which terms the ignored labels of a term are taken."""
+    owners = dict.fromkeys(r.label_from for r in readings(term) if r.label_from)
+    return f"  # ignore_index taken from {', '.join(owners)}" if owners else ""
 
 
 def rewrite(expression: Expression, change: Callable[[Reading], Reading]) -> Expression:
