@@ -10,6 +10,7 @@ from losslang.agreement import agree
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.formatter import path as spell_path
 from losslang.formatter import spell
+from losslang.labels import agree_on_labels
 from losslang.layout import agree_on_channels
 from losslang.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.mistakes import meaning as mistakes
@@ -110,6 +111,8 @@ class _Checker:
         if result is None:
             return None
         terms, found = agree(distinct(as_terms(result)), self.registry)
+        self.found += found
+        terms, found = agree_on_labels(terms, self.registry)
         self.found += found
         terms, found = agree_on_channels(terms)
         self.found += found

@@ -46,6 +46,10 @@ class Diagnostic:
         return replace(self, source=source)
 
 
+class LossWarning(UserWarning):
+    """A program that is right and may not be meant, or a number that had to be made up for one that is missing."""
+
+
 class LossError(ValueError):
     """A loss program, a config or a tensor that cannot be right; carries `.diagnostics`.
 

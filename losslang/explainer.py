@@ -97,7 +97,7 @@ def _brief(expression: Expression, spell: Callable[[Reading], str]) -> Expressio
 
 
 def _reading(reading: Reading) -> str:
-    inside = _activated(reading)
+    inside = ", ".join(filter(None, (_activated(reading), *_taken(reading))))
     called = (f"{reading.loss}({inside})" if inside else reading.loss) + _route(reading)
     if reading.scale != 1 or reading.shift:
         called = f"({_affine(reading, called)})"
@@ -116,6 +116,11 @@ def _activated(reading: Reading) -> str:
     if reading.origin in ("written", "default"):
         return chosen
     return f"{chosen}, assumed" if reading.origin == "assumed" else f"{chosen}, from {reading.origin}"
+
+
+def _taken(reading: Reading) -> list[str]:
+    """`ignore_index=255, from ce`: the universal options that a neighbour wrote."""
+    return [f"{name}={show(reading.get(name))}, from {owner}" for name, owner in reading.taken]
 
 
 def _route(reading: Reading) -> str:
@@ -206,8 +211,7 @@ def _use(reading: Reading, source: Source) -> Iterator[Row]:
     yield "reads", _operands(reading)
     yield "activation", _activation(reading, loss, source)
     options = [_option(name, value, loss, written) for name, value in reading.options]
-    taken = dict(reading.taken)
-    universal = [_universal(name, value, loss, written, taken.get(name)) for name, value in reading.universal]
+    universal = [_universal(name, value, loss, reading) for name, value in reading.universal]
     for label, listed in (("options", options), ("universal", universal)):
         yield from zip([label, *[""] * len(listed)], _columns(listed), strict=False)
     laid = lies(reading, loss)
@@ -261,10 +265,11 @@ def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row
     return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
 
 
-def _universal(name: str, value: object, loss: Loss, written: Iterable[str], taken: str | None) -> Row:
-    if taken is not None:
-        return f"{name}={show(value)}", f"(taken from `{taken}`)"
-    return f"{name}={show(value)}", "(written)" if name in written else f"(default of `{loss.name}`)"
+def _universal(name: str, value: object, loss: Loss, reading: Reading) -> Row:
+    said, origin = f"{name}={show(value)}", dict(reading.taken).get(name)
+    if origin is not None:
+        return said, f"(taken from `{origin}`)"
+    return said, "(written)" if name in dict(reading.spans) else f"(default of `{loss.name}`)"
 
 
 def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
@@ -278,7 +283,16 @@ def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
         origin = f"because of `class_weight`; without it {loss.reduction}"
     else:
         origin = "default"
-    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}" if found else "")
+    by_label = chosen.name == "wmean" and reading.get("class_weight") is not None and _by_label(reading, loss)
+    soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
+    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
+
+
+def _by_label(reading: Reading, loss: Loss) -> bool:
+    """Whether its values are those of places, each with the weight of its label."""
+    activation = reading.activation and current_registry().get(Activation, reading.activation.name)
+    over_classes = activation is not None and activation.over == "class"
+    return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
 
 
 def _elements(reading: Reading) -> Iterator[Row]:

@@ -130,6 +130,14 @@ def root(x: Tensor) -> Tensor:
     return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
 
 
+def divided(total: Tensor, number: Tensor) -> Tensor:
+    """total / number, and 0 with a gradient of 0 where the number is 0: the mean over nothing."""
+    if least(number) > 0:
+        return total / number
+    nothing = number == 0
+    return torch.where(nothing, 0.0, total / torch.where(nothing, 1.0, number))
+
+
 def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     """base ** exponent, with derivative 0 where base is 0 and the exponent below 1.
 
@@ -172,6 +180,9 @@ def least(x: Tensor) -> float:
     asked = x.detach() if x.requires_grad else x
     return (asked.amin() if x.ndim else asked).item()
 
+
+NO_LABEL = -(2**31)
+"""What no label is: torch's kernels leave out -100 unless they are told another."""
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 """As `lazy.kernels` know them."""

@@ -156,8 +156,8 @@ class Meaning:
 
     @property
     def lock(self) -> str:
-        """The program with every default written out, a term a line."""
-        return "\n".join(f"{term.name}: {term}" for term in self.terms)
+        """The program with every default written out, a term a line, and what is taken from another term."""
+        return "\n".join(f"{term.name}: {term}{_taken(term)}" for term in self.terms)
 
     @property
     def fingerprint(self) -> str:
@@ -194,6 +194,12 @@ def below(expression: Expression) -> Iterator[Expression]:
 def readings(term: Term) -> Iterator[Reading]:
     """The uses of losses in a term."""
     return (part for part in below(term.body) if isinstance(part, Reading))
+
+
+def _taken(term: Term) -> str:
+    """A comment that says which universal options of a term are taken, and from which terms."""
+    taken = dict.fromkeys(f"{name} taken from {owner}" for r in readings(term) for name, owner in r.taken)
+    return f"  # {', '.join(taken)}" if taken else ""
 
 
 def rewrite(expression: Expression, change: Callable[[Reading], Reading]) -> Expression:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from losslang.checker import Checked, analyze
-from losslang.diagnostics import LossError
+from losslang.diagnostics import LossError, LossWarning
 from losslang.eager import is_eager
 from losslang.executor import Executor, Fuse
 from losslang.formatter import format
@@ -27,10 +27,6 @@ from losslang.plan import Plan
 from losslang.registry import Registry, current_registry
 from losslang.report import full
 from losslang.text import Source, Span
-
-
-class LossWarning(UserWarning):
-    """A program that is right and may not be meant."""
 
 
 class Detail(NamedTuple):

@@ -211,6 +211,12 @@ class Loss(Primitive):
         """Whether the prediction has a class axis: dimension 1."""
         return bool(CLASSED & {VIEWS[name] for name in self.views})
 
+    @property
+    def reads_classes(self) -> bool:
+        """Whether its target holds classes, one of which can be a label to ignore."""
+        named = {"labels", "target", "positive_truth"} & set(self.parameters)
+        return bool(self.has_classes and named) or "indices" in self.parameters
+
     def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Registers one kernel that computes `loss(activation)` from the logits, more exactly or faster.
 

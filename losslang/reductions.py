@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import reduction
+from losslang.functions import divided
 from losslang.lazy import torch
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
@@ -70,12 +71,16 @@ def wmean(
     counted: Float[Tensor, "*shape"] | None,
     total: Total,
 ) -> Float[Tensor, ""]:
-    """Σ w v / Σ w over the counted values: torch's mean of a class-weighted cross entropy."""
+    """Σ w v / Σ w over the counted values: torch's mean of a class-weighted cross entropy.
+
+    Of class weights w is that of the label of a place. Soft and one-hot labels give a place no one weight:
+    there it is Σ v / n, as in torch. Where all weights are 0 it is 0.
+    """
     if weights is None:
         return mean.function(values, weights, counted, total)
     spread = torch.as_tensor(weights, dtype=values.dtype, device=values.device).expand(values.shape)
     whole, weight = total(values, spread if counted is None else torch.where(counted, spread, 0.0))
-    return whole / torch.where(weight == 0, 1.0, weight)
+    return divided(whole, weight)
 
 
 @reduction()

@@ -24,6 +24,7 @@ FLOORS = [
     ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes", "shield"],
     ["mistakes", "primitive"],
     [
+        "mistakes.counts",
         "mistakes.syntax",
         "mistakes.names",
         "mistakes.meaning",
@@ -41,6 +42,7 @@ FLOORS = [
     ["registry", "terms", "plan", "configfile"],
     ["options"],
     ["rules", "agreement", "layout", "overrides", "uses"],
+    ["labels"],
     ["checker", "lower"],
     ["field", "operations"],
     ["explainer", "passes"],

@@ -285,7 +285,9 @@ def test_an_index_that_halves_cannot_hold():
 LEFT = {
     "ce + dice(smooth=1)": ["kernel:ce.softmax"],
     "ce + dice(ignore_index=-100)": ["kernel:ce.softmax"],
-    "ce(ignore_index=7) + 0.5*ce(label_smoothing=0.1, ignore_index=8) + focal(softmax)": ["kernel:ce.softmax"]
+    "ce(ignore_index=7) + 0.5*ce(label_smoothing=0.1, ignore_index=8) + focal(softmax, ignore_index=none)": [
+        "kernel:ce.softmax"
+    ]
     * 2,
     "nll(reduction=sum)": ["kernel:nll.identity"],
     "nll(log_softmax)": [],
@@ -400,7 +402,7 @@ def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: 
     calls = {
         "nll": 0, "nll(reduction=sum)": 0, "nll(ignore_index=255)": 0, "nll(reduction=batchmean)": 4, "ce": 0,
         "ce(label_smoothing=0.1)": 0, "ce(ignore_index=7) + ce(ignore_index=7, label_smoothing=0.1)": 0, "nll + dice(exp)": 0, "nll + dice(exp, ignore_index=-100)": 4,
-        "ce(class_weight=[1, 2, 3])": 4, "ce + ce(ignore_index=none)": 0, "ce + ce(ignore_index=7)": 0,
+        "ce(class_weight=[1, 2, 3])": 4, "ce + ce(ignore_index=none)": 0, "ce(ignore_index=-100) + ce(ignore_index=7)": 0,
     }  # fmt: skip
     for text, number in calls.items():
         looked.clear()

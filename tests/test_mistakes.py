@@ -15,6 +15,7 @@ from losslang.checker import check
 from losslang.configfile import read
 from losslang.diagnostics import LossError
 from losslang.mistakes import Page, pages
+from losslang.operations.notices import ALREADY_GIVEN
 from losslang.text import Source
 
 
@@ -25,7 +26,8 @@ def codes(text: str, page: Page) -> list[str]:
             return [d.code for d in check(text)]
         case "python":
             try:
-                return [d.code for d in getattr(run(text), "diagnostics", ())]
+                value, warned = run(text)
+                return [d.code for d in getattr(value, "diagnostics", ())] + warned
             except LossError as error:
                 return [d.code for d in error.diagnostics]
         case form:
@@ -34,15 +36,19 @@ def codes(text: str, page: Page) -> list[str]:
             return found + [d.code for source in reading.sources for d in check(source)]
 
 
-def run(text: str) -> object:
-    """The value of the last line of a Python example."""
+def run(text: str) -> tuple[object, list[str]]:
+    """The value of the last line of a Python example, and the codes of what a call warned of."""
     *above, last = ast.parse(text).body
     assert isinstance(last, ast.Expr)
     names = {"losslang": losslang, "torch": torch, "read": read, "Path": Path}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", losslang.LossWarning)
+    ALREADY_GIVEN.clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", losslang.LossWarning)
         exec(compile(ast.Module(above, []), "example", "exec"), names)
-        return eval(compile(ast.Expression(last.value), "example", "eval"), names)
+        value = eval(compile(ast.Expression(last.value), "example", "eval"), names)
+    said = [str(warning.message) for warning in caught if warning.category is losslang.LossWarning]
+    # What a program is warned of is an example of its own page.
+    return value, [found[1] for text in said for found in [re.match(r"warning\[(W30[56])\]", text)] if found]
 
 
 @pytest.fixture(autouse=True)

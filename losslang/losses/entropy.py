@@ -9,13 +9,10 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, mean_along, near
+from losslang.functions import NO_LABEL, REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
-
-NONE = -(2**31)
-"""What no label is: torch's kernels leave out -100 unless they are told another."""
 
 
 @loss(
@@ -51,7 +48,8 @@ def ce(
     """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
 
     `label_smoothing` is ε, as in Szegedy et al. 2016, arXiv:1512.00567. With `class_weight` the mean
-    divides by the sum of the weights of the labels, as torch does. An ignored label is not counted: in
+    divides by the sum of the weights of the labels, and of soft or one-hot labels by their number, as torch
+    does: two numbers for one truth, 0.69 and 2.08 for a weight of 3. An ignored label is not counted: in
     mmdet, mmseg and pytorch-toolbelt it is, and with half of the labels ignored they give half. keras
     reads probabilities and holds them in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1, and 100 here.
     """
@@ -79,7 +77,7 @@ def ce_of_logits(
         return _reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NONE, label_smoothing)
+        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
     leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
@@ -152,7 +150,8 @@ def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: i
 def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c of given log-probabilities.
 
-    Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`.
+    Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`. It has no nll of
+    soft labels; here that mean divides by their number, as in `ce`.
     """
     return -pick(log_probs, labels)
 
@@ -171,7 +170,7 @@ def nll_of_log_probs(
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
-        return kernels.nll_loss_nd(log_probs, labels, None, how, NONE)
+        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
     if near(log_probs):
         value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
         # The mean of none is no number to torch.

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import mean_along, power, softplus
+from losslang.functions import NO_LABEL, mean_along, power, softplus
 from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
@@ -224,7 +224,7 @@ def poly_of_logits(
     if labels.ndim == logits.ndim:
         log_probs = torch.log_softmax(logits, 1)
         return poly.function(log_probs.exp(), log_probs, labels, epsilon=epsilon)
-    surprise = F.cross_entropy(logits, labels, reduction="none")
+    surprise = F.cross_entropy(logits, labels, reduction="none", ignore_index=NO_LABEL)
     return torch.sub(surprise, torch.expm1(-surprise), alpha=epsilon)
 
 

@@ -107,8 +107,11 @@ def lovasz_softmax(
     0.6897 is right. The authors', smp's and toolbelt's fail in float64.
     """
     values = _lovasz((target - probs).abs(), target, mask)
-    counts = torch.ones_like(target) if classes == "all" else target
-    return values, counts.detach().sum(-1) > 0
+    if classes == "all":
+        return values, torch.ones_like(values)
+    # An ignored label may stand for class 0 here: what is masked is not there.
+    present = target if mask is None else target * mask
+    return values, present.detach().sum(-1)
 
 
 def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:

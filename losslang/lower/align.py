@@ -73,6 +73,9 @@ class Aligned:
         target, kept = given.get("target"), None
         index = reading.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
+            if index >= 0:
+                site = self.site("ignore_index")
+                self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
             kept = self.emit("kept", target, self.raw, index=index, form=self.form())
             target = self.emit("hide", target, kept)
         self.layers = {

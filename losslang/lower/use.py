@@ -148,9 +148,14 @@ class Use(Aligned):
             return self.emit("foreground", self.target)
         return self.target
 
+    def counted_target(self) -> Ref:
+        """The target as its classes are counted: 0 or 1 for each element, or indices."""
+        target = self.view_target()
+        return self.emit("positives", target) if self.form() == "signs" else target
+
     def truth_weight(self) -> Ref:
         assert self.target is not None
-        by_label = self.over == "class" or self.form() == "labels"
+        by_label = self.form() == "labels"
         return self.emit("not_background", self.target, self.pred) if by_label else self.target
 
     def region_mask(self) -> Argument:
@@ -170,7 +175,9 @@ class Use(Aligned):
         """Weights per class in the prediction's type: given, or from the batch."""
         site = self.site(option)
         if isinstance(value, str):
-            return self.emit(f"{option}_{value}", self.view_target(), self.pred, self.region_mask())
+            return self.emit(
+                f"{option}_{value}", self.counted_target(), self.pred, self.region_mask(), site=site
+            )
         if isinstance(value, Input | Apply):
             given: Argument = self.out.tensor(value)
         elif isinstance(value, int | float):
@@ -178,7 +185,10 @@ class Use(Aligned):
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
         dropped = 1 if self.reading.get("background") is False else 0
-        return self.emit("per_class", given, self.raw, site=site, dropped=dropped)
+        weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped)
+        if isinstance(value, Input | Apply):
+            self.emit("check:bounds", weights, None, site=site, check=True)
+        return weights
 
     # -- one number
 
@@ -193,11 +203,16 @@ class Use(Aligned):
         factor = reading.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
-            number = float(factor) if isinstance(factor, int | float) else self.out.number(factor)
-            return self.emit("math:/", total, number)
+            if isinstance(factor, int | float):
+                return self.emit("math:/", total, float(factor))
+            number, site = self.out.number(factor), self.site("avg_factor")
+            self.emit("check:bounds", number, None, site=site, check=True)
+            return self.emit("over_factor", total, number, site=site)
         if not self.loss.result_axes and counted is None:
             return values
         name, options = reading.reduction.name, dict(reading.reduction.options)
+        if name == "wmean" and isinstance(weights, Ref):
+            self.emit("check:bounds", weights, counted, site=self.site("weight"), check=True)
         if name == "wmean" and reading.get("class_weight") is not None:
             of_class = self.emit(
                 "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()

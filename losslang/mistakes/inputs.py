@@ -45,17 +45,20 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -
     example="losslang.compile('mse@(pred.mu, target)')(torch.randn(4), torch.randn(4))",
     repair="losslang.compile('mse@(pred.mu, target)')({'mu': torch.randn(4)}, torch.randn(4))",
 )
-def no_way_into(span: Span, path: str, step: str, found: str) -> Diagnostic:
+def no_way_into(span: Span, path: str, step: str, found: str, fix: str = "") -> Diagnostic:
     """A path asks for a part of something that has no such part.
 
     `.key` reads an entry of a mapping or a field of a named tuple or a dataclass, `[i]` an element
-    of a list or a tuple, `[a:b]` channels of a tensor or part of a list.
+    of a list or a tuple, `[a:b]` channels of a tensor or part of a list. A slice that reaches beyond
+    them is never cut to fit: of no channels a loss is 0, and nothing trains. Negative bounds count from
+    the end, as in Python.
     """
-    if found.startswith("a tensor") and step.startswith("["):
+    if found.startswith("a tensor") and ":" in step:
+        fix = fix or "a slice takes channels, axis 1 of a tensor of two or more axes: hand over such a tensor"
+    elif found.startswith("a tensor") and step.startswith("["):
         at = int(step.strip("[]"))
         fix = f"channels of a tensor are a slice: `[{at}:{at + 1 or ''}]`"
-    else:
-        fix = "change the path, or what the call hands over"
+    fix = fix or "change the path, or what the call hands over"
     return Diagnostic("", f"`{path}` is {found}: there is no `{step}` in it", span, fix=fix)
 
 

@@ -180,6 +180,29 @@ def no_path_into(span: Span, path: str, base: str) -> Diagnostic:
     )
 
 
+@mistake(
+    "E314",
+    example="ce(ignore_index=255) + focal(softmax, ignore_index=0) + dice(softmax)",
+    repair="ce(ignore_index=255) + focal(softmax, ignore_index=0) + dice(softmax, ignore_index=255)",
+)
+def two_labels(span: Span, name: str, target: str, speakers: Sequence[tuple[Span, int]]) -> Diagnostic:
+    """A term writes no label to ignore, and its neighbours ignore different ones.
+
+    One target has one ignored label: a term that reads classes and writes no `ignore_index` takes the
+    one that other terms wrote on the same target. Here they wrote several. `ignore_index=none` keeps a
+    term out.
+    """
+    options = [*dict.fromkeys(str(label) for _, label in speakers), "none"]
+    return Diagnostic(
+        "",
+        f"`{name}` reads classes of `{target}`, and its neighbours ignore different labels",
+        span,
+        caret="which one?",
+        labels=tuple(Label(at, f"ignores {label}") for at, label in speakers),
+        fix="write it: " + " or ".join(f"`{name}(ignore_index={option})`" for option in options),
+    )
+
+
 @mistake("E316", example="sum(mse)", repair="mse(reduction=sum)")
 def reduced_twice(span: Span, name: str, body: str, inner: Span) -> Diagnostic:
     """`sum` or `mean` of a loss, which is one number already.

@@ -124,14 +124,21 @@ def class_out_of_range(
 ) -> Diagnostic:
     """A class index that the prediction has no channel for.
 
-    Checked in the first eager call. On a GPU torch would stop with an assertion that names nothing.
+    On a GPU torch would stop with an assertion that names nothing. The label that `ce` and `nll` leave out by
+    default, -100, is theirs alone: a loss beside them is told, `ce + dice(ignore_index=-100)`, or takes the
+    label that one of them wrote, `ce(ignore_index=-100) + dice`.
     """
     return Diagnostic(
         "",
         f"the target of `{term}` holds class {found}, and the {owner} has classes 0 to {classes - 1}",
         span,
-        fix=f"relabel it, or leave it out: `ignore_index={found}`",
+        fix=f"relabel it, or leave it out: {ignoring(term, found)}",
     )
+
+
+def ignoring(term: str, label: int) -> str:
+    """The spelling that leaves a label out of a term."""
+    return f"`{term.partition('@')[0]}(ignore_index={label})`"
 
 
 @mistake(
@@ -312,11 +319,10 @@ def not_signs(span: Span, term: str, operand: str = "target") -> Diagnostic:
     repair="losslang.compile('gaussian_nll(variance=batch.v)')(\n"
     "    torch.randn(2), torch.randn(2), v=torch.tensor([1.0, 1.0])\n)",
 )
-def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str) -> Diagnostic:
+def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str, fix: str = "") -> Diagnostic:
     """Values that the formula is not defined for. Checked in the first eager call."""
-    return Diagnostic(
-        "", f"`{operand}` of `{term}` holds {found:.4g}; it must be {wanted}", span, fix="check the data"
-    )
+    message = f"`{operand}` of `{term}` holds {found:.4g}; it must be {wanted}"
+    return Diagnostic("", message, span, fix=fix or "check the data")
 
 
 @mistake(

@@ -31,8 +31,9 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
         elif isinstance(step, tree.Key) and step.name in _field_names(value):
             value = getattr(value, step.name)
         elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
-            value = _channels(value, step, channel, path, site)
+            value = _channels(value, step, channel, path, depth, site)
         elif isinstance(step, tree.Slice) and isinstance(value, list | tuple):
+            _within(step, len(cast("Sequence[Any]", value)), value, path, depth, site)
             value = cast("Sequence[Any]", value)[step.start : step.stop]
         elif isinstance(step, tree.Index) and _holds(value, step.position):
             value = value[step.position]
@@ -43,11 +44,12 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
     return value
 
 
-def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, site: Site) -> Tensor:
+def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, depth: int, site: Site) -> Tensor:
     """Some channels of a tensor. Of plain values (B, ?, ?) nothing says which axis they are."""
     if channel == BY_RANK and value.ndim == 3:
         raise site.error(inputs.which_axis(site.span, str(path), tuple(value.shape)))
     axis = channel_axis(channel, value.ndim)
+    _within(step, value.shape[axis], value, path, depth, site)
     before = (slice(None),) * (axis % value.ndim)
     return value[(*before, slice(step.start, step.stop))]
 
@@ -62,6 +64,22 @@ def _holds(value: Any, position: int) -> bool:
         return False
     number = len(cast("Sequence[Any]", value))
     return -number <= position < number
+
+
+def _within(step: tree.Slice, size: int, value: Any, path: Input, depth: int, site: Site) -> None:
+    """Raises LossError for a slice that reaches beyond what it cuts, or holds nothing of it."""
+    first, last = (None if end is None else end + size if end < 0 else end for end in step)
+    first, last = 0 if first is None else first, size if last is None else last
+    if not 0 <= first < last <= size:
+        so_far, what = str(Input(path.root, path.steps[:depth])), "elements"
+        if isinstance(value, torch.Tensor):
+            what = "channels"
+        fix = f"it has {size} {what}"
+        if 0 <= first < size <= last:
+            fix += f": from {first} to the last it is `{access(tree.Slice(step.start, None))}`"
+        elif size:
+            fix += f": the first is `[0:1]`, the last `[{size - 1}:]`"
+        raise site.error(inputs.no_way_into(site.span, so_far, access(step), _kind(value), fix))
 
 
 def _no_way(value: Any, path: Input, depth: int, site: Site) -> LossError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.lazy import torch
-from losslang.mistakes import tensors
+from losslang.mistakes import counts, tensors
 from losslang.targets import Site
 from losslang.vocabulary import Head, Tensor
 
@@ -84,11 +84,24 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     if target.dtype.is_floating_point or target.shape == pred.shape or one_channel or spread:
         if low < 0 or high > 1:
             found = low if low < 0 else high
-            wanted = "between 0 and 1; `ignore_index=` leaves a label out"
-            raise site.error(tensors.out_of_range(site.span, site.term, site.operand, found, wanted))
+            fix = f"leave it out: {tensors.ignoring(site.term, int(found))}" if found.is_integer() else ""
+            raise site.error(
+                tensors.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
+            )
     elif low < 0 or high >= pred.shape[1]:
         found = int(low if low < 0 else high)
         raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
+
+
+def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
+    """Refuses to look for a class among one-hot or soft labels: their numbers are no classes."""
+    is_pair = isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)
+    if not is_pair or pred.ndim < 2 or target.shape != pred.shape:
+        return
+    classes = pred.shape[1]
+    # One by one, elements may be marked by a number that is neither 0 nor 1.
+    if classes > 1 and index < (classes if form == "labels" else 2):
+        raise site.error(counts.ignored_by_number(site.span, site.term, index, tuple(target.shape)))
 
 
 def check_indices(value: Any, head: Head, site: Site) -> None:
@@ -143,6 +156,20 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
         raise site.error(
             tensors.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
         )
+
+
+def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
+    """Refuses weights and factors that could not be written: below 0, infinite, or no numbers."""
+    seen = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    if seen is None:
+        return
+    wrong = ~((seen >= 0) & (seen < torch.inf))
+    if counted is not None:
+        wrong = wrong & counted
+        seen = seen.expand(wrong.shape)
+    if bool(wrong.any()):
+        found = float(seen[wrong][0])
+        raise site.error(counts.outside_bounds(site.span, site.term, site.operand, found))
 
 
 def check_nonnegative(value: Any, site: Site) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from losslang.functions import vector
-from losslang.lazy import torch
+from losslang.functions import divided, near, vector
+from losslang.lazy import torch, traces
 from losslang.mistakes import tensors
+from losslang.mistakes.counts import nothing_counted, one_class_to_balance
+from losslang.operations.notices import warn_once
 from losslang.targets import Site
 from losslang.vocabulary import Tensor
 
@@ -14,6 +16,20 @@ from losslang.vocabulary import Tensor
 def constant(values: tuple[float, ...]) -> tuple[float, ...]:
     """Numbers of the program."""
     return values
+
+
+def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
+    """total / factor, and 0 with a gradient of 0 where the factor is 0, which is warned of where it can be seen.
+
+    Whether it is 0 is asked only where nothing waits for the answer; on a GPU and in what traces it is chosen.
+    """
+    if isinstance(factor, torch.Tensor) and (not near(factor) or traces()):
+        return divided(total, factor)
+    if factor != 0:
+        return total / factor
+    if not traces():
+        warn_once(site, nothing_counted(site.span, site.term))
+    return divided(total, torch.zeros_like(total))
 
 
 def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
@@ -30,37 +46,48 @@ def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
     return weights
 
 
-def _class_counts(target: Tensor, pred: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """How many places each class has, and how many there are for it."""
-    if target.ndim == pred.ndim:
-        dims = [i for i in range(target.ndim) if i != 1]
-        counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
-        return (target * counted).sum(dims), counted.sum(dims)
-    counted = torch.ones_like(target) if mask is None else mask.squeeze(1).expand_as(target).long()
-    zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
-    counts = zeros.scatter_add(0, target.flatten(), counted.flatten())
-    return counts.to(pred.dtype), counted.sum()
-
-
-def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
+def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
     """N / (C N_c), the weights that give every class of the batch the same say; an absent one has none."""
-    counts, places = _class_counts(target, pred, mask)
+    counts, places = _class_counts(target, pred, mask, site, "balanced")
     held = torch.where(counts > 0, counts, 1.0)
     return torch.where(counts > 0, places / (counts.numel() * held), 0.0).to(pred.dtype)
 
 
-def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
+def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
     """(N - N_c) / N of the batch."""
-    counts, places = _class_counts(target, pred, mask)
+    counts, places = _class_counts(target, pred, mask, site, "complement")
     return ((places - counts) / places.clamp(min=1)).to(pred.dtype)
+
+
+def _class_counts(
+    target: Tensor, pred: Tensor, mask: Tensor | None, site: Site, how: str
+) -> tuple[Tensor, Tensor]:
+    """How many places each class has, and how many there are for it; a weight has no gradient."""
+    if target.ndim == pred.ndim:
+        if (target.ndim < 2 or target.shape[1] == 1) and not traces():
+            warn_once(site, one_class_to_balance(site.span, site.term, how))
+        dims = [i for i in range(target.ndim) if i != 1]
+        target = target.detach()
+        counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
+        return (target * counted).sum(dims), counted.sum(dims)
+    counted = torch.ones_like(target) if mask is None else mask.squeeze(1).expand_as(target).long()
+    zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
+    found = zeros.scatter_add(0, target.flatten(), counted.flatten())
+    return found.to(pred.dtype), counted.sum()
+
+
+def positives(signs: Tensor) -> Tensor:
+    """1 where the sign is +1, 0 where it is -1: the class of each element, as it is counted."""
+    return (signs > 0).to(signs.dtype)
 
 
 def pos_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
     """Negatives / positives of the batch; 1 where there is no positive to weigh."""
+    target = target.detach()
     seen = torch.ones_like(target) if mask is None else mask.to(target.dtype).expand_as(target)
-    positives = (target * seen).sum()
-    weight = (seen.sum() - positives) / torch.where(positives > 0, positives, 1.0)
-    return torch.where(positives > 0, weight, 1.0)
+    number = (target * seen).sum()
+    weight = (seen.sum() - number) / torch.where(number > 0, number, 1.0)
+    return torch.where(number > 0, weight, 1.0)
 
 
 def pos_weighted(values: Tensor, weight: Tensor, positive: Tensor) -> Tensor:

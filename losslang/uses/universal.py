@@ -8,7 +8,7 @@ from losslang import formatter, tree
 from losslang.meaning import Choice
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.options import Evaluate, ReportedError, read
+from losslang.options import Evaluate, ReportedError, frozen, read
 from losslang.primitive import Loss, Planned, Reduction
 from losslang.registry import Registry
 from losslang.terms import MistakeError, Sums, Tens
@@ -16,6 +16,8 @@ from losslang.uses.activation import read_choice
 from losslang.vocabulary import NonNegative, Positive
 
 BALANCED = ("balanced", "complement")
+_COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
+"""The forms of a target that say the class of each element or place."""
 UNIVERSAL: dict[str, Any] = {
     "reduction": Any,
     "mask": Any,
@@ -51,6 +53,8 @@ def read_universal(
                 _tells_truth(option, said[name], loss, registry)
             else:
                 said[name] = _universal_value(option, loss, evaluate)
+                if name in ("class_weight", "pos_weight"):
+                    _counts_classes(option, loss, said[name])
         except MistakeError as problem:
             problems.append(problem)
         except ReportedError:
@@ -72,6 +76,11 @@ def read_universal(
         # `none` turns a default off; it must not be filled in again.
         said["ignore_index"] = "none"
     return said
+
+
+def in_order(said: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Universal options as a use holds them."""
+    return tuple((name, frozen(said[name])) for name in UNIVERSAL if said.get(name) is not None)
 
 
 def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
@@ -96,8 +105,7 @@ def _pointless(loss: Loss, name: str) -> str:
         return "its values are not told apart by class"
     if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
         return "it is not a loss of yes and no"
-    holds_classes = loss.has_classes and {"labels", "target", "positive_truth"} & set(loss.parameters)
-    if name == "ignore_index" and not (holds_classes or "indices" in loss.parameters):
+    if name == "ignore_index" and not loss.reads_classes:
         return "its target holds no classes"
     if name in ("batch", "background", "empty") and not loss.is_region:
         return "it does not sum over a region"
@@ -108,6 +116,15 @@ def _pointless(loss: Loss, name: str) -> str:
     if name in ("weight", "reduction") and not loss.result_axes:
         return "it is one number already"
     return ""
+
+
+def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
+    """Raises MistakeError for weights counted from a target that holds no classes."""
+    if isinstance(value, str) and not _COUNTED & set(loss.parameters):
+        why = "its target holds no classes to count"
+        raise MistakeError(
+            option_mistakes.does_not_apply(option.span, loss.name, f"{option.name}={value}", why)
+        )
 
 
 def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:

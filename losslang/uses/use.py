@@ -15,7 +15,7 @@ from losslang.text import Span
 from losslang.uses.activation import read_activation
 from losslang.uses.operands import Scope, read_operands
 from losslang.uses.preset import with_preset
-from losslang.uses.universal import UNIVERSAL, read_universal
+from losslang.uses.universal import UNIVERSAL, in_order, read_universal
 
 Report = Callable[[MistakeError], None]
 
@@ -53,7 +53,7 @@ def read_use(
         origin=origin,
         options=tuple((name, frozen(value)) for name, value in options.items()),
         reduction=reduction,
-        universal=tuple((name, frozen(said[name])) for name in UNIVERSAL if said.get(name) is not None),
+        universal=in_order(said),
         name=f"{loss.name}@{scope.head}" if scope.head else loss.name,
         span=call.span,
         spans=tuple((o.name, o.value.span) for o in call.options),
