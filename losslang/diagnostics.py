@@ -61,3 +61,9 @@ class LossError(ValueError):
         from losslang.report import full
 
         return "\n" + "\n\n".join(full(diagnostic) for diagnostic in self.diagnostics)
+
+
+class LossWarning(UserWarning):
+    """A program that is right and may not be meant."""
+
+    __module__ = "losslang"

@@ -24,10 +24,14 @@ def codes(text: str, page: Page) -> list[str]:
         case "program":
             return [d.code for d in check(text)]
         case "python":
-            try:
-                return [d.code for d in getattr(run(text), "diagnostics", ())]
-            except LossError as error:
-                return [d.code for d in error.diagnostics]
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always", losslang.LossWarning)
+                try:
+                    found = [d.code for d in getattr(run(text), "diagnostics", ())]
+                except LossError as error:
+                    found = [d.code for d in error.diagnostics]
+            told = re.findall(r"^warning\[(W\d+)\]", "\n".join(str(w.message) for w in warned), re.MULTILINE)
+            return found + told if page.code.startswith("W") else found
         case form:
             reading = read(f"example.{form}", text)
             found = [d.code for d in reading.diagnostics]
@@ -39,10 +43,8 @@ def run(text: str) -> object:
     *above, last = ast.parse(text).body
     assert isinstance(last, ast.Expr)
     names = {"losslang": losslang, "torch": torch, "read": read, "Path": Path}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", losslang.LossWarning)
-        exec(compile(ast.Module(above, []), "example", "exec"), names)
-        return eval(compile(ast.Expression(last.value), "example", "eval"), names)
+    exec(compile(ast.Module(above, []), "example", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "example", "eval"), names)
 
 
 @pytest.fixture(autouse=True)
