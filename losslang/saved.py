@@ -106,11 +106,11 @@ class Saved(nn.Module):
         """Loads what has a place here. The lock may be missing, old, or that of another program.
 
         What another program remembered is left out where nothing here has its shape; memories that no file
-        holds stay as they are.
+        holds stay as they are, and so do trained constants, which files of the first version did not hold.
         """
         state = dict(state_dict)
-        lock = checkpoint.from_state(state.pop(prefix + KEY, None))
-        is_other = self.warn_if_other(lock, "checkpoint")
+        kept = state.pop(prefix + KEY, None)
+        is_other = self.warn_if_other(checkpoint.from_state(kept), "checkpoint")
         self._load_frozen(state, prefix, local_metadata, error_msgs)
         if is_other:
             state = {key: value for key, value in state.items() if self._has_place(key, value, prefix)}
@@ -118,7 +118,7 @@ class Saved(nn.Module):
         rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
         super()._load_from_state_dict(state, prefix, *rest)  # pyright: ignore
         may_miss = {prefix + KEY, *(f"{prefix}memory_{name}" for name in self._memories)}
-        missing_keys += [key for key in missing if key not in may_miss]
+        missing_keys += [key for key in missing if key not in may_miss and not isinstance(kept, dict)]
         for name in self._memories:
             memory = getattr(self, f"memory_{name}")
             if memory.dtype != torch.float32:

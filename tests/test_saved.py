@@ -118,6 +118,13 @@ def test_a_file_of_the_first_version_loads(text: str, assign: bool):
         losslang.compile("mse").load_state_dict(old_file(saved))
 
 
+def test_a_trained_constant_that_the_first_version_did_not_save_stays_as_it_is():
+    loss = losslang.compile("const.s*mse", const={"s": nn.Parameter(torch.ones(()))})
+    state = {key: value for key, value in old_file(loss).items() if key == "_extra_state"}
+    loss.load_state_dict(state, strict=True)
+    assert loss.const["s"].item() == 1
+
+
 def test_a_frozen_network_of_the_first_version_is_loaded():
     """It was saved then. So is one loaded that has been trained where the file is from."""
     trained = losslang.compile("perceptual(net=const.net)", const={"net": nn.Conv2d(1, 2, 3)})
