@@ -50,8 +50,10 @@ class Saved(nn.Module):
 
     def reset_parameters(self) -> None:
         """Forgets what losses remember; constants stay as they are."""
-        for name, length in self._memories.items():
-            self.register_buffer(f"memory_{name}", torch.zeros(length))
+        # Also where nothing is differentiated: a tensor of inference mode could not go on in training.
+        with torch.inference_mode(mode=False):
+            for name, length in self._memories.items():
+                self.register_buffer(f"memory_{name}", torch.zeros(length))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves everything; what losses remember stays in float32, where its counts have room."""
@@ -108,15 +110,16 @@ class Saved(nn.Module):
         What another program remembered is left out where nothing here has its shape; memories that no file
         holds stay as they are, and so do trained constants, which files of the first version did not hold.
         """
-        state = dict(state_dict)
-        kept = state.pop(prefix + KEY, None)
+        # It is a copy of the caller's, which torch lets a module change: networks in `const` are loaded from it next.
+        kept = state_dict.pop(prefix + KEY, None)
         is_other = self.warn_if_other(checkpoint.from_state(kept), "checkpoint")
-        self._load_frozen(state, prefix, local_metadata, error_msgs)
-        if is_other:
-            state = {key: value for key, value in state.items() if self._has_place(key, value, prefix)}
+        self._load_frozen(state_dict, prefix, local_metadata, error_msgs)
+        for key in list(state_dict) if is_other else ():
+            if not self._has_place(key, state_dict[key], prefix):
+                del state_dict[key]
         missing: list[str] = []
         rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
-        super()._load_from_state_dict(state, prefix, *rest)  # pyright: ignore
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # pyright: ignore
         may_miss = {prefix + KEY, *(f"{prefix}memory_{name}" for name in self._memories)}
         missing_keys += [key for key in missing if key not in may_miss and not isinstance(kept, dict)]
         for name in self._memories:

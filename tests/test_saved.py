@@ -651,3 +651,36 @@ def test_looking_moves_no_memory(text: str, compiled_by: str):
         assert torch.equal(loss(x, HOT), alone(x, HOT))
         assert any(not torch.equal(v, before[k]) for k, v in loss.state_dict().items())
     torch._dynamo.reset()
+
+
+def test_a_memory_made_where_nothing_is_differentiated():
+    with torch.inference_mode():
+        loss = losslang.compile(GHM)
+        loss(X, HOT)
+    x = X.clone().requires_grad_()
+    loss(x, HOT).backward()
+    assert x.grad is not None
+    assert (next(loss.buffers()) > 0).any()
+
+
+def test_the_callers_dict_is_left_as_it_is():
+    state = remembering().state_dict()
+    keys = list(state)
+    with pytest.warns(LossWarning, match="W308"):
+        losslang.compile("mse").load_state_dict(state)
+    assert list(state) == keys
+
+
+def test_a_hook_may_rename_what_is_loaded():
+    """Of a network in `const` too, as wrappers of modules do."""
+    loss = losslang.compile("linear_ce(head=const.head)", const=trained_constant())
+    state = {key.replace("const_head", "old_head"): value for key, value in loss.state_dict().items()}
+
+    def rename(state: dict[str, Any], *_: Any) -> None:
+        for key in list(state):
+            state[key.replace("old_head", "const_head")] = state.pop(key)
+
+    other = losslang.compile("linear_ce(head=const.head)", const=trained_constant())
+    other._register_load_state_dict_pre_hook(rename)
+    other.load_state_dict(state, strict=True)
+    assert torch.equal(other.const["head"].weight, loss.const["head"].weight)
