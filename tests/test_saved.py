@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +367,29 @@ def test_torchs_own_distributed_checkpoint(text: str):
     assert list(state) == list(saved.state_dict())
     set_model_state_dict(model, state)
     same(model.loss, saved.loss)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A group of one process."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("text", ["ce", GHM])
+def test_data_parallel_training(text: str):
+    """The memory is synchronised as a buffer; a checkpoint of the wrapper is that of the model, one level deeper."""
+    model = Model(losslang.compile(text))
+    parallel = nn.parallel.DistributedDataParallel(model)
+    model.loss(parallel.module.net(X), HOT).backward()
+    state = parallel.state_dict()
+    assert list(state) == [f"module.{key}" for key in model.state_dict()]
+    other = nn.parallel.DistributedDataParallel(Model(losslang.compile(text), 1))
+    other.load_state_dict(through_a_file(state), strict=True)
+    same(other.module.loss, model.loss)
 
 
 def test_a_model_without_data_gets_its_memory_later():
