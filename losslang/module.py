@@ -60,6 +60,9 @@ def compile(
     bound numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses
     that a model returns and the program may leave unread; `source` names the file in messages.
 
+    A Parameter in `const`, and a network of which a parameter asks for a gradient now, are part of the loss: of
+    its `parameters()` and its checkpoints. Other tensors and networks move with it and are not saved.
+
     `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part
     of the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
     tensors are looked at (class indices, probabilities, boxes, signs): "first", "always" or "never"; shapes
