@@ -1,7 +1,8 @@
-# make demo   refuses a typo, then trains on handwritten digits
-# make test   runs the tests
-# make lint   ruff and pyright, both strict
-# make bench  measures against hand-written torch and other libraries
+# make demo      refuses a typo, then trains on handwritten digits
+# make test      runs the tests
+# make test-all  runs them with the libraries of tests/libraries, which save, load and average models
+# make lint      ruff and pyright, both strict
+# make bench     measures against hand-written torch and other libraries
 #
 # Each of them first makes .venv with the versions of constraints.txt.
 
@@ -9,12 +10,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-all lint format bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(READY)
+	$(BIN)/python -m pytest
+
+test-all: $(READY) .venv/.libraries
 	$(BIN)/python -m pytest
 
 lint: $(READY)
@@ -36,6 +40,10 @@ $(READY): pyproject.toml constraints.txt
 
 .venv/.bench: bench/requirements.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement bench/requirements.txt
+	@touch $@
+
+.venv/.libraries: tests/libraries/requirements.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/libraries/requirements.txt
 	@touch $@
 
 clean:

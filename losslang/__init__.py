@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losslang.checker import check
     from losslang.decorators import activation, function, loss, reduction
-    from losslang.diagnostics import Diagnostic, LossError
+    from losslang.diagnostics import Diagnostic, LossError, LossWarning
     from losslang.explainer import explain
     from losslang.field import LossExpr
     from losslang.formatter import format
-    from losslang.module import Detail, Loss, LossWarning, compile
+    from losslang.module import Detail, Loss, compile
     from losslang.parser import parse
     from losslang.registry import Registry
 
@@ -31,8 +31,9 @@ _HOMES = {
     "format": "formatter",
     "Detail": "module",
     "Loss": "module",
-    "LossWarning": "module",
+    "LossWarning": "diagnostics",
     "compile": "module",
+    "restored": "module",
     "parse": "parser",
     "activation": "decorators",
     "function": "decorators",

@@ -10,7 +10,6 @@ from losslang.agreement import agree
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.formatter import path as spell_path
 from losslang.formatter import spell
-from losslang.labels import agree_on_labels
 from losslang.layout import agree_on_channels
 from losslang.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.mistakes import meaning as mistakes
@@ -22,6 +21,7 @@ from losslang.parser import parse
 from losslang.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry, current_registry
 from losslang.rules import distinct, of_the_whole, unused
+from losslang.target_agreement import agree_on_labels
 from losslang.terms import (
     MistakeError,
     Num,

@@ -49,6 +49,8 @@ class Diagnostic:
 class LossWarning(UserWarning):
     """A program that is right and may not be meant, or a number that had to be made up for one that is missing."""
 
+    __module__ = "losslang"
+
 
 class LossError(ValueError):
     """A loss program, a config or a tensor that cannot be right; carries `.diagnostics`.

@@ -11,7 +11,7 @@ from losslang.lower.use import MEMORY
 from losslang.mistakes import inputs
 from losslang.plan import Plan
 from losslang.primitive import Loss
-from losslang.registry import current_registry
+from losslang.registry import Registry
 from losslang.vocabulary import Tensor
 
 Validate = Literal["first", "always", "never"]
@@ -64,9 +64,8 @@ def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
     return list({id(value): value for value in parameters}.values())
 
 
-def memories(plan: Plan) -> dict[str, int]:
+def memories(plan: Plan, registry: Registry) -> dict[str, int]:
     """The memories that the losses of a plan have, by name, and how long each is."""
-    registry = current_registry()
     paths = {step.name: str(dict(step.options)["path"]) for step in plan.inputs}
     names = {step: path.removeprefix(MEMORY) for step, path in paths.items() if path.startswith(MEMORY)}
     found: dict[str, int] = {}

@@ -23,6 +23,9 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from losslang.vocabulary import CLASSED, GIVEN, TARGETS, VIEWS
 
+KERNELS: list[Callable[..., Any]] = []
+"""Every kernel registered so far, in order: what was compiled before one of them goes on without it."""
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -235,6 +238,7 @@ class Loss(Primitive):
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.kernels[activation] = function
+            KERNELS.append(function)
             return function
 
         return register

@@ -2,10 +2,14 @@
 
 A name is unique among primitives of its kind (`mean` is a reduction and a function); the position
 in the program decides the kind. Taking a name twice is an error that names both.
+
+A module looks names up long after it was compiled: for tensors of new shapes, say. It keeps a snapshot of
+the registry, so that a name or a kernel that is registered anew changes no module that exists.
 """
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
@@ -13,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from losslang import activations, functions, losses, planned, reductions, tree
 from losslang.decorators import DEFINED
 from losslang.meaning import Reading
-from losslang.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
 
 Kind = TypeVar("Kind", bound=Primitive)
 RESERVED = (*tree.RESERVED, "metric")
@@ -33,6 +37,7 @@ class Registry:
     def __init__(self) -> None:
         self._by_kind: dict[type[Primitive], dict[str, Primitive]] = {}
         self._aliases: dict[str, Found] = {}
+        self._snapshot: tuple[int, Registry] | None = None
         self.collected = 0
 
     def add(self, primitive: Primitive) -> None:
@@ -45,6 +50,24 @@ class Registry:
             for alias in primitive.aliases:
                 self._alias(primitive, alias)
         self._by_kind.setdefault(type(primitive), {})[primitive.name] = primitive
+        self._snapshot = None
+
+    def snapshot(self) -> Registry:
+        """The registry as it is now, whatever is registered later; the same one until something is."""
+        if self._snapshot is None or self._snapshot[0] != len(KERNELS):
+            self._snapshot = len(KERNELS), self._copied()
+        return self._snapshot[1]
+
+    def _copied(self) -> Registry:
+        found = Registry()
+        for kind, names in self._by_kind.items():
+            found._by_kind[kind] = {name: _with_its_kernels(primitive) for name, primitive in names.items()}
+        losses = found._by_kind.get(Loss, {})
+        for alias, known in self._aliases.items():
+            loss = losses[known.loss.name]
+            assert isinstance(loss, Loss)
+            found._aliases[alias] = Found(loss, known.activation)
+        return found
 
     def _fits(self, primitive: Primitive) -> None:
         """Raises ValueError for a name that is taken, and for defaults that nobody has defined."""
@@ -95,6 +118,15 @@ class Registry:
         """Every kind that has this name."""
         kinds = tuple(kind.__name__.lower() for kind, names in self._by_kind.items() if name in names)
         return kinds + (("loss",) if name in self._aliases else ())
+
+
+def _with_its_kernels(primitive: Primitive) -> Primitive:
+    """A primitive to which no kernel can be added: what is computed of its signature is shared."""
+    if not isinstance(primitive, Loss):
+        return primitive
+    fixed = copy.copy(primitive)
+    object.__setattr__(fixed, "kernels", dict(primitive.kernels))
+    return fixed
 
 
 def loss_behind(operation: str, registry: Registry) -> Loss | None:

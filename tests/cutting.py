@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from losslang import large, module
+from losslang import large
+from losslang.compiled import _understood
 
 
 @contextmanager
@@ -15,9 +16,9 @@ def cut(elements: int, *, maps: bool = True) -> Iterator[None]:
     sizes: dict[str, object] = {"SEVERAL": dict.fromkeys(large.SEVERAL, 1), "ALONE": 1, "FAR": 1}
     sizes |= {"MAPS": 1, "FAR_MAPS": 1} if maps else {}
     # A program keeps what it decided for a shape.
-    module._understood.cache_clear()
+    _understood.cache_clear()
     try:
         with patch.multiple(large, block=lambda *_: elements, **sizes):
             yield
     finally:
-        module._understood.cache_clear()
+        _understood.cache_clear()

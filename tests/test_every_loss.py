@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
 import losslang
-from losslang import module
+from losslang.compiled import _understood
 from losslang.layout import is_of_rows
 from losslang.lower.align import _frame
 from losslang.primitive import Loss, Sloped
@@ -413,7 +413,7 @@ def test_the_default_device_is_none_of_its_business(name: str, use: str):
     """It computes where its tensors are, from the first call on."""
     pred, target, batch = data(name, use)
     wanted = compiled(text_of(name, use))(pred, target, **batch)
-    module._understood.cache_clear()
+    _understood.cache_clear()
     loss = compiled(text_of(name, use))
     for _ in range(2):
         with torch.device("meta"):

@@ -31,6 +31,7 @@ FLOORS = [
         "mistakes.tensors",
         "mistakes.files",
         "mistakes.inputs",
+        "mistakes.kept",
     ],
     ["mistakes.options", "report", "refusal", "targets", "decorators"],
     ["functions", "planned"],
@@ -42,20 +43,22 @@ FLOORS = [
     ["registry", "terms", "plan", "configfile"],
     ["options"],
     ["rules", "agreement", "layout", "overrides", "uses"],
-    ["labels"],
+    ["target_agreement"],
     ["checker", "lower"],
     ["field", "operations"],
     ["explainer", "passes"],
-    ["binding", "held", "ignored"],
+    ["binding", "checkpoint", "constants", "held", "ignored"],
     ["blocks"],
     ["closed"],
     ["program", "large"],
     ["executor"],
+    ["compiled"],
+    ["saved"],
     ["module", "cli"],
     ["", "__main__"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-TORCH = {"blocks.walk", "chunked", "eager", "executor", "module", "shield", "slopes"}
+TORCH = {"blocks.walk", "chunked", "constants", "eager", "executor", "module", "saved", "shield", "slopes"}
 """The files that may import torch directly; all others take it from `lazy`."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 import losslang
-from losslang import executor, ignored, large, module
+from losslang import executor, ignored, large
+from losslang.compiled import _understood
 from losslang.losses import entropy as cross_entropies
 from losslang.operations import masks
 from losslang.registry import current_registry
@@ -81,13 +82,13 @@ BESIDE = {
 @pytest.fixture(params=["near", "as on a GPU"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where tensors are: numbers of those on a GPU are not looked at."""
-    module._understood.cache_clear()
+    _understood.cache_clear()
     if request.param != "near":
         monkeypatch.setattr(large, "near", lambda _: False)
         monkeypatch.setattr(cross_entropies, "near", lambda _: False)
         monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield request.param
-    module._understood.cache_clear()
+    _understood.cache_clear()
 
 
 @pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
@@ -395,7 +396,7 @@ def test_what_is_not_a_number_by_itself_stays_none():
 
 
 def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: pytest.MonkeyPatch):
-    module._understood.cache_clear()
+    _understood.cache_clear()
     looked: list[int] = []
     seen = executor._seen
     monkeypatch.setattr(executor, "_seen", lambda *given: looked.append(1) or seen(*given))
@@ -410,4 +411,4 @@ def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: 
         for _ in range(4):
             loss(PRED.log_softmax(1), LABELS)
         assert len(looked) == number, text
-    module._understood.cache_clear()
+    _understood.cache_clear()

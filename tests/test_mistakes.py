@@ -27,9 +27,11 @@ def codes(text: str, page: Page) -> list[str]:
         case "python":
             try:
                 value, warned = run(text)
-                return [d.code for d in getattr(value, "diagnostics", ())] + warned
             except LossError as error:
                 return [d.code for d in error.diagnostics]
+            # What a program is warned of is an example of its own page.
+            found = [d.code for d in getattr(value, "diagnostics", ())]
+            return found + warned if page.code.startswith("W") else found
         case form:
             reading = read(f"example.{form}", text)
             found = [d.code for d in reading.diagnostics]
@@ -46,9 +48,8 @@ def run(text: str) -> tuple[object, list[str]]:
         warnings.simplefilter("always", losslang.LossWarning)
         exec(compile(ast.Module(above, []), "example", "exec"), names)
         value = eval(compile(ast.Expression(last.value), "example", "eval"), names)
-    said = [str(warning.message) for warning in caught if warning.category is losslang.LossWarning]
-    # What a program is warned of is an example of its own page.
-    return value, [found[1] for text in said for found in [re.match(r"warning\[(W30[56])\]", text)] if found]
+    said = "\n".join(str(warning.message) for warning in caught)
+    return value, re.findall(r"^warning\[(W\d+)\]", said, re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)

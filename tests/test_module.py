@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import io
 import math
 import pickle
 import subprocess
@@ -137,24 +136,6 @@ def test_fingerprints_of_other_mathematics():
 
 
 # -------------------------------------------------------------------- a module among modules
-
-
-def test_state_dict_and_another_checkpoint():
-    loss = compiled("ce + dice")
-    assert [k for k in loss.state_dict() if not k.endswith("extra_state")] == []
-    same = compiled("dice + ce")
-    same.load_state_dict(loss.state_dict())
-    other = compiled("ce + 2*dice(smooth=1) + focal")
-    with pytest.warns(LossWarning, match="another loss") as caught:
-        other.load_state_dict(loss.state_dict())
-    said = str(caught[0].message)
-    assert "dice" in said
-    assert "focal: absent" in said
-    assert "  ce:" not in said
-    buffer = io.BytesIO()
-    torch.save(loss.state_dict(), buffer)
-    buffer.seek(0)
-    same.load_state_dict(torch.load(buffer, weights_only=True))
 
 
 def test_inside_a_model_its_checkpoint_is_the_model():

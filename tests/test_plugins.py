@@ -5,7 +5,9 @@ Every test gets its own registry back afterwards: the other files iterate over t
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+from cutting import cut
 
 import losslang
 from losslang import LossError
@@ -672,9 +675,8 @@ def test_a_plug_in_is_loaded(tmp_path: Path):
     nowhere.mkdir()
     load = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))"
     without = python(nowhere, "-c", load, str(kept)).stderr
-    assert "LookupError: the loss `plugged` is not registered here" in without or (
-        "LookupError: `loss:plugged` is not registered here; import the module" in without
-    )
+    assert "error[E529]: the loss `plugged` of tiny_plugin is not registered here" in without
+    assert "fix: import `tiny_plugin` before the pickle is loaded" in without
 
 
 def test_a_plug_in_on_the_command_line(tmp_path: Path):
@@ -704,3 +706,154 @@ def test_a_plug_in_that_is_imported_by_hand_as_well(tmp_path: Path):
     assert python(tmp_path, "-c", code).stdout == "()\n"
     code = "import losslang; losslang.check('ce'); import tiny_plugin; print(losslang.check('plugged'))"
     assert python(tmp_path, "-c", code).stdout == "()\n"
+
+
+# ---------------------------------------------------------------------------- what is compiled already stays as it is
+
+
+def linear(by: float) -> Callable[..., Any]:
+    """A loss `bent`: every one that this makes takes the name of the last."""
+
+    def bent(
+        values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, power: Count = 1
+    ) -> Float[Tensor, "*shape"]:
+        """b |e|."""
+        return by * (values - target).abs() ** power
+
+    return bent
+
+
+def mirror(by: float) -> Callable[..., Any]:
+    def bow(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """1 / (1 + e^(-b x))."""
+        return torch.sigmoid(by * logits)
+
+    return bow
+
+
+def scaled(by: float) -> Callable[..., Any]:
+    def times(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """b x."""
+        return by * x
+
+    return times
+
+
+def largest(by: float) -> Callable[..., Any]:
+    def top(
+        values: Float[Tensor, "*shape"],
+        weights: Float[Tensor, "*shape"] | None,
+        counted: Float[Tensor, "*shape"] | None,
+    ) -> Float[Tensor, ""]:
+        """b max."""
+        return by * values.max()
+
+    return top
+
+
+ANEW: list[tuple[str, Callable[..., Any], Callable[[float], Callable[..., Any]]]] = [
+    ("bent", losslang.loss(activation="identity"), linear),
+    ("bce(bow)", losslang.activation(), mirror),
+    ("mse@(times(pred), target)", losslang.function(fold=lambda x: x), scaled),
+    ("mse(reduction=top)", losslang.reduction(), largest),
+]
+"""A program for each kind of name."""
+SHAPES = [(2, 3, 4), (5, 3, 2), (1, 3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "decorator", "make"), ANEW, ids=["loss", "activation", "function", "reduction"]
+)
+def test_a_name_registered_anew_changes_no_module_that_exists(
+    text: str, decorator: Callable[..., Any], make: Callable[[float], Callable[..., Any]]
+):
+    """Nor its copies; called for the first time after that, with shapes seen before and with others."""
+    use(decorator, make(1.0))
+    pairs = [(torch.rand(shape, generator=G), torch.rand(shape, generator=G).round()) for shape in SHAPES]
+    wanted = [compiled(text)(x, y).item() for x, y in pairs]
+    # One that has run, one that has not, and copies of both.
+    old = [compiled(text) for _ in range(2)]
+    old[0](*pairs[0])
+    with cut(3):
+        small = compiled(text)
+    old += [copy.deepcopy(old[0]), copy.copy(old[1]), small]
+    use(decorator, make(5.0))
+    for loss in (*old, copy.deepcopy(old[1])):
+        for (x, y), value in zip(pairs, wanted, strict=True):
+            for _ in range(3):
+                assert loss(x, y).item() == pytest.approx(value, rel=1e-6)
+            assert loss.detail(x, y).total.item() == pytest.approx(value, rel=1e-6)
+            traced = torch.func.vmap(lambda a, b, loss=loss: loss(a, b))(x[None], y[None])  # pyright: ignore
+            assert traced.item() == pytest.approx(value, rel=1e-6)
+    fresh = [compiled(text)(x, y).item() for x, y in pairs]
+    assert all(new != pytest.approx(value, rel=1e-3) for new, value in zip(fresh, wanted, strict=True))
+    # A pickle is compiled where it is read, by the names that are known there.
+    assert pickle.loads(pickle.dumps(old[0]))(*pairs[0]).item() == pytest.approx(fresh[0])
+
+
+def test_a_large_tensor_after_a_name_was_registered_anew():
+    """Cut into blocks, in a call that comes later."""
+    use(losslang.loss(activation="identity"), linear(1.0))
+    x, y = torch.rand(4, 3, 8, generator=G), torch.rand(4, 3, 8, generator=G)
+    with cut(3):
+        loss = compiled("bent + mse")
+        wanted = loss(x, y).item()
+        late = compiled("bent + mse")
+        use(losslang.loss(activation="identity"), linear(5.0))
+        assert late(x, y).item() == pytest.approx(wanted)
+        assert compiled("bent + mse")(x, y).item() != pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_kernel_registered_later_is_used_from_then_on():
+    """By what is compiled after it, and by nothing else."""
+    made = use(losslang.loss(), surprise)
+    before = [compiled("surprise(sigmoid)") for _ in range(2)]
+    wanted = before[0](LOGITS, TRUTH)
+    for factor in (1, 2):
+        made.kernel("sigmoid")(lambda x, t, *, floor=None, k=factor: k * t * torch.nn.functional.softplus(-x))
+        close(compiled("surprise(sigmoid)")(LOGITS, TRUTH), factor * wanted)
+    assert "kernel:" not in str(before[0].plan)
+    made.kernel("identity")(lambda x, t, *, floor=None: 0 * x)
+    for loss in before:
+        for size in (2, 1):
+            close(
+                loss(LOGITS[:size], TRUTH[:size]),
+                compiled("surprise(sigmoid)")(LOGITS[:size], TRUTH[:size]) / 2,
+            )
+
+
+def test_a_registry_is_copied_when_it_has_changed():
+    registry = current_registry()
+    first = registry.snapshot()
+    assert registry.snapshot() is first
+    assert current_registry().snapshot() is first
+    use(losslang.loss(activation="identity"), hyperbolic)
+    assert registry.snapshot() is not first
+    assert first.loss("hyperbolic") is None
+    assert registry.snapshot().names(Loss) == registry.names(Loss)
+    assert registry.snapshot().loss("mae") == registry.loss("mae")
+    assert compiled("mse")._programs is compiled("mse")._programs
+
+
+def test_a_pickle_names_what_it_needs():
+    """Of every kind, wherever it stands in the program."""
+    losslang.loss(activation="identity")(hyperbolic)
+    losslang.activation()(steep)
+    losslang.reduction()(extreme)
+    losslang.function(fold=lambda x: x / 2)(halved)
+    loss = compiled("bce(steep) + hyperbolic@(halved(pred), target) + halved(batch.w)*mse(reduction=extreme)")
+    names = {
+        ("activation", "steep"),
+        ("loss", "hyperbolic"),
+        ("function", "halved"),
+        ("reduction", "extreme"),
+    }
+    rebuild, (record,), _ = loss.__reduce__()
+    assert record["extensions"] == dict.fromkeys(names, __name__)
+    assert compiled("ce + dice(softmax)").record["extensions"] == {}
+    del DEFINED[-4:]
+    _registry.cache_clear()
+    with pytest.raises(LossError) as caught:
+        rebuild(record)
+    assert {d.code for d in caught.value.diagnostics} == {"E529"}
+    assert len(caught.value.diagnostics) == 4

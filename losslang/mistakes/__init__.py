@@ -45,7 +45,7 @@ def _indented(text: str) -> str:
 
 
 PAGES: dict[str, Page] = {}
-FAMILIES = ("counts", "files", "inputs", "meaning", "names", "options", "syntax", "tensors")
+FAMILIES = ("counts", "files", "inputs", "kept", "meaning", "names", "options", "syntax", "tensors")
 
 
 def mistake(

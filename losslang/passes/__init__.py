@@ -17,14 +17,15 @@ from losslang.passes.stable import stable
 from losslang.passes.sum import summed
 from losslang.passes.unmask import unmask
 from losslang.plan import Plan, verify
+from losslang.registry import Registry
 
 PASSES = (fold, share, stable, fuse, prune)
 
 
-def improve(plan: Plan) -> Plan:
-    """The plan after every pass."""
+def improve(plan: Plan, registry: Registry | None = None) -> Plan:
+    """The plan after every pass. `registry` knows the kernels; else the current one."""
     for rewrite in PASSES:
-        plan = verify(rewrite(plan))
+        plan = verify(fuse(plan, registry) if rewrite is fuse else rewrite(plan))
     return plan
 
 

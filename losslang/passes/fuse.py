@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from losslang.plan import Argument, Plan, Ref, Step
 from losslang.primitive import Loss
-from losslang.registry import current_registry, loss_behind
+from losslang.registry import Registry, current_registry, loss_behind
 from losslang.vocabulary import VIEWS
 
 VIEW_OF = {
@@ -25,9 +25,9 @@ OF_THE_TRUE = ("true_element", "log_true_element")
 """Views of the probability given to what is true: of those of the prediction, and the target."""
 
 
-def fuse(plan: Plan) -> Plan:
-    """Replaces a loss on views by its kernel on the logits."""
-    registry = current_registry()
+def fuse(plan: Plan, registry: Registry | None = None) -> Plan:
+    """Replaces a loss on views by its kernel on the logits. `registry` knows the kernels; else the current one."""
+    registry = registry or current_registry()
     above = {step.name: step for step in plan.steps}
     steps: list[Step] = []
     for step in plan.steps:
