@@ -6,10 +6,16 @@ Shapes: probabilities and targets (B, C, *S) with one to three axes of space; di
 from __future__ import annotations
 
 import math
+from typing import Annotated
+
+from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch, traces
-from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
+from losslang.vocabulary import Count, Float, Positive, Tensor
+
+Power = Annotated[float, Field(ge=0, le=4)]
+"""Of a distance of up to 1e4; the paper tries 0.5 to 3."""
 
 BLOCK = 2**22
 """Numbers that a distance transform compares at once: 16 MB of floats."""
@@ -43,7 +49,7 @@ def hausdorff_dt(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    alpha: NonNegative = 2.0,
+    alpha: Power = 2.0,
 ) -> Float[Tensor, "b c"]:
     """Σ (p - t)² (D(p)^α + D(t)^α) / n, D(x) the distance to the other side of x > 1/2, 0 if it has one side alone.
 
@@ -66,7 +72,7 @@ def hausdorff_er(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    alpha: NonNegative = 2.0,
+    alpha: Power = 2.0,
     k: Count = 10,
 ) -> Float[Tensor, "b c"]:
     """Σ_i i^α Σ E_i / n, E_0 = (p - t)², E_i its i-th erosion, `k` of them: what is thick costs more.
