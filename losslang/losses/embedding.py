@@ -35,10 +35,9 @@ def cosine(
 
     keras' CosineSimilarity is `cosine - 1`; optax is NaN for a row of zeros, where this is 1.
     """
-    own, other = _norm(embeddings), _norm(target)
-    missing = 2 - (own / eps).clamp(max=1).square() - (other / eps).clamp(max=1).square()
-    apart = embeddings / own.clamp(min=eps).unsqueeze(-1) - target / other.clamp(min=eps).unsqueeze(-1)
-    return (apart.square().sum(-1) + missing) / 2
+    (own, missing), (other, more) = _held(embeddings, eps), _held(target, eps)
+    apart = embeddings / own.unsqueeze(-1) - target / other.unsqueeze(-1)
+    return (apart.square().sum(-1) + missing + more) / 2
 
 
 @cosine.slope
@@ -46,14 +45,13 @@ def cosine_slope(
     embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Positive = 1e-8
 ) -> tuple[Tensor, Tensor]:
     """The same, and (u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
-    own, other = _norm(embeddings), _norm(target)
-    missing = 2 - (own / eps).clamp_(max=1).square_() - (other / eps).clamp_(max=1).square_()
-    is_short, length = (own < eps).unsqueeze(-1), own.clamp_(min=eps).unsqueeze(-1)
-    unit = embeddings / length
-    apart = torch.addcdiv(unit, target, other.clamp_(min=eps).unsqueeze(-1), value=-1)
-    values = missing.add_(_norm(apart).square_()).div_(2)
-    along = torch.where(is_short, 1.0, values.unsqueeze(-1))
-    return values, apart.addcmul_(unit, along, value=-1).div_(length)
+    norm, (own, missing), (other, more) = _norm(embeddings), _held(embeddings, eps), _held(target, eps)
+    unit = embeddings / own.unsqueeze(-1)
+    apart = torch.addcdiv(unit, target, other.unsqueeze(-1), value=-1)
+    values = _norm(apart).square_().add_(missing.add_(more)).div_(2)
+    # The slope of a norm below its bound is that of the norm, as in torch.
+    along = torch.where(norm < eps, 1 - (1 - values) * own / F.threshold(norm, 0.0, math.inf), values)
+    return values, apart.addcmul_(unit, along.unsqueeze(-1), value=-1).div_(own.unsqueeze(-1))
 
 
 @loss(
@@ -230,6 +228,13 @@ def vicreg(
 
 def _norm(rows: Tensor) -> Tensor:
     return cast("Tensor", torch.linalg.vector_norm(rows, dim=-1))  # pyright: ignore
+
+
+def _held(rows: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The length of each row, not below ε, where its slope stays; and what a shorter one lacks of a square of 1."""
+    norm = _norm(rows)
+    held = norm + (norm.clamp(min=eps) - norm).detach()
+    return held, torch.where(norm < eps, 1 - (norm / held).square(), 0.0)
 
 
 def _length(rows: Tensor) -> tuple[Tensor, Tensor]:
