@@ -48,7 +48,9 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
     except ValidationError:
         shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
         raise MistakeError(
-            mistakes.bad_value(option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw)))
+            mistakes.bad_value(
+                option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw))
+            )
         ) from None
 
 
