@@ -18,6 +18,8 @@ from losslang.primitive import Sloped
 HALVES = (torch.float16, torch.bfloat16)
 COARSE = {("negative_binomial_nll", "target"): "between counts of 1000 its slope is a difference of digammas"}
 """Gradients that single precision leaves fewer digits of, and why."""
+ROUGH = ("kl", "kd")
+"""Divergences: near 0 a difference of two entropies, of which single precision keeps 1e-6; their gradients are exact."""
 
 
 def value_and_gradients(loss: Any, call: Call, *, alone: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
@@ -66,7 +68,11 @@ def test_a_difference_of_nearly_equal_numbers_is_that_of_double_precision(name: 
                 at(name, use), typed(call, torch.float64), alone=alone
             )
             torch.testing.assert_close(
-                value.double(), wanted, rtol=1e-4, atol=1e-6, msg=lambda m, w=label: f"{w}: {m}"
+                value.double(),
+                wanted,
+                rtol=1e-4,
+                atol=1e-6 if name in ROUGH else 1e-7,
+                msg=lambda m, w=label: f"{w}: {m}",
             )
             for operand, slope in slopes.items():
                 true = wanted_slopes[operand]

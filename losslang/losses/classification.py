@@ -115,7 +115,7 @@ def multi_margin(
     margin: Positive = 1.0,
     p: Degree = 1,
 ) -> Float[Tensor, "b *space"]:
-    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch."""
+    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch, whose p is 1 or 2; above 4 it is beyond single precision."""
     excess = torch.relu(margin - pick(logits, labels).unsqueeze(1) + logits) ** p
     return (excess.sum(1) - margin**p) / logits.shape[1]
 

@@ -145,7 +145,7 @@ def triplet(
     p: Norm = 2.0,
     swap: bool = False,
 ) -> Float[Tensor, "*b"]:
-    """max(0, |a - p| - |a - n| + m), with p-norms whose differences carry 1e-6, as in torch.
+    """max(0, |a - p| - |a - n| + m), with p-norms whose differences carry 1e-6, as in torch; p is at least 1.
 
     `swap` takes the smaller of |a - n| and |p - n|: `triplet@(pred.a, pred.p, pred.n)`. FaceNet squares the
     distances; pytorch-metric-learning makes the triplets of a batch, of unit vectors, with a margin of 0.05.

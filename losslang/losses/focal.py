@@ -17,7 +17,7 @@ from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, le=10)]
-"""A temperature of heavy tails; 1 has none."""
+"""A temperature of heavy tails; 1 has none, and above 10 the sum of powers is beyond single precision."""
 
 
 @loss(

@@ -236,6 +236,7 @@ def lncc(
 ) -> Float[Tensor, "b"]:
     """-mean over windows of sxy² / (sxx syy), sums of products of deviations, sxx and syy not below ε.
 
+    Sums are of double precision, whose rounding is below ε of at least 1e-12.
     The squared correlation within a box around each pixel, with zeros beyond the border, as in MONAI and
     VoxelMorph. From -1 to 0; it sees neither sign nor contrast: an inverted image has
     -1 too.

@@ -249,7 +249,8 @@ def exp_log(
 ) -> Float[Tensor, "b"]:
     """a mean_c (-log D)^γ + b Σ_c Σ t (-log p)^γ / n, D = (2 Σ p t + s) / (Σ p + Σ t + s) over n places.
 
-    `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out.
+    `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out. γ ends at 4:
+    of a probability of 0 the power of its logarithm would be infinite.
     """
     overlap, predicted, true, surprise, number = total(
         probs * target, probs, target, target * _power_by_logarithm(-log_probs, gamma), 1

@@ -1,7 +1,7 @@
 """Losses of a difference that outliers do not rule.
 
 Shapes: prediction and target are alike, of any shape; one value per element. The scale of a residual
-(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target.
+(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target, and at least 1e-12 where errors are squared in it.
 """
 
 from __future__ import annotations
