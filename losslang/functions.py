@@ -138,6 +138,13 @@ def divided(total: Tensor, number: Tensor) -> Tensor:
     return torch.where(nothing, 0.0, total / torch.where(nothing, 1.0, number))
 
 
+def xlogx(x: Tensor) -> Tensor:
+    """x log x with 0 log 0 = 0; its derivative at 0, where it is infinite, is that at the smallest normal number."""
+    if not x.requires_grad:
+        return torch.xlogy(x, x)
+    return x * x.clamp(min=torch.finfo(x.dtype).tiny).log()
+
+
 def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     """base ** exponent, with derivative 0 where base is 0 and the exponent below 1.
 
@@ -162,6 +169,16 @@ def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
     """A slope where x is above its bound, 0 elsewhere; in place."""
     fill: Any = torch.ops.aten.threshold_backward.grad_input
     return fill(slope, x, bound, grad_input=slope)
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in double precision, for differences of sums; as it is on a device that has none."""
+    return x.to(widest(x))
+
+
+def widest(like: Tensor) -> torch.dtype:
+    """Double precision, or the tensor's own type on a device that has none."""
+    return like.dtype if like.device.type == "mps" else torch.float64
 
 
 def near(tensor: Tensor) -> bool:

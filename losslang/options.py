@@ -15,6 +15,7 @@ from losslang.meaning import Constant
 from losslang.mistakes import options as mistakes
 from losslang.primitive import Primitive, choices
 from losslang.terms import MistakeError, Num, Sums, Tens, Value
+from losslang.vocabulary import LARGEST, SMALLEST
 
 Evaluate = Callable[[tree.Node], Value | None]
 """Evaluates a node as an expression; None where a mistake was already reported."""
@@ -47,7 +48,9 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
     except ValidationError:
         shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
         raise MistakeError(
-            mistakes.bad_value(option.value.span, owner, option.name, shown, wording(declared))
+            mistakes.bad_value(
+                option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw))
+            )
         ) from None
 
 
@@ -90,27 +93,36 @@ class ReportedError(Exception):
     """The mistake inside this value has been reported already."""
 
 
-def wording(declared: Any) -> str:
-    """A declared type in words: `a number of at least 0`."""
+def _beyond(raw: Any) -> bool:
+    """Whether a number is too large or too small for what single precision can square or divide by."""
+    return isinstance(raw, int | float) and (abs(raw) > LARGEST or 0 < abs(raw) < SMALLEST)
+
+
+def wording(declared: Any, *, beyond: bool = False) -> str:
+    """A declared type in words: `a number of at least 0`; ends that nobody meets are said to who is `beyond`."""
     origin, arguments = get_origin(declared), get_args(declared)
     if origin is Annotated:
-        return wording(arguments[0]) + _bounds(arguments[1:])
+        return wording(arguments[0]) + _bounds(arguments[1:], beyond)
     if origin is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(map(wording, arguments))
+        return " or ".join(wording(part, beyond=beyond) for part in arguments)
     if origin is list:
-        return f"a list, each {wording(arguments[0])}"
+        return f"a list, each {wording(arguments[0], beyond=beyond)}"
     names = {float: "a number", int: "a whole number", bool: "`true` or `false`", str: "a name"}
     return "`none`" if declared is type(None) else names.get(declared, str(declared))
 
 
-def _bounds(annotations: Sequence[Any]) -> str:
+def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
     said = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
     found: dict[str, float] = {}
     for annotation in annotations:
         for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
             found.update({key: getattr(bound, key) for key in said if hasattr(bound, key)})
+    if not beyond and found.get("le") == LARGEST and found.get("ge", -1) >= 0:
+        del found["le"]
+        if found["ge"] == SMALLEST:
+            found = {"gt": 0}
     if found.keys() == {"ge", "le"}:
         return f" from {found['ge']:g} to {found['le']:g}"
     return "".join(f" {said[key]} {value:g}" for key, value in found.items())

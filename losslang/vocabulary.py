@@ -17,8 +17,12 @@ else:
     Float = Int = Annotated
     Tensor = Any
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Single precision ends at 1e-38 and 3e38: 1e18 can be squared, and 1e-30 divides what is not huge.
+SMALLEST, LARGEST = 1e-30, 1e18
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, Field(ge=SMALLEST, le=LARGEST)]
+# A bound or a unit whose square divides: beside 1e-12 a number of up to 1e6 still has a square.
+Scale = Annotated[float, Field(ge=1e-12, le=LARGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Proportion = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -89,5 +93,5 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 
 __all__ = [
     "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "VIEWS", "Count", "Float", "Fraction", "Head",
-    "Int", "NonNegative", "Positive", "Proportion", "Tensor", "Total",
+    "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.functions import softplus
 from losslang.lazy import F, torch
-from losslang.vocabulary import Count, Float, Positive, Tensor
+from losslang.vocabulary import Count, Float, Scale, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
@@ -113,7 +113,7 @@ def ghm_r(
     mask: Float[Tensor, "*shape"] | None,
     memory: Float[Tensor, "bins"],
     *,
-    mu: Positive = 0.02,
+    mu: Scale = 0.02,
     bins: Count = 10,
     momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:

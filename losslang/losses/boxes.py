@@ -12,7 +12,7 @@ from typing import Literal
 from losslang.decorators import loss
 from losslang.functions import mean_along, power
 from losslang.lazy import F, torch
-from losslang.vocabulary import Float, Positive, Tensor
+from losslang.vocabulary import Float, Positive, Scale, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]
 Corners = tuple[Tensor, Tensor]
@@ -171,7 +171,7 @@ def siou(
     *,
     theta: Positive = 4.0,
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Scale = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """1 - IoU + (Σ (1 - exp(-γ ρ²)) + Σ (1 - exp(-ω))^θ) / 2, sums over x and y.
 
@@ -202,15 +202,15 @@ def bounded_iou(
     *,
     beta: Positive = 0.2,
     format: Format = "xyxy",
-    eps: Positive = 1e-3,
+    eps: Scale = 1e-3,
 ) -> Float[Tensor, "*b"]:
     """The mean over x, y, w, h of smooth_l1 with β of 1 - the largest IoU that a box so far off can have.
 
     That IoU is (w' - 2|dx|) / (w' + 2|dx|), not below 0, and min(w/w', w'/w). mmdet keeps the four
     apart: the mean over boxes is the same, its sum four times this one.
     """
-    reached = _reached(boxes, target, format, eps)
-    return mean_along(F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=beta), -1)
+    missed = _missed(boxes, target, format, eps)
+    return mean_along(F.smooth_l1_loss(missed, torch.zeros_like(missed), reduction="none", beta=beta), -1)
 
 
 @bounded_iou.kernel("identity")
@@ -225,20 +225,21 @@ def bounded_iou_of_boxes(
 ) -> Float[Tensor, "*b"]:
     """The same, of which torch takes the mean over boxes and their four numbers at once."""
     if reduction == "mean":
-        reached = _reached(boxes, target, format, eps)
-        return F.smooth_l1_loss(reached, torch.ones_like(reached), beta=beta)
+        missed = _missed(boxes, target, format, eps)
+        return F.smooth_l1_loss(missed, torch.zeros_like(missed), beta=beta)
     values = bounded_iou.function(boxes, target, beta=beta, format=format, eps=eps)
     return values.sum() if reduction == "sum" else values
 
 
-def _reached(boxes: Tensor, target: Tensor, format: Format, eps: float) -> Tensor:
-    """The largest IoU for each of the four, as far off as they are."""
+def _missed(boxes: Tensor, target: Tensor, format: Format, eps: float) -> Tensor:
+    """What the largest IoU for each of the four, as far off as they are, lacks of 1."""
     a, b = _corners(boxes, format), _corners(target, format)
     size, true = _size(a), _size(b)
-    # Between their centres, twice: the distance of the sums of their corners.
-    off = (b[0] + b[1] - a[0] - a[1]).abs()
-    place = torch.relu((true - off) / (true + off + eps))
-    extent = torch.minimum(true / (size + eps), size / (true + eps))
+    # Between their centres, twice: corner by corner, since far from the origin sums of corners are rounded.
+    off = ((b[0] - a[0]) + (b[1] - a[1])).abs()
+    place = ((2 * off + eps) / (true + off + eps)).clamp(max=1)
+    more = size - true
+    extent = torch.maximum((more + eps) / (size + eps), (eps - more) / (true + eps))
     return torch.cat([place, extent], -1)
 
 
@@ -259,8 +260,8 @@ def _hull(a: Corners, b: Corners) -> Tensor:
 
 
 def _between(a: Corners, b: Corners) -> Tensor:
-    """From the centre of one to that of the other, along x and y."""
-    return (b[0] + b[1] - a[0] - a[1]) / 2
+    """From the centre of one to that of the other, along x and y: by differences, far from the origin too."""
+    return ((b[0] - a[0]) + (b[1] - a[1])) / 2
 
 
 def _apart(a: Corners, b: Corners, eps: float) -> Tensor:

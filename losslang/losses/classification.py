@@ -6,11 +6,18 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, power
 from losslang.lazy import torch
 from losslang.targets import pick
-from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
+from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
+
+Degree = Annotated[int, Field(ge=1, le=4)]
+"""A power of a difference of logits; torch takes 1 and 2."""
 
 
 @loss(
@@ -106,9 +113,9 @@ def multi_margin(
     labels: Int[Tensor, "b *space"],
     *,
     margin: Positive = 1.0,
-    p: Count = 1,
+    p: Degree = 1,
 ) -> Float[Tensor, "b *space"]:
-    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch."""
+    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch, whose p is 1 or 2; above 4 it is beyond single precision."""
     excess = torch.relu(margin - pick(logits, labels).unsqueeze(1) + logits) ** p
     return (excess.sum(1) - margin**p) / logits.shape[1]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
+from losslang.functions import xlogx
 from losslang.lazy import F, torch
-from losslang.vocabulary import Float, Positive, Tensor
+from losslang.vocabulary import Float, Positive, Scale, Tensor
 
 
 @loss(
@@ -25,7 +26,7 @@ def kl(
     torch's `reduction="mean"` divides by the classes too, and its batchmean is this one. mmsegmentation puts a
     softmax where the log-softmax belongs, and can be negative.
     """
-    return torch.addcmul(torch.xlogy(target_probs, target_probs), target_probs, log_probs, value=-1).sum(1)
+    return torch.addcmul(xlogx(target_probs), target_probs, log_probs, value=-1).sum(1)
 
 
 @loss(
@@ -66,7 +67,7 @@ def js(
     """(KL(p, m) + KL(t, m)) / 2, m = (p + t) / 2: 0 to log 2 nats."""
     middle = ((probs + target_probs) / 2).clamp(min=torch.finfo(probs.dtype).tiny).log()
     p_part = probs * (log_probs - middle)
-    t_part = torch.xlogy(target_probs, target_probs) - target_probs * middle
+    t_part = xlogx(target_probs) - target_probs * middle
     return 0.5 * (p_part + t_part).sum(1)
 
 
@@ -83,11 +84,12 @@ def gaussian_nll(
     variance: Float[Tensor, "*shape"],
     *,
     full: bool = False,
-    eps: Positive = 1e-6,
+    eps: Scale = 1e-6,
 ) -> Float[Tensor, "*shape"]:
     """(log v + e²/v) / 2, v the variance, not below ε; `full` adds (log 2π) / 2.
 
-    The bound on v passes the gradient through, as in torch, so that a variance of 0 can grow again.
+    The bound on v passes the gradient through, as in torch, so that a variance of 0 can grow again; 1/ε² is in
+    it, and ε at least 1e-12.
     The third operand is the variance: `gaussian_nll@(pred.mu, target, pred.var)`; a number fixes it.
     """
     bounded = variance + (variance.clamp(min=eps) - variance).detach()
@@ -113,7 +115,12 @@ def poisson_nll(
 
     `full` adds Stirling's t log t - t + log(2πt)/2 where t > 1, as in torch.
     """
-    return F.poisson_nll_loss(values, target, log_input=log_input, full=full, eps=eps, reduction="none")
+    values = F.poisson_nll_loss(values, target, log_input=log_input, eps=eps, reduction="none")
+    if not full:
+        return values
+    many = target.clamp(min=1)
+    stirling = many * many.log() - many + 0.5 * torch.log(2 * math.pi * many)
+    return values + torch.where(target > 1, stirling, 0.0)
 
 
 @loss(

@@ -6,11 +6,17 @@ Row against row the values are one per row; `barlow_twins` and `vicreg` are one 
 from __future__ import annotations
 
 import math
+from typing import Annotated, cast
+
+from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch
-from losslang.losses.contrast import length, products
-from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
+from losslang.losses.contrast import products
+from losslang.vocabulary import LARGEST, Float, Fraction, NonNegative, Positive, Tensor
+
+Norm = Annotated[float, Field(ge=1, le=LARGEST)]
+"""Below 1 it is no norm, and has no slope where two numbers are equal."""
 
 
 @loss(
@@ -25,9 +31,27 @@ def cosine(
 ) -> Float[Tensor, "*b"]:
     """1 - x·y / (|x| |y|), each norm not below ε.
 
+    As half of the squared distance of rows of length 1: of rows that are nearly alike nothing cancels.
+
     keras' CosineSimilarity is `cosine - 1`; optax is NaN for a row of zeros, where this is 1.
     """
-    return 1 - F.cosine_similarity(embeddings, target, dim=-1, eps=eps)
+    (own, missing), (other, more) = _held(embeddings, eps), _held(target, eps)
+    apart = embeddings / own.unsqueeze(-1) - target / other.unsqueeze(-1)
+    return (apart.square().sum(-1) + missing + more) / 2
+
+
+@cosine.slope
+def cosine_slope(
+    embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Positive = 1e-8
+) -> tuple[Tensor, Tensor]:
+    """The same, and (u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
+    norm, (own, missing), (other, more) = _norm(embeddings), _held(embeddings, eps), _held(target, eps)
+    unit = embeddings / own.unsqueeze(-1)
+    apart = torch.addcdiv(unit, target, other.unsqueeze(-1), value=-1)
+    values = _norm(apart).square_().add_(missing.add_(more)).div_(2)
+    # The slope of a norm below its bound is that of the norm, as in torch.
+    along = torch.where(norm < eps, 1 - (1 - values) * own / F.threshold(norm, 0.0, math.inf), values)
+    return values, apart.addcmul_(unit, along.unsqueeze(-1), value=-1).div_(own.unsqueeze(-1))
 
 
 @loss(
@@ -48,8 +72,10 @@ def cosine_embedding(
     `cosine_embedding@(pred.a, pred.b, batch.same)`; of booleans and of 0 and 1, true is together. The cosine
     to a row of zeros is 0.
     """
-    similarity = (embeddings * target).sum(-1) / (length(embeddings) * length(target))
-    return torch.where(sign > 0, 1 - similarity, torch.relu(similarity - margin))
+    (own, missing), (other, more) = _length(embeddings), _length(target)
+    apart = embeddings / own.unsqueeze(-1) - target / other.unsqueeze(-1)
+    unlike = (apart.square().sum(-1) + missing + more) / 2
+    return torch.where(sign > 0, unlike, torch.relu(1 - margin - unlike))
 
 
 @cosine_embedding.slope
@@ -60,15 +86,15 @@ def cosine_embedding_slope(
     *,
     margin: Fraction = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """The same, and ∓(y / (|x| |y|) - x cos / |x|²)."""
-    own = length(embeddings)
-    lengths = own * length(target)
-    similarity = (embeddings * target).sum(-1).div_(lengths)
-    belong, excess = sign > 0, similarity - margin
-    rise = torch.where(belong, -1.0, excess.sign().relu_())
-    away, along = (rise / lengths).unsqueeze(-1), (rise * similarity / own.square()).unsqueeze(-1)
-    slope = (target * away).addcmul_(embeddings, along, value=-1)
-    return torch.where(belong, 1 - similarity, excess.relu_()), slope
+    """The same, and ±(u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
+    (own, missing), (other, more) = _length(embeddings), _length(target)
+    unit = embeddings / own.unsqueeze(-1)
+    apart = torch.addcdiv(unit, target, other.unsqueeze(-1), value=-1)
+    unlike = _norm(apart).square_().add_(missing.add_(more)).div_(2)
+    belong, excess = sign > 0, 1 - margin - unlike
+    rise = torch.where(belong, 1.0, excess.sign().relu_().neg_()) / own
+    slope = apart.addcmul_(unit, unlike.unsqueeze(-1), value=-1).mul_(rise.unsqueeze(-1))
+    return torch.where(belong, unlike, excess.relu_()), slope
 
 
 @loss(
@@ -116,17 +142,17 @@ def triplet(
     negative: Float[Tensor, "*b d"],
     *,
     margin: NonNegative = 1.0,
-    p: Positive = 2.0,
+    p: Norm = 2.0,
     swap: bool = False,
 ) -> Float[Tensor, "*b"]:
-    """max(0, |a - p| - |a - n| + m), with p-norms whose differences carry 1e-6, as in torch.
+    """max(0, |a - p| - |a - n| + m), with p-norms whose differences carry 1e-6, as in torch; p is at least 1.
 
     `swap` takes the smaller of |a - n| and |p - n|: `triplet@(pred.a, pred.p, pred.n)`. FaceNet squares the
     distances; pytorch-metric-learning makes the triplets of a batch, of unit vectors, with a margin of 0.05.
     """
-    near, far = F.pairwise_distance(anchor, positive, p), F.pairwise_distance(anchor, negative, p)
+    near, far = _distance(anchor, positive, p), _distance(anchor, negative, p)
     if swap:
-        far = torch.minimum(far, F.pairwise_distance(positive, negative, p))
+        far = torch.minimum(far, _distance(positive, negative, p))
     return torch.relu(near - far + margin)
 
 
@@ -195,6 +221,35 @@ def vicreg(
         value = value + variance / 2 * torch.relu(1 - deviation).sum() / width
         value = value + covariance * spread.masked_fill(same, 0.0).square().sum() / width
     return torch.where(number > 0, value, 0.0)
+
+
+# -------------------------------------------------------------------- lengths and distances
+
+
+def _norm(rows: Tensor) -> Tensor:
+    return cast("Tensor", torch.linalg.vector_norm(rows, dim=-1))  # pyright: ignore
+
+
+def _held(rows: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The length of each row, not below ε, where its slope stays; and what a shorter one lacks of a square of 1."""
+    norm = _norm(rows)
+    held = norm + (norm.clamp(min=eps) - norm).detach()
+    return held, torch.where(norm < eps, 1 - (norm / held).square(), 0.0)
+
+
+def _length(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The length of each row, and 0; of one that is shorter than the precision, and has no direction, 1 and 1."""
+    own, least = _norm(rows), torch.finfo(rows.dtype).eps
+    return F.threshold(own, least, 1.0), 1 - F.threshold(own.detach(), least, 0.0).sign()
+
+
+def _distance(x: Tensor, y: Tensor, p: float) -> Tensor:
+    """The p-norm of x - y + 1e-6; for a large p by its largest number, since powers of all of them may vanish."""
+    if p <= 4:
+        return F.pairwise_distance(x, y, p)
+    apart = x - y + 1e-6
+    unit = F.threshold(apart.detach().abs().amax(-1, keepdim=True), 0.0, 1.0)
+    return cast("Tensor", torch.linalg.vector_norm(apart / unit, p, dim=-1)) * unit.squeeze(-1)  # pyright: ignore
 
 
 # -------------------------------------------------------------------- statistics of the rows that count

@@ -16,8 +16,8 @@ from losslang.lazy import F, torch
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
-Tail = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-"""A temperature of heavy tails; 1 has none."""
+Tail = Annotated[float, Field(ge=1, le=10)]
+"""A temperature of heavy tails; 1 has none, and above 10 the sum of powers is beyond single precision."""
 
 
 @loss(

@@ -12,22 +12,24 @@ from functools import reduce
 from typing import Literal
 
 from losslang.decorators import loss
-from losslang.functions import power, root
+from losslang.functions import power, root, wide
 from losslang.lazy import F, torch
 from losslang.losses.windows import (
     amplitude,
     box,
+    centred,
     ended,
     first,
     gaussian,
     halved,
     mean,
     neighbours,
+    over_spectrum,
     similarity,
     stacked,
     step,
 )
-from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
+from losslang.vocabulary import SMALLEST, Count, Float, NonNegative, Positive, Scale, Tensor
 
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -130,12 +132,12 @@ def ms_ssim(
             f"{window} at {len(weights)} scales; give fewer `scale_weights` or a smaller `window`"
         )
     kernel = gaussian(window, sigma, values)
-    index = values.new_ones(values.shape[:2])
+    index, x, y = values.new_ones(values.shape[:2]), wide(values), wide(target)
     for scale, weight in enumerate(weights):
         if scale:
-            values, target, mask = halved(values, target, mask)
-        light, contrast, share = similarity(values, target, mask, kernel, max_val, k1, k2, "valid")
-        part = mean(light * contrast if scale == last else contrast, share, 2)
+            x, y, mask = halved(x, y, mask)
+        light, contrast, share = similarity(x, y, mask, kernel, max_val, k1, k2, "valid")
+        part = mean(light * contrast if scale == last else contrast, share, 2).to(values.dtype)
         index = index * power(torch.relu(part), weight)
     return index.mean(1)
 
@@ -160,8 +162,8 @@ def psnr(
     L (`max_val`) is the largest value. Of equal images it is 100 dB, and not infinite: that is what ε is for;
     from there on the derivative is 0.
     """
-    error = mean((values - target).square(), mask, 1) / max_val**2
-    return -10 * error.clamp(min=eps).log10()
+    error = mean((values - target).square(), mask, 1)
+    return 20 * math.log10(max_val) - 10 * error.clamp(min=max(eps * max_val**2, SMALLEST)).log10()
 
 
 @loss(
@@ -230,24 +232,26 @@ def lncc(
     mask: Float[Tensor, "b c *space"] | None,
     *,
     window: Count = 3,
-    eps: Positive = 1e-5,
+    eps: Scale = 1e-5,
 ) -> Float[Tensor, "b"]:
     """-mean over windows of sxy² / (sxx syy), sums of products of deviations, sxx and syy not below ε.
 
+    Sums are of double precision, whose rounding is below ε of at least 1e-12.
     The squared correlation within a box around each pixel, with zeros beyond the border, as in MONAI and
     VoxelMorph. From -1 to 0; it sees neither sign nor contrast: an inverted image has
     -1 too.
     """
     axes = values.ndim - 2
     volume = window**axes
-    x, y, xx, yy, xy = stacked(values, target, None, lambda parts: volume * box(parts, window))
+    a, b = wide(values), wide(target)
+    x, y, xx, yy, xy = stacked((a, b, a * a, b * b, a * b), None, lambda parts: volume * box(parts, window))
     number: Tensor | float = volume
     if mask is not None:
-        masked = 1 - mask.expand(values.shape).to(values.dtype)
+        masked = 1 - mask.expand(values.shape).to(a.dtype)
         number = (volume * (1 - box(masked, window))).clamp(min=1)
-    cross = xy - x * y / number
-    spread, spreads = (xx - x * x / number).clamp(min=eps), (yy - y * y / number).clamp(min=eps)
-    return -mean(cross.square() / (spread * spreads), mask, 1)
+    parts = xy - x * y / number, xx - x * x / number, yy - y * y / number
+    cross, spread, other = (part.to(values.dtype) for part in parts)
+    return -mean(cross.square() / (spread.clamp(min=eps) * other.clamp(min=eps)), mask, 1)
 
 
 @loss(
@@ -263,7 +267,10 @@ def spectral(values: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *sp
     It sees no phases: an image and the same shifted around are alike. What is masked is 0 in both. MONAI's
     JukeboxLoss transforms over the channels too: of one channel it is the same.
     """
-    return mean(F.mse_loss(amplitude(values), amplitude(target), reduction="none"), None, 1)
+    # The first frequency, the offset, is taken apart: in single precision it would be rounded into all the others.
+    (x, offset), (t, other) = centred(values), centred(target)
+    squares = over_spectrum(F.mse_loss(amplitude(x), amplitude(t), reduction="none"), values.shape[-1])
+    return mean(squares, None, 1) + mean((offset.abs() - other.abs()).square(), None, 1).to(values.dtype)
 
 
 @loss(

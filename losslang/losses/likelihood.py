@@ -13,9 +13,10 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
+from losslang.functions import least
 from losslang.lazy import F, torch
 from losslang.losses.distribution import gaussian_nll
-from losslang.vocabulary import Float, Positive, Tensor
+from losslang.vocabulary import SMALLEST, Float, Scale, Tensor
 
 Between = Annotated[float, Field(gt=1, lt=2)]
 
@@ -87,16 +88,25 @@ def generalized_kl(
 
     Neither side needs to add up to 1. It is `poisson_nll` and what makes that 0 at x = log t.
     """
-    return torch.xlogy(target, target) - target * values + values.exp() - target
+    apart = values - target.clamp(min=SMALLEST).log()
+    near = apart.clamp(-1, 1)
+    # t (e^d - 1 - d), d = x - log t: near 0 it is what the plain sum loses.
+    beside = target * (torch.expm1(near) - near)
+    return torch.where(near.abs() < 1, beside, values.exp() - target - target * apart)
 
 
 @generalized_kl.slope
 def generalized_kl_slope(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
 ) -> tuple[Tensor, Tensor]:
-    """The same, and e^x - t."""
-    slope = values.exp().sub_(target)
-    return torch.xlogy(target, target).addcmul_(target, values, value=-1).add_(slope), slope
+    """The same, and e^x - t; d = x - log t."""
+    # e^x - t as t (e^d - 1), and as 1 (e^x - 1) + 1 beside a t of 0.
+    some = F.threshold(target, 1e-12, 1.0)
+    apart = torch.log(some).neg_().add_(values)
+    slope = torch.expm1(apart).mul_(some)
+    if not least(target) > 1e-12:
+        slope.add_(F.threshold(target, 1e-12, 0.0).sign_().neg_().add_(1))
+    return torch.addcmul(slope, target, apart, value=-1), slope
 
 
 @loss(activation="identity", nonnegative=("target", "dispersion"))
@@ -105,7 +115,7 @@ def negative_binomial_nll(
     target: Float[Tensor, "*shape"],
     dispersion: Float[Tensor, "*shape"],
     *,
-    eps: Positive = 1e-6,
+    eps: Scale = 1e-6,
 ) -> Float[Tensor, "*shape"]:
     """r log(1 + μ/r) + t log(1 + r/μ) - log(Γ(t + r) / Γ(r) t!), μ = e^x, r = 1/α.
 
@@ -125,7 +135,7 @@ def negative_binomial_nll_slope(
     target: Float[Tensor, "*shape"],
     dispersion: Float[Tensor, "*shape"],
     *,
-    eps: Positive = 1e-6,
+    eps: Scale = 1e-6,
 ) -> tuple[Tensor, Tensor]:
     """The same, and r σ(l) - t σ(-l), l = x + log α: where the mean is t it is 0."""
     alpha = dispersion.clamp(min=eps)
@@ -143,7 +153,7 @@ def lognormal_nll(
     variance: Float[Tensor, "*shape"],
     *,
     full: bool = False,
-    eps: Positive = 1e-6,
+    eps: Scale = 1e-6,
 ) -> Float[Tensor, "*shape"]:
     """(log v + (log t - x)²/v) / 2, v the variance of log t, not below ε; `full` adds log t + (log 2π) / 2.
 

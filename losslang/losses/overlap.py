@@ -7,13 +7,28 @@ With `batch=true` all samples are one region.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
-from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
+from losslang.vocabulary import (
+    SMALLEST,
+    Float,
+    Fraction,
+    NonNegative,
+    Positive,
+    Proportion,
+    Scale,
+    Tensor,
+    Total,
+)
+
+Power = Annotated[float, Field(ge=SMALLEST, le=4)]
+"""Of a logarithm that may be 1e5: its 8th power is beyond single precision."""
 
 
 @loss(
@@ -141,7 +156,7 @@ def mcc(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    smooth: Positive = 1e-5,
+    smooth: Scale = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """1 - (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), s added to each of the four.
 
@@ -153,7 +168,8 @@ def mcc(
     # Rounding leaves some of these below 0, and no root is taken of that.
     counts = hit, invented, missed, number - hit - invented - missed
     tp, fp, fn, tn = (torch.where(count < 0, 0.0, count) + smooth for count in counts)
-    return 1 - (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)).sqrt()
+    # Two roots: the product of all four may be beyond single precision.
+    return 1 - (tp * tn - fp * fn) / (((tp + fp) * (tp + fn)).sqrt() * ((tn + fp) * (tn + fn)).sqrt())
 
 
 @loss(
@@ -231,12 +247,13 @@ def exp_log(
     *,
     w_dice: NonNegative = 0.8,
     w_ce: NonNegative = 0.2,
-    gamma: Positive = 0.3,
+    gamma: Power = 0.3,
     smooth: Positive = 1e-5,
 ) -> Float[Tensor, "b"]:
     """a mean_c (-log D)^γ + b Σ_c Σ t (-log p)^γ / n, D = (2 Σ p t + s) / (Σ p + Σ t + s) over n places.
 
-    `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out.
+    `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out. γ ends at 4:
+    of a probability of 0 the power of its logarithm would be infinite.
     """
     overlap, predicted, true, surprise, number = total(
         probs * target, probs, target, target * _power_by_logarithm(-log_probs, gamma), 1

@@ -11,7 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, least, root, vector
 from losslang.lazy import F, kernels, torch
-from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
+from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 
 
 @loss(
@@ -184,7 +184,7 @@ def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -
     range=(0, math.inf),
 )
 def charbonnier(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-3
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Scale = 1e-3
 ) -> Float[Tensor, "*shape"]:
     """sqrt(e^2 + ε^2): ε at a perfect prediction, not 0.
 
@@ -201,15 +201,16 @@ def charbonnier(
     zero_when="equal",
 )
 def tukey(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 4.685
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 4.685
 ) -> Float[Tensor, "*shape"]:
     """c²/6 (1 - (1 - (e/c)²)³) where |e| <= c, c²/6 beyond: an outlier pulls no more.
 
     Residuals are taken as they are; divide them by their scale before, if they have another. neuralforecast's
     has no `1 -` inside of c: it is 3.66 at no error, and falls to 0 at c.
     """
-    inside = (1 - ((values - target) / c).square()).clamp(min=0)
-    return c * c / 6 * (1 - inside**3)
+    # 1 - (1 - u)³ as u (3 - 3 u + u²), of which nothing is lost near 0.
+    square = ((values - target) / c).square().clamp(max=1)
+    return c * c / 6 * square * (square * (square - 3) + 3)
 
 
 @loss(

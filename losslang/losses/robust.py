@@ -1,7 +1,7 @@
 """Losses of a difference that outliers do not rule.
 
 Shapes: prediction and target are alike, of any shape; one value per element. The scale of a residual
-(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target.
+(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target, and at least 1e-12 where errors are squared in it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.functions import vector
 from losslang.lazy import F, torch
-from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
+from losslang.vocabulary import LARGEST, SMALLEST, Float, Fraction, NonNegative, Positive, Scale, Tensor
 
-Shape = Annotated[float, Field(ge=-1e18, le=1e18)]
+Shape = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Pull = Annotated[float, Field(ge=0.02, le=LARGEST)]
+Most = Annotated[float, Field(ge=SMALLEST, le=40)]
 
 
 @loss(
@@ -32,7 +34,7 @@ def barron(
     target: Float[Tensor, "*shape"],
     *,
     alpha: Shape = 1.0,
-    c: Positive = 1.0,
+    c: Scale = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """|α - 2|/α ((e²/(c² |α - 2|) + 1)^(α/2) - 1): half a square near 0, further out what α says.
 
@@ -40,7 +42,7 @@ def barron(
     infinity: -1e18 is welsch, 1e18 is e^(e²/2c²) - 1. robust_loss_pytorch asks for α and calls c the scale;
     its adaptive form begins at α = 1.
     """
-    square = (values - target).square() / c**2
+    square = ((values - target) / c).square()
     if alpha == 2:
         return 0.5 * square
     if alpha == 0:
@@ -58,7 +60,7 @@ def barron(
     like={"kornia": ""},
 )
 def pseudo_huber(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Scale = 1.0
 ) -> Float[Tensor, "*shape"]:
     """δ² (sqrt(1 + (e/δ)²) - 1): e²/2 near 0, δ |e| far out.
 
@@ -70,7 +72,7 @@ def pseudo_huber(
 
 @pseudo_huber.slope
 def pseudo_huber_slope(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Scale = 1.0
 ) -> tuple[Tensor, Tensor]:
     """δ e² / (h + δ) and δ e / h, h = sqrt(e² + δ²)."""
     error = values - target
@@ -89,7 +91,7 @@ def pseudo_huber_slope(
     like={"kornia": ""},
 )
 def cauchy(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
 ) -> Float[Tensor, "*shape"]:
     """log(1 + (e/c)²/2): barron's α = 0.
 
@@ -107,7 +109,7 @@ def cauchy(
     like={"kornia": ""},
 )
 def geman_mcclure(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
 ) -> Float[Tensor, "*shape"]:
     """2 (e/c)² / ((e/c)² + 4): barron's α = -2, never above 2."""
     square = (values - target).square()
@@ -123,7 +125,7 @@ def geman_mcclure(
     like={"kornia": ""},
 )
 def welsch(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Positive = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
 ) -> Float[Tensor, "*shape"]:
     """1 - e^(-(e/c)²/2): barron's α = -∞, never above 1."""
     return -torch.expm1(F.mse_loss(values, target, reduction="none") / (-2 * c**2))
@@ -141,16 +143,20 @@ def balanced_l1(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    alpha: Positive = 0.5,
-    gamma: Positive = 1.5,
+    alpha: Pull = 0.5,
+    gamma: Most = 1.5,
     beta: Positive = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """α/b (b d + β) log(b d/β + 1) - α d where d < β, γ d + (γ/b - α) β elsewhere; d = |e|, b = e^(γ/α) - 1.
 
     Its slope is the paper's, α log(b d/β + 1) up to γ: small errors weigh more than in smooth_l1, large ones
     less than in mse. mmdetection writes 1 for the β of `b d + β`: the same at β = 1, but at β = 2 an error
-    of 0.05 gives -0.005 there, and 0.005 here.
+    of 0.05 gives -0.005 there, and 0.005 here. γ/α is at most 80: single precision ends at e^88.
     """
+    if gamma / alpha > 80:
+        raise ValueError(
+            f"balanced_l1: e^(gamma / alpha) is e^{gamma / alpha:g}; take a `gamma` of at most 80 `alpha`"
+        )
     distance = (values - target).abs()
     b = math.expm1(gamma / alpha)
     inside = alpha / b * (b * distance + beta) * torch.log1p(b / beta * distance) - alpha * distance

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from losslang.functions import exact
+from losslang.functions import exact, wide, widest
 from losslang.lazy import F, torch
-from losslang.vocabulary import Tensor
+from losslang.vocabulary import SMALLEST, Tensor
 
 
 def gaussian(window: int, sigma: float, like: Tensor) -> Tensor:
-    """The weights of a window along one axis."""
-    place = torch.arange(window, dtype=like.dtype, device=like.device) - (window - 1) / 2
-    weight = torch.exp(-0.5 * (place / sigma).square())
-    return weight / weight.sum()
+    """The weights of a window along one axis, in double precision: a variance shows by how much they miss 1."""
+    place = wide(torch.arange(window, device=like.device)) - (window - 1) / 2
+    return torch.softmax(-0.5 * (place / sigma).square(), 0)
 
 
 def similarity(
@@ -27,7 +26,11 @@ def similarity(
     k2: float,
     padding: str,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Luminance, contrast with structure, and what share of it each window reads."""
+    """Luminance, contrast with structure, and what share of it each window reads.
+
+    Sums over windows are of double precision: beside a large offset, and on a flat background, nothing is left of
+    the mean square less the squared mean in single precision.
+    """
     size = len(kernel)
     least = size if padding == "valid" else size // 2 + 1
     if min(x.shape[2:], default=0) < least:
@@ -37,26 +40,27 @@ def similarity(
         )
 
     def blur(parts: Tensor) -> Tensor:
-        return _blurred(parts if padding == "valid" else _reflected(parts, size), kernel)
+        return _blurred(parts if padding == "valid" else _reflected(parts, size), kernel.to(parts.dtype))
 
-    mx, my, xx, yy, xy, *rest = stacked(x, y, mask, blur)
-    share = rest[0] if rest else None
-    if share is not None:
-        whole = share.clamp(min=torch.finfo(x.dtype).tiny)
-        mx, my, xx, yy, xy = mx / whole, my / whole, xx / whole, yy / whole, xy / whole
-    c1, c2 = (k1 * max_val) ** 2, (k2 * max_val) ** 2
-    light = (2 * mx * my + c1) / (mx * mx + my * my + c1)
-    contrast = (2 * (xy - mx * my) + c2) / ((xx - mx * mx) + (yy - my * my) + c2)
-    return light, contrast, share
+    # By the sum and the difference of both: 2 cov = (var(x + y) - var(x - y)) / 2 is never beyond their variances.
+    sums, differences = wide(x) + wide(y), wide(x) - wide(y)
+    ms, md, ss, dd, *rest = stacked((sums, differences, sums * sums, differences * differences), mask, blur)
+    share = rest[0].to(x.dtype) if rest else None
+    if rest:
+        whole = rest[0].clamp(min=torch.finfo(x.dtype).tiny)
+        ms, md, ss, dd = ms / whole, md / whole, ss / whole, dd / whole
+    ms, md = ms * ms, md * md
+    ms, md, vs, vd = (part.to(x.dtype) / 2 for part in (ms, md, (ss - ms).relu(), (dd - md).relu()))
+    c1, c2 = (max((k * max_val) ** 2, SMALLEST) for k in (k1, k2))
+    return (ms - md + c1) / (ms + md + c1), (vs - vd + c2) / (vs + vd + c2), share
 
 
 def stacked(
-    x: Tensor, y: Tensor, mask: Tensor | None, sums: Callable[[Tensor], Tensor]
+    parts: tuple[Tensor, ...], mask: Tensor | None, sums: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, ...]:
-    """Sums over windows of x, y, x², y², xy and, if there is one, the mask, all taken at once."""
-    parts = [x, y, x * x, y * y, x * y]
+    """Sums over windows of these images and, if there is one, of the mask, all taken at once."""
     if mask is not None:
-        parts.append(mask.expand(x.shape).to(x.dtype))
+        parts = (*parts, mask.expand(parts[0].shape).to(parts[0].dtype))
     return sums(torch.cat(parts, 1)).chunk(len(parts), 1)
 
 
@@ -105,12 +109,28 @@ def halved(x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, T
     return smaller / whole, other / whole, some
 
 
+def centred(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Channels less their means over space, and these means in double precision."""
+    if not image.numel():
+        return image, image
+    offset = image.mean(list(range(2, image.ndim)), keepdim=True, dtype=widest(image))
+    return image - offset.to(image.dtype), offset
+
+
 def amplitude(image: Tensor) -> Tensor:
-    """The size of each frequency over space."""
+    """The size of each frequency over space, along the last axis the first half: the others are their mirror."""
     if not image.numel():
         return image
     axes = list(range(2, image.ndim))
-    return cast("Tensor", torch.fft.fftn(image, dim=axes, norm="ortho")).abs()  # pyright: ignore
+    return cast("Tensor", torch.fft.rfftn(image, dim=axes, norm="ortho")).abs()  # pyright: ignore
+
+
+def over_spectrum(values: Tensor, length: int) -> Tensor:
+    """The mean along a last axis of this length of values at the first half of its frequencies."""
+    place = torch.arange(values.shape[-1], device=values.device)
+    number = 2 - (place == 0).to(values.dtype) - (2 * place == length).to(values.dtype)
+    with exact(values):
+        return values @ (number / max(length, 1))
 
 
 # -------------------------------------------------------------------- neighbours, and means
