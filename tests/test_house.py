@@ -35,6 +35,7 @@ FLOORS = [
     ["functions", "planned"],
     ["booleans"],
     ["activations", "reductions", "grow"],
+    ["surprise"],
     ["losses", "parser"],
     ["formatter"],
     ["meaning"],

@@ -11,7 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
-from losslang.targets import pick
+from losslang.surprise import binary_entropy, pick, times_log
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
 NONE = -(2**31)
@@ -221,7 +221,7 @@ def bce(
     """
     t = _smoothed(target, label_smoothing)
     positive = t if pos_weight is None else t * _along_classes(pos_weight, t)
-    return -(positive * log_probs + (1 - t) * log_complement)
+    return -(times_log(positive, log_probs) + times_log(1 - t, log_complement))
 
 
 @bce.kernel("sigmoid")
@@ -233,10 +233,10 @@ def bce_of_logits(
     label_smoothing: Fraction = 0.0,
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, exact for logits of any size."""
-    weight = None if pos_weight is None else _along_classes(pos_weight, logits)
+    """The same, exact to a rounding of itself at every logit: torch's kernel has 0 for x = -15, t = 0."""
     t = _smoothed(target, label_smoothing)
-    return torch.binary_cross_entropy_with_logits(logits, t, None, weight, REDUCTIONS[reduction])
+    yes, no = (t, None) if pos_weight is None else (t * _along_classes(pos_weight, t), 1 - t)
+    return binary_entropy(logits, yes, no, reduction=reduction)
 
 
 def _reduced(values: Tensor, reduction: str) -> Tensor:

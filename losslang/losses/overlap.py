@@ -13,6 +13,7 @@ from losslang.decorators import loss
 from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
+from losslang.surprise import possible, times_log
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
 
@@ -199,10 +200,10 @@ def unified_focal(
     """
     absent = 1 - target
     # p^γ by its logarithm: a power of its own takes as long as all the rest.
-    spared = torch.exp(gamma * log_probs) * log_complement
+    spared = times_log(absent * torch.exp(gamma * log_probs), log_complement)
     yes, no, missed, invented, true, number = total(
-        target * log_probs,
-        absent * spared,
+        times_log(target, log_probs),
+        spared,
         torch.addcmul(target, probs, target, value=-1),
         probs * absent,
         target,
@@ -235,8 +236,9 @@ def exp_log(
 
     `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out.
     """
+    surprise = _power_by_logarithm(-possible(log_probs, target), gamma)
     overlap, predicted, true, surprise, number = total(
-        probs * target, probs, target, target * _power_by_logarithm(-log_probs, gamma), 1
+        probs * target, probs, target, target * surprise, 1
     )
     alike = (2 * overlap + smooth) / (predicted + true + smooth)
     # Rounding may leave it above 1, where its logarithm would be no base of a power.

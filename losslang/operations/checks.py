@@ -49,10 +49,12 @@ def _seen(value: Any) -> Tensor | None:
 
 
 def check_probs(value: Any, site: Site, over: str) -> None:
-    """Refuses values outside of [0, 1] where probabilities are read."""
+    """Refuses values outside of [0, 1] where probabilities are read, and NaN, which is no probability."""
     probs = _seen(value)
-    if probs is not None and bool(((probs < -1e-4) | (probs > 1 + 1e-4)).any()):
-        low, high = float(probs.min()), float(probs.max())
+    if probs is None:
+        return
+    low, high = (float(bound) for bound in probs.aminmax())
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
         raise site.error(tensors.not_probabilities(site.span, site.term, low, high, over))
 
 
