@@ -133,7 +133,8 @@ def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[T
     is an IndexError, and its callers hold y below it.
     """
     log_probs, last = torch.log_softmax(logits, -1), logits.shape[-1] - 1
-    below = position.detach().floor().clamp(0, max(last - 1, 0))
+    # A position that is NaN has no bin, and weighs those of bin 0 with NaN.
+    below = position.detach().floor().nan_to_num(0.0).clamp(0, max(last - 1, 0))
     above = position - below
     left, right = below.long().unsqueeze(-1), (below.long() + 1).clamp(max=last).unsqueeze(-1)
     chosen = log_probs.gather(-1, torch.cat([left, right], -1))

@@ -49,7 +49,8 @@ def cosine_embedding(
     to a row of zeros is 0.
     """
     similarity = (embeddings * target).sum(-1) / (length(embeddings) * length(target))
-    return torch.where(sign > 0, 1 - similarity, torch.relu(similarity - margin))
+    values = torch.where(sign > 0, 1 - similarity, torch.relu(similarity - margin))
+    return torch.add(values, sign, alpha=0)  # NaN is neither sign
 
 
 @cosine_embedding.slope
@@ -68,7 +69,7 @@ def cosine_embedding_slope(
     rise = torch.where(belong, -1.0, excess.sign().relu_())
     away, along = (rise / lengths).unsqueeze(-1), (rise * similarity / own.square()).unsqueeze(-1)
     slope = (target * away).addcmul_(embeddings, along, value=-1)
-    return torch.where(belong, 1 - similarity, excess.relu_()), slope
+    return torch.where(belong, 1 - similarity, excess.relu_()).add_(sign, alpha=0), slope
 
 
 @loss(
@@ -100,7 +101,8 @@ def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
 ) -> Float[Tensor, "*shape"]:
     """x of a distance that should be small (+1), max(0, m - x) of one that should be large (-1)."""
-    return torch.where(signs > 0, values, torch.relu(margin - values))
+    costs = torch.where(signs > 0, values, torch.relu(margin - values))
+    return torch.add(costs, signs, alpha=0)  # NaN is neither sign
 
 
 @loss(

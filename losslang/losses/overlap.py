@@ -109,7 +109,7 @@ def lovasz_softmax(
     """
     values = _lovasz((target - probs).abs(), target, mask)
     counts = torch.ones_like(target) if classes == "all" else target
-    return values, counts.detach().sum(-1) > 0
+    return values, counts.detach().sum(-1)
 
 
 def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:

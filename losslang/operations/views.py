@@ -39,8 +39,8 @@ def values_of(found: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def counted_of(found: tuple[Tensor, Tensor]) -> Tensor:
-    """Which of them count."""
-    return found[1].detach() > 0
+    """Which of them count; what is no number does, so that it is seen."""
+    return ~(found[1].detach() <= 0)
 
 
 def true_class(values: Tensor, target: Tensor) -> Tensor:
