@@ -92,7 +92,7 @@ def ghm_c_of_logits(
 ) -> Float[Tensor, "*shape"]:
     """The same, with both logarithms in one."""
     weight = _harmonized(error(logits, target).abs(), mask, memory, bins, momentum)
-    return weight * binary_entropy(logits, target, None)
+    return weight * binary_entropy(logits, target)
 
 
 @loss(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from losslang.decorators import loss
 from losslang.functions import power
 from losslang.lazy import torch
-from losslang.surprise import binary_entropy, mistaken, pick
+from losslang.surprise import focus, pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 
@@ -71,7 +71,8 @@ def focal_of_logits(
     alpha: Fraction | None = None,
 ) -> Float[Tensor, "*shape"]:
     """The same, with 1 - p_t from both sigmoids, so that it keeps its digits where p_t is nearly 1."""
-    values = power(mistaken(logits, positive_truth), gamma) * binary_entropy(logits, positive_truth, None)
+    mistaken, entropy = focus(logits, positive_truth)
+    values = power(mistaken, gamma) * entropy
     return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values
 
 

@@ -11,7 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
-from losslang.surprise import binary_entropy, pick, times_log
+from losslang.surprise import binary_entropy, pick, reduced, times_log
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
 NONE = -(2**31)
@@ -76,7 +76,7 @@ def ce_of_logits(
         values = ce.function(
             log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
         )
-        return _reduced(values, reduction)
+        return reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, NONE, label_smoothing)
@@ -167,7 +167,7 @@ def nll_of_log_probs(
 ) -> Float[Tensor, "b *space"]:
     """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
     if labels.ndim == log_probs.ndim:
-        return _reduced(-pick(log_probs, labels), reduction)
+        return reduced(-pick(log_probs, labels), reduction)
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
@@ -237,11 +237,6 @@ def bce_of_logits(
     t = _smoothed(target, label_smoothing)
     yes, no = (t, None) if pos_weight is None else (t * _along_classes(pos_weight, t), 1 - t)
     return binary_entropy(logits, yes, no, reduction=reduction)
-
-
-def _reduced(values: Tensor, reduction: str) -> Tensor:
-    """What torch's kernels do by themselves."""
-    return values if reduction == "none" else values.mean() if reduction == "mean" else values.sum()
 
 
 def _smoothed(target: Tensor, epsilon: float) -> Tensor:

@@ -49,7 +49,7 @@ def quality_focal_of_logits(
     """The same, with both logarithms in one."""
     apart = error(logits, target)
     # An even power asks for no absolute value.
-    return binary_entropy(logits, target, None) * power(apart if beta % 2 == 0 else apart.abs(), beta)
+    return binary_entropy(logits, target) * power(apart if beta % 2 == 0 else apart.abs(), beta)
 
 
 @loss(
@@ -90,7 +90,7 @@ def varifocal_of_logits(
     positive = score.sign()
     easy = power(torch.sigmoid(logits), gamma)
     weight = torch.addcmul(score if iou_weighted else positive, 1 - positive, easy, value=alpha)
-    return binary_entropy(logits, target, None) * weight
+    return binary_entropy(logits, target) * weight
 
 
 @loss(
