@@ -237,9 +237,7 @@ def exp_log(
     `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out.
     """
     surprise = _power_by_logarithm(-possible(log_probs, target), gamma)
-    overlap, predicted, true, surprise, number = total(
-        probs * target, probs, target, target * surprise, 1
-    )
+    overlap, predicted, true, surprise, number = total(probs * target, probs, target, target * surprise, 1)
     alike = (2 * overlap + smooth) / (predicted + true + smooth)
     # Rounding may leave it above 1, where its logarithm would be no base of a power.
     unlike = power(-alike.clamp(max=1).log(), gamma)
