@@ -16,7 +16,7 @@ from losslang.primitive import Sloped
 from losslang.vocabulary import Tensor
 
 
-def possible(logs: Tensor, shares: Tensor) -> Tensor:
+def possible(logs: Any, shares: Tensor) -> Any:
     """The logarithms, and 0 for a logarithm of 0 that has no share: neither value nor gradient meets 0 * inf."""
     # Symbols have no values. Where all can be seen to be finite, one look is cheaper than a mask.
     if not isinstance(logs, torch.Tensor) or least(logs) > -math.inf:
@@ -24,9 +24,14 @@ def possible(logs: Tensor, shares: Tensor) -> Tensor:
     return logs.masked_fill((logs == -math.inf) & (shares == 0), 0.0)
 
 
-def times_log(shares: Tensor, logs: Tensor) -> Tensor:
+def times_log(shares: Tensor, logs: Any) -> Tensor:
     """shares * logs, with 0 log 0 = 0."""
     return shares * possible(logs, shares)
+
+
+def agreement(log_probs: Any, log_complement: Any, target: Any) -> Any:
+    """t log p + (1 - t) log(1 - p)."""
+    return times_log(target, log_probs) + times_log(1 - target, log_complement)
 
 
 def pick(values: Tensor, labels: Tensor) -> Tensor:
@@ -43,15 +48,17 @@ def turned(logits: Tensor, target: Tensor) -> Tensor | None:
     """(1 - 2 t) x, the logit of what is not true; None unless the target can be seen to be 0 or 1 everywhere."""
     if not near(target) or target.requires_grad or not is_eager():
         return None
-    if target.numel() < MANY:
-        is_hard = torch.equal(target * target, target)
-    else:
-        # t - t² is 0: of many elements a norm takes a third of the time of a comparison.
-        apart = torch.addcmul(target, target, target, value=-1)
-        is_hard = torch.linalg.vector_norm(apart).item() == 0
-    if not is_hard:
-        return None
-    return torch.rsub(target, 1, alpha=2) * logits
+    is_sure = torch.equal(target * target, target) if target.numel() < MANY else holds_sure(target)
+    return torch.rsub(target, 1, alpha=2) * logits if is_sure else None
+
+
+def holds_sure(target: Tensor, room: Tensor | None = None) -> bool:
+    """Whether a target is 0 or 1 everywhere: t - t² is 0. NaN is neither. It is computed in `room`, if that is given.
+
+    Of many elements the dot product takes a third of the time of a comparison.
+    """
+    apart = torch.addcmul(target, target, target, value=-1, out=room).flatten()
+    return apart.dot(apart).item() == 0
 
 
 def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,19 +111,22 @@ def _entropy(logits: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
 def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tensor, Tensor]:
     """The same, and its derivative b p - a (1 - p), in three tensors.
 
-    With h = 1 where x >= 0 and 0 elsewhere, k = h (a + b) - a and e = sigmoid(-|x|), the probability of the less
-    likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2h) (a + b) e, of which no part cancels another:
-    k x is b |x| or a |x|.
+    With h = 1 where x >= 0 and 0 elsewhere, k = b where h = 1 and -a elsewhere, and e = sigmoid(-|x|), the
+    probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of which no
+    part cancels another: k x is b |x| or a |x|.
     """
     doubt = logits.abs().neg_().sigmoid_()
     values = doubt.neg().log1p_()
     share: Any = torch.ge(logits, 0, out=torch.empty_like(logits))  # pyright: ignore
     doubt.addcmul_(share, doubt, value=-2)
-    if no is not None:
+    if no is None:
+        share.sub_(yes)
+    else:
         both = yes + no
-        for part in (doubt, values, share):
-            part.mul_(both)
-    share.sub_(yes)
+        values.mul_(both)
+        doubt.mul_(both)
+        # Not h (a + b) - a, which is b to a rounding of a.
+        share = torch.lerp(-yes, no, share)
     if near(values):
         values.addcmul_(share, logits, value=-1).neg_()
         if math.isnan(values.sum().item()):

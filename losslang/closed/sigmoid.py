@@ -29,7 +29,7 @@ from losslang.closed.turned import (
     turned,
 )
 from losslang.functions import near
-from losslang.lazy import torch
+from losslang.surprise import holds_sure
 from losslang.vocabulary import Tensor
 
 BOUNDED = {"probs", "target", "wrong", "rest", ONE_HOT}
@@ -71,9 +71,9 @@ class Sigmoid:
         if self.hard is self.soft or not near(target):
             return self.soft
         lent = scratch.lent
-        apart = torch.addcmul(target, target, target, value=-1, out=scratch.like(target))
+        is_sure = holds_sure(target, scratch.like(target))
         scratch.back(lent)
-        return self.hard if torch.linalg.vector_norm(apart).item() == 0 else self.soft
+        return self.hard if is_sure else self.soft
 
     def sums(
         self,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.lazy import torch
-from losslang.surprise import binary_entropy, error, times_log
+from losslang.surprise import agreement, binary_entropy, error, times_log
 from losslang.vocabulary import Count, Float, Positive, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -77,7 +77,7 @@ def ghm_c(
     the first weights are 1 / (1 - μ) times too large. In `eval()` they are read and stay as they are.
     """
     weight = _harmonized((probs - target).abs(), mask, memory, bins, momentum)
-    return -weight * (times_log(target, log_probs) + times_log(1 - target, log_complement))
+    return -weight * agreement(log_probs, log_complement, target)
 
 
 @ghm_c.kernel("sigmoid")

@@ -215,8 +215,8 @@ def bce(
 ) -> Float[Tensor, "*shape"]:
     """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
 
-    The logarithm of a given probability is not below -100, as in torch; keras holds p in [1e-7, 1 - 1e-7],
-    and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
+    The logarithm of a given probability is not below -100, as in torch, and has no slope there: at p = 0, t = 1
+    the gradient is 0, and -1e12 in torch. That of `bce(sigmoid)` is p - t, however wrong p is: write it so. keras holds p in [1e-7, 1 - 1e-7], and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
     ε / 2 where we say ε, and counts what it ignores; timm smooths labels to 1 - ε + ε / C and ε / C.
     """
     t = _smoothed(target, label_smoothing)

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from losslang.activations import log_complement_sigmoid, log_sigmoid
 from losslang.decorators import loss
 from losslang.functions import mean_along, power, softplus
 from losslang.lazy import F, torch
-from losslang.surprise import binary_entropy, error, pick, times_log
+from losslang.surprise import agreement, binary_entropy, error, pick, times_log
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, allow_inf_nan=False)]
@@ -39,7 +40,7 @@ def quality_focal(
 
     mmdet sums over the classes and divides by the samples: C times larger.
     """
-    return -power((target - probs).abs(), beta) * _agreement(log_probs, log_complement, target)
+    return -power((target - probs).abs(), beta) * agreement(log_probs, log_complement, target)
 
 
 @quality_focal.kernel("sigmoid")
@@ -73,7 +74,7 @@ def varifocal(
     `iou_weighted=false` weighs every positive by 1.
     """
     weight = torch.where(target > 0, target if iou_weighted else 1.0, alpha * power(probs, gamma))
-    return -weight * _agreement(log_probs, log_complement, target)
+    return -weight * agreement(log_probs, log_complement, target)
 
 
 @varifocal.kernel("sigmoid")
@@ -159,6 +160,24 @@ def asl(
     # 1 - q is at least m, and its logarithm finite, unless m is 0.
     log_rest = (1 - probs + clip).clamp(max=1).log() if clip else log_complement
     found = times_log((1 - target) * power(torch.relu(probs - clip), gamma_neg), log_rest)
+    return -(missed + found)
+
+
+@asl.kernel("sigmoid")
+def asl_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    gamma_pos: NonNegative = 1.0,
+    gamma_neg: NonNegative = 4.0,
+    clip: Fraction = 0.05,
+) -> Float[Tensor, "*shape"]:
+    """The same, with 1 - p as sigmoid(-x), which keeps its digits where p is nearly 1."""
+    absent = torch.sigmoid(-logits)
+    missed = times_log(target * power(absent, gamma_pos), log_sigmoid(logits))
+    seen = torch.relu(1 - clip - absent) if clip else torch.sigmoid(logits)
+    log_rest = (absent + clip).clamp(max=1).log() if clip else log_complement_sigmoid(logits)
+    found = times_log((1 - target) * power(seen, gamma_neg), log_rest)
     return -(missed + found)
 
 
@@ -283,10 +302,6 @@ def bi_tempered(
     else:
         own = truth ** (2 - t1) / ((1 - t1) * (2 - t1)) - truth / (1 - t1)
     return own.sum(1) - said + torch.exp((2 - t1) * log_p).sum(1) / (2 - t1)
-
-
-def _agreement(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
-    return times_log(target, log_probs) + times_log(1 - target, log_complement)
 
 
 def _log_tempered_softmax(logits: Tensor, t: float, iters: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from losslang.surprise import pick, times_log
+from losslang.surprise import agreement, pick
 from losslang.vocabulary import Tensor
 
 
@@ -55,7 +55,7 @@ def true_element(probs: Tensor, target: Tensor) -> Tensor:
 
 def log_true_element(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
     """t log p + (1 - t) log(1 - p)."""
-    return times_log(target, log_probs) + times_log(1 - target, log_complement)
+    return agreement(log_probs, log_complement, target)
 
 
 def not_background(target: Tensor, pred: Tensor) -> Tensor:
