@@ -5,6 +5,7 @@ p = sigmoid(x)    dp/dx = p - p^2; with a logarithm in it, in the variables of `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from losslang.closed.turned import (
     HARD,
     LOGARITHMS,
     PLAIN,
+    QUICK,
     SOFT,
     doubt,
     kept_wrong,
@@ -85,14 +87,16 @@ class Sigmoid:
     ) -> list[Tensor]:
         """Every part, summed over its region; g is left in `place`, if it is given."""
         basis = self.basis(target, scratch)
-        given, tape = (logits, target), basis.tape
+        found = basis.sums(logits, target, scratch, place)
+        if basis is not self.soft and math.isnan(found[basis.of_logits].sum().item()):
+            # An infinite logit, which the long form takes as it is; or NaN, of which all is NaN.
+            basis = self.soft
+            found = basis.sums(logits, target, scratch, place)
         if place is not None:
             if len(self.known) >= KNOWN:
                 # What is not known is looked at once more.
                 self.known.clear()
             self.known[place.data_ptr()] = basis
-            given, tape = (logits, target, place), basis.keeping
-        found = tape.run(given, [scratch.like(logits) for _ in range(tape.lent)])
         return [mixed(found, own) for own in basis.shares]
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
@@ -157,11 +161,23 @@ class Basis:
         unique = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
         place = {piece: index for index, piece in enumerate(unique)}
         self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
-        self.tape = _tape(unique, rank, makers, ("logits", target))
-        self.keeping = _tape(unique, rank, {**makers, "wrong": kept_wrong}, ("logits", target, "place"))
+        self.of_logits = next((i for i, (poly, _) in enumerate(unique) if poly.names - {ONE_HOT}), 0)
+        quick = QUICK if makers is HARD else makers
+        self.tape = _tape(unique, rank, quick, ("logits", target))
+        self.keeping = _tape(unique, rank, {**quick, "wrong": kept_wrong}, ("logits", target, "place"))
         known = multipliers("wrong" if "wrong" in makers else "probs")
         self.slope = Weighed(slopes, makers, ("logits", target), known)
         self.slope_of_kept = Weighed(slopes if self.keeps else (), makers, ("wrong", target), known)
+
+    def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None) -> list[Any]:
+        """Every piece, summed over its region."""
+        lent = scratch.lent
+        given, tape = (logits, target), self.tape
+        if place is not None:
+            given, tape = (logits, target, place), self.keeping
+        found = tape.run(given, [scratch.like(logits) for _ in range(tape.lent)])
+        scratch.back(lent)
+        return found
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
