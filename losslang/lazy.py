@@ -44,9 +44,14 @@ def traces() -> bool:
     return eager.traces()
 
 
+def is_eager() -> bool:
+    """`eager.is_eager`, likewise."""
+    return eager.is_eager()
+
+
 def load() -> None:
     """Loads them now: a module that runs losses needs them traceable."""
     _ = torch.Tensor, F.relu, kernels.mse_loss
 
 
-__all__ = ["F", "kernels", "load", "torch", "traces"]
+__all__ = ["F", "is_eager", "kernels", "load", "torch", "traces"]

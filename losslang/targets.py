@@ -38,17 +38,6 @@ class Site:
         return self.error(tensors.wrong_dtype(self.span, self.term, self.operand, name, wanted, fix))
 
 
-def pick(values: Tensor, labels: Tensor) -> Tensor:
-    """Σ_c t_c v_c over the class axis: a gather for indices, a sum for a distribution.
-
-    0 log 0 is 0: a logit may be -inf where a class is given no share.
-    """
-    if labels.ndim == values.ndim:
-        nothing = values.isneginf() & (labels == 0)
-        return (values.masked_fill(nothing, 0.0) * labels).sum(1)
-    return values.gather(1, labels.unsqueeze(1)).squeeze(1)
-
-
 def like(target: Any, pred: Tensor, site: Site) -> Tensor:
     """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
     target = _tensor(target, pred, site)

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from cutting import cut
 from reference import evaluate
 from torch import Tensor
 
 import losslang
+from losslang.blocks import Maps
 from losslang.primitive import Loss
 from losslang.registry import current_registry
 
@@ -541,6 +543,123 @@ def test_finite_at_given_probabilities_of_0_and_1(text: str):
         assert value.isfinite()
         assert grad.isfinite().all()
         assert value.item() == 0 or not torch.equal(pred, truth)
+
+
+# -------------------------------------------------------------------- every logit
+
+STEPS = torch.cat([torch.linspace(-30, 30, 241), torch.tensor([0.0, -0.0, 17, -17, 87, -87, 1e4, -1e4])])
+EXACT = [
+    "bce(sigmoid)", "bce(sigmoid, pos_weight=3)", "balanced_bce(sigmoid)", "ghm_c(sigmoid, bins=1)",
+    "focal(sigmoid)", "focal(sigmoid, gamma=1.5, alpha=0.3)", "focal(sigmoid, gamma=3)", "quality_focal(sigmoid)",
+    "varifocal(sigmoid)", "gaussian_focal(sigmoid)", "asl(sigmoid, clip=0)",
+]  # fmt: skip
+
+
+def close_to_itself(text: str, found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
+    """To 1e-6 of each number; a fourth power, and the slope of a probability near 1, to 5e-6. What no float32 holds is 0."""
+    rtol = 1e-6 if "bce" in text or "ghm" in text else 5e-6
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other.double(), rtol=rtol, atol=1e-36)
+
+
+@pytest.mark.parametrize("way", ["small", "large", "traced", "differentiated"])
+@pytest.mark.parametrize("text", EXACT)
+def test_every_element_is_exact(text: str, way: str):
+    """float32 is float64 to a rounding of itself, value and gradient, wherever the target is 0 or 1.
+
+    torch's kernel gives 4.5776e-05 for x = -10 of a negative (4.5399e-05), 0 for x = -15, and no gradient for x = 17
+    of a positive.
+    """
+    pred = torch.cat([STEPS, STEPS])[None, None].repeat(1, 1, 70 if way == "large" else 1)
+    target = (torch.arange(pred.numel()) // len(STEPS) % 2).float().view_as(pred)
+    loss = compiled(with_options(text, "reduction=none"))
+    wanted = both(lambda x: loss(x, target.double()), pred.double())
+    if way == "differentiated":
+        # A target that is learned is differentiated by torch.
+        found = both(lambda x: loss(x, target.clone().requires_grad_()), pred)
+    elif way == "traced":
+        torch._dynamo.reset()
+        found = both(lambda x: torch.compile(loss, fullgraph=True, backend="eager")(x, target), pred)
+    else:
+        found = both(lambda x: loss(x, target), pred)
+    close_to_itself(text, found, wanted)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    ["bce(sigmoid)", "focal(sigmoid)", "focal(sigmoid, gamma=3, alpha=0.3)", "bce(sigmoid, reduction=sum)"],
+)
+def test_every_sum_in_closed_form_is_exact(text: str, soft: bool, monkeypatch: pytest.MonkeyPatch):
+    """A tensor of one logit: nothing hides beside another. Beside a soft label the others are as exact."""
+    monkeypatch.setattr(Maps, "gradients", None)
+    for truth in (0.0, 1.0):
+        for x in STEPS[::7].tolist():
+            pred, target = torch.full((1, 1, 5, 7), x), torch.full((1, 1, 5, 7), truth)
+            if soft:
+                pred[0, 0, 2, 3], target[0, 0, 2, 3] = 2.0, 0.25
+            with cut(14):
+                found = both(lambda p, t=target: compiled(text)(p, t), pred)
+            wanted = both(lambda p, t=target: compiled(text)(p, t.double()), pred.double())
+            close_to_itself(text, found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("x", "truth", "value", "slope"),
+    [
+        (-10.0, 0.0, 4.5398899217e-05, 4.5397868702e-05),
+        (-15.0, 0.0, 3.0590227e-07, 3.0590222e-07),
+        (17.0, 1.0, 4.1399376e-08, -4.1399375e-08),
+        (17.0, 0.0, 17.0000000414, 1.0),
+        (0.0, 1.0, math.log(2), -0.5),
+    ],
+)
+@pytest.mark.parametrize("size", [2, 2**15, 2**21])
+def test_bce_of_any_size(x: float, truth: float, value: float, slope: float, size: int):
+    """The last is in closed form: the same number as one of two elements."""
+    pred, target = torch.full((1, 1, size), x), torch.full((1, 1, size), truth)
+    found, grad = both(lambda p: compiled("bce(sigmoid)")(p, target), pred)
+    assert found.item() == pytest.approx(value, rel=1e-6)
+    assert grad.amax().item() * size == pytest.approx(slope, rel=1e-6)
+    assert grad.amin().item() * size == pytest.approx(slope, rel=1e-6)
+
+
+@pytest.mark.parametrize("text", ["bce(sigmoid)", "bce(sigmoid, pos_weight=3)", "balanced_bce(sigmoid)"])
+def test_soft_labels_near_a_sure_one_are_exact(text: str):
+    """x - t x would be x to a rounding of x."""
+    pred = torch.linspace(-30, 30, 241)[None].repeat(4, 1)
+    target = torch.tensor([0.001, 0.3, 0.999, 1.0])[:, None].expand_as(pred)
+    loss = compiled(with_options(text, "reduction=none"))
+    found, wanted = loss(pred, target), loss(pred.double(), target.double())
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
+
+
+def test_zero_is_a_logit_with_a_slope():
+    """|x| has none at 0, and -0 is no other logit: zeros are what a layer starts with."""
+    for pred in (torch.zeros(1, 4), -torch.zeros(1, 4), torch.zeros(1, 20_000)):
+        for truth in (0.0, 0.25, 1.0):
+            target = torch.full_like(pred, truth)
+            _, grad = both(lambda x, t=target: compiled("bce(sigmoid, reduction=sum)")(x, t), pred)
+            assert torch.equal(grad, 0.5 - target)
+
+
+def test_no_slope_at_a_probability_of_0():
+    """The value is held at -100 there. torch has -1e12: one step of that size, where a clamp made the 0."""
+    for text in ("bce", "ce(identity)", "focal(identity, gamma=0)"):
+        value, grad = both(lambda p, text=text: compiled(text)(p, t([1.0, 0.0])), t([0.0, 1.0]))
+        assert value.item() == 100
+        assert torch.equal(grad, t([0.0, 0.0]))
+
+
+def test_nan_is_no_probability():
+    """It was a certainty: 100, with no gradient. Where values are looked at it is refused."""
+    nothing = torch.tensor([[math.nan]], requires_grad=True)
+    value = compiled("bce", validate="never")(nothing, torch.ones(1, 1))
+    (grad,) = torch.autograd.grad(value, nothing)
+    assert value.isnan()
+    assert grad.isnan()
+    with pytest.raises(losslang.LossError, match="E507"):
+        compiled("bce")(nothing, torch.ones(1, 1))
 
 
 # -------------------------------------------------------------------- weights from the batch

@@ -7,11 +7,13 @@ import math
 import warnings
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from cutting import cut
 from formulas import DATA
 from formulas import OTHER as MORE_OPTIONS
 from reference import evaluate
@@ -936,3 +938,153 @@ def test_every_loss_traces_in_one_graph():
         for x, y in zip(a, b, strict=True):
             torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
     torch._dynamo.reset()
+
+
+# -------------------------------------------------------------------- what is infinite, and what is no number
+
+WAYS = ("whole", "blocks")
+each_way = pytest.mark.parametrize("way", WAYS)
+BY_SIGMOID = [(n, u) for n, u in USES if u == "sigmoid"]
+BY_SOFTMAX = [(n, u) for n, u in BY_LOGITS if u != "sigmoid"] + [("dfl", ""), ("listwise_softmax", "")]
+RULED_OUT = -1e6
+"""A logit of which the probability is 0 too, also under heavy tails."""
+
+
+@contextmanager
+def on_its_way(way: str) -> Iterator[None]:
+    """Whole, or in blocks of three elements: in closed form where a loss has one."""
+    with cut(3) if way == "blocks" else nullcontext():
+        yield
+
+
+def without_a_class(name: str, use: str) -> tuple[Call, Tensor]:
+    """A call in which some places have a class that the truth gives nothing, and where that is in the prediction."""
+    pred, target, batch = data(name, use)
+    hidden = torch.zeros_like(pred, dtype=torch.bool)
+    if name in ("dfl", "listwise_softmax"):
+        hidden[..., -1] = True
+        target = target.floor().clamp(max=pred.shape[-1] - 2) if name == "dfl" else target * ~hidden
+        return (pred, target, batch), hidden
+    last = pred.shape[1] - 1
+    hidden[:, last] = torch.rand(pred[:, last].shape, generator=torch.Generator().manual_seed(9)) > 0.5
+    if form_of(name, use) == "indices":
+        target = torch.where(hidden.any(1) & (target == last), 0, target)
+    elif name == "kd":
+        target = target.masked_fill(hidden, -math.inf)
+    elif target is not None:
+        target = target.masked_fill(hidden, 0.0)
+        target = target / target.sum(1, keepdim=True) if form_of(name, use) == "soft" else target
+    return (pred, target, batch), hidden
+
+
+@each_way
+@pytest.mark.parametrize(("name", "use"), BY_SOFTMAX, ids=[f"{n}-{u}" for n, u in BY_SOFTMAX])
+def test_a_class_that_is_ruled_out(name: str, use: str, way: str):
+    """A logit of -inf is one of probability 0: what has no share of the truth costs nothing, 0 log 0 is 0."""
+    (pred, target, batch), hidden = without_a_class(name, use)
+    for loss_text in (text_of(name, use), text_of(name, use, "reduction=sum")):
+        with on_its_way(way):
+            loss = compiled(loss_text)
+            found = value_and_gradient(loss, (pred.masked_fill(hidden, -math.inf), target, batch))
+            wanted = value_and_gradient(loss, (pred.masked_fill(hidden, RULED_OUT), target, batch))
+        assert wanted[0].isfinite()
+        torch.testing.assert_close(found[0], wanted[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found[1], wanted[1], rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "use"), [(n, u) for n, u in BY_SOFTMAX if form_of(n, u) == "indices"])
+def test_a_class_that_is_ruled_out_of_a_distribution(name: str, use: str):
+    """The same with soft labels."""
+    (pred, target, batch), hidden = without_a_class(name, use)
+    soft = torch.nn.functional.one_hot(target, 4).movedim(-1, 1).double()
+    soft = (0.8 * soft + 0.2 / 4).masked_fill(hidden, 0.0)
+    soft = soft / soft.sum(1, keepdim=True)
+    loss = compiled(text_of(name, use))
+    found = value_and_gradient(loss, (pred.masked_fill(hidden, -math.inf), soft, batch))
+    wanted = value_and_gradient(loss, (pred.masked_fill(hidden, RULED_OUT), soft, batch))
+    torch.testing.assert_close(found[0], wanted[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found[1], wanted[1], rtol=1e-8, atol=1e-12)
+
+
+@each_way
+@pytest.mark.parametrize(("name", "use"), BY_SOFTMAX, ids=[f"{n}-{u}" for n, u in BY_SOFTMAX])
+def test_a_true_class_that_is_ruled_out(name: str, use: str, way: str):
+    """The bound of the loss, or inf; no NaN."""
+    pred, target, batch = data(name, use)
+    axis = -1 if name == "dfl" else 1
+    with on_its_way(way):
+        values = [
+            compiled(text_of(name, use))(pred.index_fill(axis, torch.tensor(1), size), target, **batch)
+            for size in (-30.0, -math.inf)
+        ]
+    assert not values[1].isnan()
+    assert values[1] >= values[0] - 1e-6 or name == "boundary"
+
+
+@each_way
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "use"), BY_SIGMOID, ids=[f"{n}-{u}" for n, u in BY_SIGMOID])
+def test_infinite_logits_that_are_right(name: str, use: str, dtype: torch.dtype, way: str):
+    """+inf where t = 1 and -inf where t = 0 is what +1e4 and -1e4 are; a score between them is nearly right."""
+    pred, target, batch = data(name, use, dtype=dtype)
+    sign = 2 * target - 1 if target is not None and target.shape == pred.shape else pred.sign()
+    places = (torch.rand(pred.shape, generator=torch.Generator().manual_seed(9)) > 0.5) & (sign.abs() == 1)
+    assert places.any()
+    with on_its_way(way):
+        loss = compiled(text_of(name, use))
+        found, wanted = (
+            value_and_gradient(loss, (torch.where(places, sign * size, pred).to(dtype), target, batch))
+            for size in (math.inf, 1e4)
+        )
+    assert wanted[0].isfinite()
+    torch.testing.assert_close(found[0], wanted[0], rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(found[1], wanted[1], rtol=1e-5, atol=1e-9)
+
+
+@each_way
+@pytest.mark.parametrize(("name", "use"), BY_SIGMOID, ids=[f"{n}-{u}" for n, u in BY_SIGMOID])
+def test_infinite_logits_that_are_wrong(name: str, use: str, way: str):
+    """The bound of the loss, or inf; no NaN."""
+    pred, target, batch = data(name, use)
+    sign = 1 - 2 * target if target is not None and target.shape == pred.shape else pred.sign()
+    values: list[Tensor] = []
+    for size in (30.0, math.inf):
+        logits = pred.clone()
+        logits[:, 1] = (sign * size)[:, 1].nan_to_num(size)
+        with on_its_way(way):
+            values.append(compiled(text_of(name, use))(logits, target, **batch))
+    assert not values[1].isnan()
+    assert values[1] >= values[0] - 1e-6 or name == "boundary"
+
+
+@each_way
+@each_use
+def test_nan_is_never_swallowed(name: str, use: str, way: str):
+    """A NaN that counts is a NaN in the total, or E507 where values are looked at; in every operand of floats."""
+    pred, target, batch = data(name, use)
+    operands = {"pred": pred, "target": target, **batch}
+    # The true class of the first place, and the first element.
+    first = (
+        (0, int(target[0, 0, 0]), 0, 0)
+        if form_of(name, use) == "indices" and pred.ndim == 4
+        else (0,) * pred.ndim
+    )
+    for operand, value in operands.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point() or operand in LAYERS:
+            continue
+        if (name, operand) == ("silog", "target"):
+            continue  # a depth that is NaN is one that is not known
+        spoiled = value.clone()
+        spoiled[first[: value.ndim] if operand == "pred" else (0,) * value.ndim] = math.nan
+        others = {**operands, operand: spoiled}
+        given = {k: v for k, v in others.items() if k not in ("pred", "target")}
+        with on_its_way(way):
+            total = compiled(text_of(name, use), validate="never")(others["pred"], others["target"], **given)
+            assert total.isnan(), (operand, total)
+            try:
+                seen = compiled(text_of(name, use), validate="always")(
+                    others["pred"], others["target"], **given
+                )
+            except losslang.LossError:
+                continue
+            assert seen.isnan(), (operand, seen)

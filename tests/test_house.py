@@ -37,6 +37,7 @@ FLOORS = [
     ["functions", "planned"],
     ["booleans"],
     ["activations", "reductions", "grow"],
+    ["surprise"],
     ["losses", "parser"],
     ["formatter"],
     ["meaning"],

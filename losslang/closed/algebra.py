@@ -73,6 +73,10 @@ class Poly:
     def __mul__(self, other: Poly) -> Poly:
         if min(len(self.terms), len(other.terms)) > 1 and len(self.terms) * len(other.terms) > EXPANDED:
             return Poly.of([((self.bracket(), other.bracket()), 1.0)])
+        return self.expanded(other)
+
+    def expanded(self, other: Poly) -> Poly:
+        """The product, multiplied out however long it is: what a change of variables cancels is gone."""
         return Poly.of((a + b, m * n) for a, m in self.terms for b, n in other.terms)
 
     def times(self, number: float) -> Poly:
@@ -109,7 +113,7 @@ class Poly:
             product = Poly.number(number)
             for atom in monomial:
                 if atom.base is None:
-                    product = product * value(atom)
+                    product = product.expanded(value(atom))
                 else:
                     inner = Atom(atom.name, atom.base.substituted(value), atom.exponent)
                     product = product * Poly.atom(inner)

@@ -98,15 +98,18 @@ class Polynomials:
         write, (first, *others) = self.draft.write, factors
         if total is not None and not others:
             return write(plus, total, first, number)
-        if total is not None and len(others) == 1:
+        if total is not None:
+            # All but the last factor are multiplied before: the number and the sum are one operation with that.
+            for other in others[:-1]:
+                first = write(times, first, other)
             if not self.spread:
-                return write(plus_product, total, first, others[0], number)
+                return write(plus_product, total, first, others[-1], number)
             weighed = write(times, first, number)
-            return write(plus_product, total, weighed, others[0], self.draft.constant(1.0))
+            return write(plus_product, total, weighed, others[-1], self.draft.constant(1.0))
         product = first if self.draft.constants.get(number) == 1.0 else write(times, first, number)
         for other in others:
             product = write(times, product, other)
-        return product if total is None else write(plus, total, product, self.draft.constant(1.0))
+        return product
 
     def _shared(self, places: Places) -> Atom | None:
         """The factor of the most products, if it is one of several; of equals one that need not be made."""

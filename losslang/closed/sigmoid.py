@@ -1,60 +1,81 @@
 """Sums of polynomials in a sigmoid and a target, and their gradient.
 
-p = sigmoid(x)    dp/dx = p - p^2    s = softplus(x) = max(x, 0) - log max(p, 1 - p)    ds/dx = p
+p = sigmoid(x)    dp/dx = p - p^2; with a logarithm in it, in the variables of `turned`
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from losslang.closed.algebra import Atom, Monomial, Poly
+from losslang.closed.algebra import ONE_HOT, Atom, Monomial, Poly
 from losslang.closed.evaluate import Polynomials, Region, Weighed, everywhere, mixed, summing
 from losslang.closed.scratch import Scratch
 from losslang.closed.symbols import LABEL, UntraceableError
-from losslang.closed.tape import Draft, Maker, Multiplier, Tape, plus_product
+from losslang.closed.tape import Draft, Maker, Tape
 from losslang.closed.trace import Part
-from losslang.lazy import torch
+from losslang.closed.turned import (
+    HARD,
+    LOGARITHMS,
+    PLAIN,
+    QUICK,
+    SOFT,
+    doubt,
+    kept_wrong,
+    multipliers,
+    signed,
+    slope,
+    stable,
+    turned,
+)
+from losslang.functions import near
+from losslang.surprise import holds_sure
 from losslang.vocabulary import Tensor
 
-GIVEN = "logits", "target"
-BOUNDED = {"probs", "target"}
-"""Between 0 and 1: sums of their products are taken one by one, and shared between losses."""
+BOUNDED = {"probs", "target", "wrong", "rest", ONE_HOT}
+"""Between -1 and 1: sums of their products are taken one by one, and shared between losses."""
 NEVER = -1e4
 """A logit of which the probability is 0, and all that is made of that, to the last bit of a double."""
-ZEROS = {"probs", "slope", "softplus", "relu", "tail", "target"}
-"""What is 0 beside such a logit."""
+ZEROS = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "relu", "tail"}
+"""What is 0 beside such a logit and a target of 0."""
+OF_WRONG = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "sign"}
+"""What g and the target are enough for."""
 TAIL: Monomial = (Atom("tail"),)
-FACTORS = 64
-"""Numbers of at least 1/2 that a float holds the product of, with much to spare."""
+KNOWN = 2**12
+"""Blocks of which it is remembered whether their target is soft."""
 
 
 class Sigmoid:
     """The sums of a block, and the gradient of their weighted sum.
 
-    It `masks` if an element whose logit is `NEVER` and whose target is 0 adds nothing to either.
+    It `masks` if an element whose logit is `NEVER` and whose target is 0 adds nothing to either. It `keeps` g for the
+    backward pass where the logits are not read there for anything else: to read it costs less than to make it again.
     """
-
-    keeps = False  # a sigmoid costs no more than what it would take to read it again
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
         if any(name.endswith(LABEL) for part in parts for name in part.poly.names):
             raise UntraceableError("the class of a place")
-        pieces = [
-            _pieces(part.poly.substituted(_stable), own) for part, own in zip(parts, regions, strict=True)
-        ]
-        # What two losses sum is summed once.
-        found = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
-        self.regions = [region for _, region in found]
-        place = {piece: index for index, piece in enumerate(found)}
-        self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
-        self.tape = _tape(found, rank)
-        slopes = [part.poly.derivative(_slope).substituted(_stable) for part in parts]
-        self.masks = all(part.poly.vanishes(ZEROS) for part in parts) and all(
-            s.vanishes(ZEROS) for s in slopes
+        self.regions = list(regions)
+        polys = [part.poly for part in parts]
+        has_logarithm = any(poly.names & LOGARITHMS for poly in polys)
+        self.soft = (
+            _turned(polys, regions, rank, is_soft=True) if has_logarithm else _plain(polys, regions, rank)
         )
-        self.slope = Weighed(slopes, MAKERS, GIVEN, MULTIPLIERS)
+        self.hard = _turned(polys, regions, rank, is_soft=False) if has_logarithm else self.soft
+        self.masks = self.hard.vanishes and self.soft.vanishes
+        self.keeps = has_logarithm and self.hard.keeps and self.soft.keeps
+        self.known: dict[int, Basis] = {}
+
+    def basis(self, target: Tensor, scratch: Scratch) -> Basis:
+        """The short one if the target can be seen to be 0 or 1 everywhere: then t - t² is 0."""
+        if self.hard is self.soft or not near(target):
+            return self.soft
+        lent = scratch.lent
+        is_sure = holds_sure(target, scratch.like(target))
+        scratch.back(lent)
+        return self.hard if is_sure else self.soft
 
     def sums(
         self,
@@ -64,13 +85,23 @@ class Sigmoid:
         place: Tensor | None = None,
         kept: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every piece, summed over its region."""
-        lent = [scratch.like(logits) for _ in range(self.tape.lent)]
-        return self.tape.run((logits, target), lent)
+        """Every part, summed over its region; g is left in `place`, if it is given."""
+        basis = self.basis(target, scratch)
+        found = basis.sums(logits, target, scratch, place)
+        if basis is not self.soft and math.isnan(found[basis.of_logits].sum().item()):
+            # An infinite logit, which the long form takes as it is; or NaN, of which all is NaN.
+            basis = self.soft
+            found = basis.sums(logits, target, scratch, place)
+        if place is not None:
+            if len(self.known) >= KNOWN:
+                # What is not known is looked at once more.
+                self.known.clear()
+            self.known[place.data_ptr()] = basis
+        return [mixed(found, own) for own in basis.shares]
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
-        """What the pieces are pieces of, each in a tensor of its own: a loss may compute in it."""
-        return [mixed(totals, own) if len(own) > 1 else totals[own[0][0]] * own[0][1] for own in self.shares]
+        """The totals, each in a tensor of its own: a loss may compute in it."""
+        return [total.clone() for total in totals]
 
     def gradient(
         self,
@@ -82,14 +113,71 @@ class Sigmoid:
         filled: bool = False,
         kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`."""
-        slope = self.slope.of((logits, target), weights, scratch, out)
-        if slope is not out:
-            out.copy_(everywhere(slope, logits, logits))
+        """Writes d(Σ weight * part) / d(logits) to `out`, where g stands if it is `filled`."""
+        basis = self.known.pop(out.data_ptr(), None) if filled else None
+        basis = basis or self.basis(target, scratch)
+        if filled:
+            found = basis.slope_of_kept.of((out, target), weights, scratch)
+        else:
+            found = basis.slope.of((logits, target), weights, scratch, out)
+        if found is not out:
+            out.copy_(everywhere(found, logits, logits))
+
+
+def _plain(polys: Sequence[Poly], regions: Sequence[Region], rank: int) -> Basis:
+    slopes = [poly.derivative(slope) for poly in polys]
+    return Basis(polys, slopes, regions, rank, PLAIN, "target")
+
+
+def _turned(polys: Sequence[Poly], regions: Sequence[Region], rank: int, *, is_soft: bool) -> Basis:
+    found = [turned(poly, is_soft=is_soft) for poly in polys]
+    values = [poly.substituted(stable) for poly in found]
+    # Of a target of 0 and 1 only products are left that are summed one by one.
+    values = [signed(poly) for poly in values] if is_soft else values
+    slopes = [signed(poly.derivative(slope).substituted(stable)) for poly in found]
+    return Basis(values, slopes, regions, rank, *((SOFT, "target") if is_soft else (HARD, ONE_HOT)))
 
 
 Piece = tuple[Poly, Region]
 """A sum that is taken on its own: of one product, of `tail`, or of all the rest of a polynomial."""
+
+
+class Basis:
+    """What a block computes, in one set of variables."""
+
+    def __init__(
+        self,
+        values: Sequence[Poly],
+        slopes: Sequence[Poly],
+        regions: Sequence[Region],
+        rank: int,
+        makers: Mapping[str, Maker],
+        target: str,
+    ):
+        self.vanishes = all(poly.vanishes(ZEROS) for poly in (*values, *slopes))
+        self.keeps = "wrong" in makers and all(poly.names <= OF_WRONG for poly in slopes)
+        pieces = [_pieces(poly, region) for poly, region in zip(values, regions, strict=True)]
+        # What two losses sum is summed once.
+        unique = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
+        place = {piece: index for index, piece in enumerate(unique)}
+        self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
+        self.of_logits = next((i for i, (poly, _) in enumerate(unique) if poly.names - {ONE_HOT}), 0)
+        quick = QUICK if makers is HARD else makers
+        self.tape = _tape(unique, rank, quick, ("logits", target))
+        self.keeping = _tape(unique, rank, {**quick, "wrong": kept_wrong}, ("logits", target, "place"))
+        known = multipliers("wrong" if "wrong" in makers else "probs")
+        self.slope = Weighed(slopes, makers, ("logits", target), known)
+        self.slope_of_kept = Weighed(slopes if self.keeps else (), makers, ("wrong", target), known)
+
+    def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None) -> list[Any]:
+        """Every piece, summed over its region."""
+        lent = scratch.lent
+        given, tape = (logits, target), self.tape
+        if place is not None:
+            given, tape = (logits, target, place), self.keeping
+        found = tape.run(given, [scratch.like(logits) for _ in range(tape.lent)])
+        scratch.back(lent)
+        return found
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
@@ -99,15 +187,13 @@ def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
     return [*pieces, ((rest, region), 1.0)] if rest.terms else pieces
 
 
-def _tape(pieces: Sequence[Piece], rank: int) -> Tape:
+def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given: Sequence[str]) -> Tape:
     """The sums of all pieces."""
-    draft = Draft(MAKERS, GIVEN)
+    draft = Draft(makers, given)
     results: list[int] = []
     for poly, region in pieces:
         if poly.terms == ((TAIL, 1.0),):
-            probs = draft["probs"]
-            larger = draft.write(_maximum, probs, draft.write(_complement, probs))
-            results.append(draft.write(partial(_tails, region), larger, is_lent=False))
+            results.append(draft.write(partial(_tails, region), doubt(draft), is_lent=False))
         else:
             values = Polynomials(draft).write(poly)
             if values in draft.constants:
@@ -116,71 +202,21 @@ def _tape(pieces: Sequence[Piece], rank: int) -> Tape:
     return draft.done(*results)
 
 
-def _slope(name: str) -> Poly:
-    """The derivative of a named tensor with respect to the logits."""
-    match name:
-        case "logits":
-            return Poly.number(1)
-        case "probs":
-            return Poly.atom(Atom("slope"))
-        case "softplus":
-            return Poly.atom(Atom("probs"))
-        case _:
-            return Poly()
+def _tails(region: Region, doubt: Tensor) -> Tensor:
+    """Σ -log(1 - e): one logarithm for four elements. It computes in the tensor that it is handed.
 
-
-def _stable(atom: Atom) -> Poly:
-    """softplus(x) as max(x, 0) + log(1 + e^-|x|): beside t x nothing is lost by cancellation."""
-    if atom.name == "softplus":
-        return Poly.atom(Atom("relu")) + Poly.atom(Atom("tail"))
-    return Poly.atom(atom)
-
-
-def _probs(out: Tensor, logits: Tensor) -> Tensor:
-    return torch.sigmoid(logits, out=out)
-
-
-def _relu(out: Tensor, logits: Tensor) -> Tensor:
-    return torch.clamp(logits, min=0, out=out)
-
-
-def _tail(out: Tensor, logits: Tensor) -> Tensor:
-    """log(1 + e^-|x|)."""
-    return torch.abs(logits, out=out).neg_().exp_().log1p_()
-
-
-def _complement(out: Tensor, probs: Tensor) -> Tensor:
-    return torch.sub(1, probs, out=out)
-
-
-def _maximum(out: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return torch.maximum(a, b, out=out)
-
-
-def _tails(region: Region, larger: Tensor) -> Tensor:
-    """Σ log(1 + e^-|x|) = -Σ log max(p, 1 - p) = -Σ log Π max(p, 1 - p): one logarithm for many elements.
-
-    An element is right to a rounding of p, 6e-8 in float32, and not to a rounding of itself.
+    (1 - a)(1 - b) is 1 - c with c = a + b - a b, as exact as a and b are; of more than four c nears 1, and its
+    logarithm loses the digits.
     """
     keep, batch = region
-    regions = larger.shape[: 2 if batch else keep]
-    flat = larger.view(*regions, -1)
-    whole = flat.shape[-1] // FACTORS * FACTORS
-    logs = flat[..., :whole].view(*regions, -1, FACTORS).prod(-1).log_().sum(-1)
-    if whole < flat.shape[-1]:
-        logs += flat[..., whole:].log().sum(-1)
+    regions = doubt.shape[: 2 if batch else keep]
+    flat = doubt.view(*regions, -1)
+    number = flat.shape[-1] // 4
+    left = flat[..., 4 * number :]
+    for half in (2 * number, number):
+        a, b = flat[..., :half], flat[..., half : 2 * half]
+        flat = a.add_(b.addcmul_(a, b, value=-1))
+    logs = flat.neg_().log1p_().sum(-1)
+    if left.numel():
+        logs += left.neg_().log1p_().sum(-1)
     return -(logs.sum(0, keepdim=True) if batch else logs)
-
-
-def _times_slope(out: Tensor, values: Tensor, probs: Tensor) -> Tensor:
-    """v p (1 - p)."""
-    return torch.ops.aten.sigmoid_backward.grad_input(values, probs, grad_input=out)
-
-
-MAKERS: Mapping[str, Maker] = {
-    "probs": lambda d: d.write(_probs, d["logits"]),
-    "slope": lambda d: d.write(plus_product, d["probs"], d["probs"], d["probs"], d.constant(-1.0)),
-    "relu": lambda d: d.write(_relu, d["logits"]),
-    "tail": lambda d: d.write(_tail, d["logits"]),
-}
-MULTIPLIERS: Mapping[str, Multiplier] = {"slope": lambda d, values: d.write(_times_slope, values, d["probs"])}

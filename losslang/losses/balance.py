@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import softplus
-from losslang.lazy import F, torch
+from losslang.lazy import torch
+from losslang.surprise import agreement, binary_entropy, error, times_log
 from losslang.vocabulary import Count, Float, Scale, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -39,19 +39,16 @@ def balanced_bce(
     gives 0. HED sums over an image; the mean here is over all elements, as in mmseg and pytorch-toolbelt.
     """
     positive, negative = _shares(target, mask)
-    return -(negative * target * log_probs + positive * (1 - target) * log_complement)
+    return -(times_log(negative * target, log_probs) + times_log(positive * (1 - target), log_complement))
 
 
 @balanced_bce.kernel("sigmoid")
 def balanced_bce_of_logits(
     logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], mask: Float[Tensor, "*shape"] | None
 ) -> Float[Tensor, "*shape"]:
-    """The same, as w log(1 + e^x) - n₋/n t x, w = n₋/n t + n₊/n (1 - t): one logarithm in place of two."""
+    """The same, with one logarithm in place of two."""
     positive, negative = _shares(target, mask)
-    missed = negative * target
-    weight = torch.addcmul(missed, positive, 1 - target)
-    # Not `addcmul`, which rounds one product and not the other: a sure t = 1 is 0, and never below.
-    return weight * softplus.function(logits) - missed * logits
+    return binary_entropy(logits, negative * target, positive * (1 - target))
 
 
 @loss(
@@ -80,7 +77,7 @@ def ghm_c(
     the first weights are 1 / (1 - μ) times too large. In `eval()` they are read and stay as they are.
     """
     weight = _harmonized((probs - target).abs(), mask, memory, bins, momentum)
-    return -weight * (target * log_probs + (1 - target) * log_complement)
+    return -weight * agreement(log_probs, log_complement, target)
 
 
 @ghm_c.kernel("sigmoid")
@@ -93,9 +90,9 @@ def ghm_c_of_logits(
     bins: Count = 10,
     momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with torch's kernel for the logarithms."""
-    weight = _harmonized((torch.sigmoid(logits) - target).abs(), mask, memory, bins, momentum)
-    return F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
+    """The same, with both logarithms in one."""
+    weight = _harmonized(error(logits, target).abs(), mask, memory, bins, momentum)
+    return weight * binary_entropy(logits, target)
 
 
 @loss(

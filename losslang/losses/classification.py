@@ -11,9 +11,9 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, power
+from losslang.functions import power
 from losslang.lazy import torch
-from losslang.targets import pick
+from losslang.surprise import focus, pick
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Degree = Annotated[int, Field(ge=1, le=4)]
@@ -77,12 +77,9 @@ def focal_of_logits(
     gamma: NonNegative = 2.0,
     alpha: Fraction | None = None,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with 1 - p_t = t + p - 2 t p and torch's kernel for the logarithm."""
-    probs = torch.sigmoid(logits)
-    wrong = torch.addcmul(positive_truth, probs, torch.rsub(positive_truth, 1, alpha=2))
-    none = REDUCTIONS["none"]
-    entropy = torch.binary_cross_entropy_with_logits(logits, positive_truth, None, None, none)
-    values = power(wrong, gamma) * entropy
+    """The same, with 1 - p_t from both sigmoids, so that it keeps its digits where p_t is nearly 1."""
+    mistaken, entropy = focus(logits, positive_truth)
+    values = power(mistaken, gamma) * entropy
     return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values
 
 

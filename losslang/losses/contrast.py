@@ -37,7 +37,8 @@ def contrastive(
     """
     square = (embeddings - target).square().sum(-1)
     missing = torch.relu(margin - root(square))
-    return 0.5 * torch.where(sign > 0, square, missing.square())
+    values = torch.where(sign > 0, square, missing.square())
+    return torch.add(0.5 * values, sign, alpha=0)  # NaN is neither sign
 
 
 @contrastive.slope
@@ -52,7 +53,7 @@ def contrastive_slope(
     error, together = embeddings - target, sign > 0
     distance = cast("Tensor", torch.linalg.vector_norm(error, dim=-1))  # pyright: ignore
     missing = torch.relu(margin - distance)
-    values = torch.where(together, distance, missing).square_().mul_(0.5)
+    values = torch.where(together, distance, missing).square_().mul_(0.5).add_(sign, alpha=0)
     slope = torch.where(together, 1.0, -missing / F.threshold(distance, 0.0, math.inf))
     return values, error.mul_(slope.unsqueeze(-1))
 

@@ -7,6 +7,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import xlogx
 from losslang.lazy import F, torch
+from losslang.surprise import possible, times_log
 from losslang.vocabulary import Float, Positive, Scale, Tensor
 
 
@@ -26,7 +27,8 @@ def kl(
     torch's `reduction="mean"` divides by the classes too, and its batchmean is this one. mmsegmentation puts a
     softmax where the log-softmax belongs, and can be negative.
     """
-    return torch.addcmul(xlogx(target_probs), target_probs, log_probs, value=-1).sum(1)
+    logs = possible(log_probs, target_probs)
+    return torch.addcmul(xlogx(target_probs), target_probs, logs, value=-1).sum(1)
 
 
 @loss(
@@ -50,7 +52,9 @@ def kd(
     """
     student = torch.log_softmax(logits / temperature, 1)
     teacher = torch.log_softmax(target_logits.detach() / temperature, 1)
-    return temperature**2 * (teacher.exp() * (teacher - student)).sum(1)
+    shares = teacher.exp()
+    apart = possible(teacher, shares) - possible(student, shares)
+    return temperature**2 * (shares * apart).sum(1)
 
 
 @loss(
@@ -66,7 +70,7 @@ def js(
 ) -> Float[Tensor, "b *space"]:
     """(KL(p, m) + KL(t, m)) / 2, m = (p + t) / 2: 0 to log 2 nats."""
     middle = ((probs + target_probs) / 2).clamp(min=torch.finfo(probs.dtype).tiny).log()
-    p_part = probs * (log_probs - middle)
+    p_part = times_log(probs, log_probs - middle)
     t_part = xlogx(target_probs) - target_probs * middle
     return 0.5 * (p_part + t_part).sum(1)
 
@@ -136,8 +140,9 @@ def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[T
     is an IndexError, and its callers hold y below it.
     """
     log_probs, last = torch.log_softmax(logits, -1), logits.shape[-1] - 1
-    below = position.detach().floor().clamp(0, max(last - 1, 0))
+    # A position that is NaN has no bin, and weighs those of bin 0 with NaN.
+    below = position.detach().floor().nan_to_num(0.0).clamp(0, max(last - 1, 0))
     above = position - below
     left, right = below.long().unsqueeze(-1), (below.long() + 1).clamp(max=last).unsqueeze(-1)
     chosen = log_probs.gather(-1, torch.cat([left, right], -1))
-    return -((1 - above) * chosen[..., 0] + above * chosen[..., 1])
+    return -(times_log(1 - above, chosen[..., 0]) + times_log(above, chosen[..., 1]))

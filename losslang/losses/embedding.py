@@ -75,7 +75,8 @@ def cosine_embedding(
     (own, missing), (other, more) = _length(embeddings), _length(target)
     apart = embeddings / own.unsqueeze(-1) - target / other.unsqueeze(-1)
     unlike = (apart.square().sum(-1) + missing + more) / 2
-    return torch.where(sign > 0, unlike, torch.relu(1 - margin - unlike))
+    values = torch.where(sign > 0, unlike, torch.relu(1 - margin - unlike))
+    return torch.add(values, sign, alpha=0)  # NaN is neither sign
 
 
 @cosine_embedding.slope
@@ -94,7 +95,7 @@ def cosine_embedding_slope(
     belong, excess = sign > 0, 1 - margin - unlike
     rise = torch.where(belong, 1.0, excess.sign().relu_().neg_()) / own
     slope = apart.addcmul_(unit, unlike.unsqueeze(-1), value=-1).mul_(rise.unsqueeze(-1))
-    return torch.where(belong, unlike, excess.relu_()), slope
+    return torch.where(belong, unlike, excess.relu_()).add_(sign, alpha=0), slope
 
 
 @loss(
@@ -126,7 +127,8 @@ def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
 ) -> Float[Tensor, "*shape"]:
     """x of a distance that should be small (+1), max(0, m - x) of one that should be large (-1)."""
-    return torch.where(signs > 0, values, torch.relu(margin - values))
+    costs = torch.where(signs > 0, values, torch.relu(margin - values))
+    return torch.add(costs, signs, alpha=0)  # NaN is neither sign
 
 
 @loss(

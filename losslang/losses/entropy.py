@@ -11,7 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import NO_LABEL, REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
-from losslang.targets import pick
+from losslang.surprise import binary_entropy, pick, reduced, times_log
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
 
@@ -74,7 +74,7 @@ def ce_of_logits(
         values = ce.function(
             log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
         )
-        return _reduced(values, reduction)
+        return reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
@@ -166,7 +166,7 @@ def nll_of_log_probs(
 ) -> Float[Tensor, "b *space"]:
     """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
     if labels.ndim == log_probs.ndim:
-        return _reduced(-pick(log_probs, labels), reduction)
+        return reduced(-pick(log_probs, labels), reduction)
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
@@ -214,13 +214,13 @@ def bce(
 ) -> Float[Tensor, "*shape"]:
     """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
 
-    The logarithm of a given probability is not below -100, as in torch; keras holds p in [1e-7, 1 - 1e-7],
-    and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
+    The logarithm of a given probability is not below -100, as in torch, and has no slope there: at p = 0, t = 1
+    the gradient is 0, and -1e12 in torch. That of `bce(sigmoid)` is p - t, however wrong p is: write it so. keras holds p in [1e-7, 1 - 1e-7], and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
     ε / 2 where we say ε, and counts what it ignores; timm smooths labels to 1 - ε + ε / C and ε / C.
     """
     t = _smoothed(target, label_smoothing)
     positive = t if pos_weight is None else t * _along_classes(pos_weight, t)
-    return -(positive * log_probs + (1 - t) * log_complement)
+    return -(times_log(positive, log_probs) + times_log(1 - t, log_complement))
 
 
 @bce.kernel("sigmoid")
@@ -232,15 +232,10 @@ def bce_of_logits(
     label_smoothing: Fraction = 0.0,
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, exact for logits of any size."""
-    weight = None if pos_weight is None else _along_classes(pos_weight, logits)
+    """The same, exact to a rounding of itself at every logit: torch's kernel has 0 for x = -15, t = 0."""
     t = _smoothed(target, label_smoothing)
-    return torch.binary_cross_entropy_with_logits(logits, t, None, weight, REDUCTIONS[reduction])
-
-
-def _reduced(values: Tensor, reduction: str) -> Tensor:
-    """What torch's kernels do by themselves."""
-    return values if reduction == "none" else values.mean() if reduction == "mean" else values.sum()
+    yes, no = (t, None) if pos_weight is None else (t * _along_classes(pos_weight, t), 1 - t)
+    return binary_entropy(logits, yes, no, reduction=reduction)
 
 
 def _smoothed(target: Tensor, epsilon: float) -> Tensor:

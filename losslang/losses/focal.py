@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from losslang.activations import log_complement_sigmoid, log_sigmoid
 from losslang.decorators import loss
 from losslang.functions import NO_LABEL, mean_along, power, softplus
 from losslang.lazy import F, torch
-from losslang.targets import pick
+from losslang.surprise import agreement, binary_entropy, error, pick, times_log
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, le=10)]
@@ -39,18 +40,17 @@ def quality_focal(
 
     mmdet sums over the classes and divides by the samples: C times larger.
     """
-    return -power((target - probs).abs(), beta) * _agreement(log_probs, log_complement, target)
+    return -power((target - probs).abs(), beta) * agreement(log_probs, log_complement, target)
 
 
 @quality_focal.kernel("sigmoid")
 def quality_focal_of_logits(
     logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 2.0
 ) -> Float[Tensor, "*shape"]:
-    """The same, with torch's kernel for the logarithms."""
-    apart = torch.sigmoid(logits) - target
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    """The same, with both logarithms in one."""
+    apart = error(logits, target)
     # An even power asks for no absolute value.
-    return entropy * power(apart if beta % 2 == 0 else apart.abs(), beta)
+    return binary_entropy(logits, target) * power(apart if beta % 2 == 0 else apart.abs(), beta)
 
 
 @loss(
@@ -74,7 +74,7 @@ def varifocal(
     `iou_weighted=false` weighs every positive by 1.
     """
     weight = torch.where(target > 0, target if iou_weighted else 1.0, alpha * power(probs, gamma))
-    return -weight * _agreement(log_probs, log_complement, target)
+    return -weight * agreement(log_probs, log_complement, target)
 
 
 @varifocal.kernel("sigmoid")
@@ -86,12 +86,12 @@ def varifocal_of_logits(
     gamma: NonNegative = 2.0,
     iou_weighted: bool = True,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with torch's kernel for the logarithms, and the weight by arithmetic: to choose takes longer."""
+    """The same, with both logarithms in one, and the weight by arithmetic: to choose takes longer."""
     score = torch.relu(target)
     positive = score.sign()
     easy = power(torch.sigmoid(logits), gamma)
     weight = torch.addcmul(score if iou_weighted else positive, 1 - positive, easy, value=alpha)
-    return F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight
+    return binary_entropy(logits, target) * weight
 
 
 @loss(
@@ -113,9 +113,10 @@ def gaussian_focal(
 
     Only t = 1 is a positive. CornerNet divides the sum by their number: `avg_factor=batch.n`.
     """
-    positive = -power(1 - probs, alpha) * log_probs
-    negative = -power(1 - target, gamma) * power(probs, alpha) * log_complement
-    return torch.where(target == 1, positive, negative)
+    is_peak = target == 1
+    positive = times_log(power(1 - probs, alpha) * is_peak, log_probs)
+    negative = times_log(power(1 - target, gamma) * power(probs, alpha), log_complement)
+    return -torch.where(is_peak, positive, negative)
 
 
 @gaussian_focal.kernel("sigmoid")
@@ -155,11 +156,29 @@ def asl(
 
     `clip` is m. Summed over all labels of the batch, as the paper's code does: a step grows with the batch.
     """
-    missed = power(1 - probs, gamma_pos) * log_probs
+    missed = times_log(target * power(1 - probs, gamma_pos), log_probs)
     # 1 - q is at least m, and its logarithm finite, unless m is 0.
     log_rest = (1 - probs + clip).clamp(max=1).log() if clip else log_complement
-    found = power(torch.relu(probs - clip), gamma_neg) * log_rest
-    return -(target * missed + (1 - target) * found)
+    found = times_log((1 - target) * power(torch.relu(probs - clip), gamma_neg), log_rest)
+    return -(missed + found)
+
+
+@asl.kernel("sigmoid")
+def asl_of_logits(
+    logits: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    *,
+    gamma_pos: NonNegative = 1.0,
+    gamma_neg: NonNegative = 4.0,
+    clip: Fraction = 0.05,
+) -> Float[Tensor, "*shape"]:
+    """The same, with 1 - p as sigmoid(-x), which keeps its digits where p is nearly 1."""
+    absent = torch.sigmoid(-logits)
+    missed = times_log(target * power(absent, gamma_pos), log_sigmoid(logits))
+    seen = torch.relu(1 - clip - absent) if clip else torch.sigmoid(logits)
+    log_rest = (absent + clip).clamp(max=1).log() if clip else log_complement_sigmoid(logits)
+    found = times_log((1 - target) * power(seen, gamma_neg), log_rest)
+    return -(missed + found)
 
 
 @loss(
@@ -185,10 +204,10 @@ def asl_single(
     other classes have no part.
     """
     share = label_smoothing / probs.shape[1]
-    found = power(probs, gamma_neg) * log_probs
+    found = times_log(power(probs, gamma_neg), log_probs)
     others = found.sum(1) - pick(found, labels)
     if labels.ndim == probs.ndim:
-        missed = pick(power(1 - probs, gamma_pos) * log_probs, labels)
+        missed = times_log(labels * power(1 - probs, gamma_pos), log_probs).sum(1)
     else:
         missed = power(1 - pick(probs, labels), gamma_pos) * pick(log_probs, labels)
     return -((1 - label_smoothing + share) * missed + share * others)
@@ -283,10 +302,6 @@ def bi_tempered(
     else:
         own = truth ** (2 - t1) / ((1 - t1) * (2 - t1)) - truth / (1 - t1)
     return own.sum(1) - said + torch.exp((2 - t1) * log_p).sum(1) / (2 - t1)
-
-
-def _agreement(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
-    return target * log_probs + (1 - target) * log_complement
 
 
 def _log_tempered_softmax(logits: Tensor, t: float, iters: int) -> Tensor:

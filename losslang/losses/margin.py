@@ -10,7 +10,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import softplus
 from losslang.lazy import F, torch
-from losslang.targets import pick
+from losslang.surprise import pick, times_log
 from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
 
 
@@ -102,4 +102,4 @@ def listwise_softmax(
     lists of unequal length are padded and masked.
     """
     scores = values if mask is None else torch.where(mask, values, torch.finfo(values.dtype).min)
-    return -(target.flatten(1) * torch.log_softmax(scores.flatten(1), 1)).sum(1)
+    return -times_log(target.flatten(1), torch.log_softmax(scores.flatten(1), 1)).sum(1)

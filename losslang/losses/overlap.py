@@ -15,6 +15,7 @@ from losslang.decorators import loss
 from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
+from losslang.surprise import possible, times_log
 from losslang.vocabulary import (
     SMALLEST,
     Float,
@@ -122,11 +123,10 @@ def lovasz_softmax(
     0.6897 is right. The authors', smp's and toolbelt's fail in float64.
     """
     values = _lovasz((target - probs).abs(), target, mask)
-    if classes == "all":
-        return values, torch.ones_like(values)
     # An ignored label may stand for class 0 here: what is masked is not there.
     present = target if mask is None else target * mask
-    return values, present.detach().sum(-1)
+    counts = torch.ones_like(target) if classes == "all" else present
+    return values, counts.detach().sum(-1)
 
 
 def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
@@ -218,10 +218,10 @@ def unified_focal(
     """
     absent = 1 - target
     # p^γ by its logarithm: a power of its own takes as long as all the rest.
-    spared = torch.exp(gamma * log_probs) * log_complement
+    spared = times_log(absent * torch.exp(gamma * log_probs), log_complement)
     yes, no, missed, invented, true, number = total(
-        target * log_probs,
-        absent * spared,
+        times_log(target, log_probs),
+        spared,
         torch.addcmul(target, probs, target, value=-1),
         probs * absent,
         target,
@@ -255,9 +255,8 @@ def exp_log(
     `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out. γ ends at 4:
     of a probability of 0 the power of its logarithm would be infinite.
     """
-    overlap, predicted, true, surprise, number = total(
-        probs * target, probs, target, target * _power_by_logarithm(-log_probs, gamma), 1
-    )
+    surprise = _power_by_logarithm(-possible(log_probs, target), gamma)
+    overlap, predicted, true, surprise, number = total(probs * target, probs, target, target * surprise, 1)
     alike = (2 * overlap + smooth) / (predicted + true + smooth)
     # Rounding may leave it above 1, where its logarithm would be no base of a power.
     unlike = power(-alike.clamp(max=1).log(), gamma)

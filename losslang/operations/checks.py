@@ -65,10 +65,12 @@ def _seen(value: Any) -> Tensor | None:
 
 
 def check_probs(value: Any, site: Site, over: str) -> None:
-    """Refuses values outside of [0, 1] where probabilities are read."""
+    """Refuses values outside of [0, 1] where probabilities are read, and NaN, which is no probability."""
     probs = _seen(value)
-    if probs is not None and bool(((probs < -1e-4) | (probs > 1 + 1e-4)).any()):
-        low, high = float(probs.min()), float(probs.max())
+    if probs is None:
+        return
+    low, high = (float(bound) for bound in probs.aminmax())
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
         raise site.error(tensors.not_probabilities(site.span, site.term, low, high, over))
 
 
@@ -82,8 +84,8 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     one_channel = pred.ndim < 2 or pred.shape[1] == 1
     spread = is_number and form == "dense"
     if target.dtype.is_floating_point or target.shape == pred.shape or one_channel or spread:
-        if low < 0 or high > 1:
-            found = low if low < 0 else high
+        if not (low >= 0 and high <= 1):
+            found = high if low >= 0 else low
             fix = f"leave it out: {tensors.ignoring(site.term, int(found))}" if found.is_integer() else ""
             raise site.error(
                 tensors.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
@@ -119,11 +121,11 @@ def check_indices(value: Any, head: Head, site: Site) -> None:
 
 
 def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
-    """Refuses a float 0 where +1 and -1 are read."""
+    """Refuses a float 0, and NaN, where +1 and -1 are read."""
     target = _seen(value)
     if target is None or not target.dtype.is_floating_point:
         return
-    seen = target == 0
+    seen = ~(target.abs() > 0)
     if mask is not None:
         seen = seen & (mask.any(-1) if mask.ndim > target.ndim else mask)
     if bool(seen.any()):
@@ -175,6 +177,6 @@ def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
 def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
     seen = _seen(value)
-    if seen is not None and float(seen.min()) < 0:
+    if seen is not None and not float(seen.min()) >= 0:
         wrong = tensors.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
         raise site.error(wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from losslang.targets import pick
+from losslang.surprise import agreement, pick
 from losslang.vocabulary import Tensor
 
 
@@ -39,8 +39,8 @@ def values_of(found: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def counted_of(found: tuple[Tensor, Tensor]) -> Tensor:
-    """Which of them count."""
-    return found[1].detach() > 0
+    """Which of them count; what is no number does, so that it is seen."""
+    return ~(found[1].detach() <= 0)
 
 
 def true_class(values: Tensor, target: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def true_element(probs: Tensor, target: Tensor) -> Tensor:
 
 def log_true_element(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
     """t log p + (1 - t) log(1 - p)."""
-    return target * log_probs + (1 - target) * log_complement
+    return agreement(log_probs, log_complement, target)
 
 
 def not_background(target: Tensor, pred: Tensor) -> Tensor:
