@@ -12,7 +12,7 @@ from losslang import functions
 from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import tensors
-from losslang.operations import MATH, OPERATIONS
+from losslang.operations import MATH, OPERATIONS, ieee
 from losslang.operations.regions import Region, of_totals, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
@@ -50,7 +50,12 @@ class Binding:
         self.calls: list[Call] = []
 
     def place(self, argument: Any) -> int:
-        return self.places[argument.name] if isinstance(argument, Ref) else self.slot(argument)
+        """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
+        if not isinstance(argument, Ref):
+            return self.slot(argument)
+        if argument.name not in self.places:
+            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.places)}")
+        return self.places[argument.name]
 
     def slot(self, value: Any) -> int:
         self.template.append(value)
@@ -184,7 +189,10 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
     def apply(*arguments: Any) -> Any:
         if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
             return function.function(*arguments)
-        return function.fold(*arguments)
+        try:
+            return function.fold(*arguments)
+        except (ArithmeticError, ValueError):
+            return ieee(function.function, *arguments)
 
     return apply
 

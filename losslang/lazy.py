@@ -1,4 +1,4 @@
-"""`torch`, `F` and `kernels`, loaded when first used: everything but running a loss works without torch.
+"""torch, and what of this package imports it, loaded when first used: all but running a loss works without.
 
 `kernels` are what stands behind `F`, which looks at its arguments once more and expands tensors. That takes as
 long as an error of ten thousand numbers.
@@ -29,14 +29,21 @@ else:
             self.__dict__["__name__"] = name
 
         def __getattr__(self, attribute: str) -> Any:
-            module = import_module(self.__name__)
-            self.__dict__.update(vars(module))
-            return getattr(module, attribute)
+            return getattr(_loaded(self), attribute)
+
+    def _loaded(proxy: _Proxy) -> Any:
+        module = import_module(proxy.__name__)
+        proxy.__dict__.update(vars(module))
+        return module
 
     torch = _Proxy("torch")
     F = _Proxy("torch.nn.functional")
     kernels = _Proxy("torch._C._nn")
     eager = _Proxy("losslang.eager")
+
+
+INSIDE = ("losslang.chunked", "losslang.shield", "losslang.slopes")
+"""Modules that import torch, and that functions of tensors import where they need them."""
 
 
 def traces() -> bool:
@@ -45,8 +52,11 @@ def traces() -> bool:
 
 
 def load() -> None:
-    """Loads them now: a module that runs losses needs them traceable."""
-    _ = torch.Tensor, F.relu, kernels.mse_loss
+    """Loads all of it now: what torch.compile traces can import nothing."""
+    for proxy in (torch, F, kernels, eager):
+        _loaded(proxy)
+    for name in INSIDE:
+        import_module(name)
 
 
 __all__ = ["F", "kernels", "load", "torch", "traces"]
