@@ -13,6 +13,7 @@ from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import tensors
 from losslang.operations import MATH, OPERATIONS, ieee
+from losslang.operations.call import wide
 from losslang.operations.regions import Region, of_totals, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
@@ -39,11 +40,17 @@ class Calls:
 
 
 class Binding:
-    """Gives every value a slot, and every step its function. `filled`: no tensor of a call is empty."""
+    """Gives every value a slot, and every step its function.
 
-    def __init__(self, registry: Registry, roots: Sequence[str], *, filled: bool = False):
+    `filled`: no tensor of a call is empty. `widens`: inputs may be of types that operations do not know.
+    """
+
+    def __init__(
+        self, registry: Registry, roots: Sequence[str], *, filled: bool = False, widens: bool = False
+    ):
         self.registry = registry
         self.filled = filled
+        self.widens = widens
         self.roots = len(roots)
         self.places = {name: i for i, name in enumerate(roots)}
         self.template: list[Any] = []
@@ -72,6 +79,10 @@ class Binding:
         path = dict(step.options).get("path")
         if isinstance(path, Input):
             inputs.insert(0, self.places[path.root])
+            if step.operation == "input" and self.widens:
+                self.call(f"{step.name} as it is", bound(step, self.registry)[0], inputs)
+                self.call(step.name, wide, [self.places[f"{step.name} as it is"]])
+                return
             if step.operation == "input" and not path.steps:
                 # A whole root is itself.
                 self.places[step.name] = inputs[0]

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from losslang.checker import Checked, analyze
 from losslang.diagnostics import LossError
 from losslang.eager import is_eager
-from losslang.executor import Executor, Fuse
+from losslang.executor import LABELS, NOTHING, VALUES, Executor, Fuse
 from losslang.formatter import format
 from losslang.functions import vector
 from losslang.held import VALIDATE, Held, Validate, hold, memories
@@ -168,10 +168,13 @@ class Loss(nn.Module):
         self.held = held or Held({})
         self.validate: Validate = validate
         self._checked = validate == "never"
+        self._look = NOTHING if validate == "never" else LABELS
         self._memories = memories(programs.plan)
         self._constant: Mapping[str, Any] = {"parameters": self.held, "memory": {}}
         for name, length in self._memories.items():
-            self.register_buffer(f"memory_{name}", torch.zeros(length))
+            with torch.inference_mode(False):
+                # What is made in inference mode could not be written to outside of it.
+                self.register_buffer(f"memory_{name}", torch.zeros(length))
         # What a module without any tensor hands to every call alike.
         self._still = () if self._const or self._memories else (self.const, self.own)
 
@@ -189,7 +192,7 @@ class Loss(nn.Module):
             raise LossError([later.at(self.meaning.source)])
         roots = (pred, target, batch, *(self._still or (self.const, self.own)))
         careful = not self._checked and is_eager()
-        values = executor.run(roots, careful)
+        values = executor.run(roots, VALUES if careful else self._look)
         if careful:
             self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values

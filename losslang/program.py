@@ -60,7 +60,7 @@ class Program:
 
 def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
     """From the roots of a call on. `careful` keeps the steps that look at values, for the first call."""
-    return _all(Binding(registry, ROOTS), _uncut(plan, registry), careful)
+    return _all(Binding(registry, ROOTS, widens=True), _uncut(plan, registry), careful)
 
 
 def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
@@ -91,9 +91,26 @@ def _all(binding: Binding, plan: Plan, careful: bool) -> Program:
     return _program(binding, [output.value for output in plan.outputs], idle)
 
 
-def checks(plan: Plan, registry: Registry) -> Program:
-    """From the values of the inputs on, all that refuses them, and nothing that is only computed."""
-    wanted = {step.name for step in plan.steps if step.operation.startswith("check:")}
+def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Program:
+    """From the values of the inputs on, all that refuses them, or these checks; and nothing that is only computed."""
+    ends = [
+        s
+        for s in plan.steps
+        if s.operation.startswith("check:") and s.operation in (operations or [s.operation])
+    ]
+    return _needed(plan, registry, ends, [])
+
+
+def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
+    """From the values of the inputs on, what these steps read."""
+    names = {name for step in ends for name in step.reads}
+    values = [value for step in ends for value in step.inputs]
+    return _needed(plan, registry, [step for step in plan.steps if step.name in names], values)
+
+
+def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequence[Any]) -> Program:
+    """These steps of a plan, and those that they need."""
+    wanted = {step.name for step in ends}
     for step in reversed(plan.steps):
         if step.name in wanted:
             wanted.update(step.reads)
@@ -101,7 +118,7 @@ def checks(plan: Plan, registry: Registry) -> Program:
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
             binding.step(step)
-    return _program(binding, [])
+    return _program(binding, values)
 
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
@@ -121,16 +138,8 @@ def reading(plan: Plan, registry: Registry, operation: str) -> Program:
 
 def looking(plan: Plan, registry: Registry) -> Program:
     """From the values of the inputs on, which labels are kept: a mask, or None where none is ignored."""
-    binding = from_inputs(plan, registry)
     ends = asking(plan)
-    wanted = {step.name for step in ends}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(step.reads)
-    for step in plan.steps:
-        if step.name in wanted and step.operation not in READING:
-            binding.step(step)
-    return _program(binding, [Ref(step.name) for step in ends])
+    return _needed(plan, registry, ends, [Ref(step.name) for step in ends])
 
 
 def from_inputs(plan: Plan, registry: Registry, *, filled: bool = False) -> Binding:

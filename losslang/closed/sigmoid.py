@@ -15,6 +15,7 @@ from losslang.closed.scratch import Scratch
 from losslang.closed.symbols import LABEL, UntraceableError
 from losslang.closed.tape import Draft, Maker, Multiplier, Tape, plus_product
 from losslang.closed.trace import Part
+from losslang.functions import written
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -174,7 +175,7 @@ def _tails(region: Region, larger: Tensor) -> Tensor:
 
 def _times_slope(out: Tensor, values: Tensor, probs: Tensor) -> Tensor:
     """v p (1 - p)."""
-    return torch.ops.aten.sigmoid_backward.grad_input(values, probs, grad_input=out)
+    return written(out, torch.ops.aten.sigmoid_backward, values, probs)
 
 
 MAKERS: Mapping[str, Maker] = {

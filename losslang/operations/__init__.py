@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from losslang import activations, targets
@@ -43,8 +43,13 @@ def _power(base: Any, exponent: Any) -> Any:
     try:
         found = base**exponent
     except ArithmeticError:
-        return ieee(torch.pow, base, exponent)
-    return math.nan if isinstance(found, complex) else found
+        found = None
+    # Python makes a root of what is below 0 complex.
+    return (
+        ieee(partial(power, exponent=exponent), base)
+        if found is None or isinstance(found, complex)
+        else found
+    )
 
 
 def ieee(function: Callable[..., Tensor], *numbers: float) -> float:

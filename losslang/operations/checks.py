@@ -6,7 +6,7 @@ from typing import Any
 
 from losslang.lazy import torch
 from losslang.mistakes import tensors
-from losslang.targets import Site
+from losslang.targets import Site, has_shape
 from losslang.vocabulary import Head, Tensor
 
 
@@ -58,21 +58,29 @@ def check_probs(value: Any, site: Site, over: str) -> None:
 
 def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
-    is_number = isinstance(value, int | float)
-    target = _seen(torch.tensor(value) if is_number else value)
+    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
     if target is None:
         return
-    low, high = float(target.min()), float(target.max())
-    one_channel = pred.ndim < 2 or pred.shape[1] == 1
-    spread = is_number and form == "dense"
-    if target.dtype.is_floating_point or target.shape == pred.shape or one_channel or spread:
-        if low < 0 or high > 1:
-            found = low if low < 0 else high
-            wanted = "between 0 and 1; `ignore_index=` leaves a label out"
-            raise site.error(tensors.out_of_range(site.span, site.term, site.operand, found, wanted))
-    elif low < 0 or high >= pred.shape[1]:
-        found = int(low if low < 0 else high)
-        raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
+    classes = number_of_classes(value, target, pred, form)
+    refuse_classes(float(target.min()), float(target.max()), site, classes)
+
+
+def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
+    """How many classes a target may name; 0 if it says yes or no of every element."""
+    if isinstance(value, int | float) and form == "dense":
+        return 0
+    is_dense = target.dtype.is_floating_point or has_shape(target, pred.shape)
+    return 0 if is_dense or pred.ndim < 2 or pred.shape[1] == 1 else pred.shape[1]
+
+
+def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
+    """Refuses the range of labels, or of truths where there are no `classes`."""
+    found = low if low < 0 else high
+    if not classes and (low < 0 or high > 1):
+        wanted = "between 0 and 1; `ignore_index=` leaves a label out"
+        raise site.error(tensors.out_of_range(site.span, site.term, site.operand, found, wanted))
+    if classes and (low < 0 or high >= classes):
+        raise site.error(tensors.class_out_of_range(site.span, site.term, int(found), classes))
 
 
 def check_indices(value: Any, head: Head, site: Site) -> None:
@@ -83,10 +91,15 @@ def check_indices(value: Any, head: Head, site: Site) -> None:
     )
     if target is None:
         return
-    low, high = int(target.min()), int(target.max())
+    refuse_indices(int(target.min()), int(target.max()), site, classes)
+
+
+def refuse_indices(low: int, high: int, site: Site, classes: int) -> None:
+    """Refuses the range of the indices of a last layer's rows."""
     if low < 0 or high >= classes:
-        found = low if low < 0 else high
-        raise site.error(tensors.class_out_of_range(site.span, site.term, found, classes, "head"))
+        raise site.error(
+            tensors.class_out_of_range(site.span, site.term, low if low < 0 else high, classes, "head")
+        )
 
 
 def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:

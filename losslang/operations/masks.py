@@ -14,7 +14,7 @@ from losslang.booleans import any_of, cleared, differs, holds_all
 from losslang.functions import near
 from losslang.lazy import torch, traces
 from losslang.mistakes import tensors
-from losslang.targets import Site
+from losslang.targets import Site, has_shape
 from losslang.vocabulary import Tensor
 
 
@@ -67,7 +67,9 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     """
     if not isinstance(target, torch.Tensor):
         return None
-    is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
+    is_distribution = target.dtype.is_floating_point or (
+        isinstance(pred, torch.Tensor) and has_shape(target, pred.shape)
+    )
     if form == "labels" and is_distribution:
         return None
     if not (target.dtype.is_floating_point or target.dtype == torch.bool):

@@ -31,12 +31,13 @@ def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
 
 
 def _class_counts(target: Tensor, pred: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """How many places each class has, and how many there are for it."""
+    """How many places each class has, and how many there are for it; no gradient goes through a count."""
+    target = target.detach()
     if target.ndim == pred.ndim:
         dims = [i for i in range(target.ndim) if i != 1]
         counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
         return (target * counted).sum(dims), counted.sum(dims)
-    counted = torch.ones_like(target) if mask is None else mask.squeeze(1).expand_as(target).long()
+    counted = torch.ones_like(target) if mask is None else mask.any(1).expand_as(target).long()
     zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
     counts = zeros.scatter_add(0, target.flatten(), counted.flatten())
     return counts.to(pred.dtype), counted.sum()
@@ -57,6 +58,7 @@ def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None) -
 
 def pos_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
     """Negatives / positives of the batch; 1 where there is no positive to weigh."""
+    target = target.detach()
     seen = torch.ones_like(target) if mask is None else mask.to(target.dtype).expand_as(target)
     positives = (target * seen).sum()
     weight = (seen.sum() - positives) / torch.where(positives > 0, positives, 1.0)
