@@ -242,7 +242,13 @@ class Executor:
         careful: bool = signature[0] == VALUES
         found = self._walks(inputs, signature)
         if found:
-            return in_blocks(self.plan, found, self.registry, careful=careful).run
+            way = in_blocks(self.plan, found, self.registry, careful=careful).run
+            # What is counted of labels before a walk would be refused by torch.
+            return (
+                partial(looked_at, self.label_checks, way)
+                if careful and Sources(self.plan, inputs).checks
+                else way
+            )
         # A plan with masks: those that only a kernel needs are left to it.
         way = self._leaving_out(inputs, signature)
         if way is not None:

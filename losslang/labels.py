@@ -18,8 +18,6 @@ from losslang.vocabulary import Tensor
 CHECKS = ("check:classes", "check:indices")
 """Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
 KINDS = ("uint8", "int8", "int16", "int32", "int64")
-HALVED = 2**12
-"""Labels of 64 bits from which on it takes less to read them as twice as many numbers of half the width."""
 
 
 class Sources:
@@ -74,12 +72,9 @@ class Range(NamedTuple):
 
 
 def _ends(labels: Any) -> tuple[int, int]:
-    """The smallest and the largest label. One of more than 31 bits shows as another that is no class."""
+    """The smallest and the largest label: in one operation, 2 us of few labels and 0.25 ms of a million."""
     if isinstance(labels, int):
         return labels, labels
-    if labels.numel() >= HALVED and labels.dtype == torch.long and labels.stride(-1) == 1:
-        # Halves have instructions for a minimum; the upper one is 0 or -1.
-        labels = labels.view(torch.int32)
     low, high = labels.aminmax()
     return low.item(), high.item()
 
