@@ -203,7 +203,7 @@ LATER = ["dice(softmax)", "dice(softmax, ignore_index=255)", "bce(sigmoid)", "fo
 
 
 @pytest.mark.parametrize("text", LATER)
-def test_on_a_gpu_a_wrong_label_is_refused_in_the_next_call(text: str, far: None, way: str):
+def test_on_a_gpu_a_wrong_label_is_refused_in_the_next_call(text: str, far: None):
     """Once; the call that it came with is not waited for."""
     batch = {"m": torch.ones_like(SOME)}
     first = refusal(losslang.compile(text), PRED, with_one(3), **batch)
