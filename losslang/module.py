@@ -67,8 +67,8 @@ def compile(
 
     `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part
     of the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
-    tensors are looked at (class indices, probabilities, boxes, signs): "first", "always" or "never"; shapes
-    and types are checked in all of them.
+    tensors are looked at (probabilities, boxes, signs): "first", "always" or "never"; shapes and types are
+    checked in all of them, and so are class indices but with "never": on a GPU one call later, without a wait.
 
     Large tensors are walked over block by block, which keeps nothing between forward and backward but
     the gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a
@@ -183,7 +183,7 @@ class Loss(nn.Module):
         executor = self._programs.total
         values = self._run(executor, pred, target, batch)
         total = values[0] if executor.is_one else executor.plan.total(values)
-        return total if isinstance(total, Tensor) else torch.tensor(float(total))
+        return _tensor(total)
 
     def _run(self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any]) -> list[Any]:
         """The values of a plan's terms; the first call with values looks at them."""
@@ -201,8 +201,7 @@ class Loss(nn.Module):
         """The total with its terms, metrics too: for logging."""
         values = self._run(self._programs.full, pred, target, batch)
         outputs = self._programs.full.plan.outputs
-        found = self._programs.full.plan.total(values)
-        total = found if isinstance(found, Tensor) else torch.tensor(float(found))
+        total = _tensor(self._programs.full.plan.total(values))
         dtype, device = total.dtype, total.device
         numbers = [
             v.detach().to(device, dtype)
@@ -218,7 +217,8 @@ class Loss(nn.Module):
         """The contribution of each trained term, with its gradient: for methods that weigh gradients."""
         terms = self._programs.terms
         values = self._run(terms, pred, target, batch)
-        return {o.name: v * o.weight for o, v in zip(terms.plan.outputs, values, strict=True)}
+        named = zip(terms.plan.outputs, values, strict=True)
+        return {o.name: _tensor(v * o.weight) for o, v in named}
 
     @property
     def const(self) -> Mapping[str, Any]:
@@ -295,6 +295,11 @@ class Loss(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # pyright: ignore[reportUnknownMemberType]
         self._programs = Programs.of(self.plan, self.fuse)
+
+
+def _tensor(number: Any) -> Tensor:
+    """A term: also one that is a number of the call."""
+    return number if isinstance(number, Tensor) else torch.tensor(float(number))
 
 
 def _has_values(inputs: Any) -> bool:

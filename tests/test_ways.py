@@ -72,6 +72,8 @@ def test_outputs_that_are_plain_numbers(text: str):
     for _ in range(4):
         assert float(loss(pred, c=3.0)) == wanted
         assert float(loss.detail(pred, c=3).total) == wanted
+        assert sum(loss.terms(pred, c=3.0).values(), torch.zeros(())) == wanted
+        assert all(isinstance(term, Tensor) for term in loss.terms(pred, c=3.0).values())
     assert float(loss({name: torch.tensor(float(value)) for name, value in pred.items()}, c=3)) == wanted
 
 

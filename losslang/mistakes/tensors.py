@@ -115,7 +115,8 @@ def class_out_of_range(
 ) -> Diagnostic:
     """A class index that the prediction has no channel for.
 
-    Checked in the first eager call. On a GPU torch would stop with an assertion that names nothing.
+    Checked in every eager call. On a GPU no call waits for the answer: it is refused in a later one, or
+    torch stops with an assertion that names nothing.
     """
     return Diagnostic(
         "",

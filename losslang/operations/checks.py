@@ -1,4 +1,4 @@
-"""Looks at the tensors of a call. Those that look at values run in the first eager call alone."""
+"""Looks at the tensors of a call. Those that look at values run in the first eager call; of labels a range in all."""
 
 from __future__ import annotations
 
