@@ -146,7 +146,7 @@ def test_labels_without_a_sign(text: str, dtype: torch.dtype, way: str):
     loss = losslang.compile(text)
     for _ in range(4):
         torch.testing.assert_close(loss(PRED, LABELS.to(dtype), m=m.to(dtype)), wanted)
-    if way == "whole":
+    if way == "whole" and dtype == torch.uint16:
         traced = torch.compile(loss, backend="eager", fullgraph=True)
         torch.testing.assert_close(traced(PRED, LABELS.to(dtype), m=m.to(dtype)), wanted)
     torch._dynamo.reset()
