@@ -133,6 +133,9 @@ class Later:
     is_pending: bool = False
 
     def __call__(self, *inputs: Any) -> list[Any]:
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+            # What is captured as a graph can ask for nothing.
+            return self.way(*inputs)
         if self.is_pending and (self.event is None or self.event.query()):
             self._refuse()
         values = self.way(*inputs)
@@ -151,11 +154,13 @@ class Later:
 
     def _leave(self, read: Sequence[Any]) -> None:
         labels, sources = read[::2], read[1::2]
-        found = torch.stack([torch.stack(own.aminmax()).long() for own in labels])
+        device = getattr(sources[0], "weight", sources[0]).device
+        if device.type not in ("cpu", "cuda"):
+            # Whether an answer is there can be asked of these alone.
+            return
         each = zip(self.checks, labels, sources, strict=True)
         self.classes = [_classes(step, own, source) for step, own, source in each]
-        if found.is_cuda and torch.cuda.is_current_stream_capturing():
-            return
+        found = torch.stack([_ends_there(own, device) for own in labels])
         if not found.is_cuda:
             self.host = found
         else:
@@ -165,3 +170,10 @@ class Later:
             self.host.copy_(found, non_blocking=True)
             self.event.record()
         self.is_pending = True
+
+
+def _ends_there(labels: Any, device: torch.device) -> Tensor:
+    """The smallest and the largest label, where they are."""
+    if isinstance(labels, torch.Tensor):
+        return torch.stack(labels.aminmax()).long()
+    return torch.full((2,), labels, dtype=torch.long, device=device)

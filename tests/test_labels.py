@@ -224,6 +224,14 @@ def test_on_a_gpu_an_ignored_label_is_not_refused(text: str, far: None):
         assert loss(PRED, target).isfinite()
 
 
+def test_on_a_gpu_a_number_for_every_label(far: None):
+    loss = losslang.compile("dice(softmax, target=batch.k)")
+    for _ in range(3):
+        loss(PRED, k=1)
+    loss(PRED, k=2)
+    assert "holds 2; it must be between 0 and 1" in refusal(loss, PRED, None, k=1)
+
+
 def test_on_a_gpu_an_answer_that_is_not_there_yet_is_not_waited_for(
     far: None, monkeypatch: pytest.MonkeyPatch
 ):
