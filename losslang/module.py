@@ -168,7 +168,6 @@ class Loss(nn.Module):
         self.held = held or Held({})
         self.validate: Validate = validate
         self._checked = validate == "never"
-        self._look = NOTHING if validate == "never" else LABELS
         self._memories = memories(programs.plan)
         self._constant: Mapping[str, Any] = {"parameters": self.held, "memory": {}}
         for name, length in self._memories.items():
@@ -192,7 +191,8 @@ class Loss(nn.Module):
             raise LossError([later.at(self.meaning.source)])
         roots = (pred, target, batch, *(self._still or (self.const, self.own)))
         careful = not self._checked and is_eager()
-        values = executor.run(roots, VALUES if careful else self._look)
+        later = NOTHING if self.validate == "never" else LABELS
+        values = executor.run(roots, VALUES if careful else later)
         if careful:
             self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
