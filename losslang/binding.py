@@ -12,7 +12,8 @@ from losslang import functions
 from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import tensors
-from losslang.operations import MATH, OPERATIONS
+from losslang.operations import MATH, OPERATIONS, ieee
+from losslang.operations.call import wide
 from losslang.operations.regions import Region, of_totals, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
@@ -39,18 +40,29 @@ class Calls:
 
 
 class Binding:
-    """Gives every value a slot, and every step its function. `filled`: no tensor of a call is empty."""
+    """Gives every value a slot, and every step its function.
 
-    def __init__(self, registry: Registry, roots: Sequence[str], *, filled: bool = False):
+    `filled`: no tensor of a call is empty. `widens`: inputs may be of types that operations do not know.
+    """
+
+    def __init__(
+        self, registry: Registry, roots: Sequence[str], *, filled: bool = False, widens: bool = False
+    ):
         self.registry = registry
         self.filled = filled
+        self.widens = widens
         self.roots = len(roots)
         self.places = {name: i for i, name in enumerate(roots)}
         self.template: list[Any] = []
         self.calls: list[Call] = []
 
     def place(self, argument: Any) -> int:
-        return self.places[argument.name] if isinstance(argument, Ref) else self.slot(argument)
+        """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
+        if not isinstance(argument, Ref):
+            return self.slot(argument)
+        if argument.name not in self.places:
+            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.places)}")
+        return self.places[argument.name]
 
     def slot(self, value: Any) -> int:
         self.template.append(value)
@@ -67,6 +79,10 @@ class Binding:
         path = dict(step.options).get("path")
         if isinstance(path, Input):
             inputs.insert(0, self.places[path.root])
+            if step.operation == "input" and self.widens:
+                self.call(f"{step.name} as it is", bound(step, self.registry)[0], inputs)
+                self.call(step.name, wide, [self.places[f"{step.name} as it is"]])
+                return
             if step.operation == "input" and not path.steps:
                 # A whole root is itself.
                 self.places[step.name] = inputs[0]
@@ -184,7 +200,10 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
     def apply(*arguments: Any) -> Any:
         if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
             return function.function(*arguments)
-        return function.fold(*arguments)
+        try:
+            return function.fold(*arguments)
+        except (ArithmeticError, ValueError):
+            return ieee(function.function, *arguments)
 
     return apply
 

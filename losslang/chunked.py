@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from losslang.eager import stands_for_many
+
 SMALL = 2**20
 """Logits of which all are made at once: torch's kernels are faster then, and the logits are no memory to speak of.
 
@@ -119,8 +121,8 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         hidden, weight, bias, truth = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():
-            # create_graph=True: what is handed out will be differentiated once more.
+        if torch.is_grad_enabled() or stands_for_many(flow):
+            # create_graph=True: what is handed out will be differentiated once more; or several flows at once.
             return (*_differentiable(hidden, weight, bias, truth, needed, ctx.how, flow), None, None, None)
         of_layer = (False, *needed[1:])
         even = not any(of_layer) or _is_even(flow)
@@ -157,11 +159,18 @@ def _differentiable(
     how: How,
     flow: Tensor,
 ) -> list[Tensor | None]:
-    """The gradients as results that can be differentiated, by the plain formula."""
-    inputs = (hidden, weight, bias)
-    wanted = [x for x, needs in zip(inputs, needed, strict=True) if needs and x is not None]
-    values = _plain(hidden, weight, bias, truth, how)
-    found = iter(torch.autograd.grad(values, wanted, flow, create_graph=True))
+    """The gradients by the plain formula, as results that can be differentiated where that is asked for."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Each input stands for itself: one that is made of another must not send its gradient there a second time.
+        each = zip((hidden, weight, bias), needed, strict=True)
+        inputs = [x.view_as(x) if needs and x is not None else x for x, needs in each]
+        wanted = [x for x, needs in zip(inputs, needed, strict=True) if needs and x is not None]
+        first, layer, shift = inputs
+        assert first is not None
+        assert layer is not None
+        values = _plain(first, layer, shift, truth, how)
+    found = iter(torch.autograd.grad(values, wanted, flow, create_graph=again))
     return [next(found) if needs else None for needs in needed]
 
 

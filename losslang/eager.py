@@ -37,6 +37,11 @@ def _is_traced() -> bool:
     return any(_mode(mode) is not None for mode in _TRACING)
 
 
+def has_modes() -> bool:
+    """Whether a dispatch mode sees every operation, as the one that lets saved tensors be changed does."""
+    return _number_of_modes() > 0
+
+
 def hands_over() -> bool:
     """Whether what is saved for the backward pass is handed to hooks, which move it or make it again later.
 

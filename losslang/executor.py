@@ -13,13 +13,16 @@ from losslang import large, lazy
 from losslang.binding import getter
 from losslang.closed import Prepared
 from losslang.eager import is_eager
-from losslang.ignored import Look, asking, left_out, looks
+from losslang.ignored import Look, asking, left_out, looks, refuses_labels
+from losslang.labels import CHECKS, Later, Range, Sources, are_read_by_kernels, ranges
+from losslang.operations.call import is_unsigned, refuse_mixed, refuse_unreadable, wide
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
     Program,
     checks,
     in_blocks,
+    labels_of,
     looking,
     of_inputs,
     reading,
@@ -28,15 +31,16 @@ from losslang.program import (
     whole,
 )
 from losslang.registry import Registry
+from losslang.ways import Way, looked_at, named, through, widened
 
 lazy.load()
 
 Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
-Way = Callable[..., list[Any]]
-"""Values of inputs to the values of outputs."""
+NOTHING, LABELS, VALUES = range(3)
+"""What a call looks at: no values, whether labels name classes, or all that its checks ask for."""
 Signature = tuple[Any, ...]
-"""Whether a program looks at values, how many threads it has, and what of the inputs decides how it runs."""
+"""What a call looks at, how many threads it has, and what of the inputs decides how it runs."""
 SIGNATURES = 256
 """Shapes and types of inputs for which a program is kept."""
 
@@ -106,6 +110,11 @@ class Executor:
         return checks(self.plan, self.registry)
 
     @cached_property
+    def label_checks(self) -> Program:
+        """What looks at labels and computes nothing."""
+        return checks(self.plan, self.registry, CHECKS)
+
+    @cached_property
     def plain(self) -> Program:
         return of_inputs(self.plan, self.registry, careful=False)
 
@@ -114,20 +123,24 @@ class Executor:
         compiled: Any = torch.compile(self.plain.run, backend=str(self.fuse))  # pyright: ignore
         return compiled
 
-    def run(self, roots: Sequence[Any], careful: bool) -> list[Any]:
-        """The value of every output; `careful` looks at the values of the tensors too."""
+    def run(self, roots: Sequence[Any], look: int) -> list[Any]:
+        """The value of every output; `look` says which values of the tensors are looked at."""
         if not is_eager():
             return self.traced.run(*roots)
         inputs = self.read(roots)
-        route = self.routes.get(_signature(inputs, careful)) or self._route(inputs, careful)
-        values = route.way(*inputs)
+        try:
+            route = self.routes.get(_signature(inputs, look)) or self._route(inputs, look)
+            values = route.way(*inputs)
+        except RuntimeError as error:
+            refuse_mixed(self.plan, inputs, error)
+            raise
         if self.guarded:
             self.guard.run(*roots)
         return values
 
-    def _route(self, inputs: Sequence[Any], careful: bool) -> Route:
+    def _route(self, inputs: Sequence[Any], look: int) -> Route:
         """That of tensors like these; it is kept for the next ones."""
-        signature = _signature(inputs, careful)
+        signature = _signature(inputs, look)
         route = self.routes.get(signature)
         if route is None:
             _forget(self.routes)
@@ -135,28 +148,69 @@ class Executor:
         return route
 
     def _way(self, signature: Signature, route: Route, inputs: Sequence[Any]) -> Way:
+        refuse_unreadable(self.plan, inputs)
+        if any(map(is_unsigned, inputs)):
+            return partial(widened, self._route(list(map(wide, inputs)), signature[0]))
+        if signature[0] == LABELS:
+            return self._labelled(inputs, (NOTHING, *signature[1:]))
         if self.kept:
             return self._watched(inputs, signature)
         if self.fuse is not None and self._shapes(inputs, signature) is not None:
-            return partial(_looked_at, self.checks, self.fused) if signature[0] else self.fused
+            return partial(looked_at, self.checks, self.fused) if signature[0] else self.fused
         return self._eager(inputs, signature, route)
+
+    def _labelled(self, inputs: Sequence[Any], signature: Signature) -> Way:
+        """After a look whether labels name classes: the same one shows whether any may be ignored."""
+        way: Way = partial(through, self._route(inputs, NOTHING))
+        sources = Sources(self.plan, inputs)
+        if not sources.checks:
+            return way
+        left = self._left_to_kernels(inputs, signature) if self.kept else None
+        if self._is_refused_by_kernels(inputs, signature, left is not None):
+            return partial(named, self.label_checks, way)
+        if large.are_far(inputs):
+            return Later(way, sources.checks, labels_of(self.plan, self.registry, sources.checks).run)
+        found = ranges(sources)
+        if found is None:
+            return partial(looked_at, self.label_checks, way)
+        free, ignored = (
+            self._route(inputs, NOTHING),
+            looks(self.plan, inputs) if self.kept and left is None else None,
+        )
+        if ignored is not None and {look.place for look in ignored} <= {own.place for own in found}:
+            free, way = self._without(self.kept)._route(inputs, NOTHING), partial(self._masked, NOTHING)
+        return partial(_seen, found, free, partial(looked_at, self.label_checks, way))
+
+    def _is_refused_by_kernels(self, inputs: Sequence[Any], signature: Signature, is_left: bool) -> bool:
+        """Whether nothing but kernels of torch reads labels: they look at each of them anyway."""
+        if self.fuse is not None or (self.kept and not is_left):
+            return False
+        own = self.left_out if is_left else self
+        assert own is not None
+        takes = partial(refuses_labels, registry=self.registry)
+        return not own._walks(inputs, signature) and are_read_by_kernels(own.plan, takes)
 
     def _watched(self, inputs: Sequence[Any], signature: Signature) -> Way:
         """With masks of ignored labels where there are such, asked in the way that takes least."""
-        careful: bool = signature[0]
+        careful: int = signature[0]
+        way = self._left_to_kernels(inputs, signature)
+        if way is not None:
+            return way
+        found, masked = looks(self.plan, inputs), partial(self._masked, careful)
+        if found is None:
+            return masked
+        return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
+
+    def _left_to_kernels(self, inputs: Sequence[Any], signature: Signature) -> Way | None:
+        """With labels to ignore left to kernels, where that takes less than to look for them."""
         unmasked = self._without(self.kept)
         is_free = self.left_out is not None and not asking(self.left_out.plan)
         # Terms that share a walk take less time than kernels.
         if large.are_far(inputs) or (
             is_free and all(len(own.walk.sums) == 1 for own in unmasked._walks(inputs, signature))
         ):
-            way = self._leaving_out(inputs, signature)
-            if way is not None:
-                return way
-        found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        if found is None:
-            return masked
-        return partial(_seen, found, unmasked._route(inputs, careful), masked)
+            return self._leaving_out(inputs, signature)
+        return None
 
     def _leaving_out(self, inputs: Sequence[Any], signature: Signature) -> Way | None:
         """With labels to ignore left to kernels, where that is right whatever the labels are."""
@@ -165,11 +219,11 @@ class Executor:
             return None
         if not large.are_far(inputs) and (self.fuse is not None or looks(self.plan, inputs) is None):
             return None
-        way = partial(_through, self.left_out._route(inputs, careful=False))
+        way = partial(through, self.left_out._route(inputs, NOTHING))
         # In a first call too: what is saved for the backward pass is the same in all of them.
-        return partial(_looked_at, self.checks, way) if signature[0] else way
+        return partial(looked_at, self.checks, way) if signature[0] else way
 
-    def _masked(self, careful: bool, *inputs: Any) -> list[Any]:
+    def _masked(self, careful: int, *inputs: Any) -> list[Any]:
         """With those masks of ignored labels that are there: most calls have none."""
         masks = self.keeps.run(*inputs)
         absent = tuple([name for name, mask in zip(self.kept, masks, strict=True) if mask is None])
@@ -185,10 +239,16 @@ class Executor:
         return self.unmasked.setdefault(absent, Executor(plan, self.registry, self.fuse, masked=False))
 
     def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
-        careful: bool = signature[0]
+        careful: bool = signature[0] == VALUES
         found = self._walks(inputs, signature)
         if found:
-            return in_blocks(self.plan, found, self.registry, careful=careful).run
+            way = in_blocks(self.plan, found, self.registry, careful=careful).run
+            # What is counted of labels before a walk would be refused by torch.
+            return (
+                partial(looked_at, self.label_checks, way)
+                if careful and Sources(self.plan, inputs).checks
+                else way
+            )
         # A plan with masks: those that only a kernel needs are left to it.
         way = self._leaving_out(inputs, signature)
         if way is not None:
@@ -220,18 +280,7 @@ class Executor:
         return self.shapes[tensors]
 
 
-def _looked_at(checks: Program, way: Way, *inputs: Any) -> list[Any]:
-    """What looks at no values itself, after all that refuses them."""
-    with torch.no_grad():
-        checks.run(*inputs)
-    return way(*inputs)
-
-
-def _through(route: Route, *inputs: Any) -> list[Any]:
-    return route.way(*inputs)
-
-
-def _seen(found: Sequence[Look], free: Route, masked: Way, *inputs: Any) -> list[Any]:
+def _seen(found: Sequence[Look | Range], free: Route, masked: Way, *inputs: Any) -> list[Any]:
     """With a look at the range of the labels."""
     for look in found:
         if look.finds(inputs):
@@ -245,12 +294,12 @@ def _forget(known: dict[Any, Any]) -> None:
         known.clear()
 
 
-def _signature(inputs: Sequence[Any], careful: bool) -> Signature:
+def _signature(inputs: Sequence[Any], look: int) -> Signature:
     # A block is as large as there are threads to share it.
-    found: list[Any] = [careful, torch.get_num_threads()]
+    found: list[Any] = [look, torch.get_num_threads()]
     for value in inputs:
         if isinstance(value, Tensor):
-            found += (value.shape, value.dtype, value.device, type(value))
+            found += (value.shape, value.dtype, value.device, value.layout, type(value))
         else:
-            found.append(type(value).__name__)
+            found.append(type(value))
     return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from losslang.decorators import function
-from losslang.lazy import F, torch, traces
+from losslang.lazy import F, eager, torch, traces
 from losslang.vocabulary import Float, Tensor
 
 MANY = 2**14
@@ -167,8 +167,14 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
 
 def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
     """A slope where x is above its bound, 0 elsewhere; in place."""
-    fill: Any = torch.ops.aten.threshold_backward.grad_input
-    return fill(slope, x, bound, grad_input=slope)
+    return written(slope, torch.ops.aten.threshold_backward, slope, x, bound)
+
+
+def written(out: Tensor, operation: Any, *given: Any) -> Tensor:
+    """What a derivative of torch's gives, in `out`. A mode that watches what is written to may not find it there."""
+    if eager.has_modes():
+        return out.copy_(operation.default(*given))
+    return operation.grad_input(*given, grad_input=out)
 
 
 def wide(x: Tensor) -> Tensor:

@@ -99,12 +99,17 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 
+def refuses_labels(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel of torch's over classes, which looks at every label itself."""
+    name, _, activation = step.operation.removeprefix("kernel:").partition(".")
+    found = registry.get(Loss, name) if _is_kernel(step) else None
+    return found is not None and "ignore_index" in signature(found.kernels[activation]).parameters
+
+
 def _is_kernel(step: Step) -> bool:
     return step.operation.startswith("kernel:")
 
 
 def _leaves_out(step: Step, registry: Registry) -> bool:
     """Whether a step is a kernel that takes its own mean or sum, and can be told what to leave out of it."""
-    name, _, activation = step.operation.removeprefix("kernel:").partition(".")
-    found = registry.get(Loss, name) if _is_kernel(step) and "reduction" in dict(step.options) else None
-    return found is not None and "ignore_index" in signature(found.kernels[activation]).parameters
+    return "reduction" in dict(step.options) and refuses_labels(step, registry)

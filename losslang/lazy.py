@@ -1,4 +1,4 @@
-"""`torch`, `F` and `kernels`, loaded when first used: everything but running a loss works without torch.
+"""torch, and what of this package imports it, loaded when first used: all but running a loss works without.
 
 `kernels` are what stands behind `F`, which looks at its arguments once more and expands tensors. That takes as
 long as an error of ten thousand numbers.
@@ -39,6 +39,10 @@ else:
     eager = _Proxy("losslang.eager")
 
 
+INSIDE = ("losslang.chunked", "losslang.shield", "losslang.slopes")
+"""Modules that import torch, and that functions of tensors import where they need them."""
+
+
 def traces() -> bool:
     """`eager.traces`, for what is read before torch is there."""
     return eager.traces()
@@ -50,8 +54,10 @@ def is_eager() -> bool:
 
 
 def load() -> None:
-    """Loads them now: a module that runs losses needs them traceable."""
-    _ = torch.Tensor, F.relu, kernels.mse_loss
+    """Loads all of it now: what torch.compile traces can import nothing."""
+    _ = torch.Tensor, F.relu, kernels.mse_loss, eager.traces
+    for name in INSIDE:
+        import_module(name)
 
 
-__all__ = ["F", "is_eager", "kernels", "load", "torch", "traces"]
+__all__ = ["F", "eager", "is_eager", "kernels", "load", "torch", "traces"]

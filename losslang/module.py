@@ -14,7 +14,7 @@ from losslang import checkpoint
 from losslang.compiled import Order, understand
 from losslang.diagnostics import LossError, LossWarning
 from losslang.eager import is_eager
-from losslang.executor import Executor, Fuse
+from losslang.executor import LABELS, NOTHING, VALUES, Executor, Fuse
 from losslang.formatter import format
 from losslang.functions import vector
 from losslang.held import VALIDATE, Held, Validate, hold
@@ -65,8 +65,8 @@ def compile(
 
     `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part
     of the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
-    tensors are looked at (class indices, probabilities, boxes, signs): "first", "always" or "never"; shapes
-    and types are checked in all of them.
+    tensors are looked at (probabilities, boxes, signs): "first", "always" or "never"; shapes and types are
+    checked in all of them, and so are class indices but with "never": on a GPU one call later, without a wait.
 
     Large tensors are walked over block by block, which keeps nothing between forward and backward but
     the gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a
@@ -103,7 +103,7 @@ class Loss(Saved):
         executor = self._programs.total
         values = self._run(executor, pred, target, batch, moves=self.training)
         total = values[0] if executor.is_one else executor.plan.total(values)
-        return total if isinstance(total, Tensor) else torch.tensor(float(total))
+        return _tensor(total)
 
     def _run(
         self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], *, moves: bool = False
@@ -114,7 +114,8 @@ class Loss(Saved):
             raise LossError([later.at(self.meaning.source)])
         roots = (pred, target, batch, *(self._still or (self.const, self._own(moves))))
         careful = not self._checked and is_eager()
-        values = executor.run(roots, careful)
+        later = NOTHING if self.validate == "never" else LABELS
+        values = executor.run(roots, VALUES if careful else later)
         if careful:
             self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
@@ -123,8 +124,7 @@ class Loss(Saved):
         """The total with its terms, metrics too: for logging. What losses remember is read and does not go on."""
         values = self._run(self._programs.full, pred, target, batch)
         outputs = self._programs.full.plan.outputs
-        found = self._programs.full.plan.total(values)
-        total = found if isinstance(found, Tensor) else torch.tensor(float(found))
+        total = _tensor(self._programs.full.plan.total(values))
         dtype, device = total.dtype, total.device
         numbers = [
             v.detach().to(device, dtype)
@@ -143,7 +143,8 @@ class Loss(Saved):
         """
         terms = self._programs.terms
         values = self._run(terms, pred, target, batch)
-        return {o.name: v * o.weight for o, v in zip(terms.plan.outputs, values, strict=True)}
+        named = zip(terms.plan.outputs, values, strict=True)
+        return {o.name: _tensor(v * o.weight) for o, v in named}
 
     @property
     def const(self) -> Mapping[str, Any]:
@@ -227,6 +228,11 @@ def restored(record: Mapping[str, Any]) -> Loss:
 
 
 restored.__module__ = Detail.__module__ = "losslang"
+
+
+def _tensor(number: Any) -> Tensor:
+    """A term: also one that is a number of the call."""
+    return number if isinstance(number, Tensor) else torch.tensor(float(number))
 
 
 def _has_values(inputs: Any) -> bool:

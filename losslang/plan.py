@@ -140,13 +140,15 @@ def _shown(argument: Argument) -> str:
     return str(argument) if isinstance(argument, Ref) else formatter.number(argument)
 
 
-def verify(plan: Plan) -> Plan:
-    """`plan`, if every step reads only what stands above it and every name is given once."""
-    known: set[str] = set()
+def verify(plan: Plan, given: Iterable[str] = ()) -> Plan:
+    """`plan`, if every step reads only what stands above it or is `given`, and every name is given once."""
+    known = set(given)
     for step in plan.steps:
         missing = [name for name in step.reads if name not in known]
-        if missing or step.name in known:
-            raise AssertionError(f"not a plan: {step} reads {missing} or repeats a name")
+        if missing:
+            raise AssertionError(f"not a plan: {step} reads {missing}, which nothing above it computes")
+        if step.name in known:
+            raise AssertionError(f"not a plan: {step} computes a second {step.name}")
         known.add(step.name)
     for output in plan.outputs:
         if isinstance(output.value, Ref) and output.value.name not in known:

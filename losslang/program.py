@@ -12,7 +12,7 @@ from losslang.closed import Prepared
 from losslang.ignored import asking
 from losslang.lazy import torch
 from losslang.passes import may_idle, merge, once, settle
-from losslang.plan import Plan, Ref, Step
+from losslang.plan import Plan, Ref, Step, verify
 from losslang.registry import Registry
 
 ROOTS = ("pred", "target", "batch", "const", "module")
@@ -40,38 +40,49 @@ class Program:
         match self.calls.calls, self.places:
             case [(place, function, arguments)], [only] if only == place:
                 rest = self.calls.template
-                as_given = tuple(range(self.calls.roots))
-                if tuple(arguments(range(place + 1))) == as_given:
+                read = tuple(arguments(range(place + 1)))
+                if place in read:
+                    raise AssertionError("not a program: its one call reads its own result")
+                if read == tuple(range(self.calls.roots)):
                     return lambda *roots: [function(*roots)]
                 return lambda *roots: [function(*arguments((*roots, *rest)))]
             case _:
                 return self.run
 
     def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
-        """The steps that changed nothing."""
-        return tuple(name for name, place, given in self.idle if slots[place] is slots[given])
+        """The steps that changed nothing. That a mask is missing is no sign of it: the next one may be there."""
+        return tuple(
+            name
+            for name, place, given in self.idle
+            if slots[place] is slots[given] and slots[place] is not None
+        )
 
 
 def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
     """From the roots of a call on. `careful` keeps the steps that look at values, for the first call."""
-    return _all(Binding(registry, ROOTS), _uncut(plan, registry).steps, plan, careful)
+    return _all(Binding(registry, ROOTS, widens=True), _uncut(plan, registry), careful)
 
 
 def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
     """The same, from the values of the inputs on."""
-    steps = [step for step in _uncut(plan, registry).steps if step.operation not in READING]
-    return _all(from_inputs(plan, registry), steps, plan, careful)
+    return _all(from_inputs(plan, registry), _without(_uncut(plan, registry), READING), careful)
 
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
     """The plan for tensors that are computed whole."""
-    return once(merge(plan, registry), registry)
+    return verify(once(merge(plan, registry), registry))
 
 
-def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> Program:
+def _without(plan: Plan, operations: Sequence[str]) -> Plan:
+    return Plan(tuple(step for step in plan.steps if step.operation not in operations), plan.outputs)
+
+
+def _all(binding: Binding, plan: Plan, careful: bool) -> Program:
+    """Every step of a plan, and its own outputs: what a pass has left out, no output may be."""
+    steps = tuple(step for step in plan.steps if careful or not step.check)
+    verify(Plan(steps, plan.outputs), given=binding.places)
     for step in steps:
-        if careful or not step.check:
-            binding.step(step)
+        binding.step(step)
     idle = [
         (step.name, binding.places[step.name], binding.place(step.inputs[0]))
         for step in steps
@@ -80,9 +91,26 @@ def _all(binding: Binding, steps: Sequence[Step], plan: Plan, careful: bool) -> 
     return _program(binding, [output.value for output in plan.outputs], idle)
 
 
-def checks(plan: Plan, registry: Registry) -> Program:
-    """From the values of the inputs on, all that refuses them, and nothing that is only computed."""
-    wanted = {step.name for step in plan.steps if step.operation.startswith("check:")}
+def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Program:
+    """From the values of the inputs on, all that refuses them, or these checks; and nothing that is only computed."""
+    ends = [
+        s
+        for s in plan.steps
+        if s.operation.startswith("check:") and s.operation in (operations or [s.operation])
+    ]
+    return _needed(plan, registry, ends, [])
+
+
+def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
+    """From the values of the inputs on, what these steps read."""
+    names = {name for step in ends for name in step.reads}
+    values = [value for step in ends for value in step.inputs]
+    return _needed(plan, registry, [step for step in plan.steps if step.name in names], values)
+
+
+def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequence[Any]) -> Program:
+    """These steps of a plan, and those that they need."""
+    wanted = {step.name for step in ends}
     for step in reversed(plan.steps):
         if step.name in wanted:
             wanted.update(step.reads)
@@ -90,13 +118,13 @@ def checks(plan: Plan, registry: Registry) -> Program:
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
             binding.step(step)
-    return _program(binding, [])
+    return _program(binding, values)
 
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
-    steps = [step for step in settle(_uncut(plan, registry), idle).steps if step.operation not in READING]
-    return _all(from_inputs(plan, registry, filled=filled), steps, plan, careful=False)
+    short = settle(_without(_uncut(plan, registry), READING), idle)
+    return _all(from_inputs(plan, registry, filled=filled), short, careful=False)
 
 
 def reading(plan: Plan, registry: Registry, operation: str) -> Program:
@@ -110,16 +138,8 @@ def reading(plan: Plan, registry: Registry, operation: str) -> Program:
 
 def looking(plan: Plan, registry: Registry) -> Program:
     """From the values of the inputs on, which labels are kept: a mask, or None where none is ignored."""
-    binding = from_inputs(plan, registry)
     ends = asking(plan)
-    wanted = {step.name for step in ends}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(step.reads)
-    for step in plan.steps:
-        if step.name in wanted and step.operation not in READING:
-            binding.step(step)
-    return _program(binding, [Ref(step.name) for step in ends])
+    return _needed(plan, registry, ends, [Ref(step.name) for step in ends])
 
 
 def from_inputs(plan: Plan, registry: Registry, *, filled: bool = False) -> Binding:

@@ -38,10 +38,15 @@ class Site:
         return self.error(tensors.wrong_dtype(self.span, self.term, self.operand, name, wanted, fix))
 
 
+def has_shape(value: Tensor, shape: Sequence[int]) -> bool:
+    """Whether a tensor has a shape. Of unequal ranks no sizes are compared: they may be symbols of a trace."""
+    return value.ndim == len(shape) and value.shape == shape
+
+
 def like(target: Any, pred: Tensor, site: Site) -> Tensor:
     """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
     target = _tensor(target, pred, site)
-    if target.shape == pred.shape:
+    if has_shape(target, pred.shape):
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
     fix = _reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
     raise site.mismatch(target, pred, "the prediction's shape", fix)
@@ -58,7 +63,7 @@ def floats(target: Any, pred: Tensor, site: Site) -> Tensor:
 def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
     """A target that lacks the prediction's last axis, which holds `size` entries."""
     target = _tensor(target, pred, site)
-    if pred.ndim == 0 or pred.shape[-1] != size or target.shape != pred.shape[:-1]:
+    if pred.ndim == 0 or pred.shape[-1] != size or not has_shape(target, pred.shape[:-1]):
         wanted = f"a prediction with a last axis of {size} more than the target"
         raise site.mismatch(target, pred, wanted, f"predict {size} numbers per target, in the last axis")
     return target.to(pred.dtype).unsqueeze(-1)
@@ -67,12 +72,12 @@ def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
 def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
     """A target like the prediction: soft, one-hot, binary, or class indices made one-hot."""
     target = _tensor(target, pred, site)
-    if target.shape == pred.shape:
+    if has_shape(target, pred.shape):
         if over == "class" and pred.ndim < 2:
             raise _needs_classes(target, pred, site)
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
     if pred.ndim > 1 and pred.shape[1] == 1:
-        if target.ndim > 1 and target.shape == pred.shape[:1] + pred.shape[2:]:
+        if target.ndim > 1 and has_shape(target, pred.shape[:1] + pred.shape[2:]):
             return target.to(pred.dtype).unsqueeze(1)
         raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
     indices = _indices(target, pred, site)
@@ -86,14 +91,14 @@ def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
     place = pred.shape[:1] + pred.shape[2:]
     if isinstance(target, torch.Tensor) and target.dtype == torch.long and pred.ndim > 1:
         # What most calls hand over is seen at once: on small tensors every look counts.
-        if target.shape == place and target.device == pred.device:
+        if has_shape(target, place) and target.device == pred.device:
             return target
     target = _tensor(target, pred, site, place)
     if pred.ndim < 2:
         raise _needs_classes(target, pred, site)
-    if target.shape == pred.shape and (pred.ndim > 2 or pred.shape[1] > 1):
+    if has_shape(target, pred.shape) and (pred.ndim > 2 or pred.shape[1] > 1):
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
-    if pred.shape[1] == 1 and target.shape == pred.shape:
+    if pred.shape[1] == 1 and has_shape(target, pred.shape):
         return target.to(pred.dtype)
     return _indices(target, pred, site)
 
@@ -101,7 +106,7 @@ def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
 def indices(target: Any, pred: Tensor, site: Site) -> Tensor:
     """The class of each row: integers (*B) for a prediction (*B, D)."""
     target = _tensor(target, pred, site, pred.shape[:-1])
-    if target.shape != pred.shape[:-1]:
+    if not has_shape(target, pred.shape[:-1]):
         wanted = f"one class a row: {tuple(pred.shape[:-1])}"
         fix = "hand over the target of these rows"
         if target.ndim == pred.ndim:
@@ -134,7 +139,7 @@ def sign_of_row(value: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def _signs(value: Tensor, pred: Tensor, shape: Sequence[int], site: Site) -> Tensor:
-    if value.shape != shape:
+    if not has_shape(value, shape):
         raise site.mismatch(value, pred, f"{tuple(shape)}", f"give `{site.operand}` that shape")
     if value.dtype.is_floating_point:
         return value.to(pred.dtype)
@@ -150,7 +155,7 @@ def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
     """One number a row: the prediction's shape without its last axis."""
     rows = pred.shape[:-1]
     value = _tensor(value, pred, site, rows)
-    if value.shape != rows:
+    if not has_shape(value, rows):
         raise site.mismatch(
             value, pred, f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
         )
@@ -161,7 +166,7 @@ def position(target: Any, pred: Tensor, site: Site) -> Tensor:
     """A real number a row, between 0 and the last index of the prediction's last axis."""
     rows = pred.shape[:-1]
     target = _tensor(target, pred, site, rows)
-    if target.shape != rows:
+    if not has_shape(target, rows):
         wanted = f"one number a row: {tuple(rows)}"
         raise site.mismatch(target, pred, wanted, "hand over the position of each row among its bins")
     return target.to(pred.dtype)
@@ -182,9 +187,9 @@ def free(value: Any, pred: Tensor, site: Site) -> Tensor:
 def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
     """Class indices (B, *S); a channel axis of 1 is dropped."""
     place = pred.shape[:1] + pred.shape[2:]
-    if target.shape == (*pred.shape[:1], 1, *pred.shape[2:]) and target.ndim > 2:
+    if target.ndim > 2 and has_shape(target, (*pred.shape[:1], 1, *pred.shape[2:])):
         target = target.squeeze(1)
-    if target.shape != place:
+    if not has_shape(target, place):
         wanted = f"class indices {tuple(place)} or the prediction's shape"
         raise site.mismatch(target, pred, wanted, _reshape(target, pred))
     if target.dtype.is_floating_point:

@@ -20,8 +20,8 @@ PACKAGE = ROOT / "losslang"
 # A file imports only from strictly lower floors, so no cycle can be written. Inside one package the
 # order is that of its own line.
 FLOORS = [
-    ["text", "lazy", "eager", "chunked"],
-    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes", "shield"],
+    ["text", "lazy", "eager"],
+    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes", "shield", "chunked"],
     ["mistakes", "primitive"],
     [
         "mistakes.counts",
@@ -49,9 +49,11 @@ FLOORS = [
     ["field", "operations"],
     ["explainer", "passes"],
     ["binding", "checkpoint", "constants", "held", "ignored"],
+    ["labels"],
     ["blocks"],
     ["closed"],
     ["program", "large"],
+    ["ways"],
     ["executor"],
     ["compiled"],
     ["saved"],

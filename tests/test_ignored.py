@@ -402,7 +402,7 @@ def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(monkeypatch: 
     monkeypatch.setattr(executor, "_seen", lambda *given: looked.append(1) or seen(*given))
     calls = {
         "nll": 0, "nll(reduction=sum)": 0, "nll(ignore_index=255)": 0, "nll(reduction=batchmean)": 4, "ce": 0,
-        "ce(label_smoothing=0.1)": 0, "ce(ignore_index=7) + ce(ignore_index=7, label_smoothing=0.1)": 0, "nll + dice(exp)": 0, "nll + dice(exp, ignore_index=-100)": 4,
+        "ce(label_smoothing=0.1)": 0, "ce(ignore_index=7) + ce(ignore_index=7, label_smoothing=0.1)": 0, "nll + dice(exp)": 3, "nll + dice(exp, ignore_index=-100)": 4,
         "ce(class_weight=[1, 2, 3])": 4, "ce + ce(ignore_index=none)": 0, "ce(ignore_index=-100) + ce(ignore_index=7)": 0,
     }  # fmt: skip
     for text, number in calls.items():

@@ -17,6 +17,7 @@ from losslang.binding import Calls
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
 from losslang.eager import hands_over, stands_for_many
+from losslang.functions import exact
 
 
 class Totals(NamedTuple):
@@ -110,7 +111,7 @@ class _Walk(torch.autograd.Function):
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
         ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
         ctx.fill, ctx.kept = fill, None if fill is None else GRADIENTS.like(inputs[fill])
-        with torch.autocast(_device(inputs), enabled=False):
+        with exact(_tensor(inputs)):
             totals = [total for own in form.totals(inputs, ctx.kept) for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
@@ -122,7 +123,7 @@ class _Walk(torch.autograd.Function):
         maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(weights, ctx.lengths)
         # What is kept turns into the gradient and is gone: a second backward computes it again.
         kept, ctx.kept = ctx.kept, None
-        with torch.autocast(_device(inputs), enabled=False):
+        with exact(_tensor(inputs)):
             again = torch.is_grad_enabled()
             if again or any(map(stands_for_many, weights)):
                 # The gradient is differentiated in turn, or many at once: everything is one block. Each input
@@ -175,5 +176,5 @@ def _grouped(flat: Iterable[Tensor], lengths: Sequence[int]) -> list[list[Tensor
     return [list(islice(left, number)) for number in lengths]
 
 
-def _device(inputs: Sequence[Any]) -> str:
-    return next(value.device.type for value in inputs if isinstance(value, Tensor))
+def _tensor(inputs: Sequence[Any]) -> Tensor:
+    return next(value for value in inputs if isinstance(value, Tensor))

@@ -15,7 +15,7 @@ from losslang.binding import bound
 from losslang.blocks.split import Walk
 from losslang.blocks.sums import Sum
 from losslang.closed.algebra import ONE_HOT, Atom, Poly
-from losslang.closed.symbols import Hidden, Labels, Mask, Outside, Refused, Symbol, UntraceableError
+from losslang.closed.symbols import LABEL, Hidden, Labels, Mask, Outside, Refused, Symbol, UntraceableError
 from losslang.operations import views
 from losslang.plan import Ref, Step
 from losslang.primitive import Loss
@@ -24,6 +24,9 @@ from losslang.vocabulary import VIEWS
 
 FIRST = ("logits", "target", ONE_HOT)
 """What a block reads: it is hidden there, before anything is computed of it."""
+VIEWED = ("logits", "softplus", "probs", "log_probs", "target", ONE_HOT)
+COMPUTED = frozenset(VIEWED) | {name + LABEL for name in VIEWED}
+"""What a block computes, of all elements or of the class of each place."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ class _Tracer:
             raise UntraceableError("a target that is hidden where it counts")
         (((target, _), prepares),) = self.prepared.items()
         masks = tuple(self.masks)
+        read = frozenset[str]().union(*(part.poly.names for own in found for part in own.parts))
+        if not read <= COMPUTED:
+            raise AssertionError(
+                f"not a closed form: it reads {set(read - COMPUTED)}, which no block computes"
+            )
         return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, masks, tuple(found))
 
     def value(self, argument: Any) -> Any:

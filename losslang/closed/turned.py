@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from losslang.closed.algebra import ONE_HOT, Atom, Poly
 from losslang.closed.tape import Draft, Maker, Multiplier, plus_product, times
+from losslang.functions import written
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -126,7 +127,7 @@ def _probs(out: Tensor, side: Tensor, wrong: Tensor) -> Tensor:
 
 def _times_slope(out: Tensor, values: Tensor, wrong: Tensor) -> Tensor:
     """v g (1 - g)."""
-    return torch.ops.aten.sigmoid_backward.grad_input(values, wrong, grad_input=out)
+    return written(out, torch.ops.aten.sigmoid_backward, values, wrong)
 
 
 PLAIN: Mapping[str, Maker] = {

@@ -95,6 +95,25 @@ def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, 
 
 
 @mistake(
+    "E524",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4, 3), torch.eye(4, 3).to_sparse())",
+    repair="losslang.compile('mse')(torch.randn(4, 3), torch.eye(4, 3))",
+)
+def wrong_layout(span: Span, term: str, path: str, found: str) -> Diagnostic:
+    """A tensor whose elements do not stand in rows and columns: sparse, nested, or of MKL-DNN.
+
+    Most operations of torch do not know these; a loss reads dense tensors alone.
+    """
+    fix = "convert it with `.to_dense()`"
+    if found in ("jagged", "nested"):
+        fix = "pad it, `.to_padded_tensor(0.0)`, and say what is padding: `mask=batch.valid`"
+    return Diagnostic(
+        "", f"`{path}` of `{term}` is a {found} tensor", span, caret="wants a dense one", fix=fix
+    )
+
+
+@mistake(
     "E519",
     form="python",
     example="losslang.compile('perceptual(net=const.vgg)', const={'vgg': 3})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from losslang import activations, targets
 from losslang.functions import power
 from losslang.lazy import torch
 from losslang.operations import call, checks, masks, regions, views, weights
+from losslang.vocabulary import Tensor
 
 
 def _add(a: Any, b: Any) -> Any:
@@ -24,7 +26,11 @@ def _multiply(a: Any, b: Any) -> Any:
 
 
 def _divide(a: Any, b: Any) -> Any:
-    return a / b
+    try:
+        return a / b
+    except ZeroDivisionError:
+        # Python numbers: as tensors divide them.
+        return ieee(torch.div, a, b)
 
 
 def _negate(a: Any) -> Any:
@@ -32,7 +38,23 @@ def _negate(a: Any) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    return power(base, exponent) if isinstance(base, torch.Tensor) else base**exponent
+    if isinstance(base, torch.Tensor):
+        return power(base, exponent)
+    try:
+        found = base**exponent
+    except ArithmeticError:
+        found = None
+    # Python makes a root of what is below 0 complex.
+    return (
+        ieee(partial(power, exponent=exponent), base)
+        if found is None or isinstance(found, complex)
+        else found
+    )
+
+
+def ieee(function: Callable[..., Tensor], *numbers: float) -> float:
+    """A function of Python numbers that Python refuses, as tensors have it: an infinity, or no number."""
+    return function(*(torch.tensor(float(number), dtype=torch.float64) for number in numbers)).item()
 
 
 MATH: dict[str, Callable[..., Any]] = {

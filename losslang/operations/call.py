@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
@@ -13,6 +13,7 @@ from losslang.layout import BY_RANK, channel_axis
 from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import inputs, tensors
+from losslang.plan import Plan
 from losslang.targets import Site
 
 if TYPE_CHECKING:
@@ -52,6 +53,51 @@ def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, depth:
     _within(step, value.shape[axis], value, path, depth, site)
     before = (slice(None),) * (axis % value.ndim)
     return value[(*before, slice(step.start, step.stop))]
+
+
+def wide(value: Any) -> Any:
+    """Labels of 16 to 64 bits without a sign as those of 64 with one: torch has little more than a name for them."""
+    return value.long() if is_unsigned(value) else value
+
+
+def is_unsigned(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.uint16, torch.uint32, torch.uint64)
+
+
+def refuse_unreadable(plan: Plan, values: Sequence[Any]) -> None:
+    """Refuses inputs that are sparse or nested, and single numbers on another device than the prediction's.
+
+    Of those torch would make a loss over there.
+    """
+    for site, value in _placed(plan, values):
+        kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.").strip("_")
+        if kind != "strided":
+            raise site.error(inputs.wrong_layout(site.span, site.term, site.operand, kind))
+    _refuse_devices(_placed(plan, values), lambda value: value.numel() == 1 and not value.is_cpu)
+
+
+def refuse_mixed(plan: Plan, values: Sequence[Any], error: RuntimeError) -> None:
+    """Says what may have made torch raise an error: nested tensors, or several devices."""
+    try:
+        refuse_unreadable(plan, values)
+        _refuse_devices(_placed(plan, values), lambda _: True)
+    except LossError as refused:
+        raise refused from error
+
+
+def _placed(plan: Plan, values: Sequence[Any]) -> list[tuple[Site, Tensor]]:
+    """The tensors among the inputs of a plan, and where each is read."""
+    pairs = zip(plan.inputs, values, strict=True)
+    return [(s.site, value) for s, value in pairs if s.site is not None and isinstance(value, torch.Tensor)]
+
+
+def _refuse_devices(placed: Sequence[tuple[Site, Tensor]], is_meant: Callable[[Tensor], bool]) -> None:
+    """Refuses what is not where the prediction is, if that is one place."""
+    homes = {value.device for site, value in placed if site.operand.startswith("pred")}
+    for site, value in placed:
+        if len(homes) == 1 and value.device not in homes and is_meant(value):
+            devices = str(value.device), str(homes.pop())
+            raise site.error(tensors.devices_differ(site.span, site.term, site.operand, *devices))
 
 
 def _has(value: Any, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Looks at the tensors of a call. Those that look at values run in the first eager call alone."""
+"""Looks at the tensors of a call. Those that look at values run in the first eager call; of labels a range in all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from losslang.lazy import torch
 from losslang.mistakes import counts, tensors
-from losslang.targets import Site
+from losslang.targets import Site, has_shape
 from losslang.vocabulary import Head, Tensor
 
 
@@ -76,29 +76,36 @@ def check_probs(value: Any, site: Site, over: str) -> None:
 
 def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
-    is_number = isinstance(value, int | float)
-    target = _seen(torch.tensor(value) if is_number else value)
+    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
     if target is None:
         return
-    low, high = float(target.min()), float(target.max())
-    one_channel = pred.ndim < 2 or pred.shape[1] == 1
-    spread = is_number and form == "dense"
-    if target.dtype.is_floating_point or target.shape == pred.shape or one_channel or spread:
-        if not (low >= 0 and high <= 1):
-            found = high if low >= 0 else low
-            fix = f"leave it out: {tensors.ignoring(site.term, int(found))}" if found.is_integer() else ""
-            raise site.error(
-                tensors.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
-            )
-    elif low < 0 or high >= pred.shape[1]:
-        found = int(low if low < 0 else high)
-        raise site.error(tensors.class_out_of_range(site.span, site.term, found, pred.shape[1]))
+    classes = number_of_classes(value, target, pred, form)
+    refuse_classes(float(target.min()), float(target.max()), site, classes)
+
+
+def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
+    """How many classes a target may name; 0 if it says yes or no of every element."""
+    if isinstance(value, int | float) and form == "dense":
+        return 0
+    is_dense = target.dtype.is_floating_point or has_shape(target, pred.shape)
+    return 0 if is_dense or pred.ndim < 2 or pred.shape[1] == 1 else pred.shape[1]
+
+
+def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
+    """Refuses the range of labels, or of truths where there are no `classes`; NaN is in no range."""
+    found = high if low >= 0 else low
+    if not classes and not (low >= 0 and high <= 1):
+        fix = f"leave it out: {tensors.ignoring(site.term, int(found))}" if found.is_integer() else ""
+        wrong = tensors.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
+        raise site.error(wrong)
+    if classes and (low < 0 or high >= classes):
+        raise site.error(tensors.class_out_of_range(site.span, site.term, int(found), classes))
 
 
 def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
     """Refuses to look for a class among one-hot or soft labels: their numbers are no classes."""
     is_pair = isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)
-    if not is_pair or pred.ndim < 2 or target.shape != pred.shape:
+    if not is_pair or pred.ndim < 2 or not has_shape(target, pred.shape):
         return
     classes = pred.shape[1]
     # One by one, elements may be marked by a number that is neither 0 nor 1.
@@ -114,10 +121,15 @@ def check_indices(value: Any, head: Head, site: Site) -> None:
     )
     if target is None:
         return
-    low, high = int(target.min()), int(target.max())
+    refuse_indices(int(target.min()), int(target.max()), site, classes)
+
+
+def refuse_indices(low: int, high: int, site: Site, classes: int) -> None:
+    """Refuses the range of the indices of a last layer's rows."""
     if low < 0 or high >= classes:
-        found = low if low < 0 else high
-        raise site.error(tensors.class_out_of_range(site.span, site.term, found, classes, "head"))
+        raise site.error(
+            tensors.class_out_of_range(site.span, site.term, low if low < 0 else high, classes, "head")
+        )
 
 
 def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:

@@ -15,7 +15,7 @@ from losslang.functions import near
 from losslang.layout import channel_axis
 from losslang.lazy import torch, traces
 from losslang.mistakes import inputs, tensors
-from losslang.targets import Site
+from losslang.targets import Site, has_shape
 from losslang.vocabulary import Tensor
 
 ACROSS = {"const", "batch"}
@@ -126,7 +126,9 @@ def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     """
     if not isinstance(target, torch.Tensor):
         return None
-    is_distribution = target.dtype.is_floating_point or target.shape == getattr(pred, "shape", None)
+    is_distribution = target.dtype.is_floating_point or (
+        isinstance(pred, torch.Tensor) and has_shape(target, pred.shape)
+    )
     if form == "labels" and is_distribution:
         return None
     if not (target.dtype.is_floating_point or target.dtype == torch.bool):

@@ -70,7 +70,7 @@ def _class_counts(
         target = target.detach()
         counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
         return (target * counted).sum(dims), counted.sum(dims)
-    counted = torch.ones_like(target) if mask is None else mask.squeeze(1).expand_as(target).long()
+    counted = torch.ones_like(target) if mask is None else mask.any(1).expand_as(target).long()
     zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
     found = zeros.scatter_add(0, target.flatten(), counted.flatten())
     return found.to(pred.dtype), counted.sum()
