@@ -7,6 +7,7 @@ from collections.abc import Mapping
 LIBRARIES: Mapping[str, str] = {
     "torch": "torch 2.13.0",
     "torchvision": "torchvision 0.28.0",
+    "detectron2": "detectron2 at 02b5c4e",
     "monai": "MONAI 1.6.1",
     "smp": "segmentation-models-pytorch 0.6.0",
     "kornia": "kornia 0.9.0",

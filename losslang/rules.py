@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from losslang import tree
 from losslang.diagnostics import Diagnostic
-from losslang.meaning import Apply, Expression, Input, Reading, Term, below, readings
+from losslang.libraries import LIBRARIES
+from losslang.meaning import Apply, Expression, Input, Reading, Term, below, readings, show
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.primitive import Activation
+from losslang.presets import Preset
+from losslang.primitive import Activation, Loss
 from losslang.registry import Registry, loss_of
 from losslang.text import Span
 
@@ -41,6 +43,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             if loss.metric_only and not term.metric:
                 found.append(mistakes.only_a_metric(reading.span, reading.loss))
             found += _yes_or_no(reading, registry)
+            found += _not_compared(reading, registry)
             if loss.index and term.body is reading and term.weight > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
                 found.append(mistakes.index_as_loss(reading.span, reading.loss, fix))
@@ -89,6 +92,45 @@ def _yes_or_no(reading: Reading, registry: Registry) -> list[Diagnostic]:
     why = f"`{activation.name}` tells classes apart, and `class_weight` weighs them"
     span = reading.span_of("pos_weight")
     return [option_mistakes.does_not_apply(span, reading.loss, "pos_weight", why)]
+
+
+def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
+    """What a use has beside `like=` that its preset was not compared with."""
+    if reading.like is None:
+        return []
+    loss, library = loss_of(reading, registry), LIBRARIES[reading.like.library]
+    preset = loss.like[reading.like.library]
+    activation = reading.activation.name if reading.activation else ""
+    said = _beside(reading, loss, preset)
+    found: list[Diagnostic] = []
+    if why := preset.refuses.get(activation) or preset.not_after(activation, loss.has_classes):
+        span = reading.like.span
+        found.append(option_mistakes.activation_not_compared(span, loss.name, activation, library, why))
+    for key, why in preset.refuses.items():
+        named = [word for word in key.split() if word != activation]
+        if named and all(word in said for word in named):
+            found.append(option_mistakes.option_not_compared(said[named[0]], loss.name, key, library, why))
+    return found
+
+
+def _beside(reading: Reading, loss: Loss, preset: Preset) -> dict[str, Span]:
+    """The options beside a `like=`, taken from a neighbour too: `name` and `name=value`, and where they stand."""
+    assert reading.like is not None
+    options = [(name, show(value)) for name, value in reading.options if name in reading.like.written]
+    options += [
+        (name, show(value))
+        for name, value in reading.universal
+        if not (name == "ignore_index" and value == loss.ignore_index)
+    ]
+    if "reduction" in reading.like.written:
+        options.append(("reduction", reading.reduction.name))
+    said = {(name, f"{name}={value}"): reading.span_of(name) for name, value in options}
+    return {
+        word: span
+        for (name, stated), span in said.items()
+        if not preset.gives(stated)
+        for word in (name, stated)
+    }
 
 
 def _is_norm(part: Expression) -> bool:

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "losslang"
 # order is that of its own line.
 FLOORS = [
     ["text", "lazy", "eager", "chunked"],
-    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes", "shield"],
+    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "presets", "slopes", "shield"],
     ["mistakes", "primitive"],
     [
         "mistakes.syntax",

@@ -39,7 +39,7 @@ UNIVERSALLY = {
     "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path",
     "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
     "batch": "`true` sums a region loss over the samples too",
-    "background": "`false` leaves channel 0 out of a region loss",
+    "background": "`false` leaves channel 0 out of a region loss, `alone` does unless it is the only one",
     "avg_factor": "what the sum is divided by, in place of the count: a number or a path",
     "empty": "what a class that is absent gives in a region loss",
     "like": "the numbers of another library, `dice(sigmoid, like=smp)`: its options, where none are written",

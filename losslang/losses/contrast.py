@@ -8,11 +8,12 @@ that of one process.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Literal, cast
 
 from losslang.decorators import loss
 from losslang.functions import exact, root
 from losslang.lazy import F, torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
 
@@ -135,7 +136,7 @@ def npairs(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"pml": ""},
+    like={"pml": "one_class=zero"},
 )
 def supcon(
     embeddings: Float[Tensor, "b d"],
@@ -143,17 +144,21 @@ def supcon(
     counted: Float[Tensor, "b"] | None,
     *,
     temperature: Positive = 0.1,
+    one_class: Literal["formula", "zero"] = "formula",
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """-mean over p of log(e^(s_ip / T) / Σ_a≠i e^(s_ia / T)), p the other rows of the same class.
 
-    A row without such a one does not count. The authors' code is NaN there, and multiplies by T / 0.07;
-    pytorch-metric-learning gives 0 for a batch of one class.
+    A row without such a one does not count. The authors' code is NaN there, and multiplies by T / 0.07.
+    A batch of one class has no row to tell apart: `one_class=zero` gives 0 for it, as pytorch-metric-learning.
     """
     logits = _similarities(embeddings) / temperature
     others, same = _pairs(logits, indices, counted)
     log_probs = torch.log_softmax(_among(logits, others), 1)
     positives = same.sum(1)
-    return -torch.where(same, log_probs, 0.0).sum(1) / positives.clamp(min=1), positives > 0
+    values = -torch.where(same, log_probs, 0.0).sum(1) / positives.clamp(min=1)
+    if one_class == "zero":
+        values = values * (others & ~same).any()
+    return values, positives > 0
 
 
 @loss(
@@ -162,7 +167,7 @@ def supcon(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"keras": "", "pml": ""},
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "pml": ""},
 )
 def circle(
     embeddings: Float[Tensor, "b d"],

@@ -6,6 +6,7 @@ import math
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Positive, Tensor
 
 
@@ -99,7 +100,11 @@ def gaussian_nll(
     aliases=("poisson_nll_loss",),
     activation="identity",
     nonnegative=("target",),
-    like={"torch": "", "keras": "log_input=false, eps=1e-7", "pytorch_forecasting": ""},
+    like={
+        "torch": "",
+        "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS),
+        "pytorch_forecasting": "",
+    },
 )
 def poisson_nll(
     values: Float[Tensor, "*shape"],

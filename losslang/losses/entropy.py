@@ -11,6 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.targets import pick
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
@@ -31,14 +32,22 @@ NONE = -(2**31)
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torch": "",
-        "nnunet": "",
-        "optax": "",
-        "toolbelt": "",
-        "mmdet": "reduction=mean",
-        "mmseg": "reduction=mean",
-        "timm": "label_smoothing=0.1",
-        "keras": "identity",
+        "torch": Preset(activations=("softmax",)),
+        "nnunet": Preset(activations=("softmax",), truth="indices"),
+        "optax": Preset(activations=("softmax",)),
+        "toolbelt": Preset("reduction=mean_all", activations=("softmax",), truth="indices"),
+        "mmdet": Preset("reduction=mean_all", activations=("softmax",), truth="indices"),
+        "mmseg": Preset(
+            "reduction=wmean_all",
+            activations=("softmax",),
+            truth="indices",
+            refuses={
+                "class_weight ignore_index": "mmseg looks up the weight of the ignored label, and fails"
+            },
+        ),
+        "smp": Preset("reduction=mean_all", activations=("softmax",), truth="indices"),
+        "timm": Preset("label_smoothing=0.1", activations=("softmax",), truth="indices", ranks=(2,)),
+        "keras": Preset("identity", activations=("identity", "softmax"), refuses=SUM_OF_MEANS),
     },
 )
 def ce(
@@ -197,12 +206,19 @@ def nll_of_log_probs(
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torch": "",
-        "keras": "",
+        "torch": Preset(activations=("sigmoid", "identity")),
+        "keras": Preset(activations=("sigmoid", "identity"), refuses=SUM_OF_MEANS),
         "optax": "sigmoid",
-        "mmdet": "sigmoid",
-        "mmseg": "sigmoid",
-        "smp": "sigmoid, ignore_index=-100",
+        "mmdet": "sigmoid, reduction=mean_all",
+        "mmseg": "sigmoid, reduction=mean_all",
+        "smp": "sigmoid, ignore_index=-100, reduction=mean_all",
+        "toolbelt": "sigmoid, ignore_index=-100, reduction=mean_all",
+        "timm": Preset(
+            "sigmoid",
+            truth="dense",
+            refuses={"label_smoothing": "timm smooths indices alone, and by another formula"},
+        ),
+        "nnunet": "sigmoid",
     },
 )
 def bce(

@@ -13,6 +13,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.functions import mean_along, power, softplus
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.targets import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
@@ -25,7 +26,7 @@ Tail = Annotated[float, Field(ge=1, allow_inf_nan=False)]
     paper="Li et al. 2020, arXiv:2006.04388",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"mmdet": "sigmoid, reduction=batchmean", "toolbelt": "sigmoid"},
+    like={"mmdet": Preset("sigmoid, reduction=batchmean", ranks=(2,)), "toolbelt": "sigmoid"},
 )
 def quality_focal(
     probs: Float[Tensor, "*shape"],
@@ -168,7 +169,7 @@ def asl(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"timm": "gamma_pos=1"},
+    like={"timm": Preset("gamma_pos=1", ranks=(2,))},
 )
 def asl_single(
     probs: Float[Tensor, "b c *space"],
@@ -200,7 +201,10 @@ def asl_single(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"optax": "epsilon=2", "timm": "epsilon=2"},
+    like={
+        "optax": Preset("epsilon=2", activations=("softmax",)),
+        "timm": Preset("epsilon=2", activations=("softmax",), ranks=(2,)),
+    },
 )
 def poly(
     probs: Float[Tensor, "b c *space"],

@@ -27,6 +27,7 @@ from losslang.losses.windows import (
     stacked,
     step,
 )
+from losslang.presets import Preset
 from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
 
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -39,7 +40,7 @@ WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     range=(-1, 1),
     whole=True,
     index=True,
-    like={"monai": "", "kornia": "padding=same"},
+    like={"monai": Preset(ranks=(4, 5)), "kornia": Preset("padding=same", ranks=(4,))},
 )
 def ssim(
     values: Float[Tensor, "b c *space"],
@@ -72,7 +73,7 @@ def ssim(
     range=(0, 1),
     zero_when="equal",
     whole=True,
-    like={"kornia": "padding=same"},
+    like={"kornia": Preset("padding=same", ranks=(4,))},
 )
 def dssim(
     values: Float[Tensor, "b c *space"],
@@ -145,7 +146,7 @@ def ms_ssim(
     activation="identity",
     whole=True,
     index=True,
-    like={"monai": ""},
+    like={"monai": "", "kornia": ""},
 )
 def psnr(
     values: Float[Tensor, "b c *space"],

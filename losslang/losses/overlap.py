@@ -13,6 +13,7 @@ from losslang.decorators import loss
 from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
 
@@ -24,7 +25,9 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proporti
     like={
         "monai": "",
         "kornia": "softmax, weighting=uniform, smooth=0, ignore_index=-100",
-        "keras": "weighting=uniform, smooth=0, batch=true",
+        "keras": Preset(
+            "weighting=uniform, smooth=0, batch=true", activations=("identity",), refuses=SUM_OF_MEANS
+        ),
     },
 )
 def gdl(
@@ -61,10 +64,10 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
     whole=True,
     range=(0, math.inf),
     like={
-        "smp": "batch=true",
-        "toolbelt": "batch=true",
-        "mmseg": "batch=true, ignore_index=255",
-        "kornia": "",
+        "smp": Preset("batch=true", channels=(1,)),
+        "toolbelt": Preset("batch=true", channels=(1,)),
+        "mmseg": Preset("batch=true, ignore_index=255", channels=(1,), ranks=(4,)),
+        "kornia": Preset(channels=(1,), ranks=(4,)),
     },
 )
 def lovasz_hinge(
@@ -83,6 +86,7 @@ def lovasz_hinge(
 @loss(
     aliases=("lovasz_softmax_loss",),
     paper="Berman, Triki, Blaschko 2018, arXiv:1705.08790",
+    reduction="mean_of_means",
     whole=True,
     range=(0, 1),
     zero_when="perfect",
@@ -103,12 +107,14 @@ def lovasz_softmax(
     """Σ_i e_i ΔJ_i, e = |t - p|, the largest first; ΔJ_i what the i-th adds to the class's 1 - IoU.
 
     Classes that are not there do not count, unless `classes=all`: the largest p of one is its value then.
-    The authors' default is `batch=true`. kornia before 0.9 sorted the indices of classes: 0.4911 where
+    Each image has the mean of its classes, and then all images theirs; the authors' default is `batch=true`. kornia before 0.9 sorted the indices of classes: 0.4911 where
     0.6897 is right. The authors', smp's and toolbelt's fail in float64.
     """
     values = _lovasz((target - probs).abs(), target, mask)
-    counts = torch.ones_like(target) if classes == "all" else target
-    return values, counts.detach().sum(-1) > 0
+    if classes == "all":
+        return values, torch.ones_like(values)
+    there = target.detach() if mask is None else torch.where(mask, target.detach(), 0.0)
+    return values, there.sum(-1) > 0
 
 
 def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
@@ -131,7 +137,7 @@ def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     aliases=("matthews", "mcc_loss"),
     paper="Abhishek, Hamarneh 2021, arXiv:2010.13454",
     range=(0, 2),
-    like={"smp": "identity, batch=true"},
+    like={"smp": Preset("identity, batch=true", channels=(1,))},
 )
 def mcc(
     probs: Float[Tensor, "b c *space"],
@@ -177,7 +183,9 @@ def sensitivity_specificity(
     paper="Yeung, Sala, Schönlieb, Rundo 2022, arXiv:2102.04525",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"monai": "identity, smooth=1e-7, background=false"},
+    like={
+        "monai": Preset("identity, smooth=1e-7, background=alone", channels=(1, 2), ranks=(4, 5)),
+    },
 )
 def unified_focal(
     probs: Float[Tensor, "b c *space"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from losslang.decorators import loss
 from losslang.functions import power
 from losslang.lazy import torch
+from losslang.presets import Preset
 from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
 
 
@@ -19,11 +20,26 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
     zero_when="perfect",
     like={
         "monai": "",
-        "smp": "smooth=0, batch=true, empty=zero",
-        "toolbelt": "smooth=0, batch=true, empty=zero",
-        "nnunet": "smooth=1",
-        "optax": "smooth=2",
-        "mmdet": "sigmoid, smooth=0, eps=2e-3, squared=true",
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True),
+        "toolbelt": Preset("smooth=0, batch=true, empty=zero", hard=True),
+        "nnunet": Preset("smooth=1", note="1 more than nnU-Net's, which is -1 to 0"),
+        "optax": Preset("smooth=2", activations=("softmax", "identity")),
+        "mmdet": Preset(
+            "sigmoid, smooth=0, eps=2e-3, squared=true", activations=("sigmoid", "identity"), channels=(1,)
+        ),
+        "mmseg": Preset(
+            "sigmoid, smooth=0, eps=2e-3, squared=true",
+            activations=("sigmoid", "identity"),
+            channels=(1,),
+            ranks=(4,),
+            refuses={"ignore_index": "mmseg leaves out the channel of that number"},
+        ),
+        "kornia": Preset(
+            "softmax, smooth=0, empty=skip, reduction=mean_of_means",
+            ranks=(4,),
+            refuses={"class_weight": "kornia divides by the weights of the classes of each sample"},
+            note="dice_loss(average='macro'); a sample that is ignored wholly is 1 there, and is not counted here",
+        ),
     },
 )
 def dice(
@@ -58,7 +74,7 @@ def dice(
     zero_when="perfect",
     like={
         "monai": "smooth=5e-6",
-        "smp": "smooth=0, batch=true, empty=zero",
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True),
         "toolbelt": "smooth=0, batch=true, empty=zero",
     },
 )
@@ -85,9 +101,14 @@ def jaccard(
     zero_when="perfect",
     like={
         "monai": "",
-        "smp": "smooth=0, batch=true, empty=zero",
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True),
         "mmseg": "softmax, alpha=0.3, beta=0.7, smooth=1, ignore_index=255",
-        "optax": "smooth=1",
+        "optax": Preset("smooth=1", activations=("softmax", "identity")),
+        "kornia": Preset(
+            "softmax, smooth=0, empty=skip, reduction=mean_of_means",
+            ranks=(4,),
+            note="a sample that is ignored wholly is 1 there, and is not counted here",
+        ),
     },
 )
 def tversky(

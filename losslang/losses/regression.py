@@ -11,6 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, least, root, vector
 from losslang.lazy import F, kernels, torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
@@ -19,7 +20,12 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, 
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "keras": "", "mmdet": "", "neuralforecast": ""},
+    like={
+        "torch": "",
+        "keras": Preset(refuses=SUM_OF_MEANS),
+        "mmdet": "",
+        "neuralforecast": Preset(ranks=(2, 3)),
+    },
 )
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2, e = prediction - target."""
@@ -79,7 +85,7 @@ def sse_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"neuralforecast": "", "pytorch_forecasting": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3)), "pytorch_forecasting": ""},
 )
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
@@ -104,7 +110,13 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "keras": "", "mmdet": "", "neuralforecast": "", "pytorch_forecasting": ""},
+    like={
+        "torch": "",
+        "keras": Preset(refuses=SUM_OF_MEANS),
+        "mmdet": "",
+        "neuralforecast": Preset(ranks=(2, 3)),
+        "pytorch_forecasting": "",
+    },
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|e|; its derivative at 0 is 0."""
@@ -144,7 +156,12 @@ def smooth_l1_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "keras": "", "optax": "", "neuralforecast": ""},
+    like={
+        "torch": "",
+        "keras": Preset(refuses=SUM_OF_MEANS),
+        "optax": "",
+        "neuralforecast": Preset(ranks=(2, 3)),
+    },
 )
 def huber(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
@@ -170,7 +187,7 @@ def huber_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"keras": "", "optax": "", "toolbelt": ""},
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": "", "toolbelt": ""},
 )
 def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log cosh e = e + log(1 + e^(-2e)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow."""
@@ -219,7 +236,7 @@ def tukey(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3))},
 )
 def quantile(
     values: Float[Tensor, "*shape"],

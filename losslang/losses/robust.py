@@ -14,6 +14,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.functions import vector
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
 
 Shape = Annotated[float, Field(ge=-1e18, le=1e18)]
@@ -189,7 +190,7 @@ def wing(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3))},
 )
 def huber_quantile(
     values: Float[Tensor, "*shape"],

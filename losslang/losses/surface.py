@@ -9,6 +9,7 @@ import math
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch, traces
+from losslang.presets import Preset
 from losslang.vocabulary import Count, Float, NonNegative, Positive, Tensor
 
 BLOCK = 2**22
@@ -36,7 +37,7 @@ def boundary(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"monai": "background=false"},
+    like={"monai": Preset("background=alone", ranks=(4, 5))},
 )
 def hausdorff_dt(
     probs: Float[Tensor, "b c *space"],
@@ -59,7 +60,7 @@ def hausdorff_dt(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"kornia": ""},
+    like={"kornia": Preset("identity", ranks=(4, 5))},
 )
 def hausdorff_er(
     probs: Float[Tensor, "b c *space"],

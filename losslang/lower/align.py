@@ -63,6 +63,7 @@ class Aligned:
                 batch=bool(reading.get("batch")),
                 background=reading.get("background") is not False,
             )
+        self.compared(given.get("target"))
         stated = reading.get("mask")
         self.mask = None if stated is None else self.laid_mask(self.out.tensor(stated), "mask")
         self.stated = self.mask
@@ -86,6 +87,20 @@ class Aligned:
             laid = self.laid_mask(kept, "target")
             self.mask = laid if self.mask is None else self.emit("both", self.mask, laid)
         self.hide()
+
+    def compared(self, target: Argument) -> None:
+        """Looks whether the tensors are of a kind that the preset of a `like=` was compared with."""
+        like = self.reading.like
+        if like is None:
+            return
+        preset, site = self.loss.like[like.library], self.site("like")
+        index = self.reading.get("ignore_index")
+        if preset.looks:
+            self.emit("check:compared", self.pred, target, site=site, preset=preset, library=like.library)
+        if preset.indexed and index is not None and index != self.loss.ignore_index:
+            self.emit("check:indexed", self.pred, target, site=site, library=like.library)
+        if preset.hard:
+            self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
 
     def laid_mask(self, mask: Argument, part: str) -> Ref:
         return self.emit("mask", mask, self.pred, site=self.site(part), channel=self.channel)

@@ -73,6 +73,38 @@ def not_in_library(span: Span, owner: str, name: str, known: Sequence[str]) -> D
     )
 
 
+@mistake("E209", example="focal(softmax, like=monai)", repair="focal(sigmoid, like=monai)")
+def activation_not_compared(span: Span, owner: str, activation: str, library: str, why: str) -> Diagnostic:
+    """A library's numbers are asked for after an activation that they were not compared after.
+
+    `like=` is a promise: the number of the library, or a refusal. What a library does after another activation
+    is another loss, or the same divided by something else.
+    """
+    return Diagnostic(
+        "",
+        f"`{owner}({activation})` is not known to be that of {library}: {why}",
+        span,
+        caret="not compared",
+        fix="leave out `like`, and write the options that you want",
+    )
+
+
+@mistake("E210", example="ce(like=smp, class_weight=[1, 2])", repair="ce(like=torch, class_weight=[1, 2])")
+def option_not_compared(span: Span, owner: str, option: str, library: str, why: str) -> Diagnostic:
+    """An option that a library has too, with another number.
+
+    `like=` is a promise: the number of the library, or a refusal. An option that the library does not have may
+    stand beside it; `explain` says which those are.
+    """
+    return Diagnostic(
+        "",
+        f"`{owner}` with `{option}` is not that of {library}: {why}",
+        span,
+        caret="not compared",
+        fix="leave out `like`, and write the options that you want",
+    )
+
+
 @mistake("E203", example="dice(sigmoid, smooth=1, smooth=2)", repair="dice(sigmoid, smooth=2)")
 def given_twice(span: Span, name: str, first: Span) -> Diagnostic:
     """One option is given twice."""

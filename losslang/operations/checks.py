@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.lazy import torch
+from losslang.libraries import LIBRARIES
 from losslang.mistakes import tensors
+from losslang.presets import Preset
 from losslang.targets import Site
 from losslang.vocabulary import Head, Tensor
 
@@ -39,6 +41,50 @@ def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> Non
     if not background and pred.shape[1] == 1:
         wanted, fix = "a second channel: channel 0 is dropped", "remove `background=false`"
         raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
+
+
+def check_compared(pred: Tensor, target: Any, site: Site, preset: Preset, library: str) -> None:
+    """Refuses shapes that a preset was not compared with."""
+    shape, what = tuple(pred.shape), f"on a prediction of shape {tuple(pred.shape)}"
+    channels = shape[1] if len(shape) > 1 else 1
+    dense = isinstance(target, torch.Tensor) and tuple(target.shape) == shape and channels > 1
+    wanted = ""
+    if preset.ranks and len(shape) not in preset.ranks:
+        wanted = f"on predictions of rank {' and '.join(map(str, preset.ranks))}"
+    elif (preset.channels and channels not in preset.channels) or (channels == 1 and preset.several):
+        some = " or ".join(map(str, preset.channels)) or "more than 1"
+        wanted = f"on {some} channel{'s' * (some != '1')}"
+    elif preset.truth and channels > 1 and dense != (preset.truth == "dense"):
+        what = "of a truth like the prediction" if dense else "of class indices"
+        wanted = "on class indices" if dense else "on a truth like the prediction"
+    if wanted:
+        known = LIBRARIES[library]
+        raise site.error(tensors.shape_not_compared(site.span, site.term, known, what, wanted))
+
+
+def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
+    """Refuses a label to ignore in a truth of the prediction's shape, where indices alone were compared."""
+    if (
+        isinstance(target, torch.Tensor)
+        and target.shape == pred.shape
+        and pred.ndim > 1
+        and pred.shape[1] > 1
+    ):
+        what, wanted = "with a label to ignore in a truth like the prediction", "on class indices"
+        error = tensors.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def check_hard(value: Any, site: Site, library: str, index: int | str | None) -> None:
+    """Refuses a truth between 0 and 1 where one of 0 and 1 was compared."""
+    truth = _seen(value)
+    if truth is None or not truth.dtype.is_floating_point:
+        return
+    between = truth != truth.round()
+    if bool((between if not isinstance(index, int) else between & (truth != index)).any()):
+        what, wanted = "of a truth between 0 and 1", "on a truth of 0 and 1"
+        error = tensors.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
 
 
 def _seen(value: Any) -> Tensor | None:
