@@ -18,6 +18,7 @@ from typing import Literal
 
 SUM_OF_MEANS = {"reduction=sum": "keras adds up the means over its last axis"}
 """What `refuses` of every loss of keras."""
+CLIPPED = "keras holds given probabilities in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1 there"
 MEAN_ALONE = {"reduction=sum": "mmdet has the mean alone"}
 
 
@@ -26,16 +27,19 @@ class Preset:
     """Another library's number as a program of ours; outside of what was compared it is refused.
 
     `options` is what `like=` stands for. `activations` are those that it was compared after, that of `options`
-    if none are named, all if there is none either. `refuses` says why what is beside it is no number of the
+    if none are named, all if there is none either. `takes` are the options that the library has too and that were
+    compared: any other stands beside its number, and `explain` says so. `refuses` says why what is beside it is no number of the
     library: an activation, an option, one of its values, or several of them at once (`class_weight
     ignore_index`). `ranks` and `channels` are those of the prediction, any if none are named; `several` says
     that one channel was not compared. `truth` is the form that a truth has to have, `indices` or `dense`, like
     the prediction; `hard` says that one between 0 and 1 was not compared, `indexed` that a label to ignore was
-    compared as a class index alone. `note` is said by `explain`.
+    compared as a class index alone, `distribution` that several channels were probabilities that add up to 1.
+    `note` is said by `explain`.
     """
 
     options: str = ""
     activations: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
     refuses: Mapping[str, str] = field(default_factory=dict[str, str])
     ranks: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()
@@ -43,6 +47,7 @@ class Preset:
     truth: Literal["", "indices", "dense"] = ""
     hard: bool = False
     indexed: bool = False
+    distribution: bool = False
     note: str = ""
 
     def not_after(self, activation: str, has_classes: bool) -> str:

@@ -105,11 +105,22 @@ def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     if why := preset.refuses.get(activation) or preset.not_after(activation, loss.has_classes):
         span = reading.like.span
-        found.append(option_mistakes.activation_not_compared(span, loss.name, activation, library, why))
+        found.append(
+            option_mistakes.activation_not_compared(span, loss.name, activation, library, why, preset.options)
+        )
     for key, why in preset.refuses.items():
         named = [word for word in key.split() if word != activation]
         if named and all(word in said for word in named):
-            found.append(option_mistakes.option_not_compared(said[named[0]], loss.name, key, library, why))
+            found.append(
+                option_mistakes.option_not_compared(
+                    said[named[0]],
+                    loss.name,
+                    " and ".join(f"`{word}`" for word in named),
+                    library,
+                    why,
+                    preset.options,
+                )
+            )
     return found
 
 

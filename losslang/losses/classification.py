@@ -27,19 +27,49 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torchvision": "sigmoid, alpha=0.25",
+        "torchvision": Preset(
+            "sigmoid, alpha=0.25",
+            takes=(
+                "gamma",
+                "alpha",
+            ),
+        ),
         "kornia": Preset(
             "sigmoid, alpha=0.25, reduction=mean_all",
             refuses={
                 "softmax": "kornia divides by the classes too: its mean is `focal(softmax, alpha=0.25)` / C"
             },
+            takes=(
+                "gamma",
+                "alpha",
+                "ignore_index",
+                "class_weight",
+            ),
         ),
-        "mmdet": Preset("sigmoid, alpha=0.25", activations=("sigmoid", "identity")),
+        "mmdet": Preset(
+            "sigmoid, alpha=0.25",
+            activations=("sigmoid", "identity"),
+            takes=(
+                "gamma",
+                "alpha",
+            ),
+        ),
         "mmseg": Preset(
             "sigmoid, alpha=0.5",
             refuses={"ignore_index": "what mmseg makes of it is not the same on a CPU and on a GPU"},
+            takes=(
+                "gamma",
+                "alpha",
+                "class_weight",
+            ),
         ),
-        "fvcore": "sigmoid",
+        "fvcore": Preset(
+            "sigmoid",
+            takes=(
+                "gamma",
+                "alpha",
+            ),
+        ),
         "monai": Preset(
             "sigmoid",
             refuses={
@@ -47,6 +77,11 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
                 "ignore_index": "MONAI divides by the places alone then, and its mean is C times larger",
                 "reduction=sum": "MONAI takes the mean over space first",
             },
+            takes=(
+                "gamma",
+                "alpha",
+                "class_weight",
+            ),
         ),
         "smp": Preset(
             "sigmoid",
@@ -57,13 +92,38 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
                 "reduction=sum": "smp takes the mean over the classes",
                 "identity ignore_index": "smp leaves labels out of logits alone",
             },
+            takes=(
+                "gamma",
+                "alpha",
+                "ignore_index",
+            ),
         ),
-        "optax": "sigmoid",
+        "optax": Preset(
+            "sigmoid",
+            takes=(
+                "gamma",
+                "alpha",
+            ),
+        ),
         "toolbelt": Preset(
             "sigmoid, reduction=mean_all",
             refuses={"softmax": "pytorch-toolbelt adds up the sigmoid cross entropies of all classes"},
+            takes=(
+                "gamma",
+                "alpha",
+                "ignore_index",
+                "class_weight",
+            ),
         ),
-        "keras": Preset("identity", activations=("identity", "sigmoid"), refuses=SUM_OF_MEANS),
+        "keras": Preset(
+            "identity",
+            activations=("identity", "sigmoid"),
+            refuses=SUM_OF_MEANS,
+            takes=(
+                "gamma",
+                "alpha",
+            ),
+        ),
     },
 )
 def focal(
@@ -131,7 +191,15 @@ def squared_hinge(
     aliases=("multi_margin_loss", "weston_watkins"),
     paper="Weston, Watkins 1999",
     range=(0, float("inf")),
-    like={"torch": Preset(ranks=(2,))},
+    like={
+        "torch": Preset(
+            ranks=(2,),
+            takes=(
+                "margin",
+                "class_weight",
+            ),
+        )
+    },
 )
 def multi_margin(
     logits: Float[Tensor, "b c *space"],

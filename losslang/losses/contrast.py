@@ -64,7 +64,12 @@ def contrastive_slope(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"monai": "", "lightly": "", "pml": "temperature=0.07"},
+    like={
+        "optax": Preset("temperature=0.07", takes=("temperature",)),
+        "monai": Preset(takes=("temperature",)),
+        "lightly": Preset(takes=("temperature",)),
+        "pml": Preset("temperature=0.07", takes=("temperature",)),
+    },
 )
 def infonce(
     embeddings: Float[Tensor, "b d"],
@@ -136,7 +141,7 @@ def npairs(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"pml": "one_class=zero"},
+    like={"pml": Preset("one_class=zero", takes=("temperature",))},
 )
 def supcon(
     embeddings: Float[Tensor, "b d"],
@@ -167,7 +172,7 @@ def supcon(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"keras": Preset(refuses=SUM_OF_MEANS), "pml": ""},
+    like={"keras": Preset(refuses=SUM_OF_MEANS, takes=("margin",)), "pml": Preset(takes=("margin",))},
 )
 def circle(
     embeddings: Float[Tensor, "b d"],

@@ -76,7 +76,7 @@ def js(
     paper="Nix, Weigend 1994",
     activation="identity",
     nonnegative=("variance",),
-    like={"torch": ""},
+    like={"torch": Preset(takes=("full",))},
 )
 def gaussian_nll(
     values: Float[Tensor, "*shape"],
@@ -101,7 +101,12 @@ def gaussian_nll(
     activation="identity",
     nonnegative=("target",),
     like={
-        "torch": "",
+        "torch": Preset(
+            takes=(
+                "log_input",
+                "full",
+            )
+        ),
         "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS),
         "pytorch_forecasting": "",
     },
@@ -125,7 +130,7 @@ def poisson_nll(
     aliases=("distribution_focal", "distribution_focal_loss"),
     paper="Li et al. 2020, arXiv:2006.04388",
     range=(0, math.inf),
-    like={"mmdet": ""},
+    like={"mmdet": Preset(ranks=(2,))},
 )
 def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """-(l + 1 - y) log p_l - (y - l) log p_{l+1}, p the softmax over n bins, l the bin below y.

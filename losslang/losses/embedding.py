@@ -10,6 +10,7 @@ import math
 from losslang.decorators import loss
 from losslang.lazy import F, torch
 from losslang.losses.contrast import length, products
+from losslang.presets import Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor
 
 
@@ -34,7 +35,7 @@ def cosine(
     aliases=("cosine_embedding_loss",),
     activation="identity",
     range=(0, 2),
-    like={"torch": ""},
+    like={"torch": Preset(takes=("margin",))},
 )
 def cosine_embedding(
     embeddings: Float[Tensor, "*b d"],
@@ -75,7 +76,7 @@ def cosine_embedding_slope(
     aliases=("margin_ranking_loss",),
     activation="identity",
     range=(0, math.inf),
-    like={"torch": ""},
+    like={"torch": Preset(takes=("margin",))},
 )
 def margin_ranking(
     values: Float[Tensor, "*shape"],
@@ -94,7 +95,7 @@ def margin_ranking(
 @loss(
     aliases=("hinge_embedding_loss",),
     activation="identity",
-    like={"torch": ""},
+    like={"torch": Preset(takes=("margin",))},
 )
 def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
@@ -108,7 +109,21 @@ def hinge_embedding(
     paper="Balntas, Riba, Ponsa, Mikolajczyk 2016; Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832",
     activation="identity",
     range=(0, math.inf),
-    like={"torch": ""},
+    like={
+        "optax": Preset(
+            takes=(
+                "margin",
+                "p",
+            )
+        ),
+        "torch": Preset(
+            takes=(
+                "margin",
+                "p",
+                "swap",
+            )
+        ),
+    },
 )
 def triplet(
     anchor: Float[Tensor, "*b d"],

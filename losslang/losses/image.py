@@ -146,7 +146,7 @@ def ms_ssim(
     activation="identity",
     whole=True,
     index=True,
-    like={"monai": "", "kornia": ""},
+    like={"monai": Preset(takes=("max_val",))},
 )
 def psnr(
     values: Float[Tensor, "b c *space"],
@@ -172,6 +172,7 @@ def psnr(
     reduction="batchmean",
     range=(0, math.inf),
     whole=True,
+    like={"kornia": Preset(channels=(1,), ranks=(4,))},
 )
 def tv(
     values: Float[Tensor, "b c *space"],
@@ -223,7 +224,7 @@ def tv_slope(
     activation="identity",
     range=(-1, 0),
     whole=True,
-    like={"monai": ""},
+    like={"monai": Preset(refuses={"reduction=sum": "MONAI adds up the places too"})},
 )
 def lncc(
     values: Float[Tensor, "b c *space"],

@@ -15,6 +15,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.lazy import F, torch
 from losslang.losses.distribution import gaussian_nll
+from losslang.presets import Preset
 from losslang.vocabulary import Float, Positive, Tensor
 
 Between = Annotated[float, Field(gt=1, lt=2)]
@@ -78,7 +79,7 @@ def gamma_nll_slope(
     reduction="batchmean",
     range=(0, math.inf),
     nonnegative=("target",),
-    like={"optax": ""},
+    like={"optax": Preset(ranks=(2,))},
 )
 def generalized_kl(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]

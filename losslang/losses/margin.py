@@ -38,7 +38,7 @@ def logistic_slope(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape
     aliases=("multiclass_hinge_loss", "crammer_singer", "categorical_hinge"),
     paper="Crammer, Singer 2001",
     range=(0, math.inf),
-    like={"optax": Preset(ranks=(2,), truth="indices")},
+    like={"optax": Preset(ranks=(2,), truth="indices", several=True)},
 )
 def multiclass_hinge(
     logits: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, margin: NonNegative = 1.0

@@ -23,8 +23,16 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proporti
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": "",
-        "kornia": "softmax, weighting=uniform, smooth=0, ignore_index=-100",
+        "monai": Preset(
+            takes=(
+                "smooth",
+                "batch",
+                "background",
+            )
+        ),
+        "kornia": Preset(
+            "softmax, weighting=uniform, smooth=0, ignore_index=-100", ranks=(4,), takes=("ignore_index",)
+        ),
         "keras": Preset(
             "weighting=uniform, smooth=0, batch=true", activations=("identity",), refuses=SUM_OF_MEANS
         ),
@@ -64,9 +72,31 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
     whole=True,
     range=(0, math.inf),
     like={
-        "smp": Preset("batch=true", channels=(1,)),
-        "toolbelt": Preset("batch=true", channels=(1,)),
-        "mmseg": Preset("batch=true, ignore_index=255", channels=(1,), ranks=(4,)),
+        "smp": Preset(
+            "batch=true",
+            channels=(1,),
+            takes=(
+                "ignore_index",
+                "batch",
+            ),
+        ),
+        "toolbelt": Preset(
+            "batch=true",
+            channels=(1,),
+            takes=(
+                "ignore_index",
+                "batch",
+            ),
+        ),
+        "mmseg": Preset(
+            "batch=true, ignore_index=255",
+            channels=(1,),
+            ranks=(4,),
+            takes=(
+                "ignore_index",
+                "batch",
+            ),
+        ),
         "kornia": Preset(channels=(1,), ranks=(4,)),
     },
 )
@@ -91,10 +121,34 @@ def lovasz_hinge(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "smp": "softmax, batch=true",
-        "toolbelt": "identity, batch=true",
-        "mmseg": "softmax, batch=true, ignore_index=255",
-        "kornia": "softmax, classes=all",
+        "smp": Preset(
+            "softmax, batch=true",
+            ranks=(2, 4, 5),
+            takes=(
+                "ignore_index",
+                "batch",
+            ),
+        ),
+        "toolbelt": Preset(
+            "identity, batch=true",
+            ranks=(2, 4, 5),
+            several=True,
+            takes=(
+                "ignore_index",
+                "batch",
+            ),
+        ),
+        "mmseg": Preset(
+            "softmax, batch=true, ignore_index=255",
+            ranks=(4,),
+            refuses={"reduction=sum": "mmseg adds up images, each with the mean of its classes"},
+            takes=(
+                "ignore_index",
+                "class_weight",
+                "batch",
+            ),
+        ),
+        "kornia": Preset("softmax, classes=all", ranks=(4,), takes=("class_weight",)),
     },
 )
 def lovasz_softmax(
@@ -184,7 +238,9 @@ def sensitivity_specificity(
     range=(0, math.inf),
     zero_when="perfect",
     like={
-        "monai": Preset("identity, smooth=1e-7, background=alone", channels=(1, 2), ranks=(4, 5)),
+        "monai": Preset(
+            "identity, smooth=1e-7, background=alone", channels=(1, 2), ranks=(4, 5), distribution=True
+        ),
     },
 )
 def unified_focal(

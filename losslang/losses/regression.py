@@ -129,7 +129,11 @@ def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Floa
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "mmdet": ""},
+    like={
+        "fvcore": Preset(takes=("beta",)),
+        "torch": Preset(takes=("beta",)),
+        "mmdet": Preset(takes=("beta",)),
+    },
 )
 def smooth_l1(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 1.0
@@ -157,10 +161,10 @@ def smooth_l1_of_values(
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "torch": "",
-        "keras": Preset(refuses=SUM_OF_MEANS),
-        "optax": "",
-        "neuralforecast": Preset(ranks=(2, 3)),
+        "torch": Preset(takes=("delta",)),
+        "keras": Preset(refuses=SUM_OF_MEANS, takes=("delta",)),
+        "optax": Preset(takes=("delta",)),
+        "neuralforecast": Preset(ranks=(2, 3), takes=("delta",)),
     },
 )
 def huber(
@@ -236,7 +240,7 @@ def tukey(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": Preset(ranks=(2, 3))},
+    like={"neuralforecast": Preset(ranks=(2, 3), takes=("q",))},
 )
 def quantile(
     values: Float[Tensor, "*shape"],

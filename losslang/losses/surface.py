@@ -37,7 +37,16 @@ def boundary(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"monai": Preset("background=alone", ranks=(4, 5))},
+    like={
+        "monai": Preset(
+            "background=alone",
+            ranks=(4, 5),
+            takes=(
+                "alpha",
+                "background",
+            ),
+        )
+    },
 )
 def hausdorff_dt(
     probs: Float[Tensor, "b c *space"],
@@ -60,7 +69,15 @@ def hausdorff_dt(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"kornia": Preset("identity", ranks=(4, 5))},
+    like={
+        "kornia": Preset(
+            "identity",
+            ranks=(4, 5),
+            several=True,
+            refuses={"reduction=sum": "kornia adds up the places too"},
+            takes=("k",),
+        )
+    },
 )
 def hausdorff_er(
     probs: Float[Tensor, "b c *space"],

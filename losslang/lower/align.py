@@ -99,6 +99,8 @@ class Aligned:
             self.emit("check:compared", self.pred, target, site=site, preset=preset, library=like.library)
         if preset.indexed and index is not None and index != self.loss.ignore_index:
             self.emit("check:indexed", self.pred, target, site=site, library=like.library)
+        if preset.distribution:
+            self.emit("check:distribution", self.pred, site=site, check=True, library=like.library)
         if preset.hard:
             self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
 

@@ -73,8 +73,15 @@ def not_in_library(span: Span, owner: str, name: str, known: Sequence[str]) -> D
     )
 
 
+def without_like(options: str) -> str:
+    """What to write in place of a `like=`."""
+    return f"leave out `like`, and write what it stands for: `{options}`" if options else "leave out `like`"
+
+
 @mistake("E209", example="focal(softmax, like=monai)", repair="focal(sigmoid, like=monai)")
-def activation_not_compared(span: Span, owner: str, activation: str, library: str, why: str) -> Diagnostic:
+def activation_not_compared(
+    span: Span, owner: str, activation: str, library: str, why: str, options: str
+) -> Diagnostic:
     """A library's numbers are asked for after an activation that they were not compared after.
 
     `like=` is a promise: the number of the library, or a refusal. What a library does after another activation
@@ -85,12 +92,15 @@ def activation_not_compared(span: Span, owner: str, activation: str, library: st
         f"`{owner}({activation})` is not known to be that of {library}: {why}",
         span,
         caret="not compared",
-        fix="leave out `like`, and write the options that you want",
+        fix=without_like(options),
     )
 
 
-@mistake("E210", example="ce(like=smp, class_weight=[1, 2])", repair="ce(like=torch, class_weight=[1, 2])")
-def option_not_compared(span: Span, owner: str, option: str, library: str, why: str) -> Diagnostic:
+@mistake("E210", example="focal(sigmoid, like=smp, class_weight=[1, 2])",
+         repair="focal(sigmoid, class_weight=[1, 2])")  # fmt: skip
+def option_not_compared(
+    span: Span, owner: str, option: str, library: str, why: str, options: str
+) -> Diagnostic:
     """An option that a library has too, with another number.
 
     `like=` is a promise: the number of the library, or a refusal. An option that the library does not have may
@@ -98,10 +108,10 @@ def option_not_compared(span: Span, owner: str, option: str, library: str, why: 
     """
     return Diagnostic(
         "",
-        f"`{owner}` with `{option}` is not that of {library}: {why}",
+        f"`{owner}` with {option} is not that of {library}: {why}",
         span,
         caret="not compared",
-        fix="leave out `like`, and write the options that you want",
+        fix=without_like(options),
     )
 
 

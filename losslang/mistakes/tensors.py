@@ -107,7 +107,7 @@ def shape_not_compared(span: Span, term: str, library: str, what: str, wanted: s
         f"`{term}` is not known to be that of {library} {what}",
         span,
         caret=f"compared {wanted}",
-        fix="leave out `like`, and write the options that you want",
+        fix="leave out `like`, and write the options that it stands for",
     )
 
 

@@ -54,6 +54,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:compared": checks.check_compared,
     "check:indexed": checks.check_indexed,
     "check:hard": checks.check_hard,
+    "check:distribution": checks.check_distribution,
     "check:probs": checks.check_probs,
     "check:classes": checks.check_classes,
     "check:indices": checks.check_indices,

@@ -87,6 +87,15 @@ def check_hard(value: Any, site: Site, library: str, index: int | str | None) ->
         raise site.error(error)
 
 
+def check_distribution(pred: Tensor, site: Site, library: str) -> None:
+    """Refuses channels that do not add up to 1, where a distribution over them was compared."""
+    probs = _seen(pred)
+    if probs is not None and probs.shape[1] > 1 and bool(((probs.sum(1) - 1).abs() > 1e-3).any()):
+        what, wanted = "of channels that do not add up to 1", "on probabilities that do"
+        error = tensors.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
 def _seen(value: Any) -> Tensor | None:
     """A tensor whose values can be looked at."""
     if isinstance(value, torch.Tensor) and value.numel() and not value.is_meta:

@@ -219,7 +219,7 @@ def _classed(library: str, loss: str) -> Iterator[Point]:
                     continue
                 if any(o.startswith("class_weight") for o in said) and SHAPES[rank][1] != len(WEIGHTS):
                     continue
-                if said and rank not in ("2", "4", "4one") or (rank == "4two" and loss not in TWO):
+                if (said and rank not in ("2", "4", "4one")) or (rank == "4two" and loss not in TWO):
                     continue
                 pairs = tuple(tuple(o.split("=")) for o in said)
                 yield Point(library, loss, activation, pairs, f"classes {rank} {held} {form}")  # type: ignore[arg-type]

@@ -136,7 +136,8 @@ def kl(given: Given) -> Any:
 
 @of("optax", "generalized_kl")
 def generalized_kl(given: Given) -> Any:
-    raise TypeError("compared by recorded cases")
+    values = _optax().generalized_kl_divergence(given.pred.numpy(), given.target.numpy())
+    return _mean(values, given)
 
 
 @of("optax", "listwise_softmax")

@@ -109,15 +109,10 @@ def ssim(given: Given) -> Any:
     return 1 - 2 * _ssim(given)[0]
 
 
-@of("kornia", "psnr")
-def psnr(given: Given) -> Any:
-    """Its loss is the negative index."""
-    return -_losses().psnr_loss(given.pred, given.target, given.number("max_val", 1.0))
-
-
 @of("kornia", "tv")
 def tv(given: Given) -> Any:
-    return _losses().total_variation(given.pred, reduction=given.reduction).mean()
+    values = _losses().total_variation(given.pred)
+    return values.sum() if given.reduction == "sum" else values.mean()
 
 
 @of("kornia", "depth_smoothness")

@@ -28,9 +28,9 @@ def _overlaps() -> None:
 
     if "mmdet.structures.bbox" in sys.modules:
         return
-    from conformance.recorders.loaders import _folder
-
     import importlib.util
+
+    from conformance.recorders.loaders import _folder
 
     file = f"{_folder('mmdet')}/structures/bbox/bbox_overlaps.py"
     spec = importlib.util.spec_from_file_location("mmdet_bbox_overlaps", file)

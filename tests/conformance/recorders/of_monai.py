@@ -129,7 +129,7 @@ def unified_focal(given: Given) -> Any:
     given.needs("identity")
     target, one_hot = _truth(given)
     loss = _losses().AsymmetricUnifiedFocalLoss(
-        to_onehot_y=one_hot, num_classes=given.channels, reduction=given.reduction
+        to_onehot_y=one_hot, num_classes=max(given.channels, 2), reduction=given.reduction
     )
     return loss(given.pred, target)
 
@@ -181,6 +181,6 @@ def psnr(given: Given) -> Any:
 @of("monai", "lncc")
 def lncc(given: Given) -> Any:
     loss = _losses().LocalNormalizedCrossCorrelationLoss(
-        spatial_dims=given.pred.ndim - 2, kernel_size=9, reduction=given.reduction
+        spatial_dims=given.pred.ndim - 2, kernel_size=3, reduction=given.reduction
     )
     return loss(given.pred, given.target)

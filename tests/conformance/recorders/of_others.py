@@ -210,10 +210,8 @@ for _loss, _name in {
 @of("neuralforecast", "mase")
 def mase(given: Given) -> Any:
     found = _neuralforecast().MASE(seasonality=1)
-    pred, target, past = (
-        v if v.ndim == 3 else v.unsqueeze(-1) for v in (given.pred, given.target, given.batch["history"])
-    )
-    return found(y=target, y_hat=pred, y_insample=past)
+    pred, target = (v if v.ndim == 3 else v.unsqueeze(-1) for v in (given.pred, given.target))
+    return found(y=target, y_hat=pred, y_insample=given.batch["history"])
 
 
 @of("robust_loss", "barron")

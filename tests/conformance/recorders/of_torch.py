@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from conformance.recorders.given import Given, of
+from conformance.recorders.given import Given, SkippedError, of
 from conformance.recorders.loaders import load
 
 
@@ -42,6 +42,8 @@ def nll(given: Given) -> Any:
 def bce(given: Given) -> Any:
     given.needs("sigmoid", "identity")
     if given.activation == "identity":
+        if given.number("pos_weight") is not None:
+            raise SkippedError
         return F.binary_cross_entropy(given.pred, given.dense, reduction=given.reduction)
     pos = given.number("pos_weight")
     weight = None if pos is None else torch.tensor(pos, dtype=given.pred.dtype)
