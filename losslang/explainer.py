@@ -302,7 +302,7 @@ def _likeness(like: Likeness, loss: Loss) -> str:
     preset = loss.like[like.library]
     parts = [f"the number of {LIBRARIES[like.library]}", preset.note]
     operands = [operand.name for operand in loss.operands]
-    beside = [name for name in like.written if name not in (*preset.takes, *operands, "reduction")]
+    beside = [name for name in like.written if name not in (*preset.takes.split(), *operands, "reduction")]
     if beside:
         named = ", ".join(f"`{name}`" for name in beside)
         parts.append(f"{named} beside it: ours alone, or not compared")

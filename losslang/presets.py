@@ -39,7 +39,7 @@ class Preset:
 
     options: str = ""
     activations: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
+    takes: str = ""
     refuses: Mapping[str, str] = field(default_factory=dict[str, str])
     ranks: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()

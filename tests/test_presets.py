@@ -93,11 +93,10 @@ def test_what_a_preset_declares_was_compared(loss: Loss, library: str, points: l
     assert set(preset.ranks) <= {len(shape) for shape in shapes}
     assert set(preset.channels) <= {shape[1] for shape in shapes if len(shape) > 1}
     compared = {name for p in agree for name, _ in p.options}
-    assert set(preset.takes) <= compared
-    assert set(preset.takes) <= set(has)
-    if loss.has_classes and loss.inherits:
-        activations = {p.activation for p in agree}
-        assert {a for a in known(preset)} <= activations or not known(preset)
+    assert set(preset.takes.split()) <= compared
+    assert set(preset.takes.split()) <= set(has)
+    activations = {p.activation for p in agree}
+    assert activations == {""} or set(known(preset)) <= activations
 
 
 def known(preset: Preset) -> tuple[str, ...]:
@@ -110,7 +109,9 @@ def known(preset: Preset) -> tuple[str, ...]:
 def test_what_the_library_has_too_is_taken_or_refused(loss: Loss, library: str, points: list[Point]):
     """An option that both have is not let through as one that only we have."""
     preset = loss.like[library]
-    spoken = {word.partition("=")[0] for key in preset.refuses for word in key.split()} | set(preset.takes)
+    spoken = {word.partition("=")[0] for key in preset.refuses for word in key.split()} | set(
+        preset.takes.split()
+    )
     agree = {name for p in points if outcome(p)[1] is not None for name, _ in p.options}
     has = set(GRID[library].has[loss.name]) & agree
     assert has <= spoken | {"reduction"}
@@ -125,10 +126,10 @@ def prediction(point: Point) -> torch.Tensor:
 def test_after_an_activation_that_was_not_compared_it_is_refused(
     loss: Loss, library: str, points: list[Point]
 ):
-    """All of the language's activations: those of the grid with a number, and no other."""
-    if not (loss.has_classes and loss.inherits and known(loss.like[library])):
+    """Of all that the language has: those of the grid that agree, and no other."""
+    numbers = {p.activation for p in points if p.value is not None and outcome(p)[1] is not None}
+    if numbers == {""} or not known(loss.like[library]):
         pytest.skip("it reads the prediction as it stands, or its formula is that of the library after any")
-    numbers = {p.activation for p in points if p.value is not None}
     for activation in current_registry().all(Activation):
         text = f"{loss.name}({activation.name}, like={library}{operands(loss)})"
         codes = [d.code for d in losslang.check(text) if d.is_error]
@@ -145,7 +146,7 @@ def test_refusals_are_the_exception(library: Library):
         if loss is not None and library.name in loss.loss.like and point.value is not None:
             counts["all"] += 1
             counts["refused"] += outcome(point)[0] in REFUSALS
-    assert counts["refused"] <= 0.35 * counts["all"], dict(counts)
+    assert counts["refused"] < 0.4 * counts["all"], dict(counts)
 
 
 def test_the_grid_can_fail():

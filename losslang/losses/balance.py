@@ -28,7 +28,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
     zero_when="perfect",
     like={
         "mmseg": Preset("sigmoid", channels=(1,), ranks=(4,)),
-        "toolbelt": Preset("sigmoid, reduction=mean_all", takes=("ignore_index",)),
+        "toolbelt": Preset("sigmoid, reduction=mean_all", takes="ignore_index"),
     },
 )
 def balanced_bce(

@@ -25,7 +25,7 @@ Corners = tuple[Tensor, Tensor]
     paper="Yu, Jiang, Wang, Cao, Huang 2016, arXiv:1608.01471",
     activation="identity",
     range=(0, math.inf),
-    like={"mmdet": Preset("mode=log, eps=1e-6", ranks=(2,), takes=("mode",))},
+    like={"mmdet": Preset("mode=log, eps=1e-6", ranks=(2,), takes="mode")},
 )
 def iou(
     boxes: Float[Tensor, "*b 4"],

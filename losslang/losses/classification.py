@@ -27,49 +27,25 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torchvision": Preset(
-            "sigmoid, alpha=0.25",
-            takes=(
-                "gamma",
-                "alpha",
-            ),
-        ),
+        "torchvision": Preset("sigmoid, alpha=0.25", takes="gamma alpha"),
         "kornia": Preset(
             "sigmoid, alpha=0.25, reduction=mean_all",
             refuses={
                 "softmax": "kornia divides by the classes too: its mean is `focal(softmax, alpha=0.25)` / C"
             },
-            takes=(
-                "gamma",
-                "alpha",
-                "ignore_index",
-                "class_weight",
-            ),
+            takes="gamma alpha ignore_index class_weight",
         ),
         "mmdet": Preset(
             "sigmoid, alpha=0.25",
             activations=("sigmoid", "identity"),
-            takes=(
-                "gamma",
-                "alpha",
-            ),
+            takes="gamma alpha",
         ),
         "mmseg": Preset(
             "sigmoid, alpha=0.5",
             refuses={"ignore_index": "what mmseg makes of it is not the same on a CPU and on a GPU"},
-            takes=(
-                "gamma",
-                "alpha",
-                "class_weight",
-            ),
+            takes="gamma alpha class_weight",
         ),
-        "fvcore": Preset(
-            "sigmoid",
-            takes=(
-                "gamma",
-                "alpha",
-            ),
-        ),
+        "fvcore": Preset("sigmoid", takes="gamma alpha"),
         "monai": Preset(
             "sigmoid",
             refuses={
@@ -77,11 +53,7 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
                 "ignore_index": "MONAI divides by the places alone then, and its mean is C times larger",
                 "reduction=sum": "MONAI takes the mean over space first",
             },
-            takes=(
-                "gamma",
-                "alpha",
-                "class_weight",
-            ),
+            takes="gamma alpha class_weight",
         ),
         "smp": Preset(
             "sigmoid",
@@ -92,37 +64,19 @@ from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positi
                 "reduction=sum": "smp takes the mean over the classes",
                 "identity ignore_index": "smp leaves labels out of logits alone",
             },
-            takes=(
-                "gamma",
-                "alpha",
-                "ignore_index",
-            ),
+            takes="gamma alpha ignore_index",
         ),
-        "optax": Preset(
-            "sigmoid",
-            takes=(
-                "gamma",
-                "alpha",
-            ),
-        ),
+        "optax": Preset("sigmoid", takes="gamma alpha"),
         "toolbelt": Preset(
             "sigmoid, reduction=mean_all",
             refuses={"softmax": "pytorch-toolbelt adds up the sigmoid cross entropies of all classes"},
-            takes=(
-                "gamma",
-                "alpha",
-                "ignore_index",
-                "class_weight",
-            ),
+            takes="gamma alpha ignore_index class_weight",
         ),
         "keras": Preset(
             "identity",
             activations=("identity", "sigmoid"),
             refuses=SUM_OF_MEANS,
-            takes=(
-                "gamma",
-                "alpha",
-            ),
+            takes="gamma alpha",
         ),
     },
 )
@@ -194,10 +148,7 @@ def squared_hinge(
     like={
         "torch": Preset(
             ranks=(2,),
-            takes=(
-                "margin",
-                "class_weight",
-            ),
+            takes="margin class_weight",
         )
     },
 )

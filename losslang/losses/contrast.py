@@ -65,10 +65,10 @@ def contrastive_slope(
     range=(0, math.inf),
     whole=True,
     like={
-        "optax": Preset("temperature=0.07", takes=("temperature",)),
-        "monai": Preset(takes=("temperature",)),
-        "lightly": Preset(takes=("temperature",)),
-        "pml": Preset("temperature=0.07", takes=("temperature",)),
+        "optax": Preset("temperature=0.07", takes="temperature"),
+        "monai": Preset(takes="temperature"),
+        "lightly": Preset(takes="temperature"),
+        "pml": Preset("temperature=0.07", takes="temperature"),
     },
 )
 def infonce(
@@ -141,7 +141,7 @@ def npairs(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"pml": Preset("one_class=zero", takes=("temperature",))},
+    like={"pml": Preset("one_class=zero", takes="temperature")},
 )
 def supcon(
     embeddings: Float[Tensor, "b d"],
@@ -172,7 +172,7 @@ def supcon(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"keras": Preset(refuses=SUM_OF_MEANS, takes=("margin",)), "pml": Preset(takes=("margin",))},
+    like={"keras": Preset(refuses=SUM_OF_MEANS, takes="margin"), "pml": Preset(takes="margin")},
 )
 def circle(
     embeddings: Float[Tensor, "b d"],

@@ -76,7 +76,7 @@ def js(
     paper="Nix, Weigend 1994",
     activation="identity",
     nonnegative=("variance",),
-    like={"torch": Preset(takes=("full",))},
+    like={"torch": Preset(takes="full")},
 )
 def gaussian_nll(
     values: Float[Tensor, "*shape"],
@@ -101,12 +101,7 @@ def gaussian_nll(
     activation="identity",
     nonnegative=("target",),
     like={
-        "torch": Preset(
-            takes=(
-                "log_input",
-                "full",
-            )
-        ),
+        "torch": Preset(takes="log_input full"),
         "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS),
         "pytorch_forecasting": "",
     },

@@ -35,7 +35,7 @@ def cosine(
     aliases=("cosine_embedding_loss",),
     activation="identity",
     range=(0, 2),
-    like={"torch": Preset(takes=("margin",))},
+    like={"torch": Preset(takes="margin")},
 )
 def cosine_embedding(
     embeddings: Float[Tensor, "*b d"],
@@ -76,7 +76,7 @@ def cosine_embedding_slope(
     aliases=("margin_ranking_loss",),
     activation="identity",
     range=(0, math.inf),
-    like={"torch": Preset(takes=("margin",))},
+    like={"torch": Preset(takes="margin")},
 )
 def margin_ranking(
     values: Float[Tensor, "*shape"],
@@ -95,7 +95,7 @@ def margin_ranking(
 @loss(
     aliases=("hinge_embedding_loss",),
     activation="identity",
-    like={"torch": Preset(takes=("margin",))},
+    like={"torch": Preset(takes="margin")},
 )
 def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
@@ -111,18 +111,11 @@ def hinge_embedding(
     range=(0, math.inf),
     like={
         "optax": Preset(
-            takes=(
-                "margin",
-                "p",
-            )
+            takes="margin",
+            refuses={"p": "optax adds up powers of signed differences"},
+            note="optax adds 1e-6 under the root",
         ),
-        "torch": Preset(
-            takes=(
-                "margin",
-                "p",
-                "swap",
-            )
-        ),
+        "torch": Preset(takes="margin p swap"),
     },
 )
 def triplet(

@@ -58,7 +58,7 @@ def quality_focal_of_logits(
     aliases=("vfl", "varifocal_loss"),
     paper="Zhang, Wang, Dayoub, Sünderhauf 2021, arXiv:2008.13367",
     range=(0, math.inf),
-    like={"mmdet": Preset("sigmoid", takes=("gamma",))},
+    like={"mmdet": Preset("sigmoid", takes="gamma")},
 )
 def varifocal(
     probs: Float[Tensor, "*shape"],
@@ -140,7 +140,7 @@ def gaussian_focal_of_logits(
     reduction="sum",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"timm": Preset("sigmoid, reduction=batchmean", takes=("gamma_neg",))},
+    like={"timm": Preset("sigmoid, reduction=batchmean", takes="gamma_neg")},
 )
 def asl(
     probs: Float[Tensor, "*shape"],
@@ -202,8 +202,8 @@ def asl_single(
     range=(0, math.inf),
     zero_when="perfect",
     like={
-        "optax": Preset("epsilon=2", activations=("softmax",), takes=("epsilon",)),
-        "timm": Preset("epsilon=2", activations=("softmax",), ranks=(2,), takes=("epsilon",)),
+        "optax": Preset("epsilon=2", activations=("softmax",), takes="epsilon"),
+        "timm": Preset("epsilon=2", activations=("softmax",), ranks=(2,), takes="epsilon"),
     },
 )
 def poly(
@@ -238,7 +238,7 @@ def poly_of_logits(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"keras": Preset("identity, q=0.5", takes=("q",))},
+    like={"keras": Preset("identity, q=0.5", takes="q")},
 )
 def gce(
     log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, q: Positive = 0.7

@@ -146,7 +146,7 @@ def ms_ssim(
     activation="identity",
     whole=True,
     index=True,
-    like={"monai": Preset(takes=("max_val",))},
+    like={"monai": Preset(takes="max_val")},
 )
 def psnr(
     values: Float[Tensor, "b c *space"],

@@ -23,15 +23,9 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proporti
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(
-            takes=(
-                "smooth",
-                "batch",
-                "background",
-            )
-        ),
+        "monai": Preset(takes="smooth batch background"),
         "kornia": Preset(
-            "softmax, weighting=uniform, smooth=0, ignore_index=-100", ranks=(4,), takes=("ignore_index",)
+            "softmax, weighting=uniform, smooth=0, ignore_index=-100", ranks=(4,), takes="ignore_index"
         ),
         "keras": Preset(
             "weighting=uniform, smooth=0, batch=true", activations=("identity",), refuses=SUM_OF_MEANS
@@ -75,27 +69,18 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
         "smp": Preset(
             "batch=true",
             channels=(1,),
-            takes=(
-                "ignore_index",
-                "batch",
-            ),
+            takes="ignore_index batch",
         ),
         "toolbelt": Preset(
             "batch=true",
             channels=(1,),
-            takes=(
-                "ignore_index",
-                "batch",
-            ),
+            takes="ignore_index batch",
         ),
         "mmseg": Preset(
             "batch=true, ignore_index=255",
             channels=(1,),
             ranks=(4,),
-            takes=(
-                "ignore_index",
-                "batch",
-            ),
+            takes="ignore_index batch",
         ),
         "kornia": Preset(channels=(1,), ranks=(4,)),
     },
@@ -124,31 +109,21 @@ def lovasz_hinge(
         "smp": Preset(
             "softmax, batch=true",
             ranks=(2, 4, 5),
-            takes=(
-                "ignore_index",
-                "batch",
-            ),
+            takes="ignore_index batch",
         ),
         "toolbelt": Preset(
             "identity, batch=true",
             ranks=(2, 4, 5),
             several=True,
-            takes=(
-                "ignore_index",
-                "batch",
-            ),
+            takes="ignore_index batch",
         ),
         "mmseg": Preset(
             "softmax, batch=true, ignore_index=255",
             ranks=(4,),
             refuses={"reduction=sum": "mmseg adds up images, each with the mean of its classes"},
-            takes=(
-                "ignore_index",
-                "class_weight",
-                "batch",
-            ),
+            takes="ignore_index class_weight batch",
         ),
-        "kornia": Preset("softmax, classes=all", ranks=(4,), takes=("class_weight",)),
+        "kornia": Preset("softmax, classes=all", ranks=(4,), takes="class_weight"),
     },
 )
 def lovasz_softmax(
@@ -239,7 +214,11 @@ def sensitivity_specificity(
     zero_when="perfect",
     like={
         "monai": Preset(
-            "identity, smooth=1e-7, background=alone", channels=(1, 2), ranks=(4, 5), distribution=True
+            "identity, smooth=1e-7, background=alone",
+            channels=(1, 2),
+            ranks=(4, 5),
+            distribution=True,
+            refuses={"reduction=sum": "MONAI has taken the mean before"},
         ),
     },
 )

@@ -19,55 +19,22 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(
-            takes=(
-                "smooth",
-                "squared",
-                "ignore_index",
-                "class_weight",
-                "batch",
-                "background",
-            )
-        ),
-        "smp": Preset(
-            "smooth=0, batch=true, empty=zero",
-            hard=True,
-            takes=(
-                "smooth",
-                "ignore_index",
-            ),
-        ),
-        "toolbelt": Preset(
-            "smooth=0, batch=true, empty=zero",
-            hard=True,
-            takes=(
-                "smooth",
-                "ignore_index",
-            ),
-        ),
+        "monai": Preset(takes="smooth squared ignore_index class_weight batch background"),
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth ignore_index"),
+        "toolbelt": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth ignore_index"),
         "nnunet": Preset(
-            "smooth=1",
-            note="1 more than nnU-Net's, which is -1 to 0",
-            takes=(
-                "smooth",
-                "batch",
-                "background",
-            ),
+            "smooth=1", note="1 more than nnU-Net's, which is -1 to 0", takes="smooth batch background"
         ),
         "optax": Preset(
             "smooth=2",
             activations=("softmax", "identity"),
-            takes=(
-                "smooth",
-                "class_weight",
-                "background",
-            ),
+            takes="smooth class_weight background",
         ),
         "mmdet": Preset(
             "sigmoid, smooth=0, eps=2e-3, squared=true",
             activations=("sigmoid", "identity"),
             channels=(1,),
-            takes=("squared",),
+            takes="squared",
         ),
         "mmseg": Preset(
             "sigmoid, smooth=0, eps=2e-3, squared=true",
@@ -75,7 +42,7 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
             channels=(1,),
             ranks=(4,),
             refuses={"ignore_index": "mmseg leaves out the channel of that number"},
-            takes=("squared",),
+            takes="squared",
         ),
         "kornia": Preset(
             "softmax, smooth=0, empty=skip, reduction=mean_of_means",
@@ -83,7 +50,7 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
             hard=True,
             refuses={"class_weight": "kornia divides by the weights of the classes of each sample"},
             note="dice_loss(average='macro'); a sample that is ignored wholly is 1 there, and is not counted here",
-            takes=("ignore_index",),
+            takes="ignore_index",
         ),
     },
 )
@@ -118,18 +85,9 @@ def dice(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(
-            "smooth=5e-6",
-            takes=(
-                "smooth",
-                "ignore_index",
-                "class_weight",
-                "batch",
-                "background",
-            ),
-        ),
-        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes=("smooth",)),
-        "toolbelt": Preset("smooth=0, batch=true, empty=zero", takes=("smooth",)),
+        "monai": Preset("smooth=5e-6", takes="smooth ignore_index class_weight batch background"),
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth"),
+        "toolbelt": Preset("smooth=0, batch=true, empty=zero", takes="smooth"),
     },
 )
 def jaccard(
@@ -154,51 +112,22 @@ def jaccard(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(
-            takes=(
-                "alpha",
-                "smooth",
-                "ignore_index",
-                "batch",
-                "background",
-            )
-        ),
-        "smp": Preset(
-            "smooth=0, batch=true, empty=zero",
-            hard=True,
-            takes=(
-                "alpha",
-                "smooth",
-                "ignore_index",
-            ),
-        ),
+        "monai": Preset(takes="alpha smooth ignore_index batch background"),
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="alpha smooth ignore_index"),
         "mmseg": Preset(
             "softmax, alpha=0.3, beta=0.7, smooth=1, ignore_index=255",
-            takes=(
-                "alpha",
-                "smooth",
-                "ignore_index",
-                "class_weight",
-            ),
+            takes="alpha smooth ignore_index class_weight",
         ),
         "optax": Preset(
             "smooth=1",
             activations=("softmax", "identity"),
-            takes=(
-                "alpha",
-                "smooth",
-                "class_weight",
-                "background",
-            ),
+            takes="alpha smooth class_weight background",
         ),
         "kornia": Preset(
             "softmax, smooth=0, empty=skip, reduction=mean_of_means",
             ranks=(4,),
             note="a sample that is ignored wholly is 1 there, and is not counted here",
-            takes=(
-                "alpha",
-                "ignore_index",
-            ),
+            takes="alpha ignore_index",
         ),
     },
 )

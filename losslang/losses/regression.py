@@ -130,9 +130,9 @@ def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Floa
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "fvcore": Preset(takes=("beta",)),
-        "torch": Preset(takes=("beta",)),
-        "mmdet": Preset(takes=("beta",)),
+        "fvcore": Preset(takes="beta"),
+        "torch": Preset(takes="beta"),
+        "mmdet": Preset(takes="beta"),
     },
 )
 def smooth_l1(
@@ -161,10 +161,10 @@ def smooth_l1_of_values(
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "torch": Preset(takes=("delta",)),
-        "keras": Preset(refuses=SUM_OF_MEANS, takes=("delta",)),
-        "optax": Preset(takes=("delta",)),
-        "neuralforecast": Preset(ranks=(2, 3), takes=("delta",)),
+        "torch": Preset(takes="delta"),
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="delta"),
+        "optax": Preset(takes="delta"),
+        "neuralforecast": Preset(ranks=(2, 3), takes="delta"),
     },
 )
 def huber(
@@ -240,7 +240,7 @@ def tukey(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": Preset(ranks=(2, 3), takes=("q",))},
+    like={"neuralforecast": Preset(ranks=(2, 3), takes="q")},
 )
 def quantile(
     values: Float[Tensor, "*shape"],

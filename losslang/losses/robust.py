@@ -26,7 +26,7 @@ Shape = Annotated[float, Field(ge=-1e18, le=1e18)]
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"robust_loss": Preset(takes=("alpha",))},
+    like={"robust_loss": Preset(takes="alpha")},
 )
 def barron(
     values: Float[Tensor, "*shape"],

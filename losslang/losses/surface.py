@@ -41,10 +41,7 @@ def boundary(
         "monai": Preset(
             "background=alone",
             ranks=(4, 5),
-            takes=(
-                "alpha",
-                "background",
-            ),
+            takes="alpha background",
         )
     },
 )
@@ -75,7 +72,7 @@ def hausdorff_dt(
             ranks=(4, 5),
             several=True,
             refuses={"reduction=sum": "kornia adds up the places too"},
-            takes=("k",),
+            takes="k",
         )
     },
 )

@@ -149,6 +149,8 @@ SHAPES = {
     "2one": (6, 1),
     "4one": (3, 1, 4, 5),
     "4two": (2, 2, 4, 5),
+    "5two": (2, 2, 2, 3, 3),
+    "5one": (2, 1, 2, 3, 3),
 }
 """Of predictions with classes, by rank; `one` is one channel."""
 ELEMENTS = {"1": (7,), "2": (5, 4), "3": (2, 3, 4), "4": (2, 2, 3, 3)}

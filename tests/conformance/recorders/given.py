@@ -141,8 +141,9 @@ CLASSED: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 }
 REGION = {"dice", "jaccard", "tversky", "gdl", "mcc", "unified_focal", "lovasz_hinge", "lovasz_softmax"}
 REGION |= {"hausdorff_dt", "hausdorff_er"}
-TWO = {"unified_focal", "hausdorff_dt", "lovasz_softmax", "ce"}
-"""Losses that some library knows of two channels alone, and losses beside them."""
+BINARY = ("unified_focal", "hausdorff_dt")
+ONLY = {"4two": (*BINARY, "lovasz_softmax", "ce"), "5two": BINARY, "5one": BINARY}
+"""Shapes that only some losses are recorded at."""
 OTHERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "iou": (("boxes 1", "boxes 2", "boxes 3"), ("mode=linear", "mode=log")),
     "kl": (("logits distributions", "logits distributions3", "logits logs", "logits logs3"), ()),
@@ -219,7 +220,7 @@ def _classed(library: str, loss: str) -> Iterator[Point]:
                     continue
                 if any(o.startswith("class_weight") for o in said) and SHAPES[rank][1] != len(WEIGHTS):
                     continue
-                if (said and rank not in ("2", "4", "4one")) or (rank == "4two" and loss not in TWO):
+                if (said and rank not in ("2", "4", "4one")) or loss not in ONLY.get(rank, (loss,)):
                     continue
                 pairs = tuple(tuple(o.split("=")) for o in said)
                 yield Point(library, loss, activation, pairs, f"classes {rank} {held} {form}")  # type: ignore[arg-type]
