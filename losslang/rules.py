@@ -12,6 +12,7 @@ from losslang.meaning import Apply, Expression, Input, Reading, Term, below, rea
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
+from losslang.mistakes import presets as preset_mistakes
 from losslang.presets import Preset
 from losslang.primitive import Activation, Loss
 from losslang.registry import Registry, loss_of
@@ -106,13 +107,13 @@ def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
     if why := preset.refuses.get(activation) or preset.not_after(activation, loss.has_classes):
         span = reading.like.span
         found.append(
-            option_mistakes.activation_not_compared(span, loss.name, activation, library, why, preset.options)
+            preset_mistakes.activation_not_compared(span, loss.name, activation, library, why, preset.options)
         )
     for key, why in preset.refuses.items():
         named = [word for word in key.split() if word != activation]
         if named and all(word in said for word in named):
             found.append(
-                option_mistakes.option_not_compared(
+                preset_mistakes.option_not_compared(
                     said[named[0]],
                     loss.name,
                     " and ".join(f"`{word}`" for word in named),

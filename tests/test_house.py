@@ -31,7 +31,7 @@ FLOORS = [
         "mistakes.files",
         "mistakes.inputs",
     ],
-    ["mistakes.options", "report", "refusal", "targets", "decorators"],
+    ["mistakes.options", "mistakes.presets", "report", "refusal", "targets", "decorators"],
     ["functions", "planned"],
     ["booleans"],
     ["activations", "reductions", "grow"],

@@ -45,7 +45,7 @@ def _indented(text: str) -> str:
 
 
 PAGES: dict[str, Page] = {}
-FAMILIES = ("files", "inputs", "meaning", "names", "options", "syntax", "tensors")
+FAMILIES = ("files", "inputs", "meaning", "names", "options", "presets", "syntax", "tensors")
 
 
 def mistake(

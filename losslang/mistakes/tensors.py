@@ -91,27 +91,6 @@ def refused(span: Span, term: str, why: str) -> Diagnostic:
 
 
 @mistake(
-    "E526",
-    form="python",
-    example="losslang.compile('listwise_softmax(like=optax)')(torch.randn(2, 3, 4), torch.rand(2, 3, 4))",
-    repair="losslang.compile('listwise_softmax(like=optax)')(torch.randn(6, 4), torch.rand(6, 4))",
-)
-def shape_not_compared(span: Span, term: str, library: str, what: str, wanted: str) -> Diagnostic:
-    """A library's numbers are asked for, of tensors for which they were not compared.
-
-    `like=` is a promise: the number of the library, or a refusal. A library may take the axes of such a tensor
-    for others, refuse it, or divide by another count.
-    """
-    return Diagnostic(
-        "",
-        f"`{term}` is not known to be that of {library} {what}",
-        span,
-        caret=f"compared {wanted}",
-        fix="leave out `like`, and write the options that it stands for",
-    )
-
-
-@mistake(
     "E505",
     form="python",
     example="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0.0, 1.0, 2.0, 0.0]))",

@@ -6,7 +6,7 @@ from typing import Any
 
 from losslang.lazy import torch
 from losslang.libraries import LIBRARIES
-from losslang.mistakes import tensors
+from losslang.mistakes import presets, tensors
 from losslang.presets import Preset
 from losslang.targets import Site
 from losslang.vocabulary import Head, Tensor
@@ -59,7 +59,7 @@ def check_compared(pred: Tensor, target: Any, site: Site, preset: Preset, librar
         wanted = "on class indices" if dense else "on a truth like the prediction"
     if wanted:
         known = LIBRARIES[library]
-        raise site.error(tensors.shape_not_compared(site.span, site.term, known, what, wanted))
+        raise site.error(presets.shape_not_compared(site.span, site.term, known, what, wanted))
 
 
 def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
@@ -71,7 +71,7 @@ def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
         and pred.shape[1] > 1
     ):
         what, wanted = "with a label to ignore in a truth like the prediction", "on class indices"
-        error = tensors.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
         raise site.error(error)
 
 
@@ -83,7 +83,7 @@ def check_hard(value: Any, site: Site, library: str, index: int | str | None) ->
     between = truth != truth.round()
     if bool((between if not isinstance(index, int) else between & (truth != index)).any()):
         what, wanted = "of a truth between 0 and 1", "on a truth of 0 and 1"
-        error = tensors.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
         raise site.error(error)
 
 
@@ -92,7 +92,7 @@ def check_distribution(pred: Tensor, site: Site, library: str) -> None:
     probs = _seen(pred)
     if probs is not None and probs.shape[1] > 1 and bool(((probs.sum(1) - 1).abs() > 1e-3).any()):
         what, wanted = "of channels that do not add up to 1", "on probabilities that do"
-        error = tensors.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
         raise site.error(error)
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from losslang import formatter, tree
 from losslang.libraries import LIBRARIES
 from losslang.meaning import Likeness
-from losslang.mistakes import options as option_mistakes
+from losslang.mistakes import presets as preset_mistakes
 from losslang.parser import parse
 from losslang.primitive import Loss
 from losslang.registry import Found
@@ -35,7 +35,7 @@ def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | No
             name = formatter.spell(other)
     if name not in loss.like:
         raise MistakeError(
-            option_mistakes.not_in_library(chosen.value.span, loss.name, name, tuple(loss.like))
+            preset_mistakes.not_in_library(chosen.value.span, loss.name, name, tuple(loss.like))
         )
     given = _placed(_call(loss.name, loss.like[name].options), chosen.value.span)
     written = {option.name for option in call.options}
