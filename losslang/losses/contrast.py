@@ -13,7 +13,7 @@ from typing import Literal, cast
 from losslang.decorators import loss
 from losslang.functions import exact, root
 from losslang.lazy import F, torch
-from losslang.presets import SUM_OF_MEANS, Preset
+from losslang.presets import Preset
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
 
@@ -172,7 +172,7 @@ def supcon(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"keras": Preset(refuses=SUM_OF_MEANS, takes="margin"), "pml": Preset(takes="margin")},
+    like={"keras": Preset(takes="margin"), "pml": Preset(takes="margin")},
 )
 def circle(
     embeddings: Float[Tensor, "b d"],

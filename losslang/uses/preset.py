@@ -39,6 +39,9 @@ def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | No
         )
     given = _placed(_call(loss.name, loss.like[name].options), chosen.value.span)
     written = {option.name for option in call.options}
+    if "avg_factor" in written:
+        # It is what the sum is divided by in place of the library's count.
+        written.add("reduction")
     options = [option for option in call.options if option is not chosen]
     options += [option for option in given.options if option.name not in written]
     arguments = call.arguments or (() if found.activation else given.arguments)

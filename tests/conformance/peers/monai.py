@@ -189,7 +189,9 @@ def focal(call: Call, pred: Tensor, place: str = "pred", softmax: bool = False) 
             # A value per place, which MONAI lays out over the classes and averages over them too.
             options["avg_factor"] = len(pred) * left * spots
     operands = f"@({place}[1:], target[1:])" if without else f"@({place}, target)"
-    return use("focal", "softmax" if softmax else "sigmoid", like="monai", **options) + operands
+    if softmax:  # its mean is another, which `like=monai` refuses
+        return use("focal", "softmax", **options) + operands
+    return use("focal", "sigmoid", like="monai", **options) + operands
 
 
 @monai.call("FocalLoss")

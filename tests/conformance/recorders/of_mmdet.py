@@ -34,7 +34,8 @@ def _overlaps() -> None:
 
     file = f"{_folder('mmdet')}/structures/bbox/bbox_overlaps.py"
     spec = importlib.util.spec_from_file_location("mmdet_bbox_overlaps", file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     overlaps = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(overlaps)
     for name in ("mmdet", "mmdet.structures"):
