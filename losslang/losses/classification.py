@@ -124,7 +124,7 @@ def focal_of_logits(
 @loss(
     aliases=("hinge_loss",),
     range=(0, float("inf")),
-    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": ""},
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": "", "sklearn": Preset(ranks=(1,))},
 )
 def hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0

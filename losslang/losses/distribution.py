@@ -103,7 +103,7 @@ def gaussian_nll(
     like={
         "torch": Preset(takes="log_input full"),
         "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS),
-        "pytorch_forecasting": "",
+        "pytorch_forecasting": Preset(ranks=(2,)),
     },
 )
 def poisson_nll(

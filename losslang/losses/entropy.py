@@ -79,10 +79,10 @@ NONE = -(2**31)
         "keras": Preset(
             "identity",
             activations=("identity", "softmax"),
-            refuses=SUM_OF_MEANS,
             note=CLIPPED,
             takes="label_smoothing ignore_index",
         ),
+        "sklearn": Preset("identity", ranks=(2,), truth="indices", several=True),
     },
 )
 def ce(

@@ -21,7 +21,10 @@ from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, T
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"neuralforecast": Preset("eps=0", ranks=(2, 3)), "pytorch_forecasting": "eps=1e-8"},
+    like={
+        "neuralforecast": Preset("eps=0", ranks=(2, 3)),
+        "pytorch_forecasting": Preset("eps=1e-8", ranks=(2,)),
+    },
 )
 def mape(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: NonNegative = 1e-7
@@ -40,7 +43,7 @@ def mape(
     activation="identity",
     range=(0, 2),
     zero_when="equal",
-    like={"neuralforecast": Preset(ranks=(2, 3)), "pytorch_forecasting": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3)), "pytorch_forecasting": Preset(ranks=(2,))},
 )
 def smape(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-8
@@ -58,7 +61,7 @@ def smape(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"keras": Preset(refuses=SUM_OF_MEANS)},
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "sklearn": Preset(ranks=(1, 2))},
 )
 def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """(log(1 + p) - log(1 + t))², p the prediction; below 0 both count as 0, as in keras.

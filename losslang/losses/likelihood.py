@@ -26,7 +26,7 @@ Between = Annotated[float, Field(gt=1, lt=2)]
     aliases=("tweedie_loss",),
     activation="identity",
     nonnegative=("target",),
-    like={"pytorch_forecasting": ""},
+    like={"pytorch_forecasting": Preset(ranks=(2,), takes="p")},
 )
 def tweedie(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Between = 1.5

@@ -25,6 +25,7 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Tensor, 
         "keras": Preset(refuses=SUM_OF_MEANS),
         "mmdet": "",
         "neuralforecast": Preset(ranks=(2, 3)),
+        "sklearn": Preset(ranks=(1, 2)),
     },
 )
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -85,7 +86,11 @@ def sse_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"neuralforecast": Preset(ranks=(2, 3)), "pytorch_forecasting": ""},
+    like={
+        "neuralforecast": Preset(ranks=(2, 3)),
+        "pytorch_forecasting": Preset(ranks=(2,)),
+        "sklearn": Preset(ranks=(1,)),
+    },
 )
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
@@ -115,7 +120,8 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
         "keras": Preset(refuses=SUM_OF_MEANS),
         "mmdet": "",
         "neuralforecast": Preset(ranks=(2, 3)),
-        "pytorch_forecasting": "",
+        "pytorch_forecasting": Preset(ranks=(2,)),
+        "sklearn": Preset(ranks=(1, 2)),
     },
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -240,7 +246,7 @@ def tukey(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": Preset(ranks=(2, 3), takes="q")},
+    like={"neuralforecast": Preset(ranks=(2, 3), takes="q"), "sklearn": Preset(ranks=(1, 2), takes="q")},
 )
 def quantile(
     values: Float[Tensor, "*shape"],

@@ -97,24 +97,6 @@ def tversky(given: Given) -> Any:
     return _dice(given, smooth=given.number("smooth", 1.0), alpha=given.number("alpha", 0.5))
 
 
-@of("optax", "gdl")
-def gdl(given: Given) -> Any:
-    given.needs("softmax", "identity")
-    if given.activation == "identity" and not given.sums_to_one:
-        raise SkippedError
-    return (
-        _optax()
-        .multiclass_generalized_dice_loss(
-            _last(given.pred),
-            _last(given.dense),
-            smooth=given.number("smooth", 1.0),
-            apply_softmax=given.activation == "softmax",
-            ignore_background=not given.is_true("background", default=True),
-        )
-        .mean()
-    )
-
-
 @of("optax", "multiclass_hinge")
 def multiclass_hinge(given: Given) -> Any:
     """Of one row at a time."""

@@ -126,8 +126,3 @@ def balanced_bce(given: Given) -> Any:
 def silog(given: Given) -> Any:
     loss = _load("silog_loss").SiLogLoss(reduction=given.reduction)
     return loss(given.pred, given.target)
-
-
-@of("mmseg", "kl")
-def kl(given: Given) -> Any:
-    raise TypeError("a softmax where the log-softmax belongs")

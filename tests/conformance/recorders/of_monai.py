@@ -115,14 +115,6 @@ def tversky(given: Given) -> Any:
     )
 
 
-@of("monai", "mcc")
-def mcc(given: Given) -> Any:
-    loss = _losses().MCCLoss(
-        **_options(given), **_activated(given), batch=given.is_true("batch"), **_ignored(given, "MCCLoss")
-    )
-    return loss(given.pred, _truth(given)[0])
-
-
 @of("monai", "unified_focal")
 def unified_focal(given: Given) -> Any:
     """It reads probabilities, whatever its argument says."""
