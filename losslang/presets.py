@@ -40,7 +40,7 @@ class Preset:
     options: str = ""
     activations: tuple[str, ...] = ()
     takes: str = ""
-    refuses: Mapping[str, str] = field(default_factory=dict[str, str])
+    refuses: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     ranks: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()
     several: bool = False
@@ -59,8 +59,12 @@ class Preset:
         return f"it was compared after {' and '.join(f'`{name}`' for name in known)} alone"
 
     def gives(self, stated: str) -> bool:
-        """Whether an option stands in the preset itself."""
+        """Whether an option stands in the preset itself, with this value."""
         return stated in self.options.split(", ")
+
+    def sets(self, name: str) -> bool:
+        """Whether an option stands in the preset itself, with any value."""
+        return any(part.startswith(f"{name}=") for part in self.options.split(", "))
 
     @property
     def looks(self) -> bool:

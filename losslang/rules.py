@@ -126,23 +126,18 @@ def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
 
 
 def _beside(reading: Reading, loss: Loss, preset: Preset) -> dict[str, Span]:
-    """The options beside a `like=`, taken from a neighbour too: `name` and `name=value`, and where they stand."""
-    assert reading.like is not None
-    options = [(name, show(value)) for name, value in reading.options if name in reading.like.written]
-    options += [
-        (name, show(value))
-        for name, value in reading.universal
-        if not (name == "ignore_index" and value == loss.ignore_index)
-    ]
-    if "reduction" in reading.like.written:
-        options.append(("reduction", reading.reduction.name))
-    said = {(name, f"{name}={value}"): reading.span_of(name) for name, value in options}
-    return {
-        word: span
-        for (name, stated), span in said.items()
-        if not preset.gives(stated)
-        for word in (name, stated)
-    }
+    """What differs from the preset: `name` and `name=value` of an option, and where it stands.
+
+    Options that are written, and those that an override or a neighbour set.
+    """
+    usual = {**loss.defaults, "ignore_index": loss.ignore_index, "reduction": loss.reduction}
+    options = dict([*reading.options, *reading.universal, ("reduction", reading.reduction.name)])
+    found: dict[str, Span] = {}
+    for name, value in options.items():
+        stated = f"{name}={show(value)}"
+        if not preset.gives(stated) and (preset.sets(name) or value != usual.get(name)):
+            found |= dict.fromkeys((name, stated), reading.span_of(name))
+    return found
 
 
 def _is_norm(part: Expression) -> bool:

@@ -96,7 +96,17 @@ class Aligned:
         preset, site = self.loss.like[like.library], self.site("like")
         index = self.reading.get("ignore_index")
         if preset.looks:
-            self.emit("check:compared", self.pred, target, site=site, preset=preset, library=like.library)
+            self.emit(
+                "check:compared",
+                self.pred,
+                target,
+                site=site,
+                library=like.library,
+                ranks=preset.ranks,
+                channels=preset.channels,
+                several=preset.several,
+                truth=preset.truth,
+            )
         if preset.indexed and index is not None and index != self.loss.ignore_index:
             self.emit("check:indexed", self.pred, target, site=site, library=like.library)
         if preset.distribution:

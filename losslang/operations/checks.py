@@ -7,7 +7,6 @@ from typing import Any
 from losslang.lazy import torch
 from losslang.libraries import LIBRARIES
 from losslang.mistakes import presets, tensors
-from losslang.presets import Preset
 from losslang.targets import Site
 from losslang.vocabulary import Head, Tensor
 
@@ -43,18 +42,27 @@ def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> Non
         raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
 
 
-def check_compared(pred: Tensor, target: Any, site: Site, preset: Preset, library: str) -> None:
-    """Refuses shapes that a preset was not compared with."""
+def check_compared(
+    pred: Tensor,
+    target: Any,
+    site: Site,
+    library: str,
+    ranks: tuple[int, ...],
+    channels: tuple[int, ...],
+    several: bool,
+    truth: str,
+) -> None:
+    """Refuses shapes that the preset of a library was not compared with."""
     shape, what = tuple(pred.shape), f"on a prediction of shape {tuple(pred.shape)}"
-    channels = shape[1] if len(shape) > 1 else 1
-    dense = isinstance(target, torch.Tensor) and tuple(target.shape) == shape and channels > 1
+    number = shape[1] if len(shape) > 1 else 1
+    dense = isinstance(target, torch.Tensor) and tuple(target.shape) == shape
     wanted = ""
-    if preset.ranks and len(shape) not in preset.ranks:
-        wanted = f"on predictions of rank {' and '.join(map(str, preset.ranks))}"
-    elif (preset.channels and channels not in preset.channels) or (channels == 1 and preset.several):
-        some = " or ".join(map(str, preset.channels)) or "more than 1"
+    if ranks and len(shape) not in ranks:
+        wanted = f"on predictions of rank {' and '.join(map(str, ranks))}"
+    elif (channels and number not in channels) or (number == 1 and several):
+        some = " or ".join(map(str, channels)) or "more than 1"
         wanted = f"on {some} channel{'s' * (some != '1')}"
-    elif preset.truth and channels > 1 and dense != (preset.truth == "dense"):
+    elif truth and number > 1 and dense != (truth == "dense"):
         what = "of a truth like the prediction" if dense else "of class indices"
         wanted = "on class indices" if dense else "on a truth like the prediction"
     if wanted:
