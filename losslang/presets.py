@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+PROBABILITIES = ("identity", "sigmoid", "softmax")
+"""The `activations` of a loss that a library has of given probabilities."""
 SUM_OF_MEANS = {"reduction=sum": "keras adds up the means over its last axis"}
 """What `refuses` of every loss of keras."""
 CLIPPED = "keras holds given probabilities in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1 there"

@@ -222,12 +222,12 @@ def test_what_is_known_before_any_tensor_is_refused_by_check(text: str, code: st
 
 
 def test_an_activation_is_known_once_it_is_taken_from_a_neighbour():
-    """`gdl` of keras was compared on probabilities alone; beside `bce(sigmoid)` it reads a sigmoid."""
-    assert not losslang.check("gdl(identity, like=keras)")
-    (wrong,) = losslang.check("bce(sigmoid) + gdl(like=keras)")
+    """`dice` of optax was compared after a softmax; beside `bce(sigmoid)` it reads a sigmoid."""
+    assert not losslang.check("ce + dice(like=optax)")
+    (wrong,) = losslang.check("bce(sigmoid) + dice(like=optax)")
     assert wrong.code == "E209"
-    assert "`gdl(sigmoid)`" in wrong.message
-    assert not losslang.check("bce(sigmoid) + gdl(like=monai)")
+    assert "`dice(sigmoid)`" in wrong.message
+    assert not losslang.check("bce(sigmoid) + dice(like=monai)")
 
 
 @pytest.mark.parametrize(

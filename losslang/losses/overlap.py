@@ -13,7 +13,7 @@ from losslang.decorators import loss
 from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
-from losslang.presets import SUM_OF_MEANS, Preset
+from losslang.presets import PROBABILITIES, Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
 
@@ -27,9 +27,7 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Proporti
         "kornia": Preset(
             "softmax, weighting=uniform, smooth=0, ignore_index=-100", ranks=(4,), takes="ignore_index"
         ),
-        "keras": Preset(
-            "weighting=uniform, smooth=0, batch=true", activations=("identity",), refuses=SUM_OF_MEANS
-        ),
+        "keras": "weighting=uniform, smooth=0, batch=true",
     },
 )
 def gdl(
@@ -113,6 +111,7 @@ def lovasz_hinge(
         ),
         "toolbelt": Preset(
             "identity, batch=true",
+            activations=PROBABILITIES,
             ranks=(2, 4, 5),
             several=True,
             takes="ignore_index batch",
@@ -166,7 +165,7 @@ def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     aliases=("matthews", "mcc_loss"),
     paper="Abhishek, Hamarneh 2021, arXiv:2010.13454",
     range=(0, 2),
-    like={"smp": Preset("identity, batch=true", channels=(1,))},
+    like={"smp": Preset("identity, batch=true", activations=("identity", "sigmoid"), channels=(1,))},
 )
 def mcc(
     probs: Float[Tensor, "b c *space"],
@@ -215,6 +214,7 @@ def sensitivity_specificity(
     like={
         "monai": Preset(
             "identity, smooth=1e-7, background=alone",
+            activations=PROBABILITIES,
             channels=(1, 2),
             ranks=(4, 5),
             distribution=True,

@@ -94,6 +94,10 @@ class Aligned:
         if like is None:
             return
         preset, site = self.loss.like[like.library], self.site("like")
+        is_given = self.activation.name == "identity"
+        # Each by itself, several channels do not add up to 1.
+        apart = preset.distribution and self.over == "element" and not is_given
+        channels = (1,) if apart else preset.channels
         index = self.reading.get("ignore_index")
         if preset.looks:
             self.emit(
@@ -103,13 +107,13 @@ class Aligned:
                 site=site,
                 library=like.library,
                 ranks=preset.ranks,
-                channels=preset.channels,
+                channels=channels,
                 several=preset.several,
                 truth=preset.truth,
             )
         if preset.indexed and index is not None and index != self.loss.ignore_index:
             self.emit("check:indexed", self.pred, target, site=site, library=like.library)
-        if preset.distribution:
+        if preset.distribution and is_given:
             self.emit("check:distribution", self.pred, site=site, check=True, library=like.library)
         if preset.hard:
             self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)

@@ -67,6 +67,13 @@ class Given:
         return bool((self.pred.sum(1) - 1).abs().max() < 1e-6)
 
     @property
+    def probabilities(self) -> Tensor:
+        """The prediction after its activation, for a loss that has none of its own."""
+        if self.activation == "softmax":
+            return self.pred.softmax(1)
+        return self.pred.sigmoid() if self.activation == "sigmoid" else self.pred
+
+    @property
     def channels(self) -> int:
         return self.pred.shape[1]
 

@@ -118,12 +118,11 @@ def tversky(given: Given) -> Any:
 @of("monai", "unified_focal")
 def unified_focal(given: Given) -> Any:
     """It reads probabilities, whatever its argument says."""
-    given.needs("identity")
     target, one_hot = _truth(given)
     loss = _losses().AsymmetricUnifiedFocalLoss(
         to_onehot_y=one_hot, num_classes=max(given.channels, 2), reduction=given.reduction
     )
-    return loss(given.pred, target)
+    return loss(given.probabilities, target)
 
 
 @of("monai", "hausdorff_dt")

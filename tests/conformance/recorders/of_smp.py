@@ -81,8 +81,7 @@ def _lovasz(given: Given) -> dict[str, Any]:
 
 @of("smp", "mcc")
 def mcc(given: Given) -> Any:
-    given.needs("identity")
-    return _losses().MCCLoss()(given.pred, given.dense)
+    return _losses().MCCLoss()(given.probabilities, given.dense)
 
 
 @of("smp", "bce")

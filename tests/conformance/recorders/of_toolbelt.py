@@ -118,11 +118,10 @@ def lovasz_hinge(given: Given) -> Any:
 @of("toolbelt", "lovasz_softmax")
 def lovasz_softmax(given: Given) -> Any:
     """It reads probabilities."""
-    given.needs("identity")
     loss = _load("lovasz").LovaszLoss(
         per_image=not given.is_true("batch", default=True), ignore=given.ignore_index
     )
-    return loss(given.pred.float(), given.indices)
+    return loss(given.probabilities.float(), given.indices)
 
 
 @of("toolbelt", "log_cosh")
