@@ -3,7 +3,9 @@
     pip install --no-deps --target lib segmentation-models-pytorch==0.6.0 ...   # the versions of losslang.libraries
     PYTHONPATH=lib:tests python -m conformance.record [library ...]
 
-Only the files of losses are loaded: `loaders` puts empty packages in the place of those whose import would load
+detectron2, fvcore and robust_loss_pytorch are of their repositories, at the commit that `losslang.libraries` names.
+torchvision goes into a folder of its own, for torchvision alone: others look for it, and its operations do not load
+beside a torch that was built without them. Only the files of losses are loaded: `loaders` puts empty packages in the place of those whose import would load
 networks, compiled operations or data. A point whose call the library refuses is recorded as null; an option that
 a recorder never reads is one that the library does not have.
 """
@@ -15,11 +17,13 @@ import subprocess
 import sys
 import warnings
 from itertools import groupby
+from typing import Any
 
 import torch
 
-from conformance.points import GRID, Point, call
+from conformance.points import GRID, INPUTS, Point, call
 from conformance.recorders import RECORDERS, Given, SkippedError, family
+from conformance.recorders.calls import made
 from losslang.libraries import LIBRARIES
 
 
@@ -58,6 +62,31 @@ def record(library: str) -> None:
     (GRID / f"{library}.json").write_text(_compact(held), encoding="utf-8")
 
 
+def write_inputs() -> None:
+    """Writes the tensors of every call that a point names."""
+    names = {
+        p.inputs: None
+        for library, losses in RECORDERS.items()
+        for loss in losses
+        for p in family(library, loss)
+    }
+    lines = [
+        f" {json.dumps(name)}: {json.dumps(_lists(made(name)), separators=(',', ':'))}" for name in names
+    ]
+    INPUTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _lists(value: Any) -> Any:
+    """Tensors as lists, what was rounded without its rounding errors."""
+    if isinstance(value, dict):
+        return {name: _lists(part) for name, part in value.items()}
+    if isinstance(value, torch.Tensor):
+        return _lists(value.tolist())
+    if isinstance(value, list):
+        return [_lists(part) for part in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def _compact(held: dict[str, object]) -> str:
     """JSON with a line for each group of points."""
     points = held.pop("points")
@@ -73,6 +102,7 @@ def _compact(held: dict[str, object]) -> str:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
+    write_inputs()
     chosen = [a for a in sys.argv[1:] if a != "-v"] or list(RECORDERS)
     if len(chosen) == 1:
         record(chosen[0])

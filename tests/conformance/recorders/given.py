@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conformance.points import IGNORED, SHAPES, WEIGHTS, Point, views
+from conformance.points import IGNORED, WEIGHTS, Point
+from conformance.recorders.calls import SHAPES, views
 
 Recorder = Callable[["Given"], Any]
 RECORDERS: dict[str, dict[str, Recorder]] = {}

@@ -20,12 +20,12 @@ def load(module: str, *, bare: tuple[str, ...] = (), stand_ins: tuple[str, ...] 
     for name in bare:
         if name not in sys.modules:
             package = ModuleType(name)
-            package.__path__ = [_folder(name)]
+            package.__path__ = [folder_of(name)]
             sys.modules[name] = package
     return importlib.import_module(module)
 
 
-def _folder(package: str) -> str:
+def folder_of(package: str) -> str:
     for place in sys.path:
         folder = Path(place, *package.split("."))
         if folder.is_dir():

@@ -30,9 +30,9 @@ def _overlaps() -> None:
         return
     import importlib.util
 
-    from conformance.recorders.loaders import _folder
+    from conformance.recorders.loaders import folder_of
 
-    file = f"{_folder('mmdet')}/structures/bbox/bbox_overlaps.py"
+    file = f"{folder_of('mmdet')}/structures/bbox/bbox_overlaps.py"
     spec = importlib.util.spec_from_file_location("mmdet_bbox_overlaps", file)
     assert spec is not None
     assert spec.loader is not None
