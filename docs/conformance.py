@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from conformance.case import Case, Library, libraries  # noqa: E402  # found by the line above
+from conformance.points import agrees, recorded  # noqa: E402
 from conformance.run import Result, compute, result  # noqa: E402
 
 PAGE = ROOT / "docs" / "conformance.md"
@@ -62,6 +63,7 @@ def page() -> str:
         "## What is not said in our language",
         unsaid(held),
     ]
+    parts += ["## `like=`", LIKE, promises()]
     parts += ["## Other numbers on purpose", PURPOSE, different(held), "## Later versions", LATER]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -123,6 +125,35 @@ def row(*cells: str | Counter[str]) -> str:
     assert isinstance(counts, Counter)
     numbers = [str(counts[key] or "") for key in ("cases", "float32", "float64", "not said", "other number")]
     return f"| {' | '.join([*map(str, texts), *numbers])} |"
+
+
+# ------------------------------------------------------------------------- what like= promises
+
+LIKE = """\
+`like=` is the number of the library, or a refusal. The grid that it is held to was recorded with the library's own
+code (`tests/conformance/record.py`): activations x labels to ignore x weights of classes x reductions x ranks and
+channels x forms of a truth. "Refused" is what the library has a number for and we refuse, because ours is not known to
+be it or for a reason of its own, as a softmax over one channel; "neither" are calls that the library refuses. There is
+no other column: `tests/test_presets.py` sees to it."""
+
+
+def promises() -> str:
+    """One row for each library: its losses, and what became of every point."""
+    rows = ["| library | losses | points | same number | refused | neither |", "|---|--:|--:|--:|--:|--:|"]
+    total: Counter[str] = Counter()
+    for library in recorded():
+        counts = Counter(losses=len(library.has), points=len(library.points))
+        for point in library.points:
+            kind = "neither" if point.value is None else "same" if agrees(point) else "refused"
+            counts[kind] += 1
+        total += counts
+        rows.append(promise(library.version, counts))
+    return "\n".join([*rows, promise("all", total)])
+
+
+def promise(name: str, counts: Counter[str]) -> str:
+    numbers = [str(counts[key] or "") for key in ("losses", "points", "same", "refused", "neither")]
+    return f"| {' | '.join([name, *numbers])} |"
 
 
 # ------------------------------------------------------------------------- what is not

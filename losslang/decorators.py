@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from losslang.presets import Preset, as_preset
 from losslang.primitive import Activation, Function, Loss, Primitive, Reduction
 from losslang.vocabulary import GIVEN, UNIVERSAL, VIEWS
 
@@ -30,7 +31,7 @@ def loss(
     nonnegative: tuple[str, ...] = (),
     whole: bool = False,
     index: bool = False,
-    like: Mapping[str, str] | None = None,
+    like: Mapping[str, str | Preset] | None = None,
 ) -> Callable[[Callable[..., Any]], Loss]:
     """Registers a loss. Its parameters and annotations say the rest.
 
@@ -41,7 +42,7 @@ def loss(
     call checks; `whole` says that an element of the result reads more than its own place (a sort, a
     convolution, a sum inside), so that it cannot be computed in parts; `index` that larger is better, as
     of a similarity: `check` warns where it would be made small; `like` gives, for libraries of
-    `LIBRARIES`, the options of this language that make their numbers. An alias may carry an activation:
+    `LIBRARIES`, the options of this language that make their numbers, or a `Preset`. An alias may carry an activation:
     `aliases=("sigmoid_focal = focal(sigmoid)",)`.
     """
 
@@ -62,7 +63,7 @@ def loss(
             nonnegative=nonnegative,
             whole=whole,
             index=index,
-            like=dict(like or {}),
+            like={name: as_preset(declared) for name, declared in (like or {}).items()},
         )
         _is_described(described)
         _is_a_loss(described)

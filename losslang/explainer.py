@@ -16,7 +16,19 @@ from losslang import formatter
 from losslang.checker import analyze
 from losslang.diagnostics import Diagnostic, LossError
 from losslang.layout import lies
-from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, readings, show
+from losslang.libraries import LIBRARIES
+from losslang.meaning import (
+    Apply,
+    Constant,
+    Expression,
+    Input,
+    Likeness,
+    Meaning,
+    Reading,
+    Term,
+    readings,
+    show,
+)
 from losslang.mistakes import page, pages
 from losslang.mistakes.names import nearest
 from losslang.primitive import Activation, Loss
@@ -218,6 +230,8 @@ def _use(reading: Reading, source: Source) -> Iterator[Row]:
     yield from zip(["lies", *[""] * len(laid)], laid, strict=False)
     yield "reduction", _reduction(reading, loss, written)
     yield from _elements(reading)
+    if reading.like is not None:
+        yield "like", _likeness(reading.like, loss)
 
 
 def _operands(reading: Reading) -> str:
@@ -301,6 +315,18 @@ def _elements(reading: Reading) -> Iterator[Row]:
         yield "values", f"{_affine(reading, 'v')} in the place of v, before the reduction"
     if reading.factor is not None:
         yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
+
+
+def _likeness(like: Likeness, loss: Loss) -> str:
+    """Whose number it is, and what stands beside it."""
+    preset = loss.like[like.library]
+    parts = [f"the number of {LIBRARIES[like.library]}", preset.note]
+    operands = [operand.name for operand in loss.operands]
+    beside = [name for name in like.written if name not in (*preset.takes.split(), *operands, "reduction")]
+    if beside:
+        named = ", ".join(f"`{name}`" for name in beside)
+        parts.append(f"{named} beside it: ours alone, or not compared")
+    return "; ".join(filter(None, parts))
 
 
 def _table(rows: Iterable[Row], indent: str) -> Iterator[str]:

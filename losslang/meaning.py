@@ -72,6 +72,15 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """The library of a `like=`, where it is written, and the options that the program writes beside it."""
+
+    library: str
+    span: Span
+    written: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Reading:
     """One use of a loss: which tensors it reads, through what, and how it becomes a number.
 
@@ -94,6 +103,7 @@ class Reading:
     span: Span = field(default=NOWHERE, compare=False, repr=False)
     spans: tuple[tuple[str, Span], ...] = field(default=(), compare=False, repr=False)
     taken: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    like: Likeness | None = field(default=None, compare=False, repr=False)
 
     @property
     def prediction(self) -> Expression:
@@ -111,6 +121,8 @@ class Reading:
 
     def span_of(self, part: str) -> Span:
         """Where an operand or an option of this use is written; else the use itself."""
+        if part == "like" and self.like is not None:
+            return self.like.span
         return dict(self.spans).get(part, self.span)
 
     def __str__(self) -> str:

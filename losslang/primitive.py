@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from losslang.presets import Preset
 from losslang.vocabulary import CLASSED, GIVEN, TARGETS, VIEWS
 
 KERNELS: list[Callable[..., Any]] = []
@@ -129,7 +130,7 @@ class Loss(Primitive):
     nonnegative: tuple[str, ...] = ()
     whole: bool = False
     index: bool = False
-    like: dict[str, str] = field(default_factory=dict[str, str], hash=False)
+    like: dict[str, Preset] = field(default_factory=dict[str, Preset], hash=False)
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False
     )

@@ -84,6 +84,48 @@ def wmean(
 
 
 @reduction()
+def mean_all(
+    values: Float[Tensor, "*shape"],
+    weights: Float[Tensor, "*shape"] | None,
+    counted: Float[Tensor, "*shape"] | None,
+    total: Total,
+) -> Float[Tensor, ""]:
+    """Σ v / n over all n values, those that are masked or ignored too: they are 0.
+
+    With half of the labels ignored it is half of `mean`. That is what mmdetection, mmsegmentation, smp, kornia
+    and pytorch-toolbelt do.
+    """
+    whole, number = total(values, 1)
+    return whole / _positive(number)
+
+
+@reduction()
+def wmean_all(
+    values: Float[Tensor, "*shape"],
+    weights: Float[Tensor, "*shape"] | None,
+    counted: Float[Tensor, "*shape"] | None,
+    total: Total,
+) -> Float[Tensor, ""]:
+    """Σ w v / Σ w over all values, as `wmean`, with what is masked or ignored among them, as `mean_all`."""
+    if weights is None:
+        return mean_all.function(values, weights, counted, total)
+    return wmean.function(values, weights, None, total)
+
+
+@reduction(per_sample=True)
+def mean_of_means(
+    values: Float[Tensor, "b *rest"],
+    weights: Float[Tensor, "b *rest"] | None,
+    counted: Float[Tensor, "b *rest"] | None,
+    total: Total,
+) -> Float[Tensor, ""]:
+    """The mean over the samples of each one's mean. A sample with nothing counted is not counted."""
+    sums, numbers = total(values, 1 if counted is None else counted)
+    means = sums / _positive(numbers)
+    return means.sum() / (max(means.numel(), 1) if counted is None else _positive((numbers > 0).sum()))
+
+
+@reduction()
 def topk(
     values: Float[Tensor, "*shape"],
     weights: Float[Tensor, "*shape"] | None,

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from losslang import tree
 from losslang.diagnostics import Diagnostic
-from losslang.meaning import Apply, Expression, Input, Reading, Term, below, readings
+from losslang.libraries import LIBRARIES
+from losslang.meaning import Apply, Expression, Input, Reading, Term, below, readings, show
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
-from losslang.primitive import Activation
+from losslang.mistakes import presets as preset_mistakes
+from losslang.presets import Preset
+from losslang.primitive import Activation, Loss
 from losslang.registry import Registry, loss_of
 from losslang.text import Span
 
@@ -41,6 +44,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             if loss.metric_only and not term.metric:
                 found.append(mistakes.only_a_metric(reading.span, reading.loss))
             found += _yes_or_no(reading, registry)
+            found += _not_compared(reading, registry)
             if loss.index and term.body is reading and term.weight > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
                 found.append(mistakes.index_as_loss(reading.span, reading.loss, fix))
@@ -89,6 +93,51 @@ def _yes_or_no(reading: Reading, registry: Registry) -> list[Diagnostic]:
     why = f"`{activation.name}` tells classes apart, and `class_weight` weighs them"
     span = reading.span_of("pos_weight")
     return [option_mistakes.does_not_apply(span, reading.loss, "pos_weight", why)]
+
+
+def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
+    """What a use has beside `like=` that its preset was not compared with."""
+    if reading.like is None:
+        return []
+    loss, library = loss_of(reading, registry), LIBRARIES[reading.like.library]
+    preset = loss.like[reading.like.library]
+    activation = reading.activation.name if reading.activation else ""
+    said = _beside(reading, loss, preset)
+    found: list[Diagnostic] = []
+    if why := preset.refuses.get(activation) or preset.not_after(activation, loss.has_classes):
+        span = reading.like.span
+        found.append(
+            preset_mistakes.activation_not_compared(span, loss.name, activation, library, why, preset.options)
+        )
+    for key, why in preset.refuses.items():
+        named = [word for word in key.split() if word != activation]
+        if named and all(word in said for word in named):
+            found.append(
+                preset_mistakes.option_not_compared(
+                    said[named[0]],
+                    loss.name,
+                    " and ".join(f"`{word}`" for word in named),
+                    library,
+                    why,
+                    preset.options,
+                )
+            )
+    return found
+
+
+def _beside(reading: Reading, loss: Loss, preset: Preset) -> dict[str, Span]:
+    """What differs from the preset: `name` and `name=value` of an option, and where it stands.
+
+    Options that are written, and those that an override or a neighbour set.
+    """
+    usual = {**loss.defaults, "ignore_index": loss.ignore_index, "reduction": loss.reduction}
+    options = dict([*reading.options, *reading.universal, ("reduction", reading.reduction.name)])
+    found: dict[str, Span] = {}
+    for name, value in options.items():
+        stated = f"{name}={show(value)}"
+        if not preset.gives(stated) and (preset.sets(name) or value != usual.get(name)):
+            found |= dict.fromkeys((name, stated), reading.span_of(name))
+    return found
 
 
 def _is_norm(part: Expression) -> bool:

@@ -725,6 +725,23 @@ def _wmean(values: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
     return values.sum() / whole if whole != 0 else 0 * values.sum()
 
 
+def _mean_all(values: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
+    return values.sum() / max(values.numel(), 1)
+
+
+def _wmean_all(values: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
+    if weights is None:
+        return _mean_all(values, counted, None)
+    return _wmean(values, torch.ones_like(counted), weights)
+
+
+def _mean_of_means(values: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
+    rows = [
+        row.sum() / int(seen.sum()) for row, seen in zip(values, counted, strict=True) if bool(seen.any())
+    ]
+    return torch.stack(rows).mean() if rows else 0 * values.sum()
+
+
 def _topk(values: Tensor, counted: Tensor, weights: Tensor | None, *, frac: float, k: int | None) -> Tensor:
     left = values[counted]
     if not left.numel():
@@ -765,6 +782,9 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "none": lambda values, counted, weights: values,
     "batchmean": _batchmean,
     "wmean": _wmean,
+    "mean_all": _mean_all,
+    "wmean_all": _wmean_all,
+    "mean_of_means": _mean_of_means,
     "topk": _topk,
     "ohem": _ohem,
     "hard_negative": _hard_negative,

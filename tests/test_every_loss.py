@@ -781,7 +781,14 @@ INEXACT = [
     ("bi_tempered", "iters"),  # says how exact it is: the textbook is exact
     ("cosine", "eps"),  # torch's gradient of a norm below eps is that of the norm itself
 ]
-OPTIONS = [(n, o, v) for n in TRAINED for o in LOSSES[n].option_types for v in OTHER.get((n, o), ["other"])]
+ELSEWHERE = [("supcon", "one_class")]  # of a batch of one class: tests/test_presets.py
+OPTIONS = [
+    (n, o, v)
+    for n in TRAINED
+    for o in LOSSES[n].option_types
+    for v in OTHER.get((n, o), ["other"])
+    if (n, o) not in ELSEWHERE
+]
 
 
 @pytest.mark.parametrize(("name", "option", "value"), OPTIONS)

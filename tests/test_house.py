@@ -21,7 +21,7 @@ PACKAGE = ROOT / "losslang"
 # order is that of its own line.
 FLOORS = [
     ["text", "lazy", "eager"],
-    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "slopes", "shield", "chunked"],
+    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "presets", "slopes", "shield", "chunked"],
     ["mistakes", "primitive"],
     [
         "mistakes.counts",
@@ -33,7 +33,7 @@ FLOORS = [
         "mistakes.inputs",
         "mistakes.kept",
     ],
-    ["mistakes.options", "report", "refusal", "targets", "decorators"],
+    ["mistakes.options", "mistakes.presets", "report", "refusal", "targets", "decorators"],
     ["functions", "planned"],
     ["booleans"],
     ["activations", "reductions", "grow"],

@@ -123,7 +123,7 @@ def test_tweedie_lies_between_poisson_and_gamma():
 BY_HAND: list[tuple[str, Tensor, Tensor | None, dict[str, Tensor], float]] = [
     # μ = 4, √μ = 2: 2·2 + 2·3/2
     ("tweedie", t(math.log(4)), t(3.0), {}, 7.0),
-    ("tweedie(like=pytorch_forecasting)", t(math.log(4)), t(0.0), {}, 4.0),
+    ("tweedie(like=pytorch_forecasting)", t([math.log(4)]), t([0.0]), {}, 4.0),
     ("tweedie@(log(pred), target)", t(4.0), t(3.0), {}, 7.0),
     ("gamma_nll", t(math.log(2)), t(6.0), {}, math.log(2) + 3),
     ("generalized_kl", t(0.0), t(math.e), {}, 1.0),

@@ -219,6 +219,11 @@ HAND: list[tuple[str, str]] = [
     ("batch.s*ce(class_weight=[1, 2, 3])", "seg"),
     ("batch.w0*ce(class_weight=balanced, weight=batch.w1, mask=batch.m1)", "seg/ignore"),
     ("batch.s*mse(reduction=wmean)", "img"),
+    ("mse(mask=batch.m3, reduction=mean_all)", "img"),
+    ("mse(weight=batch.w3, mask=batch.m1, reduction=wmean_all)", "img"),
+    ("mse(mask=batch.m3, reduction=mean_of_means)", "img"),
+    ("ce(class_weight=[1, 2, 3], reduction=wmean_all)", "seg"),
+    ("dice(softmax, class_weight=[1, 2, 3], empty=skip, reduction=mean_of_means)", "seg"),
     ("batch.w1*mse(reduction=wmean, weight=batch.w3, mask=batch.m0)", "img"),
     # each factor of a product lies by its own rank
     ("batch.w1*(batch.w0*bce(sigmoid))", "seg"),
@@ -483,6 +488,9 @@ REDUCTIONS = [
     "topk(k=2)",
     "quantile",
     "logsumexp",
+    "mean_all",
+    "wmean_all",
+    "mean_of_means",
 ]
 OWN_ACTIVATION = {"ce": "softmax", "nll": "exp"}
 

@@ -39,7 +39,7 @@ UNIVERSALLY = {
     "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path; the mean of `ce` divides by the weights of class indices, and by the number of soft or one-hot labels, as torch's",
     "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
     "batch": "`true` sums a region loss over the samples too",
-    "background": "`false` leaves channel 0 out of a region loss",
+    "background": "`false` leaves channel 0 out of a region loss, `alone` does unless it is the only one",
     "avg_factor": "what the sum is divided by, in place of the count: a number or a path; by 0 it is 0",
     "empty": "what a class that is absent gives in a region loss",
     "channels": "where the channels of the prediction lie: first, (B, C, *S), or last, (B, *S, C)",

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.lazy import torch
+from losslang.presets import MEAN_ALONE, Preset
 from losslang.surprise import agreement, binary_entropy, error, times_log
 from losslang.vocabulary import Count, Float, Scale, Tensor
 
@@ -25,7 +26,10 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"mmseg": "sigmoid", "toolbelt": "sigmoid"},
+    like={
+        "mmseg": Preset("sigmoid", channels=(1,), ranks=(4,)),
+        "toolbelt": Preset("sigmoid, reduction=mean_all", takes="ignore_index"),
+    },
 )
 def balanced_bce(
     log_probs: Float[Tensor, "*shape"],
@@ -57,7 +61,7 @@ def balanced_bce_of_logits(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"mmdet": "sigmoid"},
+    like={"mmdet": Preset("sigmoid", ranks=(2,), refuses=MEAN_ALONE)},
 )
 def ghm_c(
     probs: Float[Tensor, "*shape"],
@@ -102,7 +106,7 @@ def ghm_c_of_logits(
     whole=True,
     range=(0, math.inf),
     zero_when="equal",
-    like={"mmdet": ""},
+    like={"mmdet": Preset(refuses=MEAN_ALONE)},
 )
 def ghm_r(
     values: Float[Tensor, "*shape"],

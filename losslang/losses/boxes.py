@@ -12,6 +12,7 @@ from typing import Literal
 from losslang.decorators import loss
 from losslang.functions import mean_along, power
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.vocabulary import Float, Positive, Scale, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]
@@ -24,7 +25,7 @@ Corners = tuple[Tensor, Tensor]
     paper="Yu, Jiang, Wang, Cao, Huang 2016, arXiv:1608.01471",
     activation="identity",
     range=(0, math.inf),
-    like={"mmdet": "mode=log, eps=1e-6"},
+    like={"mmdet": Preset("mode=log, eps=1e-6", ranks=(2,), takes="mode")},
 )
 def iou(
     boxes: Float[Tensor, "*b 4"],
@@ -46,7 +47,12 @@ def iou(
     paper="Rezatofighi et al. 2019, arXiv:1902.09630",
     activation="identity",
     range=(0, 2),
-    like={"torchvision": "", "fvcore": "", "monai": "eps=1.1920929e-7", "mmdet": "eps=1e-6"},
+    like={
+        "torchvision": "",
+        "fvcore": "",
+        "monai": Preset("eps=1.1920929e-7", ranks=(2,)),
+        "mmdet": Preset("eps=1e-6", ranks=(2, 3)),
+    },
 )
 def giou(
     boxes: Float[Tensor, "*b 4"],
@@ -67,7 +73,7 @@ def giou(
     paper="Zheng, Wang, Liu, Li, Ye, Ren 2020, arXiv:1911.08287",
     activation="identity",
     range=(0, 2),
-    like={"torchvision": "", "mmdet": "eps=1e-6"},
+    like={"torchvision": "", "detectron2": "", "mmdet": Preset("eps=1e-6", ranks=(2,))},
 )
 def diou(
     boxes: Float[Tensor, "*b 4"],
@@ -86,7 +92,7 @@ def diou(
     paper="Zheng, Wang, Ren, Liu, Ye, Hu, Zuo 2020, arXiv:2005.03572",
     activation="identity",
     range=(0, 2.5),
-    like={"torchvision": ""},
+    like={"torchvision": "", "detectron2": ""},
 )
 def ciou(
     boxes: Float[Tensor, "*b 4"],
@@ -133,7 +139,7 @@ def eiou(
     paper="Peng, Yu 2021, A Systematic IoU-Related Method",
     activation="identity",
     range=(0, 2),
-    like={"mmdet": "eps=1e-6"},
+    like={"mmdet": Preset("eps=1e-6", ranks=(2,))},
 )
 def extended_iou(
     boxes: Float[Tensor, "*b 4"],
@@ -194,7 +200,11 @@ def siou(
     paper="Tychsen-Smith, Petersson 2018, arXiv:1711.00164",
     activation="identity",
     range=(0, 1),
-    like={"mmdet": ""},
+    like={
+        "mmdet": Preset(
+            ranks=(2,), refuses={"reduction=sum": "mmdet adds up x, y, w and h, of which this is the mean"}
+        ),
+    },
 )
 def bounded_iou(
     boxes: Float[Tensor, "*b 4"],

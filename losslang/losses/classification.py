@@ -13,6 +13,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.functions import power
 from losslang.lazy import torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.surprise import focus, pick
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
@@ -33,16 +34,57 @@ Degree = Annotated[int, Field(ge=1, le=4)]
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torchvision": "sigmoid, alpha=0.25",
-        "kornia": "sigmoid, alpha=0.25",
-        "mmdet": "sigmoid, alpha=0.25",
-        "mmseg": "sigmoid, alpha=0.5",
-        "fvcore": "sigmoid",
-        "monai": "sigmoid",
-        "smp": "sigmoid",
-        "optax": "sigmoid",
-        "toolbelt": "sigmoid",
-        "keras": "identity",
+        "torchvision": Preset("sigmoid, alpha=0.25", takes="gamma alpha"),
+        "kornia": Preset(
+            "sigmoid, alpha=0.25, reduction=mean_all",
+            refuses={
+                "softmax": "kornia divides by the classes too: its mean is `focal(softmax, alpha=0.25)` / C"
+            },
+            takes="gamma alpha ignore_index class_weight",
+        ),
+        "mmdet": Preset(
+            "sigmoid, alpha=0.25",
+            activations=("sigmoid", "identity"),
+            takes="gamma alpha",
+        ),
+        "mmseg": Preset(
+            "sigmoid, alpha=0.5",
+            refuses={"ignore_index": "what mmseg makes of it is not the same on a CPU and on a GPU"},
+            takes="gamma alpha class_weight",
+        ),
+        "fvcore": Preset("sigmoid", takes="gamma alpha"),
+        "monai": Preset(
+            "sigmoid",
+            refuses={
+                "softmax": "MONAI divides by the classes too: its mean is `focal(softmax)` / C",
+                "ignore_index": "MONAI divides by the places alone then, and its mean is C times larger",
+                "reduction=sum": "MONAI takes the mean over space first",
+            },
+            takes="gamma alpha class_weight",
+        ),
+        "smp": Preset(
+            "sigmoid",
+            activations=("sigmoid", "identity"),
+            indexed=True,
+            refuses={
+                "class_weight": "smp divides by the sum of the weights",
+                "reduction=sum": "smp takes the mean over the classes",
+                "identity ignore_index": "smp leaves labels out of logits alone",
+            },
+            takes="gamma alpha ignore_index",
+        ),
+        "optax": Preset("sigmoid", takes="gamma alpha"),
+        "toolbelt": Preset(
+            "sigmoid, reduction=mean_all",
+            refuses={"softmax": "pytorch-toolbelt adds up the sigmoid cross entropies of all classes"},
+            takes="gamma alpha ignore_index class_weight",
+        ),
+        "keras": Preset(
+            "identity",
+            activations=("identity", "sigmoid"),
+            refuses=SUM_OF_MEANS,
+            takes="gamma alpha",
+        ),
     },
 )
 def focal(
@@ -83,7 +125,11 @@ def focal_of_logits(
     return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values
 
 
-@loss(aliases=("hinge_loss",), range=(0, float("inf")), like={"keras": "", "optax": ""})
+@loss(
+    aliases=("hinge_loss",),
+    range=(0, float("inf")),
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": "", "sklearn": Preset(ranks=(1,))},
+)
 def hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
@@ -91,7 +137,7 @@ def hinge(
     return torch.relu(margin - signs * logits)
 
 
-@loss(range=(0, float("inf")), like={"keras": ""})
+@loss(range=(0, float("inf")), like={"keras": Preset(refuses=SUM_OF_MEANS)})
 def squared_hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
@@ -103,7 +149,12 @@ def squared_hinge(
     aliases=("multi_margin_loss", "weston_watkins"),
     paper="Weston, Watkins 1999",
     range=(0, float("inf")),
-    like={"torch": ""},
+    like={
+        "torch": Preset(
+            ranks=(2,),
+            takes="margin class_weight",
+        )
+    },
 )
 def multi_margin(
     logits: Float[Tensor, "b c *space"],

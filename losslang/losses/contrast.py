@@ -8,11 +8,12 @@ that of one process.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Literal, cast
 
 from losslang.decorators import loss
 from losslang.functions import exact, root
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
 
@@ -64,7 +65,12 @@ def contrastive_slope(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"monai": "", "lightly": "", "pml": "temperature=0.07"},
+    like={
+        "optax": Preset("temperature=0.07", takes="temperature"),
+        "monai": Preset(takes="temperature"),
+        "lightly": Preset(takes="temperature"),
+        "pml": Preset("temperature=0.07", takes="temperature"),
+    },
 )
 def infonce(
     embeddings: Float[Tensor, "b d"],
@@ -136,7 +142,7 @@ def npairs(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"pml": ""},
+    like={"pml": Preset("one_class=zero", takes="temperature")},
 )
 def supcon(
     embeddings: Float[Tensor, "b d"],
@@ -144,17 +150,21 @@ def supcon(
     counted: Float[Tensor, "b"] | None,
     *,
     temperature: Positive = 0.1,
+    one_class: Literal["formula", "zero"] = "formula",
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """-mean over p of log(e^(s_ip / T) / Σ_a≠i e^(s_ia / T)), p the other rows of the same class.
 
-    A row without such a one does not count. The authors' code is NaN there, and multiplies by T / 0.07;
-    pytorch-metric-learning gives 0 for a batch of one class.
+    A row without such a one does not count. The authors' code is NaN there, and multiplies by T / 0.07.
+    A batch of one class has no row to tell apart: `one_class=zero` gives 0 for it, as pytorch-metric-learning.
     """
     logits = _similarities(embeddings) / temperature
     others, same = _pairs(logits, indices, counted)
     log_probs = torch.log_softmax(_among(logits, others), 1)
     positives = same.sum(1)
-    return -torch.where(same, log_probs, 0.0).sum(1) / positives.clamp(min=1), positives > 0
+    values = -torch.where(same, log_probs, 0.0).sum(1) / positives.clamp(min=1)
+    if one_class == "zero":
+        values = values * (others & ~same).any()
+    return values, positives > 0
 
 
 @loss(
@@ -163,7 +173,7 @@ def supcon(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"keras": "", "pml": ""},
+    like={"keras": Preset(takes="margin"), "pml": Preset(takes="margin")},
 )
 def circle(
     embeddings: Float[Tensor, "b d"],

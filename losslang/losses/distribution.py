@@ -7,6 +7,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import xlogx
 from losslang.lazy import F, torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.surprise import possible, times_log
 from losslang.vocabulary import Float, Positive, Scale, Tensor
 
@@ -80,7 +81,7 @@ def js(
     paper="Nix, Weigend 1994",
     activation="identity",
     nonnegative=("variance",),
-    like={"torch": ""},
+    like={"torch": Preset(takes="full")},
 )
 def gaussian_nll(
     values: Float[Tensor, "*shape"],
@@ -105,7 +106,11 @@ def gaussian_nll(
     aliases=("poisson_nll_loss",),
     activation="identity",
     nonnegative=("target",),
-    like={"torch": "", "keras": "log_input=false, eps=1e-7", "pytorch_forecasting": ""},
+    like={
+        "torch": Preset(takes="log_input full"),
+        "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS),
+        "pytorch_forecasting": Preset(ranks=(2,)),
+    },
 )
 def poisson_nll(
     values: Float[Tensor, "*shape"],
@@ -131,7 +136,7 @@ def poisson_nll(
     aliases=("distribution_focal", "distribution_focal_loss"),
     paper="Li et al. 2020, arXiv:2006.04388",
     range=(0, math.inf),
-    like={"mmdet": ""},
+    like={"mmdet": Preset(ranks=(2,))},
 )
 def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """-(l + 1 - y) log p_l - (y - l) log p_{l+1}, p the softmax over n bins, l the bin below y.

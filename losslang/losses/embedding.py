@@ -13,6 +13,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.lazy import F, torch
 from losslang.losses.contrast import products
+from losslang.presets import Preset
 from losslang.vocabulary import LARGEST, Float, Fraction, NonNegative, Positive, Tensor
 
 Norm = Annotated[float, Field(ge=1, le=LARGEST)]
@@ -58,7 +59,7 @@ def cosine_slope(
     aliases=("cosine_embedding_loss",),
     activation="identity",
     range=(0, 2),
-    like={"torch": ""},
+    like={"torch": Preset(takes="margin")},
 )
 def cosine_embedding(
     embeddings: Float[Tensor, "*b d"],
@@ -102,7 +103,7 @@ def cosine_embedding_slope(
     aliases=("margin_ranking_loss",),
     activation="identity",
     range=(0, math.inf),
-    like={"torch": ""},
+    like={"torch": Preset(takes="margin")},
 )
 def margin_ranking(
     values: Float[Tensor, "*shape"],
@@ -121,7 +122,7 @@ def margin_ranking(
 @loss(
     aliases=("hinge_embedding_loss",),
     activation="identity",
-    like={"torch": ""},
+    like={"torch": Preset(takes="margin")},
 )
 def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
@@ -136,7 +137,14 @@ def hinge_embedding(
     paper="Balntas, Riba, Ponsa, Mikolajczyk 2016; Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832",
     activation="identity",
     range=(0, math.inf),
-    like={"torch": ""},
+    like={
+        "optax": Preset(
+            takes="margin",
+            refuses={"p": "optax adds up powers of signed differences"},
+            note="optax adds 1e-6 under the root",
+        ),
+        "torch": Preset(takes="margin p swap"),
+    },
 )
 def triplet(
     anchor: Float[Tensor, "*b d"],

@@ -11,6 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import NO_LABEL, REDUCTIONS, mean_along, near
 from losslang.lazy import kernels, torch
+from losslang.presets import CLIPPED, SUM_OF_MEANS, Preset
 from losslang.surprise import binary_entropy, pick, reduced, times_log
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
@@ -28,14 +29,57 @@ from losslang.vocabulary import Float, Fraction, Int, Tensor
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torch": "",
-        "nnunet": "",
-        "optax": "",
-        "toolbelt": "",
-        "mmdet": "reduction=mean",
-        "mmseg": "reduction=mean",
-        "timm": "label_smoothing=0.1",
-        "keras": "identity",
+        "torch": Preset(
+            activations=("softmax",),
+            takes="label_smoothing ignore_index class_weight",
+        ),
+        "nnunet": Preset(
+            activations=("softmax",),
+            truth="indices",
+            takes="label_smoothing ignore_index class_weight",
+        ),
+        "optax": Preset(activations=("softmax",)),
+        "toolbelt": Preset(
+            "reduction=mean_all",
+            activations=("softmax",),
+            truth="indices",
+            takes="label_smoothing ignore_index",
+        ),
+        "mmdet": Preset(
+            "reduction=mean_all",
+            activations=("softmax",),
+            truth="indices",
+            takes="ignore_index class_weight",
+        ),
+        "mmseg": Preset(
+            "reduction=wmean_all",
+            activations=("softmax",),
+            truth="indices",
+            refuses={
+                "class_weight ignore_index": "mmseg looks up the weight of the ignored label, and fails"
+            },
+            takes="ignore_index class_weight",
+        ),
+        "smp": Preset(
+            "reduction=mean_all",
+            activations=("softmax",),
+            truth="indices",
+            takes="label_smoothing ignore_index",
+        ),
+        "timm": Preset(
+            "label_smoothing=0.1",
+            activations=("softmax",),
+            truth="indices",
+            ranks=(2,),
+            takes="label_smoothing",
+        ),
+        "keras": Preset(
+            "identity",
+            activations=("identity", "softmax"),
+            note=CLIPPED,
+            takes="label_smoothing ignore_index",
+        ),
+        "sklearn": Preset("identity", ranks=(2,), truth="indices", several=True),
     },
 )
 def ce(
@@ -145,7 +189,7 @@ def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: i
     ignore_index=-100,
     range=(0, float("inf")),
     zero_when="perfect",
-    like={"torch": "reduction=wmean"},
+    like={"torch": Preset("reduction=wmean", takes="ignore_index class_weight")},
 )
 def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c of given log-probabilities.
@@ -196,12 +240,33 @@ def nll_of_log_probs(
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torch": "",
-        "keras": "",
+        "torch": Preset(activations=("sigmoid", "identity"), takes="pos_weight"),
+        "keras": Preset(
+            activations=("sigmoid", "identity"),
+            refuses=SUM_OF_MEANS,
+            note=CLIPPED,
+            takes="label_smoothing",
+        ),
         "optax": "sigmoid",
-        "mmdet": "sigmoid",
-        "mmseg": "sigmoid",
-        "smp": "sigmoid, ignore_index=-100",
+        "mmdet": Preset(
+            "sigmoid, reduction=mean_all",
+            ranks=(2,),
+            takes="ignore_index pos_weight",
+        ),
+        "mmseg": Preset(
+            "sigmoid, reduction=mean_all",
+            ranks=(2, 4),
+            takes="ignore_index pos_weight",
+        ),
+        "smp": Preset("sigmoid, ignore_index=-100, reduction=mean_all", takes="ignore_index pos_weight"),
+        "toolbelt": Preset("sigmoid, ignore_index=-100, reduction=mean_all", takes="ignore_index pos_weight"),
+        "timm": Preset(
+            "sigmoid",
+            truth="dense",
+            refuses={"label_smoothing": "timm smooths indices alone, and by another formula"},
+            takes="pos_weight",
+        ),
+        "nnunet": Preset("sigmoid", takes="pos_weight"),
     },
 )
 def bce(

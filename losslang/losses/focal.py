@@ -14,6 +14,7 @@ from losslang.activations import log_complement_sigmoid, log_sigmoid
 from losslang.decorators import loss
 from losslang.functions import NO_LABEL, mean_along, power, softplus
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.surprise import agreement, binary_entropy, error, pick, times_log
 from losslang.vocabulary import Count, Float, Fraction, Int, NonNegative, Positive, Tensor
 
@@ -26,7 +27,7 @@ Tail = Annotated[float, Field(ge=1, le=10)]
     paper="Li et al. 2020, arXiv:2006.04388",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"mmdet": "sigmoid, reduction=batchmean", "toolbelt": "sigmoid"},
+    like={"mmdet": Preset("sigmoid, reduction=batchmean", ranks=(2,)), "toolbelt": "sigmoid"},
 )
 def quality_focal(
     probs: Float[Tensor, "*shape"],
@@ -57,7 +58,7 @@ def quality_focal_of_logits(
     aliases=("vfl", "varifocal_loss"),
     paper="Zhang, Wang, Dayoub, Sünderhauf 2021, arXiv:2008.13367",
     range=(0, math.inf),
-    like={"mmdet": "sigmoid"},
+    like={"mmdet": Preset("sigmoid", takes="gamma")},
 )
 def varifocal(
     probs: Float[Tensor, "*shape"],
@@ -140,7 +141,7 @@ def gaussian_focal_of_logits(
     reduction="sum",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"timm": "sigmoid, reduction=batchmean"},
+    like={"timm": Preset("sigmoid, reduction=batchmean", takes="gamma_neg")},
 )
 def asl(
     probs: Float[Tensor, "*shape"],
@@ -187,7 +188,7 @@ def asl_of_logits(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"timm": "gamma_pos=1"},
+    like={"timm": Preset("gamma_pos=1", ranks=(2,), refuses={"reduction=sum": "timm has the mean alone"})},
 )
 def asl_single(
     probs: Float[Tensor, "b c *space"],
@@ -219,7 +220,10 @@ def asl_single(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"optax": "epsilon=2", "timm": "epsilon=2"},
+    like={
+        "optax": Preset("epsilon=2", activations=("softmax",), takes="epsilon"),
+        "timm": Preset("epsilon=2", activations=("softmax",), ranks=(2,), takes="epsilon"),
+    },
 )
 def poly(
     probs: Float[Tensor, "b c *space"],
@@ -253,7 +257,7 @@ def poly_of_logits(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"keras": "identity, q=0.5"},
+    like={"keras": Preset("identity, q=0.5", takes="q")},
 )
 def gce(
     log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, q: Positive = 0.7

@@ -12,6 +12,7 @@ from losslang.decorators import loss
 from losslang.functions import above, least, root
 from losslang.lazy import F, torch
 from losslang.losses.regression import squares
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
@@ -20,7 +21,10 @@ from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, T
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"neuralforecast": "eps=0", "pytorch_forecasting": "eps=1e-8"},
+    like={
+        "neuralforecast": Preset("eps=0", ranks=(2, 3)),
+        "pytorch_forecasting": Preset("eps=1e-8", ranks=(2,)),
+    },
 )
 def mape(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: NonNegative = 1e-7
@@ -39,7 +43,7 @@ def mape(
     activation="identity",
     range=(0, 2),
     zero_when="equal",
-    like={"neuralforecast": "", "pytorch_forecasting": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3)), "pytorch_forecasting": Preset(ranks=(2,))},
 )
 def smape(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-8
@@ -57,7 +61,7 @@ def smape(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"keras": ""},
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "sklearn": Preset(ranks=(1, 2))},
 )
 def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """(log(1 + p) - log(1 + t))², p the prediction; below 0 both count as 0, as in keras.
@@ -90,7 +94,7 @@ def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"])
     range=(0, math.inf),
     zero_when="equal",
     whole=True,
-    like={"neuralforecast": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3))},
 )
 def mase(
     values: Float[Tensor, "*shape"],

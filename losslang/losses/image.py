@@ -29,6 +29,7 @@ from losslang.losses.windows import (
     stacked,
     step,
 )
+from losslang.presets import Preset
 from losslang.vocabulary import SMALLEST, Count, Float, NonNegative, Positive, Scale, Tensor
 
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -41,7 +42,7 @@ WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     range=(-1, 1),
     whole=True,
     index=True,
-    like={"monai": "", "kornia": "padding=same"},
+    like={"monai": Preset(ranks=(4, 5)), "kornia": Preset("padding=same", ranks=(4,))},
 )
 def ssim(
     values: Float[Tensor, "b c *space"],
@@ -74,7 +75,7 @@ def ssim(
     range=(0, 1),
     zero_when="equal",
     whole=True,
-    like={"kornia": "padding=same"},
+    like={"kornia": Preset("padding=same", ranks=(4,))},
 )
 def dssim(
     values: Float[Tensor, "b c *space"],
@@ -147,7 +148,7 @@ def ms_ssim(
     activation="identity",
     whole=True,
     index=True,
-    like={"monai": ""},
+    like={"monai": Preset(takes="max_val")},
 )
 def psnr(
     values: Float[Tensor, "b c *space"],
@@ -173,6 +174,7 @@ def psnr(
     reduction="batchmean",
     range=(0, math.inf),
     whole=True,
+    like={"kornia": Preset(channels=(1,), ranks=(4,))},
 )
 def tv(
     values: Float[Tensor, "b c *space"],
@@ -224,7 +226,7 @@ def tv_slope(
     activation="identity",
     range=(-1, 0),
     whole=True,
-    like={"monai": ""},
+    like={"monai": Preset(refuses={"reduction=sum": "MONAI adds up the places too"})},
 )
 def lncc(
     values: Float[Tensor, "b c *space"],

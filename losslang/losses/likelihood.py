@@ -16,6 +16,7 @@ from losslang.decorators import loss
 from losslang.functions import least
 from losslang.lazy import F, torch
 from losslang.losses.distribution import gaussian_nll
+from losslang.presets import Preset
 from losslang.vocabulary import SMALLEST, Float, Scale, Tensor
 
 Between = Annotated[float, Field(gt=1, lt=2)]
@@ -26,7 +27,7 @@ Between = Annotated[float, Field(gt=1, lt=2)]
     aliases=("tweedie_loss",),
     activation="identity",
     nonnegative=("target",),
-    like={"pytorch_forecasting": ""},
+    like={"pytorch_forecasting": Preset(ranks=(2,), takes="p")},
 )
 def tweedie(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Between = 1.5
@@ -79,7 +80,7 @@ def gamma_nll_slope(
     reduction="batchmean",
     range=(0, math.inf),
     nonnegative=("target",),
-    like={"optax": ""},
+    like={"optax": Preset(ranks=(2,))},
 )
 def generalized_kl(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]

@@ -10,6 +10,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import softplus
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.surprise import pick, times_log
 from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
 
@@ -37,7 +38,7 @@ def logistic_slope(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape
     aliases=("multiclass_hinge_loss", "crammer_singer", "categorical_hinge"),
     paper="Crammer, Singer 2001",
     range=(0, math.inf),
-    like={"optax": ""},
+    like={"optax": Preset(ranks=(2,), truth="indices", several=True)},
 )
 def multiclass_hinge(
     logits: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, margin: NonNegative = 1.0
@@ -54,7 +55,7 @@ def multiclass_hinge(
     return (others.amax(1) - own + margin).clamp(min=0)
 
 
-@loss(aliases=("multilabel_margin_loss",), range=(0, math.inf), like={"torch": ""})
+@loss(aliases=("multilabel_margin_loss",), range=(0, math.inf), like={"torch": Preset(ranks=(2,))})
 def multilabel_margin(
     logits: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "b *space"]:
@@ -89,7 +90,7 @@ def topk_error(
     nonnegative=("target",),
     whole=True,
     range=(0, math.inf),
-    like={"optax": ""},
+    like={"optax": Preset(ranks=(2,))},
 )
 def listwise_softmax(
     values: Float[Tensor, "b *items"],

@@ -15,6 +15,7 @@ from losslang.decorators import loss
 from losslang.functions import least, power
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
+from losslang.presets import PROBABILITIES, Preset
 from losslang.surprise import possible, times_log
 from losslang.vocabulary import (
     SMALLEST,
@@ -38,8 +39,10 @@ Power = Annotated[float, Field(ge=SMALLEST, le=4)]
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": "",
-        "kornia": "softmax, weighting=uniform, smooth=0, ignore_index=-100",
+        "monai": Preset(takes="smooth batch background"),
+        "kornia": Preset(
+            "softmax, weighting=uniform, smooth=0, ignore_index=-100", ranks=(4,), takes="ignore_index"
+        ),
         "keras": "weighting=uniform, smooth=0, batch=true",
     },
 )
@@ -77,10 +80,23 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
     whole=True,
     range=(0, math.inf),
     like={
-        "smp": "batch=true",
-        "toolbelt": "batch=true",
-        "mmseg": "batch=true, ignore_index=255",
-        "kornia": "",
+        "smp": Preset(
+            "batch=true",
+            channels=(1,),
+            takes="ignore_index batch",
+        ),
+        "toolbelt": Preset(
+            "batch=true",
+            channels=(1,),
+            takes="ignore_index batch",
+        ),
+        "mmseg": Preset(
+            "batch=true, ignore_index=255",
+            channels=(1,),
+            ranks=(4,),
+            takes="ignore_index batch",
+        ),
+        "kornia": Preset(channels=(1,), ranks=(4,)),
     },
 )
 def lovasz_hinge(
@@ -99,14 +115,30 @@ def lovasz_hinge(
 @loss(
     aliases=("lovasz_softmax_loss",),
     paper="Berman, Triki, Blaschko 2018, arXiv:1705.08790",
+    reduction="mean_of_means",
     whole=True,
     range=(0, 1),
     zero_when="perfect",
     like={
-        "smp": "softmax, batch=true",
-        "toolbelt": "identity, batch=true",
-        "mmseg": "softmax, batch=true, ignore_index=255",
-        "kornia": "softmax, classes=all",
+        "smp": Preset(
+            "softmax, batch=true",
+            ranks=(2, 4, 5),
+            takes="ignore_index batch",
+        ),
+        "toolbelt": Preset(
+            "identity, batch=true",
+            activations=PROBABILITIES,
+            ranks=(2, 4, 5),
+            several=True,
+            takes="ignore_index batch",
+        ),
+        "mmseg": Preset(
+            "softmax, batch=true, ignore_index=255",
+            ranks=(4,),
+            refuses={"reduction=sum": "mmseg adds up images, each with the mean of its classes"},
+            takes="ignore_index class_weight batch",
+        ),
+        "kornia": Preset("softmax, classes=all", ranks=(4,), takes="class_weight"),
     },
 )
 def lovasz_softmax(
@@ -119,7 +151,7 @@ def lovasz_softmax(
     """Σ_i e_i ΔJ_i, e = |t - p|, the largest first; ΔJ_i what the i-th adds to the class's 1 - IoU.
 
     Classes that are not there do not count, unless `classes=all`: the largest p of one is its value then.
-    The authors' default is `batch=true`. kornia before 0.9 sorted the indices of classes: 0.4911 where
+    Each image has the mean of its classes, and then all images theirs; the authors' default is `batch=true`. kornia before 0.9 sorted the indices of classes: 0.4911 where
     0.6897 is right. The authors', smp's and toolbelt's fail in float64.
     """
     values = _lovasz((target - probs).abs(), target, mask)
@@ -149,7 +181,7 @@ def _lovasz(errors: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     aliases=("matthews", "mcc_loss"),
     paper="Abhishek, Hamarneh 2021, arXiv:2010.13454",
     range=(0, 2),
-    like={"smp": "identity, batch=true"},
+    like={"smp": Preset("identity, batch=true", activations=("identity", "sigmoid"), channels=(1,))},
 )
 def mcc(
     probs: Float[Tensor, "b c *space"],
@@ -196,7 +228,16 @@ def sensitivity_specificity(
     paper="Yeung, Sala, Schönlieb, Rundo 2022, arXiv:2102.04525",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"monai": "identity, smooth=1e-7, background=false"},
+    like={
+        "monai": Preset(
+            "identity, smooth=1e-7, background=alone",
+            activations=PROBABILITIES,
+            channels=(1, 2),
+            ranks=(4, 5),
+            distribution=True,
+            refuses={"reduction=sum": "MONAI has taken the mean before"},
+        ),
+    },
 )
 def unified_focal(
     probs: Float[Tensor, "b c *space"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from losslang.decorators import loss
 from losslang.functions import power
 from losslang.lazy import torch
+from losslang.presets import Preset
 from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
 
 
@@ -18,12 +19,39 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": "",
-        "smp": "smooth=0, batch=true, empty=zero",
-        "toolbelt": "smooth=0, batch=true, empty=zero",
-        "nnunet": "smooth=1",
-        "optax": "smooth=2",
-        "mmdet": "sigmoid, smooth=0, eps=2e-3, squared=true",
+        "monai": Preset(takes="smooth squared ignore_index class_weight batch background"),
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth ignore_index"),
+        "toolbelt": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth ignore_index"),
+        "nnunet": Preset(
+            "smooth=1", note="1 more than nnU-Net's, which is -1 to 0", takes="smooth batch background"
+        ),
+        "optax": Preset(
+            "smooth=2",
+            activations=("softmax", "identity"),
+            takes="smooth class_weight background",
+        ),
+        "mmdet": Preset(
+            "sigmoid, smooth=0, eps=2e-3, squared=true",
+            activations=("sigmoid", "identity"),
+            channels=(1,),
+            takes="squared",
+        ),
+        "mmseg": Preset(
+            "sigmoid, smooth=0, eps=2e-3, squared=true",
+            activations=("sigmoid", "identity"),
+            channels=(1,),
+            ranks=(4,),
+            refuses={"ignore_index": "mmseg leaves out the channel of that number"},
+            takes="squared",
+        ),
+        "kornia": Preset(
+            "softmax, smooth=0, empty=skip, reduction=mean_of_means",
+            ranks=(4,),
+            hard=True,
+            refuses={"class_weight": "kornia divides by the weights of the classes of each sample"},
+            note="dice_loss(average='macro'); a sample that is ignored wholly is 1 there, and is not counted here",
+            takes="ignore_index",
+        ),
     },
 )
 def dice(
@@ -57,9 +85,9 @@ def dice(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": "smooth=5e-6",
-        "smp": "smooth=0, batch=true, empty=zero",
-        "toolbelt": "smooth=0, batch=true, empty=zero",
+        "monai": Preset("smooth=5e-6", takes="smooth ignore_index class_weight batch background"),
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth"),
+        "toolbelt": Preset("smooth=0, batch=true, empty=zero", takes="smooth"),
     },
 )
 def jaccard(
@@ -84,10 +112,23 @@ def jaccard(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": "",
-        "smp": "smooth=0, batch=true, empty=zero",
-        "mmseg": "softmax, alpha=0.3, beta=0.7, smooth=1, ignore_index=255",
-        "optax": "smooth=1",
+        "monai": Preset(takes="alpha smooth ignore_index batch background"),
+        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="alpha smooth ignore_index"),
+        "mmseg": Preset(
+            "softmax, alpha=0.3, beta=0.7, smooth=1, ignore_index=255",
+            takes="alpha smooth ignore_index class_weight",
+        ),
+        "optax": Preset(
+            "smooth=1",
+            activations=("softmax", "identity"),
+            takes="alpha smooth class_weight background",
+        ),
+        "kornia": Preset(
+            "softmax, smooth=0, empty=skip, reduction=mean_of_means",
+            ranks=(4,),
+            note="a sample that is ignored wholly is 1 there, and is not counted here",
+            takes="alpha ignore_index",
+        ),
     },
 )
 def tversky(

@@ -11,6 +11,7 @@ import math
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, least, root, vector
 from losslang.lazy import F, kernels, torch
+from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 
 
@@ -19,7 +20,13 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, T
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "keras": "", "mmdet": "", "neuralforecast": ""},
+    like={
+        "torch": "",
+        "keras": Preset(refuses=SUM_OF_MEANS),
+        "mmdet": "",
+        "neuralforecast": Preset(ranks=(2, 3)),
+        "sklearn": Preset(ranks=(1, 2)),
+    },
 )
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2, e = prediction - target."""
@@ -79,7 +86,11 @@ def sse_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"neuralforecast": "", "pytorch_forecasting": ""},
+    like={
+        "neuralforecast": Preset(ranks=(2, 3)),
+        "pytorch_forecasting": Preset(ranks=(2,)),
+        "sklearn": Preset(ranks=(1,)),
+    },
 )
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
@@ -104,7 +115,14 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "keras": "", "mmdet": "", "neuralforecast": "", "pytorch_forecasting": ""},
+    like={
+        "torch": "",
+        "keras": Preset(refuses=SUM_OF_MEANS),
+        "mmdet": "",
+        "neuralforecast": Preset(ranks=(2, 3)),
+        "pytorch_forecasting": Preset(ranks=(2,)),
+        "sklearn": Preset(ranks=(1, 2)),
+    },
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """|e|; its derivative at 0 is 0."""
@@ -117,7 +135,11 @@ def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Floa
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "mmdet": ""},
+    like={
+        "fvcore": Preset(takes="beta"),
+        "torch": Preset(takes="beta"),
+        "mmdet": Preset(takes="beta"),
+    },
 )
 def smooth_l1(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 1.0
@@ -144,7 +166,12 @@ def smooth_l1_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"torch": "", "keras": "", "optax": "", "neuralforecast": ""},
+    like={
+        "torch": Preset(takes="delta"),
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="delta"),
+        "optax": Preset(takes="delta"),
+        "neuralforecast": Preset(ranks=(2, 3), takes="delta"),
+    },
 )
 def huber(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
@@ -170,7 +197,7 @@ def huber_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"keras": "", "optax": "", "toolbelt": ""},
+    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": "", "toolbelt": ""},
 )
 def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log cosh e = e + log(1 + e^(-2e)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow."""
@@ -220,7 +247,7 @@ def tukey(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3), takes="q"), "sklearn": Preset(ranks=(1, 2), takes="q")},
 )
 def quantile(
     values: Float[Tensor, "*shape"],

@@ -14,6 +14,7 @@ from pydantic import Field
 from losslang.decorators import loss
 from losslang.functions import vector
 from losslang.lazy import F, torch
+from losslang.presets import Preset
 from losslang.vocabulary import LARGEST, SMALLEST, Float, Fraction, NonNegative, Positive, Scale, Tensor
 
 Shape = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
@@ -27,7 +28,7 @@ Most = Annotated[float, Field(ge=SMALLEST, le=40)]
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"robust_loss": ""},
+    like={"robust_loss": Preset(takes="alpha")},
 )
 def barron(
     values: Float[Tensor, "*shape"],
@@ -195,7 +196,7 @@ def wing(
     range=(0, math.inf),
     zero_when="equal",
     extra_axis="q",
-    like={"neuralforecast": ""},
+    like={"neuralforecast": Preset(ranks=(2, 3))},
 )
 def huber_quantile(
     values: Float[Tensor, "*shape"],

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from losslang.decorators import loss
 from losslang.lazy import F, torch, traces
+from losslang.presets import Preset
 from losslang.vocabulary import Count, Float, Positive, Tensor
 
 Power = Annotated[float, Field(ge=0, le=4)]
@@ -42,7 +43,13 @@ def boundary(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"monai": "background=false"},
+    like={
+        "monai": Preset(
+            "background=alone",
+            ranks=(4, 5),
+            takes="alpha background",
+        )
+    },
 )
 def hausdorff_dt(
     probs: Float[Tensor, "b c *space"],
@@ -65,7 +72,15 @@ def hausdorff_dt(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"kornia": ""},
+    like={
+        "kornia": Preset(
+            "identity",
+            ranks=(4, 5),
+            several=True,
+            refuses={"reduction=sum": "kornia adds up the places too"},
+            takes="k",
+        )
+    },
 )
 def hausdorff_er(
     probs: Float[Tensor, "b c *space"],

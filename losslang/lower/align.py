@@ -67,6 +67,7 @@ class Aligned:
                 batch=bool(reading.get("batch")),
                 background=reading.get("background") is not False,
             )
+        self.compared(given.get("target"))
         stated = reading.get("mask")
         self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"), self.raw)
         self.stated = self.mask
@@ -123,6 +124,36 @@ class Aligned:
             vector="channels" if root_of(expression) == "const" else "samples",
             moved=self.layout.moved,
         )
+
+    def compared(self, target: Argument) -> None:
+        """Looks whether the tensors are of a kind that the preset of a `like=` was compared with."""
+        like = self.reading.like
+        if like is None:
+            return
+        preset, site = self.loss.like[like.library], self.site("like")
+        is_given = self.activation.name == "identity"
+        # Each by itself, several channels do not add up to 1.
+        apart = preset.distribution and self.over == "element" and not is_given
+        channels = (1,) if apart else preset.channels
+        index = self.reading.get("ignore_index")
+        if preset.looks:
+            self.emit(
+                "check:compared",
+                self.pred,
+                target,
+                site=site,
+                library=like.library,
+                ranks=preset.ranks,
+                channels=channels,
+                several=preset.several,
+                truth=preset.truth,
+            )
+        if preset.indexed and index is not None and index != self.loss.ignore_index:
+            self.emit("check:indexed", self.pred, target, site=site, library=like.library)
+        if preset.distribution and is_given:
+            self.emit("check:distribution", self.pred, site=site, check=True, library=like.library)
+        if preset.hard:
+            self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
 
     def hide(self) -> None:
         """Hides what is masked, in everything that the loss reads; then looks at the values once."""

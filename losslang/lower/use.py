@@ -30,13 +30,17 @@ class Use(Aligned):
         values = self.evaluate()
         return self.reduce(values)
 
+    @property
+    def drops_background(self) -> bool:
+        """Whether channel 0 is left out: always, or unless it is `alone`."""
+        return self.reading.get("background") in (False, "alone")
+
     # -- views of the prediction
 
     def view(self, name: str) -> Argument:
         if name not in self.views:
             made = self.made(name)
-            dropped = self.reading.get("background") is False
-            self.views[name] = self.emit("foreground", made) if dropped else made
+            self.views[name] = self.emit("foreground", made) if self.drops_background else made
         return self.views[name]
 
     def made(self, name: str) -> Ref:
@@ -144,7 +148,7 @@ class Use(Aligned):
 
     def view_target(self) -> Ref:
         assert self.target is not None
-        if self.reading.get("background") is False:
+        if self.drops_background:
             return self.emit("foreground", self.target)
         return self.target
 
@@ -159,7 +163,7 @@ class Use(Aligned):
         return self.emit("not_background", self.target, self.pred) if by_label else self.target
 
     def region_mask(self) -> Argument:
-        if self.mask is None or self.reading.get("background") is not False:
+        if self.mask is None or not self.drops_background:
             return self.mask
         return self.emit("foreground_mask", self.mask)
 
@@ -184,7 +188,7 @@ class Use(Aligned):
             given = self.emit("constant", values=(float(value),))
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
-        dropped = 1 if self.reading.get("background") is False else 0
+        dropped = 1 if self.drops_background else 0
         weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped)
         if isinstance(value, Input | Apply):
             self.emit("check:bounds", weights, None, site=site, check=True)
@@ -211,9 +215,10 @@ class Use(Aligned):
         if not self.loss.result_axes and counted is None:
             return values
         name, options = reading.reduction.name, dict(reading.reduction.options)
-        if name == "wmean" and isinstance(weights, Ref):
+        is_weighted = name in ("wmean", "wmean_all")
+        if is_weighted and isinstance(weights, Ref):
             self.emit("check:bounds", weights, counted, site=self.site("weight"), check=True)
-        if name == "wmean" and reading.get("class_weight") is not None:
+        if is_weighted and reading.get("class_weight") is not None:
             of_class = self.emit(
                 "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
             )

@@ -45,7 +45,18 @@ def _indented(text: str) -> str:
 
 
 PAGES: dict[str, Page] = {}
-FAMILIES = ("counts", "files", "inputs", "kept", "meaning", "names", "options", "syntax", "tensors")
+FAMILIES = (
+    "counts",
+    "files",
+    "inputs",
+    "kept",
+    "meaning",
+    "names",
+    "options",
+    "presets",
+    "syntax",
+    "tensors",
+)
 
 
 def mistake(

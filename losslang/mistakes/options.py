@@ -59,20 +59,6 @@ def bad_value(span: Span, owner: str, name: str, found: str, wanted: str) -> Dia
     )
 
 
-@mistake("E208", example="dice(sigmoid, like=torchvision)", repair="dice(sigmoid, like=smp)")
-def not_in_library(span: Span, owner: str, name: str, known: Sequence[str]) -> Diagnostic:
-    """A library that does not have this loss, or whose numbers are not known here."""
-    near = nearest(name, known)
-    listed = f"`like` is one of {', '.join(f'`{k}`' for k in known)}" if known else "remove `like`"
-    return Diagnostic(
-        "",
-        f"`{name}` is no library whose `{owner}` is known",
-        span,
-        caret="unknown",
-        fix=f"did you mean `{near}`?" if near else listed,
-    )
-
-
 @mistake("E203", example="dice(sigmoid, smooth=1, smooth=2)", repair="dice(sigmoid, smooth=2)")
 def given_twice(span: Span, name: str, first: Span) -> Diagnostic:
     """One option is given twice."""

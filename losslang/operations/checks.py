@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.lazy import torch
-from losslang.mistakes import counts, tensors
+from losslang.libraries import LIBRARIES
+from losslang.mistakes import counts, presets, tensors
 from losslang.targets import Site, has_shape
 from losslang.vocabulary import Head, Tensor
 
@@ -55,6 +56,68 @@ def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> Non
     if not background and pred.shape[1] == 1:
         wanted, fix = "a second channel: channel 0 is dropped", "remove `background=false`"
         raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
+
+
+def check_compared(
+    pred: Tensor,
+    target: Any,
+    site: Site,
+    library: str,
+    ranks: tuple[int, ...],
+    channels: tuple[int, ...],
+    several: bool,
+    truth: str,
+) -> None:
+    """Refuses shapes that the preset of a library was not compared with."""
+    shape, what = tuple(pred.shape), f"on a prediction of shape {tuple(pred.shape)}"
+    number = shape[1] if len(shape) > 1 else 1
+    dense = isinstance(target, torch.Tensor) and tuple(target.shape) == shape
+    wanted = ""
+    if ranks and len(shape) not in ranks:
+        wanted = f"on predictions of rank {' and '.join(map(str, ranks))}"
+    elif (channels and number not in channels) or (number == 1 and several):
+        some = " or ".join(map(str, channels)) or "more than 1"
+        wanted = f"on {some} channel{'s' * (some != '1')}"
+    elif truth and number > 1 and dense != (truth == "dense"):
+        what = "of a truth like the prediction" if dense else "of class indices"
+        wanted = "on class indices" if dense else "on a truth like the prediction"
+    if wanted:
+        known = LIBRARIES[library]
+        raise site.error(presets.shape_not_compared(site.span, site.term, known, what, wanted))
+
+
+def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
+    """Refuses a label to ignore in a truth of the prediction's shape, where indices alone were compared."""
+    if (
+        isinstance(target, torch.Tensor)
+        and target.shape == pred.shape
+        and pred.ndim > 1
+        and pred.shape[1] > 1
+    ):
+        what, wanted = "with a label to ignore in a truth like the prediction", "on class indices"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def check_hard(value: Any, site: Site, library: str, index: int | str | None) -> None:
+    """Refuses a truth between 0 and 1 where one of 0 and 1 was compared."""
+    truth = _seen(value)
+    if truth is None or not truth.dtype.is_floating_point:
+        return
+    between = truth != truth.round()
+    if bool((between if not isinstance(index, int) else between & (truth != index)).any()):
+        what, wanted = "of a truth between 0 and 1", "on a truth of 0 and 1"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def check_distribution(pred: Tensor, site: Site, library: str) -> None:
+    """Refuses channels that do not add up to 1, where a distribution over them was compared."""
+    probs = _seen(pred)
+    if probs is not None and probs.shape[1] > 1 and bool(((probs.sum(1) - 1).abs() > 1e-3).any()):
+        what, wanted = "of channels that do not add up to 1", "on probabilities that do"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
 
 
 def _seen(value: Any) -> Tensor | None:

@@ -12,8 +12,8 @@ def cool(logits: Tensor, temperature: float) -> Tensor:
 
 
 def foreground(value: Tensor) -> Tensor:
-    """Without channel 0, the background."""
-    return value[:, 1:]
+    """Without channel 0, the background. One channel alone is none: where it may not be, it was refused before."""
+    return value[:, 1:] if value.shape[1] > 1 else value
 
 
 def foreground_mask(mask: Tensor | None) -> Tensor | None:

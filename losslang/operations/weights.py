@@ -39,7 +39,7 @@ def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
         weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
     else:
         weights = torch.as_tensor(value, dtype=kind, device=pred.device).flatten()
-    classes = (pred.shape[1] if pred.ndim > 1 else 1) - dropped
+    classes = max((pred.shape[1] if pred.ndim > 1 else 1) - dropped, 1)
     number = weights.numel()
     if number != classes and not (number == 1 and site.operand == "pos_weight"):
         raise site.error(tensors.wrong_length(site.span, site.term, site.operand, number, classes))

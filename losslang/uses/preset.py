@@ -7,7 +7,8 @@ from typing import TypeVar, cast
 
 from losslang import formatter, tree
 from losslang.libraries import LIBRARIES
-from losslang.mistakes import options as option_mistakes
+from losslang.meaning import Likeness
+from losslang.mistakes import presets as preset_mistakes
 from losslang.parser import parse
 from losslang.primitive import Loss
 from losslang.registry import Found
@@ -15,7 +16,7 @@ from losslang.terms import MistakeError
 from losslang.text import Source, Span
 
 
-def with_preset(call: tree.Call, found: Found) -> tree.Call:
+def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | None]:
     """The call without `like`, and with the options that it stands for; what is written wins.
 
     So does an activation that the name itself carries, `sigmoid_focal`. Raises MistakeError for a
@@ -25,7 +26,7 @@ def with_preset(call: tree.Call, found: Found) -> tree.Call:
     written = [option for option in call.options if option.name == "like"]
     if len(written) != 1:
         # Two of them are a mistake like any other option that is given twice.
-        return call
+        return call, None
     (chosen,) = written
     match chosen.value:
         case tree.Call(name=name, arguments=(), options=()) | tree.Text(value=name):
@@ -34,20 +35,26 @@ def with_preset(call: tree.Call, found: Found) -> tree.Call:
             name = formatter.spell(other)
     if name not in loss.like:
         raise MistakeError(
-            option_mistakes.not_in_library(chosen.value.span, loss.name, name, tuple(loss.like))
+            preset_mistakes.not_in_library(chosen.value.span, loss.name, name, tuple(loss.like))
         )
-    given = _placed(_call(loss.name, loss.like[name]), chosen.value.span)
+    given = _placed(_call(loss.name, loss.like[name].options), chosen.value.span)
     written = {option.name for option in call.options}
+    if "avg_factor" in written:
+        # It is what the sum is divided by in place of the library's count.
+        written.add("reduction")
     options = [option for option in call.options if option is not chosen]
     options += [option for option in given.options if option.name not in written]
     arguments = call.arguments or (() if found.activation else given.arguments)
-    return call.model_copy(update={"options": tuple(options), "arguments": arguments})
+    beside = tuple(option.name for option in call.options if option is not chosen)
+    likeness = Likeness(name, chosen.value.span, beside)
+    return call.model_copy(update={"options": tuple(options), "arguments": arguments}), likeness
 
 
 def listed(loss: Loss) -> list[tuple[str, str]]:
     """The libraries of a loss with what each of them stands for."""
     return [
-        (f"like={name}", f"{LIBRARIES[name]}: {text or 'the defaults'}") for name, text in loss.like.items()
+        (f"like={name}", f"{LIBRARIES[name]}: {preset.options or 'the defaults'}")
+        for name, preset in loss.like.items()
     ]
 
 

@@ -26,7 +26,7 @@ UNIVERSAL: dict[str, Any] = {
     "class_weight": list[NonNegative] | Literal["balanced", "complement"],
     "pos_weight": NonNegative | list[NonNegative] | Literal["balanced"],
     "batch": bool,
-    "background": bool,
+    "background": bool | Literal["alone"],
     "avg_factor": Positive,
     "empty": Literal["formula", "zero", "one", "skip"],
     "channels": Literal["first", "last"],

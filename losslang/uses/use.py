@@ -26,8 +26,9 @@ def read_use(
     """The reading of a call of a loss; None if it is too broken to go on with."""
     loss = found.loss
     problems: list[MistakeError] = []
+    likeness = None
     try:
-        call = with_preset(call, found)
+        call, likeness = with_preset(call, found)
     except MistakeError as problem:
         problems.append(problem)
     own, universal, operands = _sorted(call, loss, problems)
@@ -57,6 +58,7 @@ def read_use(
         name=f"{loss.name}@{scope.head}" if scope.head else loss.name,
         span=call.span,
         spans=tuple((o.name, o.value.span) for o in call.options),
+        like=likeness,
     )
 
 
