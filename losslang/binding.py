@@ -13,7 +13,7 @@ from losslang.lazy import torch
 from losslang.meaning import Input
 from losslang.mistakes import tensors
 from losslang.operations import MATH, OPERATIONS, ieee
-from losslang.operations.call import wide
+from losslang.operations.call import as_tensor
 from losslang.operations.regions import Region, of_totals, region_total
 from losslang.plan import Ref, Step
 from losslang.primitive import Activation, Function, Loss, Reduction
@@ -81,7 +81,7 @@ class Binding:
             inputs.insert(0, self.places[path.root])
             if step.operation == "input" and self.widens:
                 self.call(f"{step.name} as it is", bound(step, self.registry)[0], inputs)
-                self.call(step.name, wide, [self.places[f"{step.name} as it is"]])
+                self.call(step.name, as_tensor, [self.places[f"{step.name} as it is"]])
                 return
             if step.operation == "input" and not path.steps:
                 # A whole root is itself.

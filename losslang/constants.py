@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from losslang.operations.call import as_tensor
+
 
 class Registered(NamedTuple):
     """Stands for a value that the module holds under this name."""
@@ -28,6 +30,7 @@ class Constants:
         self.leaves: dict[str, list[Any]] = {}
         self.shapes: dict[str, Any] = {}
         for name, value in given.items():
+            value = as_tensor(value) if hasattr(value, "__array__") else value
             leaves, shape = tree_flatten(value)
             whole = len(leaves) == 1 and leaves[0] is value
             if not any(isinstance(leaf, Tensor | nn.Module) for leaf in leaves):

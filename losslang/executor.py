@@ -15,7 +15,7 @@ from losslang.closed import Prepared
 from losslang.eager import is_eager
 from losslang.ignored import Look, asking, left_out, looks, refuses_labels
 from losslang.labels import CHECKS, Later, Range, Sources, are_read_by_kernels, ranges
-from losslang.operations.call import is_unsigned, refuse_mixed, refuse_unreadable, wide
+from losslang.operations.call import as_tensor, holds_numbers, is_foreign, refuse_mixed, refuse_unreadable
 from losslang.passes import unmask
 from losslang.plan import Plan
 from losslang.program import (
@@ -31,7 +31,7 @@ from losslang.program import (
     whole,
 )
 from losslang.registry import Registry
-from losslang.ways import Way, looked_at, named, through, widened
+from losslang.ways import Way, looked_at, named, through
 
 lazy.load()
 
@@ -149,8 +149,8 @@ class Executor:
 
     def _way(self, signature: Signature, route: Route, inputs: Sequence[Any]) -> Way:
         refuse_unreadable(self.plan, inputs)
-        if any(map(is_unsigned, inputs)):
-            return partial(widened, self._route(list(map(wide, inputs)), signature[0]))
+        if any(map(is_foreign, inputs)):
+            return partial(self._converted, signature[0])
         if signature[0] == LABELS:
             return self._labelled(inputs, (NOTHING, *signature[1:]))
         if self.kept:
@@ -158,6 +158,12 @@ class Executor:
         if self.fuse is not None and self._shapes(inputs, signature) is not None:
             return partial(looked_at, self.checks, self.fused) if signature[0] else self.fused
         return self._eager(inputs, signature, route)
+
+    def _converted(self, look: int, *inputs: Any) -> list[Any]:
+        """With arrays, lists of numbers and labels without a sign as tensors, where the prediction is."""
+        like = next((value for value in inputs if isinstance(value, Tensor)), None)
+        tensors = [as_tensor(value, like) for value in inputs]
+        return self._route(tensors, look).way(*tensors)
 
     def _labelled(self, inputs: Sequence[Any], signature: Signature) -> Way:
         """After a look whether labels name classes: the same one shows whether any may be ignored."""
@@ -301,5 +307,5 @@ def _signature(inputs: Sequence[Any], look: int) -> Signature:
         if isinstance(value, Tensor):
             found += (value.shape, value.dtype, value.device, value.layout, type(value))
         else:
-            found.append(type(value))
+            found.append((type(value), holds_numbers(value)))
     return tuple(found)

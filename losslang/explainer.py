@@ -3,14 +3,13 @@
     print(losslang.explain("0.5*bce(sigmoid) + dice"))    # the reading of a program
     print(losslang.explain("E301"))                       # the page of a mistake
 
-`summary` says the same in one line.
+`summary.summary` says the same in one line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 
 from losslang import formatter
 from losslang.checker import analyze
@@ -18,7 +17,6 @@ from losslang.diagnostics import Diagnostic, LossError
 from losslang.layout import lies
 from losslang.libraries import LIBRARIES
 from losslang.meaning import (
-    Apply,
     Constant,
     Expression,
     Input,
@@ -35,12 +33,12 @@ from losslang.primitive import Activation, Loss
 from losslang.primitive import Reduction as ReductionPrimitive
 from losslang.registry import current_registry, loss_of
 from losslang.report import full
+from losslang.summary import affine, brief, short_number
 from losslang.text import Source, Span
 from losslang.vocabulary import IN_WORDS
 
 Row = tuple[str, str]
 CODE = re.compile(r"[EeWw]\d{3}")
-SUMS = ("+", "-", "neg")
 INDENT = "  "
 
 
@@ -59,16 +57,6 @@ def explain(text_or_code: str | Source) -> str:
     return "\n\n".join(_parts(checked.meaning, checked.diagnostics))
 
 
-def summary(meaning: Meaning) -> str:
-    """A program on one line, each loss with the activation it takes and from whom.
-
-    `0.5*bce(sigmoid) + dice(sigmoid, from bce)`
-    """
-    first, *rest = [_addend(term, len(meaning.terms) == 1) for term in meaning.terms]
-    joined = "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in rest)
-    return first + joined
-
-
 def _page(code: str) -> str:
     found = page(code)
     if found is not None:
@@ -77,90 +65,6 @@ def _page(code: str) -> str:
     fix = f"did you mean `{near}`?" if near else "the codes are E0xx to E5xx, and W for warnings"
     wrong = Diagnostic("E101", f"no mistake has the code `{code}`", Span(0, len(code)), fix=fix)
     raise LossError([wrong.at(Source(code))])
-
-
-# ---------------------------------------------------------------------------- on one line
-
-
-def _addend(term: Term, alone: bool) -> str:
-    body = str(_brief(term.body, _reading))
-    bare = alone and term.weight == 1 and term.factor is None
-    if isinstance(term.body, Apply) and term.body.operator in SUMS and not bare:
-        body = f"({body})"
-    if term.factor is not None:
-        body = f"{_bracketed(term.factor)}*{body}"
-    if abs(term.weight) != 1:
-        body = f"{_number(abs(term.weight))}*{body}"
-    body = f"-{body}" if term.weight < 0 else body
-    return f"metric({body})" if term.metric else body
-
-
-def _brief(expression: Expression, spell: Callable[[Reading], str]) -> Expression:
-    """`expression` with short text in the place of every reading, and signs where a person has them."""
-    match expression:
-        case Reading():
-            return Input(spell(expression))
-        case Apply("+", (left, Apply("*", (Constant(value), right)))) if abs(value) == 1:
-            return Apply("+" if value > 0 else "-", (_brief(left, spell), _brief(right, spell)))
-        case Apply(arguments=arguments):
-            return replace(expression, arguments=tuple(_brief(part, spell) for part in arguments))
-        case _:
-            return expression
-
-
-def _reading(reading: Reading) -> str:
-    inside = ", ".join(filter(None, (_activated(reading), *_taken(reading))))
-    called = (f"{reading.loss}({inside})" if inside else reading.loss) + _route(reading)
-    if reading.scale != 1 or reading.shift:
-        called = f"({_affine(reading, called)})"
-    return called if reading.factor is None else f"{_bracketed(reading.factor)}*{called}"
-
-
-def _activated(reading: Reading) -> str:
-    """`sigmoid, from bce`; nothing where a loss of values reads them as they are."""
-    chosen = str(reading.activation)
-    if (
-        reading.origin == "default"
-        and chosen == "identity"
-        and loss_of(reading, current_registry()).wants not in ("probs", "log_probs")
-    ):
-        return ""
-    if reading.origin in ("written", "default"):
-        return chosen
-    return f"{chosen}, assumed" if reading.origin == "assumed" else f"{chosen}, from {reading.origin}"
-
-
-def _taken(reading: Reading) -> list[str]:
-    """`ignore_index=255, from ce`: the universal options that a neighbour wrote."""
-    return [f"{name}={show(reading.get(name))}, from {owner}" for name, owner in reading.taken]
-
-
-def _route(reading: Reading) -> str:
-    """`@seg` or `@(pred.a, batch.b)`; nothing for `pred` against `target`."""
-    operands = [operand for _, operand in reading.operands]
-    prediction = operands[0]
-    if isinstance(prediction, Input) and prediction.root == "pred":
-        if operands[1:] in ([], [Input("target", prediction.steps, soft=True)]):
-            steps = str(prediction).removeprefix("pred")
-            # An index or a slice needs its root: `@[0:1]` is not a route.
-            return f"@pred{steps}" if steps.startswith("[") else steps.replace(".", "@", 1)
-    return f"@({', '.join(map(str, operands))})"
-
-
-def _affine(reading: Reading, value: str) -> str:
-    """`1 - v`: what is made of every value."""
-    made = Apply("*", (Constant(reading.scale), Input(value)))
-    return str(_brief(Apply("+", (Constant(reading.shift), made)), str))
-
-
-def _number(value: float) -> str:
-    """A weight to six digits: `1 - 0.9` is 0.1 to whoever wrote it."""
-    return formatter.number(float(f"{value:.6g}"))
-
-
-def _bracketed(expression: Expression) -> str:
-    compound = isinstance(expression, Apply) and expression.operator in (*SUMS, "*", "/", "**")
-    return f"({expression})" if compound else str(expression)
 
 
 # ---------------------------------------------------------------------------- term by term
@@ -199,7 +103,7 @@ def _weights(term: Term) -> Iterator[Row]:
     if term.metric:
         yield "metric", "logged, adds nothing to the total, has no gradient"
     if not term.metric or term.weight != 1:
-        yield "weight", _number(term.weight)
+        yield "weight", short_number(term.weight)
     if term.factor is not None:
         yield "times", f"{term.factor}, after the reduction"
 
@@ -212,7 +116,7 @@ def _computes(body: Expression) -> Iterator[Row]:
             yield "is", f"{body} as it stands: one number that the call hands over"
         case _:
             # The names alone: what each of them reads is said below.
-            yield "computes", str(_brief(body, lambda reading: reading.name))
+            yield "computes", str(brief(body, lambda reading: reading.name))
 
 
 def _use(reading: Reading, source: Source) -> Iterator[Row]:
@@ -297,7 +201,11 @@ def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
         origin = f"because of `class_weight`; without it {loss.reduction}"
     else:
         origin = "default"
-    by_label = chosen.name == "wmean" and reading.get("class_weight") is not None and _by_label(reading, loss)
+    by_label = (
+        chosen.name in ("wmean", "wmean_all")
+        and reading.get("class_weight") is not None
+        and _by_label(reading, loss)
+    )
     soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
     return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
 
@@ -312,7 +220,7 @@ def _by_label(reading: Reading, loss: Loss) -> bool:
 def _elements(reading: Reading) -> Iterator[Row]:
     """What happens to the natural values before they are reduced."""
     if reading.scale != 1 or reading.shift:
-        yield "values", f"{_affine(reading, 'v')} in the place of v, before the reduction"
+        yield "values", f"{affine(reading, 'v')} in the place of v, before the reduction"
     if reading.factor is not None:
         yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
 

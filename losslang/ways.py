@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from losslang.lazy import torch
-from losslang.operations.call import wide
 from losslang.program import Program
 
 Way = Callable[..., list[Any]]
@@ -22,11 +21,6 @@ class Routed(Protocol):
 def through(route: Routed, *inputs: Any) -> list[Any]:
     """By the way that a route has by now."""
     return route.way(*inputs)
-
-
-def widened(route: Routed, *inputs: Any) -> list[Any]:
-    """By that of labels that all operations know."""
-    return route.way(*map(wide, inputs))
 
 
 def looked_at(checks: Program, way: Way, *inputs: Any) -> list[Any]:

@@ -465,7 +465,7 @@ def test_the_true_class_is_no_rival():
 def test_tempered_probabilities_add_up_to_1():
     """The five steps of a fixed point of the authors' code leave 1.02 in the worst of these rows."""
     logits = 3 * torch.randn(200, 1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    from losslang.losses.focal import _log_tempered_softmax  # pyright: ignore[reportPrivateUsage]
+    from losslang.losses.label_noise import _log_tempered_softmax  # pyright: ignore[reportPrivateUsage]
 
     ours = _log_tempered_softmax(logits, 1.2, 5).exp().sum(1)
     assert (ours - 1).abs().max() < 1e-12

@@ -114,9 +114,9 @@ def test_masked_and_ignored_places_are_as_if_they_were_not_there(name: str, use:
         value, slope = value_and_gradient(text, *some)
         whole = torch.zeros_like(pred)
         whole[kept.unsqueeze(1).expand_as(pred)] = slope.flatten()
-        holds(
-            text_of(name, use, *options, "mask=batch.m"), (pred, target, {**batch, "m": kept}), (value, whole)
-        )
+        # Of three axes of plain values a mask would lack the last.
+        masked = text_of(name, use, *options, "mask=batch.m", "channels=first")
+        holds(masked, (pred, target, {**batch, "m": kept}), (value, whole))
         if LOSSES[name].reads_classes:
             indices = target.argmax(1) if target.is_floating_point() else target
             ignoring = text_of(name, use, *options, "ignore_index=255")
@@ -308,7 +308,7 @@ UNBALANCED = ("class_weight=[", "class_weight=c")
 def counts_by_form(loss: Loss, use: str, options: list[str], reduction: str) -> bool:
     """Where class indices and one-hot labels have another denominator: all that has, and what explain says of it."""
     by_label = "labels" in loss.parameters or (use == "softmax" and "positive_truth" in loss.parameters)
-    weighs = reduction == "wmean" or (loss.name == "ce" and not reduction)
+    weighs = reduction in ("wmean", "wmean_all") or (loss.name == "ce" and not reduction)
     return by_label and weighs and any(option[:14] in UNBALANCED for option in options)
 
 

@@ -12,7 +12,7 @@ from cutting import cut
 from torch import Tensor
 
 import losslang
-from losslang import executor, labels, large, module
+from losslang import compiled, executor, labels, large
 from losslang.losses import entropy as cross_entropies
 from losslang.operations import masks
 
@@ -31,12 +31,12 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a GPU: no number is looked at in the call that it comes with."""
-    module._understood.cache_clear()
+    compiled._understood.cache_clear()
     monkeypatch.setattr(large, "near", lambda _: False)
     monkeypatch.setattr(cross_entropies, "near", lambda _: False)
     monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield
-    module._understood.cache_clear()
+    compiled._understood.cache_clear()
 
 
 def refusal(loss: losslang.Loss, pred: Tensor, target: Any, **batch: Any) -> str:
@@ -86,7 +86,7 @@ def test_a_label_that_is_wrong_from_some_call_on(text: str, label: int, way: str
         return
     first = refusal(losslang.compile(text), PRED, bad, **batch)
     assert f"holds class {label}, and the prediction has classes 0 to 2" in first
-    assert f"`ignore_index={label}`" in first
+    assert f"(ignore_index={label})`" in first
     loss = losslang.compile(text)
     for _ in range(3):
         value = loss(PRED, LABELS, **batch)
@@ -152,8 +152,8 @@ def test_what_is_masked_may_be_any_number(way: str):
 
 def test_labels_of_a_last_layer():
     head = torch.nn.Linear(6, 5)
-    loss, bad = losslang.compile("linear_ce(head=const.head)", const={"head": head}), with_one(5)
-    hidden = torch.randn(2, 4, 6, 6, generator=R)
+    loss = losslang.compile("linear_ce(head=const.head, channels=last)", const={"head": head})
+    bad, hidden = with_one(5), torch.randn(2, 4, 6, 6, generator=R)
     for _ in range(3):
         loss(hidden, LABELS)
         loss(hidden, LABELS.masked_fill(SOME, -100))

@@ -320,3 +320,44 @@ def test_a_traced_call_lies_as_an_eager_one():
         loss = losslang.compile(text)
         compiled = torch.compile(loss, fullgraph=True, backend="eager")
         assert_close(compiled(pred, target, **batch), loss(pred, target, **batch))
+
+
+@pytest.mark.parametrize("text", ["ce(class_weight=batch.w)", "dice(softmax, class_weight=batch.w)"])
+def test_weights_of_classes_are_one_number_a_class(text: str):
+    """Of a map with as many places as there are classes nothing is laid over the classes."""
+    pred, target, weight = draw(2, 4, 2, 2), torch.randint(4, (2, 2, 2)), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    wanted = value(text, pred, target, w=weight)
+    assert_close(value(text, pred, target, w=weight.reshape(1, 4, 1, 1)), wanted)
+    for shape in ((1, 1, 2, 2), (2, 2), (4, 1, 1, 1), (4, 1, 1)):
+        assert refused(text, pred, target, w=weight.reshape(shape)).startswith("E504")
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "const"])
+def test_lists_and_arrays_lie_as_tensors_do(kind: str):
+    """They are converted first: (B,) along the samples, in every call, whatever the sizes agree with."""
+    pred, target, weight = draw(4, 3, 4, 4), draw(4, 3, 4, 4) + 1, torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
+    mask = draw(4, 4, 4) > 0
+    loss = losslang.compile("mse(weight=batch.w, mask=batch.m) + mean(batch.w*(pred - target)**2)")
+    wanted = loss(pred, target, w=weight, m=mask)
+    made = {"list": lambda x: x.tolist(), "array": lambda x: x.numpy()}.get(kind)
+    if made is not None:
+        for _ in range(3):
+            assert_close(loss(pred, target, w=made(weight), m=made(mask)), wanted)
+            assert_close(loss(pred, target, w=weight, m=mask), wanted)
+        assert_close(
+            losslang.compile("ce")(pred, made(torch.ones(4, 4, 4).long())),
+            F.cross_entropy(pred, torch.ones(4, 4, 4).long()),
+        )
+    else:
+        fixed = losslang.compile("mse(mask=const.m)", const={"m": mask.numpy()})
+        assert_close(fixed(pred, target), losslang.compile("mse(mask=batch.m)")(pred, target, m=mask))
+
+
+@pytest.mark.parametrize("odd", [[[1.0], [1.0, 2.0]], [1.0, "a"], [torch.tensor(1.0)] * 4, "w", object()])
+def test_what_holds_no_numbers_is_no_tensor(odd: Any):
+    pred = draw(4, 3)
+    loss = losslang.compile("mse(weight=batch.w)")
+    for given in (odd, odd):
+        with pytest.raises(losslang.LossError, match="E503"):
+            loss(pred, pred, w=given)
+        assert loss(pred, pred + 1, w=[1.0, 1, 1, 1]) == 1

@@ -13,7 +13,7 @@ from losslang.checker import Checked, analyze
 from losslang.cli.inputs import Given, from_file, wrong
 from losslang.cli.outcome import BOLD, DIM, GREEN, RED, YELLOW, Outcome, counted, harmless, in_color, painted
 from losslang.diagnostics import Diagnostic
-from losslang.explainer import summary
+from losslang.summary import summary
 from losslang.text import Place, Source
 
 Judged = tuple[Source, Checked]

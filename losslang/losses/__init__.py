@@ -11,6 +11,7 @@ from losslang.losses import (
     focal,
     forecast,
     image,
+    label_noise,
     likelihood,
     linear,
     margin,
@@ -25,5 +26,5 @@ from losslang.losses import (
 
 __all__ = [
     "balance", "boxes", "classification", "contrast", "distribution", "embedding", "entropy", "focal", "forecast", "image",
-    "likelihood", "linear", "margin", "overlap", "perceptual", "region", "regression", "regularizer", "robust", "surface",
+    "label_noise", "likelihood", "linear", "margin", "overlap", "perceptual", "region", "regression", "regularizer", "robust", "surface",
 ]  # fmt: skip

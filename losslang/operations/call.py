@@ -55,13 +55,53 @@ def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, depth:
     return value[(*before, slice(step.start, step.stop))]
 
 
-def wide(value: Any) -> Any:
-    """Labels of 16 to 64 bits without a sign as those of 64 with one: torch has little more than a name for them."""
-    return value.long() if is_unsigned(value) else value
+def is_foreign(value: Any) -> bool:
+    """Whether `as_tensor` makes another tensor of a value: arrays, lists of numbers, labels without a sign."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype in (torch.uint16, torch.uint32, torch.uint64)
+    return holds_numbers(value)
 
 
-def is_unsigned(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dtype in (torch.uint16, torch.uint32, torch.uint64)
+def holds_numbers(value: Any) -> bool:
+    """Whether a value is an array of numbers, or a list of numbers, or of lists of equally many of them."""
+    if isinstance(value, list | tuple):
+        return _sizes(value) is not None
+    is_array = not isinstance(value, int | float) and hasattr(value, "__array__")
+    return is_array and getattr(getattr(value, "dtype", None), "kind", "") in tuple("biuf")
+
+
+def _sizes(value: Any) -> tuple[int, ...] | None:
+    """The sizes of nested lists of numbers; None if they are not all alike, or hold something else."""
+    if isinstance(value, int | float):
+        return ()
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    inside = {_sizes(item) for item in cast("Sequence[Any]", value)}
+    first = inside.pop()
+    return None if inside or first is None else (len(cast("Sequence[Any]", value)), *first)
+
+
+def as_tensor(value: Any, like: Tensor | None = None) -> Any:
+    """A value as a tensor that operations know, where `like` is; what `is_foreign` does not name stays as it is.
+
+    Fractions of a list are read in double precision beside a prediction of double precision. torch has little more
+    than a name for labels of 16 to 64 bits without a sign: they become those of 64 with one.
+    """
+    if not is_foreign(value):
+        return value
+    if not isinstance(value, torch.Tensor):
+        # A copy: an array may be read only, or be read backwards.
+        value = torch.tensor(value if isinstance(value, list | tuple) else value.copy(), **_as(value, like))
+    return value.long() if is_foreign(value) else value
+
+
+def _as(value: Any, like: Tensor | None) -> dict[str, Any]:
+    """On which device a list or an array becomes a tensor, and in which precision if that is not its own."""
+    given = {} if like is None else {"device": like.device}
+    in_double = like is not None and like.dtype == torch.float64 and isinstance(value, list | tuple)
+    return (
+        {**given, "dtype": torch.float64} if in_double and torch.tensor(value).is_floating_point() else given
+    )
 
 
 def refuse_unreadable(plan: Plan, values: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from losslang.lazy import torch
 from losslang.libraries import LIBRARIES
-from losslang.mistakes import counts, presets, tensors
+from losslang.mistakes import counts, presets, tensors, values
 from losslang.targets import Site, has_shape
 from losslang.vocabulary import Head, Tensor
 
@@ -134,7 +134,7 @@ def check_probs(value: Any, site: Site, over: str) -> None:
         return
     low, high = (float(bound) for bound in probs.aminmax())
     if not (low >= -1e-4 and high <= 1 + 1e-4):
-        raise site.error(tensors.not_probabilities(site.span, site.term, low, high, over))
+        raise site.error(values.not_probabilities(site.span, site.term, low, high, over))
 
 
 def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
@@ -156,13 +156,13 @@ def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> in
 
 def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
     """Refuses the range of labels, or of truths where there are no `classes`; NaN is in no range."""
-    found = high if low >= 0 else low
+    found = float(high if low >= 0 else low)
     if not classes and not (low >= 0 and high <= 1):
-        fix = f"leave it out: {tensors.ignoring(site.term, int(found))}" if found.is_integer() else ""
-        wrong = tensors.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
+        fix = f"leave it out: {values.ignoring(site.term, int(found))}" if found.is_integer() else ""
+        wrong = values.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
         raise site.error(wrong)
     if classes and (low < 0 or high >= classes):
-        raise site.error(tensors.class_out_of_range(site.span, site.term, int(found), classes))
+        raise site.error(values.class_out_of_range(site.span, site.term, int(found), classes))
 
 
 def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
@@ -191,7 +191,7 @@ def refuse_indices(low: int, high: int, site: Site, classes: int) -> None:
     """Refuses the range of the indices of a last layer's rows."""
     if low < 0 or high >= classes:
         raise site.error(
-            tensors.class_out_of_range(site.span, site.term, low if low < 0 else high, classes, "head")
+            values.class_out_of_range(site.span, site.term, low if low < 0 else high, classes, "head")
         )
 
 
@@ -204,7 +204,7 @@ def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
     if mask is not None:
         seen = seen & (mask.any(-1) if mask.ndim > target.ndim else mask)
     if bool(seen.any()):
-        raise site.error(tensors.not_signs(site.span, site.term, site.operand))
+        raise site.error(values.not_signs(site.span, site.term, site.operand))
 
 
 def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> None:
@@ -219,7 +219,7 @@ def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> Non
     if bool(wrong.any()):
         index = tuple(int(i) for i in wrong.nonzero()[0])
         box = tuple(round(float(x), 4) for x in seen[index])
-        raise site.error(tensors.not_a_box(site.span, site.term, site.operand, index, box, format))
+        raise site.error(values.not_a_box(site.span, site.term, site.operand, index, box, format))
 
 
 def check_position(value: Any, pred: Tensor, site: Site) -> None:
@@ -231,7 +231,7 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
     if not (low >= 0 and high <= last):
         found = high if low >= 0 else low
         raise site.error(
-            tensors.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
+            values.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
         )
 
 
@@ -253,5 +253,5 @@ def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
     seen = _seen(value)
     if seen is not None and not float(seen.min()) >= 0:
-        wrong = tensors.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
+        wrong = values.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
         raise site.error(wrong)

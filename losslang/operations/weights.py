@@ -38,7 +38,13 @@ def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
     if isinstance(value, tuple):
         weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
     else:
-        weights = torch.as_tensor(value, dtype=kind, device=pred.device).flatten()
+        weights = torch.as_tensor(value, dtype=kind, device=pred.device)
+        is_along = weights.ndim == pred.ndim > 1 and weights.shape[1] == weights.numel()
+        if weights.ndim > 1 and not is_along:
+            shapes = tuple(weights.shape), tuple(pred.shape)
+            wanted, fix = "one number a class, (C,)", f"hand over `{site.operand}` of the shape (C,)"
+            raise site.error(tensors.shapes_differ(site.span, site.term, site.operand, *shapes, wanted, fix))
+        weights = weights.flatten()
     classes = max((pred.shape[1] if pred.ndim > 1 else 1) - dropped, 1)
     number = weights.numel()
     if number != classes and not (number == 1 and site.operand == "pos_weight"):
