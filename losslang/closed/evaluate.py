@@ -137,7 +137,10 @@ class Polynomials:
 
 
 class Weighed:
-    """Σ weight * polynomial: the same products for every block, with numbers that the weights decide."""
+    """Σ weight * polynomial: the same products for every block, with numbers that the weights decide.
+
+    `into` names a given tensor that the sum is written to, in place of one that is lent.
+    """
 
     def __init__(
         self,
@@ -145,6 +148,7 @@ class Weighed:
         makers: Mapping[str, Maker],
         given: Sequence[str],
         multipliers: Mapping[str, Multiplier] | None = None,
+        into: str = "",
     ):
         monomials = list(dict.fromkeys(monomial for poly in polys for monomial, _ in poly.terms))
         self.given = given
@@ -154,7 +158,7 @@ class Weighed:
             for monomial in monomials
         ]
         self.plain, self.spread = (
-            _tape(monomials, Draft(makers, given, len(monomials), multipliers), spread=spread)
+            _tape(monomials, Draft(makers, given, len(monomials), multipliers), spread=spread, into=into)
             for spread in (False, True)
         )
 
@@ -167,9 +171,10 @@ class Weighed:
         return result(tape, given, scratch, numbers, out)
 
 
-def _tape(monomials: Sequence[Monomial], draft: Draft, *, spread: bool) -> Tape:
+def _tape(monomials: Sequence[Monomial], draft: Draft, *, spread: bool, into: str) -> Tape:
     places = {monomial: draft.number(i) for i, monomial in enumerate(monomials)}
-    return draft.done(Polynomials(draft, spread=spread).sum(places) if places else draft.constant(0.0))
+    found = Polynomials(draft, spread=spread).sum(places) if places else draft.constant(0.0)
+    return draft.done(found, into=into)
 
 
 def mixed(values: Sequence[Any], shares: Sequence[tuple[int, float]]) -> Any:

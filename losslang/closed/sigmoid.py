@@ -134,7 +134,7 @@ def _turned(polys: Sequence[Poly], regions: Sequence[Region], rank: int, *, is_s
     values = [poly.substituted(stable) for poly in found]
     # Of a target of 0 and 1 only products are left that are summed one by one.
     values = [signed(poly) for poly in values] if is_soft else values
-    slopes = [signed(poly.derivative(slope).substituted(stable)) for poly in found]
+    slopes = [poly.derivative(slope).substituted(stable) for poly in found]
     return Basis(values, slopes, regions, rank, *((SOFT, "target") if is_soft else (HARD, ONE_HOT)))
 
 
@@ -166,8 +166,10 @@ class Basis:
         self.tape = _tape(unique, rank, quick, ("logits", target))
         self.keeping = _tape(unique, rank, {**quick, "wrong": kept_wrong}, ("logits", target, "place"))
         known = multipliers("wrong" if "wrong" in makers else "probs")
-        self.slope = Weighed(slopes, makers, ("logits", target), known)
-        self.slope_of_kept = Weighed(slopes if self.keeps else (), makers, ("wrong", target), known)
+        self.slope = _shortest(slopes, makers, ("logits", target), known)
+        self.slope_of_kept = _shortest(
+            slopes if self.keeps else (), makers, ("wrong", target), known, "wrong"
+        )
 
     def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None) -> list[Any]:
         """Every piece, summed over its region."""
@@ -178,6 +180,12 @@ class Basis:
         found = tape.run(given, [scratch.like(logits) for _ in range(tape.lent)])
         scratch.back(lent)
         return found
+
+
+def _shortest(slopes: Sequence[Poly], *how: Any) -> Weighed:
+    """The weighed sum in the form of fewest operations: 1 - 2 h as one factor, or as two terms."""
+    forms = (slopes, [signed(poly) for poly in slopes])
+    return min((Weighed(form, *how) for form in forms), key=lambda found: len(found.plain.lines))
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:

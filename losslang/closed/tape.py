@@ -102,9 +102,12 @@ class Draft:
         self.lines.append(_Line(function, reads, len(self.names) - 1, is_lent))
         return len(self.names) - 1
 
-    def done(self, *results: int) -> Tape:
-        """The tape that ends in these values."""
+    def done(self, *results: int, into: str = "") -> Tape:
+        """The tape that ends in these values; `into` names a given tensor that the last one is written to."""
         places, lent = self._places(results)
+        if into and self.lines and self.lines[-1].is_lent and self.lines[-1].result == results[-1]:
+            # The last operation may read what it writes to, element by element; nothing is read after it.
+            places[results[-1]] = self.known[into]
         template = [*self.constants.values(), *(None for line in self.lines if not line.is_lent)]
         calls = tuple(
             (
@@ -150,8 +153,9 @@ class Draft:
 
     def _said(self, line: _Line, places: Mapping[int, int]) -> str:
         def name(value: int) -> str:
-            is_named = value < self.roots or value in self.constants
-            return self.names[value] if is_named else f"t{places[value] - self.roots}"
+            if value in self.constants or places[value] < self.roots:
+                return self.names[value if value in self.constants else places[value]]
+            return f"t{places[value] - self.roots}"
 
         function = getattr(line.function, "func", line.function).__name__
         return f"{name(line.result)} = {function}({', '.join(map(name, line.reads))})"
