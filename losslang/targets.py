@@ -43,6 +43,13 @@ def has_shape(value: Tensor, shape: Sequence[int]) -> bool:
     return value.ndim == len(shape) and value.shape == shape
 
 
+def lies_on(target: Tensor, pred: Tensor) -> bool:
+    """Whether a target has one of the shapes that a prediction may have: its own, (B, *S), or (B, 1, *S)."""
+    places = pred.shape[2:]
+    shapes = (pred.shape, (*pred.shape[:1], *places), (*pred.shape[:1], 1, *places))
+    return any(has_shape(target, shape) for shape in shapes)
+
+
 def like(target: Any, pred: Tensor, site: Site) -> Tensor:
     """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
     target = _tensor(target, pred, site)
@@ -232,6 +239,8 @@ def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:
 
 def _reshape(target: Tensor, pred: Tensor) -> str:
     """The repair for a target of the wrong shape, if one is plain."""
+    if pred.ndim > 2 and has_shape(target, pred.shape[:-1]):
+        return "if the classes are the last axis, write `channels=last`, or hand over `pred.movedim(-1, 1)`"
     if target.ndim == pred.ndim - 1 and pred.ndim > 1 and pred.shape[1] == 1:
         return "add the channel: `target.unsqueeze(1)`"
     if target.ndim == pred.ndim + 1 and target.shape[1] == 1:

@@ -361,3 +361,12 @@ def test_what_holds_no_numbers_is_no_tensor(odd: Any):
         with pytest.raises(losslang.LossError, match="E503"):
             loss(pred, pred, w=given)
         assert loss(pred, pred + 1, w=[1.0, 1, 1, 1]) == 1
+
+
+def test_labels_of_logits_with_classes_last_say_both_repairs():
+    logits, labels = draw(2, 5, 7), torch.randint(7, (2, 5))
+    found = refused("ce", logits, labels)
+    assert found.startswith("E504")
+    assert "`channels=last`" in found
+    assert "`pred.movedim(-1, 1)`" in found
+    assert_close(value("ce(channels=last)", logits, labels), value("ce", logits.movedim(-1, 1), labels))

@@ -7,7 +7,7 @@ from typing import Any
 from losslang.lazy import torch
 from losslang.libraries import LIBRARIES
 from losslang.mistakes import counts, presets, tensors, values
-from losslang.targets import Site, has_shape
+from losslang.targets import Site, has_shape, lies_on
 from losslang.vocabulary import Head, Tensor
 
 
@@ -141,6 +141,9 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
     target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
     if target is None:
+        return
+    if target.ndim and not lies_on(target, pred):
+        # Its shape is refused by what reads it, with another repair.
         return
     classes = number_of_classes(value, target, pred, form)
     refuse_classes(float(target.min()), float(target.max()), site, classes)
