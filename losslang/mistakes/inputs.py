@@ -85,11 +85,11 @@ def which_axis(span: Span, path: str, found: Shape) -> Diagnostic:
 @mistake(
     "E503",
     form="python",
-    example="losslang.compile('mse')(torch.randn(4), [1.0, 2.0, 3.0, 4.0])",
-    repair="losslang.compile('mse')(torch.randn(4), torch.tensor([1.0, 2.0, 3.0, 4.0]))",
+    example="losslang.compile('mse')(torch.randn(4), {'depth': torch.randn(4)})",
+    repair="losslang.compile('mse@(pred, target.depth)')(torch.randn(4), {'depth': torch.randn(4)})",
 )
 def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, ...]) -> Diagnostic:
-    """What a path leads to is not a tensor."""
+    """What a path leads to is not a tensor, nor a list or an array of numbers, which are read as one."""
     fix = f"name a part of it: one of {_names(keys)}" if keys else "hand over a tensor"
     return Diagnostic("", f"`{term}` reads `{path}`, which is {found}, not a tensor", span, fix=fix)
 
