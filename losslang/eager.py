@@ -37,6 +37,11 @@ def _is_traced() -> bool:
     return any(_mode(mode) is not None for mode in _TRACING)
 
 
+def is_transformed() -> bool:
+    """Whether torch.func transforms what runs: nothing outside of it can be written to."""
+    return _transform() is not None
+
+
 def has_modes() -> bool:
     """Whether a dispatch mode sees every operation, as the one that lets saved tensors be changed does."""
     return _number_of_modes() > 0

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from losslang import checkpoint
 from losslang.compiled import Order, understand
 from losslang.diagnostics import LossError, LossWarning
-from losslang.eager import is_eager
+from losslang.eager import is_eager, is_transformed
 from losslang.executor import LABELS, NOTHING, VALUES, Executor, Fuse
 from losslang.formatter import format
 from losslang.functions import vector
@@ -159,7 +159,7 @@ class Loss(Saved):
     def _own(self, moves: bool) -> Mapping[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
-        if not moves:
+        if not moves or is_transformed():
             memory = {name: value.clone() for name, value in memory.items()}
         return {"parameters": self.held, "memory": memory}
 

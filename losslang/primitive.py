@@ -218,7 +218,7 @@ class Loss(Primitive):
     @property
     def reads_classes(self) -> bool:
         """Whether its target holds classes, one of which can be a label to ignore."""
-        named = {"labels", "target", "positive_truth"} & set(self.parameters)
+        named = {"labels", "target", "positive_truth", "signs"} & set(self.parameters)
         return bool(self.has_classes and named) or "indices" in self.parameters
 
     def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -192,7 +192,8 @@ def hard_negative(
     )
     wanted = (ratio * is_positive.sum(1, keepdim=True)).floor()
     place = torch.arange(value.shape[1], device=value.device)
-    kept = (place < wanted) & (others.values > -torch.inf)
+    # NaN stands before all, and counts.
+    kept = (place < wanted) & (others.values != -torch.inf)
     return torch.where(is_positive, value, 0.0).sum() + torch.where(kept, others.values, 0.0).sum()
 
 

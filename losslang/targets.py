@@ -179,9 +179,16 @@ def position(target: Any, pred: Tensor, site: Site) -> Tensor:
     return target.to(pred.dtype)
 
 
-def free(value: Any, pred: Tensor, site: Site) -> Tensor:
-    """A tensor of axes of its own, the first of which is the batch."""
+def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
+    """A tensor of axes of its own, the first of which is the batch; `*space` is the prediction's own."""
     value = _tensor(value, pred, site)
+    names = axes.split()
+    has_rank = value.ndim == len(names) if not names[-1].startswith("*") else value.ndim >= len(names) - 1
+    has_space = names[-1] != "*space" or (value.ndim == pred.ndim and value.shape[2:] == pred.shape[2:])
+    if not has_rank or not has_space:
+        shown = ", ".join(name.removeprefix("*").upper() for name in names)
+        wanted = f"axes ({shown}), of the prediction's samples and space"
+        raise site.mismatch(value, pred, wanted, f"bring `{site.operand}` to these axes")
     if value.ndim == 0 or value.shape[:1] != pred.shape[:1]:
         wanted, fix = (
             f"{len(pred)} samples along its first axis",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import cache
 from typing import Any
@@ -347,3 +348,68 @@ def test_a_fraction_as_target_keeps_the_precision_of_the_prediction():
 def test_an_override_that_is_no_number(text: str, name: str, value: Any):
     with pytest.raises(losslang.LossError, match="must be a number"):
         losslang.compile(text, overrides={name: value})
+
+
+SMALL = torch.tensor([200, 1, 0, 100], dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("mean(-batch.a)", -75.25),
+        ("mean(batch.a*batch.a)", (40000 + 1 + 10000) / 4),
+        ("mean(batch.a + batch.a)", 150.5),
+        ("mean(abs(batch.z - batch.a))", 75.25),
+        ("mean(batch.m + batch.m)", 1.0),
+        ("mean(1 - batch.m)", 0.5),
+        ("mean(-batch.m)", -0.5),
+        ("mean(exp(-batch.z))", 1.0),
+        ("mean(softplus(batch.z))", math.log(2)),
+        ("mean(batch.a**-1*batch.a)", (1 + 1 + 1) / 3),
+    ],
+)
+def test_nothing_wraps_around_in_arithmetic(text: str, wanted: float):
+    """Of bytes and booleans: they are read in 64 bits, or as floats where they are not only added and multiplied."""
+    a = SMALL[[0, 1, 3]] if "**" in text else SMALL
+    batch = {"a": a, "z": torch.zeros_like(a), "m": torch.tensor([True, False, True, False])}
+    pred = torch.zeros(4)
+    loss = compiled(f"{text} + mse")
+    for _ in range(3):
+        assert loss(pred, pred, **batch).item() == pytest.approx(wanted)
+
+
+def test_a_mask_is_arithmetic_too():
+    mask = torch.tensor([255, 0, 1, 1], dtype=torch.uint8)
+    pred, target = torch.tensor([1.0, 2, 3, 4]), torch.zeros(4)
+    wanted = (1 + 9 + 16) / 3
+    assert compiled("mse(mask=batch.a + batch.b)")(pred, target, a=mask, b=mask).item() == pytest.approx(
+        wanted
+    )
+    assert compiled("mse(mask=1 - batch.m)")(pred, target, m=mask == 0).item() == pytest.approx(wanted)
+
+
+def test_arithmetic_on_labels_gives_labels():
+    logits, labels = X[:, :, 0, 0], torch.tensor([1, 4, 2])
+    wanted = torch.nn.functional.cross_entropy(logits, labels - 1)
+    torch.testing.assert_close(compiled("ce(target=target - 1)")(logits, labels), wanted)
+
+
+@pytest.mark.parametrize("text", ["kl(identity)", "js(identity)", "listwise_softmax", "multilabel_margin"])
+def test_one_axis_is_no_prediction_of_classes(text: str):
+    with pytest.raises(losslang.LossError, match="E517"):
+        compiled(text)(torch.rand(4), torch.rand(4))
+
+
+@pytest.mark.parametrize(
+    "text", ["ce(class_weight=const.w)", "ce(class_weight=const.w, reduction=sum, label_smoothing=0.1)"]
+)
+def test_weights_of_classes_can_be_learned(text: str):
+    labels = torch.tensor([0, 2, 3])
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))
+    logits = X[:, :, 0, 0]
+    loss = losslang.compile(text, const={"w": weight})
+    fixed = losslang.compile(text, const={"w": weight.detach()})
+    torch.testing.assert_close(loss(logits, labels), fixed(logits, labels))
+    assert torch.autograd.gradcheck(
+        lambda w: losslang.compile(text.replace("const", "batch"))(logits, labels, w=w), weight
+    )

@@ -248,7 +248,7 @@ def test_a_class_is_not_looked_for_among_one_hot_labels(name: str, use: str) -> 
             for _ in range(2):
                 with pytest.raises(losslang.LossError, match="E528"):
                     loss(pred, form, **batch)
-    for index in (-1, 255):
+    for index in (-1, 255) if form_of(name, use) != "signs" else ():
         found = compiled(text_of(name, use, f"ignore_index={index}"))(pred, onehot.to(pred.dtype), **batch)
         torch.testing.assert_close(found, compiled(text_of(name, use))(pred, onehot.to(pred.dtype), **batch))
 
@@ -285,12 +285,12 @@ def test_the_default_of_ce_does_not_speak() -> None:
     target[0, 0] = -100
     with pytest.raises(losslang.LossError, match="E506") as caught:
         compiled("ce + dice")(pred, target)
-    assert "`dice(ignore_index=-100)`" in str(caught.value)
+    assert "`ignore_index=-100` in `dice`" in str(caught.value)
     assert compiled("ce + dice(ignore_index=-100)")(pred, target).isfinite()
     binary = torch.where(target == -100, -100.0, (target > 0).double())[:, None]
     with pytest.raises(losslang.LossError, match="E516") as caught:
         compiled("dice(sigmoid)")(pred[:, :1], binary)
-    assert "`dice(ignore_index=-100)`" in str(caught.value)
+    assert "`ignore_index=-100` in `dice`" in str(caught.value)
 
 
 def test_explain_says_from_whom_a_label_is_taken() -> None:
@@ -592,3 +592,40 @@ def test_hard_negatives_of_elements_are_those_of_elements(activation: str) -> No
         wanted = wanted + value[~yes].sort(descending=True).values[: int(yes.sum())].sum()
     found = compiled(f"bce({activation}, reduction=hard_negative(ratio=1))")(pred, target)
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["hinge", "squared_hinge", "logistic", "perceptron"])
+def test_signs_of_class_indices_know_the_classes(name: str) -> None:
+    """A label that names no class is refused, one to ignore is left out, whoever wrote it."""
+    loss, pred = compiled(name), torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    good = torch.tensor([0, 1, 2, 1])
+    for _ in range(3):
+        loss(pred, good)
+        for label in (7, -1):
+            with pytest.raises(losslang.LossError, match="E506"):
+                loss(pred, torch.where(good == 2, label, good))
+    with pytest.raises(losslang.LossError, match="E516"):
+        compiled(name)(pred, torch.tensor([[0, 1, 5]]).expand(4, 3))
+    some = torch.tensor([0, 1, 255, 1])
+    kept = some != 255
+    wanted = loss(pred[kept], some[kept])
+    torch.testing.assert_close(compiled(f"{name}(ignore_index=255)")(pred, some), wanted)
+    both = compiled(f"ce(ignore_index=255) + {name}")(pred, some)
+    torch.testing.assert_close(both, wanted + F.cross_entropy(pred[kept], some[kept]))
+
+
+def test_hard_negatives_keep_what_is_no_number() -> None:
+    pred, target = torch.tensor([[math.nan, 1.0, 2.0]]), torch.tensor([[0.0, 1.0, 0.0]])
+    assert compiled("bce(sigmoid, reduction=hard_negative)")(pred, target).isnan()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("multilabel_margin", 0.5 / 3), ("bi_tempered(t1=1, t2=1)", 0.4740770)]
+)
+def test_a_class_that_is_ruled_out_is_compared_with_none(text: str, wanted: float) -> None:
+    pred = torch.tensor([[1.0, -math.inf, 0.5]], requires_grad=True)
+    target = torch.tensor([[1.0, 0.0, 0.0]]) if "label" in text else torch.tensor([0])
+    found = compiled(text)(pred, target)
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
+    (gradient,) = torch.autograd.grad(found, pred)
+    assert gradient.isfinite().all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -370,3 +371,92 @@ def test_labels_of_logits_with_classes_last_say_both_repairs():
     assert "`channels=last`" in found
     assert "`pred.movedim(-1, 1)`" in found
     assert_close(value("ce(channels=last)", logits, labels), value("ce", logits.movedim(-1, 1), labels))
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "axis"),
+    [
+        ("mse(softmax)", (3, 4), 1),
+        ("mse(softmax)", (2, 3, 4), 2),
+        ("mse(softmax)", (2, 3, 4, 5), 1),
+        ("mse(softmax, channels=first)", (2, 3, 4), 1),
+        ("mse(softmax, channels=last)", (2, 3, 4, 5), 3),
+        ("mse(softmax, channels=last)", (2, 1, 4, 5), 3),
+    ],
+)
+@pytest.mark.parametrize("large", [False, True])
+def test_a_softmax_runs_along_the_channels(text: str, shape: tuple[int, ...], axis: int, large: bool):
+    pred, target = draw(*shape), draw(*shape) + 1
+    wanted = ((pred.softmax(axis) - target) ** 2).mean()
+    with cut(16) if large else nullcontext():
+        assert_close(value(text, pred, target), wanted)
+
+
+def test_a_softmax_of_rows_and_of_a_neighbour():
+    x, y = draw(2, 3, 4), draw(2, 3, 4) + 1
+    assert_close(value("cosine(softmax)", x, y), (1 - F.cosine_similarity(x.softmax(-1), y, dim=-1)).mean())
+    labels = torch.randint(4, (2, 3))
+    found = value("ce(channels=last) + mse(softmax, target=batch.y)", x, labels, y=y)
+    assert_close(found, F.cross_entropy(x.movedim(-1, 1), labels) + ((x.softmax(-1) - y) ** 2).mean())
+    mask = draw(2, 3) > 0
+    spoiled = torch.where(mask.unsqueeze(-1), x, torch.nan)
+    wanted = ((x.softmax(-1) - y) ** 2)[mask].mean()
+    assert_close(value("mse(softmax, mask=batch.m)", spoiled, y, m=mask), wanted)
+
+
+def test_arithmetic_follows_the_channels_of_its_tensor():
+    weight, labels = torch.tensor([1.0, 2.0, 3.0]).double(), torch.randint(3, (3, 3, 3))
+    pred = draw(3, 3, 3, 3)
+    found = value("ce(channels=last) + mean(const.w*pred)", pred, labels, const={"w": weight})
+    assert_close(found, F.cross_entropy(pred.movedim(-1, 1), labels) + (weight * pred).mean())
+    plain = draw(3, 3, 3)
+    found = value("l1(channels=first, target=0) + mean(const.w*pred)", plain, const={"w": weight})
+    assert_close(found, plain.abs().mean() + (weight.reshape(-1, 1) * plain).mean())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dice(softmax, background=false{})",
+        "ce(class_weight=balanced{})",
+        "lovasz_softmax(softmax{})",
+        "focal(softmax{})",
+    ],
+)
+@pytest.mark.parametrize("one", [True, 1, torch.tensor(True)])
+def test_one_truth_masks_everything_or_nothing(text: str, one: Any):
+    pred, target = draw(3, 3, 3, 3), torch.randint(3, (3, 3, 3))
+    masked = text.format(", mask=batch.m")
+    assert_close(value(masked, pred, target, m=one), value(text.format(""), pred, target))
+    spoiled = torch.full_like(pred, torch.nan)
+    assert value(masked, spoiled, target, m=torch.tensor(False)) == 0
+
+
+def test_a_vector_of_const_loses_the_background_too():
+    pred, target, weight = (
+        draw(2, 3, 4, 4),
+        torch.randint(3, (2, 4, 4)),
+        torch.tensor([9.0, 1.0, 2.0]).double(),
+    )
+    each = value("dice(softmax, background=false, reduction=none)", pred, target)
+    found = value("const.w*dice(softmax, background=false)", pred, target, const={"w": weight})
+    assert_close(found, (each * weight[1:]).mean())
+
+
+def test_operands_of_an_image_lie_in_its_space():
+    depth, image = torch.rand(2, 1, 6, 6), torch.rand(2, 3, 6, 6)
+    wanted = value("depth_smoothness(image=batch.i)", depth, i=image)
+    last = "depth_smoothness(channels=last, image=batch.i)"
+    assert_close(value(last, depth.movedim(1, -1), i=image.movedim(1, -1)), wanted)
+    for odd in (image[..., :5], image[:, 0]):
+        assert refused("depth_smoothness(image=batch.i)", depth, i=odd).startswith("E504")
+    series = torch.rand(2, 3)
+    assert refused("mase(history=batch.h)", series, series, h=torch.rand(2, 9, 3)).startswith("E504")
+
+
+def test_what_cannot_weigh_is_refused():
+    pred = draw(3, 3)
+    assert refused("batch.w*l1", pred, pred, w=torch.tensor([1j, 1j, 1j])).startswith("E505")
+    image = draw(2, 3, 4, 4)
+    found = refused("const.w*l1", image, image, const={"w": torch.ones(2)})
+    assert found.startswith("E509 give it the shape (2, 3, 4, 4) or (2, 4, 4) or (3,)")

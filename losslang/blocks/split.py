@@ -19,6 +19,10 @@ from losslang.registry import Registry
 Shape = tuple[int, ...]
 
 
+RELAID = ("channels_second", "channels_back")
+"""Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
+
+
 @dataclass(frozen=True)
 class Walk:
     """Maps over predictions of one shape, and the sums that end them."""
@@ -80,7 +84,11 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
             if len(over) == 1 and prod(next(iter(over))) >= least:
                 ends.setdefault(over.pop(), []).append(step)
             after.add(step.name)
-        elif late or (step.name in touched and step.operation.startswith(("loss:", "kernel:"))):
+        elif (
+            late
+            or step.operation in RELAID
+            or (step.name in touched and step.operation.startswith(("loss:", "kernel:")))
+        ):
             # Behind a loss that is no map there is nothing left to cut.
             after.add(step.name)
     return tuple(_walk(shape, sums, plan, registry, set(sources)) for shape, sums in ends.items())

@@ -113,11 +113,12 @@ def ce_of_logits(
     ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
     """torch's kernel for indices: no tensor of log-probabilities is kept. Its soft labels give 0 log 0 = NaN."""
-    if labels.ndim == logits.ndim:
+    is_soft = labels.ndim == logits.ndim
+    if is_soft or (class_weight is not None and class_weight.requires_grad):
+        # torch's kernel has no gradient into the weights.
         log_probs = torch.log_softmax(logits, 1)
-        values = ce.function(
-            log_probs, labels.to(logits.dtype), class_weight, label_smoothing=label_smoothing
-        )
+        truth = labels.to(logits.dtype) if is_soft else labels
+        values = ce.function(log_probs, truth, class_weight, label_smoothing=label_smoothing)
         return reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]

@@ -66,7 +66,9 @@ def bi_tempered(
     """
     log_p = _log_tempered_softmax(logits, t2, iters)
     tempered = log_p if t1 == 1 else torch.expm1((1 - t1) * log_p) / (1 - t1)
-    said = (1 - label_smoothing) * pick(tempered, labels) + label_smoothing * mean_along(tempered, 1)
+    said = pick(tempered, labels)
+    if label_smoothing:
+        said = (1 - label_smoothing) * said + label_smoothing * mean_along(tempered, 1)
     # All one-hot truths say the same of themselves: one of them stands for the labels.
     soft = labels.ndim == logits.ndim
     truth = labels if soft else torch.eye(1, logits.shape[1], dtype=logits.dtype, device=logits.device)

@@ -65,7 +65,8 @@ def multilabel_margin(
     """
     excess = torch.relu(margin - logits.unsqueeze(2) + logits.unsqueeze(1))
     pairs = target.unsqueeze(2) * (1 - target).unsqueeze(1)
-    return (pairs * excess).sum((1, 2)) / logits.shape[1]
+    # A class that is ruled out exceeds all others, and is compared with none.
+    return (pairs * excess.masked_fill(pairs == 0, 0.0)).sum((1, 2)) / logits.shape[1]
 
 
 @loss(aliases=("top_k_error",), metric_only=True, range=(0, 1), zero_when="perfect")

@@ -53,10 +53,15 @@ class Aligned:
         kind = "hidden" if loss.wants == "hidden" else "real"
         self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
-            self.emit("check:channels", self.pred, site=self.site("pred"), activation=self.activation.name)
+            along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
+            name = self.activation.name
+            self.emit("check:channels", self.pred, site=self.site("pred"), activation=name, **along)
         axes = loss.axes[loss.views[0]]
         if axes[0] == "b" and not loss.has_classes and not loss.takes_net and axes[-1] != "*items":
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes))
+        elif axes[0] == "b" and axes[-1].startswith("*") and not loss.takes_net:
+            # Classes without space, and lists.
+            self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
         if self.layout.written is None and (is_of_rows(loss) or is_of_images(loss)):
             self.emit("check:layout", self.pred, site=self.site("pred"), of_rows=is_of_rows(loss))
         if loss.is_region:
@@ -74,7 +79,7 @@ class Aligned:
         target, kept = given.get("target"), None
         index = reading.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
-            if index >= 0:
+            if index >= (-1 if self.form() == "signs" else 0):
                 site = self.site("ignore_index")
                 self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
             kept = self.emit("kept", target, self.raw, index=index, form=self.form())
@@ -108,7 +113,8 @@ class Aligned:
         pred, own = given["pred"], self.loss.axes[self.loss.views[0]]
         for name in given:
             # What lies on axes of its own has no channels to move.
-            if name == "pred" or name in TARGETS or name == "target" or self.loss.axes.get(name) == own:
+            axes = self.loss.axes.get(name, ())
+            if name == "pred" or name in TARGETS or name == "target" or axes[-1:] == own[-1:]:
                 given[name] = self.emit("moved", given[name], pred, source=source, target=target)
         return given
 
@@ -160,7 +166,8 @@ class Aligned:
         whole = self.mask
         if self.over == "class" and self.activation.takes == "logits" and whole is not None:
             # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
-            whole = self.emit("places", whole)
+            along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
+            whole = self.emit("places", whole, **along)
         self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:
@@ -231,6 +238,9 @@ class Aligned:
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
         elif form == "dense":
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
+        elif form == "free":
+            axes = " ".join(self.loss.axes[operand])
+            aligned = self.emit("free", value, self.pred, site=site, axes=axes)
         else:
             aligned = self.emit(form, value, self.pred, site=site)
         if form == "position":
@@ -239,7 +249,7 @@ class Aligned:
             self.emit("check:signs", value, self.mask, site=site, check=True)
         if form == "indices" and "head" in self.layers:
             self.emit("check:indices", value, self.layers["head"], site=self.site("target"), check=True)
-        if form in ("labels", "dense") or "target_probs" in self.loss.parameters:
+        if form in ("labels", "dense", "signs") or "target_probs" in self.loss.parameters:
             self.emit("check:classes", value, self.pred, site=site, check=True, form=form)
         return aligned
 

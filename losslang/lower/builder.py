@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from losslang.layout import AXIS, BY_RANK, root_of, whole
+from losslang.layout import AXIS, BY_RANK, root_of, tensors_of, whole
 from losslang.meaning import Apply, Constant, Expression, Input, Reading
 from losslang.plan import Argument, Names, Ref, Step
 from losslang.registry import Registry
 from losslang.targets import Site
 from losslang.text import Source, Span
+
+OF_INTEGERS = {"+", "-", "*", "neg", "abs", "min", "max", "clip", "sum", "detach"}
+"""Arithmetic that makes integers of integers, as of labels; all else is computed in floats."""
 
 
 class Builder:
@@ -43,6 +46,9 @@ class Builder:
 
     def tensor(self, expression: Expression, channel: int = BY_RANK) -> Argument:
         """A tensor expression, in which slices and vectors lie along the axis `channel`."""
+        if channel == BY_RANK and self.written:
+            said = [self.written[path] for path in tensors_of(expression) if path in self.written]
+            channel = AXIS[said[0]] if said else channel
         match expression:
             case Constant(value=value):
                 return value
@@ -52,10 +58,16 @@ class Builder:
                 site = Site(self.term_name, str(expression), span, self.source)
                 return self.emit("input", site=site, path=expression, **self.sliced(expression, channel))
             case Apply(operator=operator, arguments=arguments):
-                values = [self.tensor(argument, channel) for argument in arguments]
+                kind = "integer" if operator in OF_INTEGERS else "float"
+                values = [self.numbers(argument, channel, kind) for argument in arguments]
                 return self.emit(f"math:{operator}", *self.side_by_side(arguments, values, channel))
             case Reading():
                 raise AssertionError("the checker lets no loss into a tensor expression")
+
+    def numbers(self, expression: Expression, channel: int, kind: str) -> Argument:
+        """An operand of arithmetic, in a type in which nothing wraps around."""
+        value = self.tensor(expression, channel)
+        return self.emit("number", value, kind=kind) if isinstance(value, Ref) else value
 
     def sliced(self, path: Input, channel: int) -> dict[str, Any]:
         """Along which axis a path slices a tensor, if it slices anything."""

@@ -63,8 +63,15 @@ class Use(Aligned):
     def activated(self) -> Ref:
         name = self.activation.name
         options = {n: v for n, v in self.choice.options if n != "temperature"}
-        same = name == "identity"
-        return self.logits if same else self.emit(f"activation:{name}", self.logits, check=False, **options)
+        if name == "identity":
+            return self.logits
+        channel = self.layout.channel
+        if self.over == "element" or channel == 1:
+            return self.emit(f"activation:{name}", self.logits, check=False, **options)
+        # A distribution over classes runs along axis 1, and here they lie elsewhere.
+        second = self.emit("channels_second", self.logits, channel=channel)
+        found = self.emit(f"activation:{name}", second, check=False, **options)
+        return self.emit("channels_back", found, channel=channel)
 
     def truth(self, what: str, view: Argument) -> Ref:
         return self.emit(f"{what}_{'class' if self.over == 'class' else 'element'}", view, self.target)
@@ -189,7 +196,8 @@ class Use(Aligned):
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
         dropped = 1 if self.drops_background else 0
-        weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped)
+        moved = self.layout.moved
+        weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped, moved=moved)
         if isinstance(value, Input | Apply):
             self.emit("check:bounds", weights, None, site=site, check=True)
         return weights
@@ -238,6 +246,7 @@ class Use(Aligned):
                 return self.emit(f"math:{operator}", *(self.laid(part, values) for part in parts))
             case _:
                 laid = self.laid_over(expression, str(expression))
+                laid = self.emit("foreground_mask", laid) if self.drops_background else laid
                 site = self.site(str(expression))
                 return self.emit("weigh", laid, values, site=site, frame=self.frame)
 

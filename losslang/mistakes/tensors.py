@@ -117,7 +117,9 @@ def one_channel_softmax(span: Span, term: str, activation: str, shape: Shape) ->
     repair="losslang.compile('mse(mask=batch.m)')(\n"
     "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(2, 8, 8)\n)",
 )
-def does_not_lie(span: Span, term: str, what: str, found: Shape, pred: Shape, axis: int) -> Diagnostic:
+def does_not_lie(
+    span: Span, term: str, what: str, found: Shape, pred: Shape, axis: int, is_const: bool
+) -> Diagnostic:
     """A mask or a weight cannot be laid over the prediction.
 
     Its rank decides how it lies, never its sizes: the prediction's own rank broadcasts against it; one rank
@@ -126,7 +128,8 @@ def does_not_lie(span: Span, term: str, what: str, found: Shape, pred: Shape, ax
     images. Of plain values it is the last of (B, T, D), and axis 1 of (B, C, H, W); `channels=` says otherwise.
     """
     lacking = pred[:axis] + pred[axis + 1 :]
-    options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", f"({pred[0]},)" if pred else "()"]
+    vector = f"({pred[axis if is_const else 0]},)" if pred else "()"
+    options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", vector]
     return Diagnostic(
         "",
         f"`{what}` of `{term}` has shape {_shape(found)}, which does not lie over {_shape(pred)}",
@@ -178,7 +181,10 @@ def too_fine(span: Span, term: str, what: str, found: Shape, values: str) -> Dia
         fix={
             "mask": "give it one channel: what is masked is masked for every class",
             "one number": f"reduce it: `mean({what})`",
-        }.get(what if what == "mask" else values, "use one weight per sample, shape (B,), or a mask"),
+        }.get(
+            what if what == "mask" else values,
+            "use one weight per sample, shape (B,), or a mask; weights of classes are `class_weight=`",
+        ),
     )
 
 

@@ -59,8 +59,8 @@ def class_out_of_range(
 
 
 def ignoring(term: str, label: int) -> str:
-    """The spelling that leaves a label out of a term."""
-    return f"`{term.partition('@')[0]}(ignore_index={label})`"
+    """What to write to leave a label out of a term."""
+    return f"`ignore_index={label}` in `{term.partition('@')[0]}`"
 
 
 @mistake(

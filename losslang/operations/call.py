@@ -41,7 +41,9 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
         else:
             raise _no_way(value, path, depth, site)
     if value is None:
-        raise site.error(inputs.missing_input(site.span, str(path), path.root, ()))
+        last = path.steps[-1] if path.steps else None
+        key = last.name if isinstance(last, tree.Key) else path.root
+        raise site.error(inputs.missing_input(site.span, str(path), key, ()))
     return value
 
 
@@ -90,9 +92,16 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Any:
     if not is_foreign(value):
         return value
     if not isinstance(value, torch.Tensor):
-        # A copy: an array may be read only, or be read backwards.
-        value = torch.tensor(value if isinstance(value, list | tuple) else value.copy(), **_as(value, like))
+        value = torch.tensor(value if isinstance(value, list | tuple) else _plain(value), **_as(value, like))
     return value.long() if is_foreign(value) else value
+
+
+def _plain(array: Any) -> Any:
+    """A copy of an array that torch can read: in the order of bytes of this machine, at most 64 bits wide."""
+    kind = (
+        "float64" if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    )
+    return array.astype(kind) if array.ndim else array.astype(kind).item()
 
 
 def _as(value: Any, like: Tensor | None) -> dict[str, Any]:
@@ -235,6 +244,13 @@ def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
     if not value.dtype.is_floating_point:
         raise site.type_error(value, "floats", "are prediction and target swapped?")
     return value
+
+
+def number(value: Any, kind: str) -> Any:
+    """What arithmetic reads: booleans and integers in 64 bits, in which nothing wraps around, or as floats."""
+    if not isinstance(value, torch.Tensor) or value.is_floating_point() or value.is_complex():
+        return value
+    return value.to(torch.get_default_dtype() if kind == "float" else torch.long)
 
 
 def head(value: Any, pred: Tensor, site: Site) -> Head:

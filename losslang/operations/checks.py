@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from losslang.layout import channel_axis
 from losslang.lazy import torch
 from losslang.libraries import LIBRARIES
 from losslang.mistakes import counts, presets, tensors, values
@@ -11,19 +12,19 @@ from losslang.targets import Site, has_shape, lies_on
 from losslang.vocabulary import Head, Tensor
 
 
-def check_channels(pred: Tensor, site: Site, activation: str) -> None:
+def check_channels(pred: Tensor, site: Site, activation: str, channel: int = 1) -> None:
     """Refuses a softmax over one channel, and a prediction without a class axis."""
     if pred.ndim < 2:
         wanted, fix = "(B, C, *S), with a class axis", "add the batch: `pred[None]`"
         raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
-    if pred.shape[1] == 1:
+    if pred.shape[channel_axis(channel, pred.ndim)] == 1:
         raise site.error(tensors.one_channel_softmax(site.span, site.term, activation, tuple(pred.shape)))
 
 
-def check_rank(pred: Tensor, site: Site, axes: str) -> None:
+def check_rank(pred: Tensor, site: Site, axes: str, least: int = 0) -> None:
     """Refuses a prediction that has not the axes that a loss names, one by one or with space behind them."""
     names = axes.split()
-    fits = pred.ndim == len(names) if not names[-1].startswith("*") else pred.ndim >= len(names)
+    fits = pred.ndim == len(names) if not names[-1].startswith("*") else pred.ndim >= (least or len(names))
     if not fits:
         shown = ", ".join(name.removeprefix("*").upper() for name in names)
         wanted, fix = f"({shown})", "bring it to these axes"
@@ -137,6 +138,10 @@ def check_probs(value: Any, site: Site, over: str) -> None:
         raise site.error(values.not_probabilities(site.span, site.term, low, high, over))
 
 
+SIGNS = -1
+"""In the place of a number of classes: the truth is +1 and -1, element by element."""
+
+
 def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
     target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
@@ -150,21 +155,30 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
 
 
 def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
-    """How many classes a target may name; 0 if it says yes or no of every element."""
+    """How many classes a target may name; 0 if it says yes or no of every element, SIGNS if by signs."""
     if isinstance(value, int | float) and form == "dense":
         return 0
     is_dense = target.dtype.is_floating_point or has_shape(target, pred.shape)
-    return 0 if is_dense or pred.ndim < 2 or pred.shape[1] == 1 else pred.shape[1]
+    if is_dense or pred.ndim < 2 or pred.shape[1] == 1:
+        return SIGNS if form == "signs" else 0
+    return pred.shape[1]
 
 
 def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
     """Refuses the range of labels, or of truths where there are no `classes`; NaN is in no range."""
     found = float(high if low >= 0 else low)
     if not classes and not (low >= 0 and high <= 1):
-        fix = f"leave it out: {values.ignoring(site.term, int(found))}" if found.is_integer() else ""
+        fix = "scale it to 0 and 1, as `target/255`"
+        if found.is_integer():
+            fix += (
+                f"; a label that marks what is unknown is left out: {values.ignoring(site.term, int(found))}"
+            )
         wrong = values.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
         raise site.error(wrong)
-    if classes and (low < 0 or high >= classes):
+    if classes == SIGNS and not (low >= -1 and high <= 1):
+        wanted = "+1 and -1, or 0 and 1 of integers and booleans"
+        raise site.error(values.out_of_range(site.span, site.term, site.operand, found, wanted))
+    if classes > 0 and (low < 0 or high >= classes):
         raise site.error(values.class_out_of_range(site.span, site.term, int(found), classes))
 
 
@@ -174,8 +188,9 @@ def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> 
     if not is_pair or pred.ndim < 2 or not has_shape(target, pred.shape):
         return
     classes = pred.shape[1]
-    # One by one, elements may be marked by a number that is neither 0 nor 1.
-    if classes > 1 and index < (classes if form == "labels" else 2):
+    # One by one, elements may be marked by a number that is neither 0 nor 1, nor a sign.
+    least = -1 if form == "signs" else 0
+    if classes > 1 and least <= index < (classes if form == "labels" else 2):
         raise site.error(counts.ignored_by_number(site.span, site.term, index, tuple(target.shape)))
 
 

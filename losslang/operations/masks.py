@@ -46,6 +46,8 @@ def lay(
     if not isinstance(value, torch.Tensor):
         found = f"a {type(value).__name__}"
         raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, found, ()))
+    if value.is_complex():
+        raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
     rank = pred.ndim
     if value.ndim == 0:
         laid = value
@@ -58,7 +60,10 @@ def lay(
     if laid.ndim and not _fits(laid, pred.shape):
         shapes = tuple(value.shape), tuple(pred.shape)
         axis = channel_axis(channel, rank) % max(rank, 1)
-        raise site.error(tensors.does_not_lie(site.span, site.term, site.operand, *shapes, axis))
+        along_channels = vector == "channels"
+        raise site.error(
+            tensors.does_not_lie(site.span, site.term, site.operand, *shapes, axis, along_channels)
+        )
     if laid.device != pred.device:
         devices = str(laid.device), str(pred.device)
         raise site.error(tensors.devices_differ(site.span, site.term, site.operand, *devices))
@@ -115,8 +120,13 @@ def _fits(value: Tensor, shape: Sequence[int]) -> bool:
 def mask(laid: Any, pred: Tensor) -> Tensor | None:
     """True where an element of the prediction counts; None where all do."""
     if isinstance(laid, int | float):
-        return torch.full((), bool(laid), device=pred.device)
-    return laid if laid is None or laid.dtype == torch.bool else laid != 0
+        laid = torch.full((), bool(laid), device=pred.device)
+    if laid is None:
+        return None
+    if laid.ndim < pred.ndim:
+        # One truth for all.
+        laid = laid.reshape([1] * pred.ndim)
+    return laid if laid.dtype == torch.bool else laid != 0
 
 
 def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
@@ -178,9 +188,12 @@ def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     return hide(target, mask) if _fits(mask, target.shape) else target
 
 
-def places(mask: Tensor | None) -> Tensor | None:
+def places(mask: Tensor | None, channel: int = 1) -> Tensor | None:
     """The places where any channel counts: what may be hidden from a softmax over the channels."""
-    return mask if mask is None or mask.ndim < 2 or mask.shape[1] == 1 else mask.any(1, keepdim=True)
+    if mask is None or mask.ndim < 2:
+        return mask
+    axis = channel_axis(channel, mask.ndim)
+    return mask if mask.shape[axis] == 1 else mask.any(axis, keepdim=True)
 
 
 def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:

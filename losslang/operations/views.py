@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from losslang.layout import channel_axis
+from losslang.lazy import torch
 from losslang.surprise import agreement, pick
 from losslang.vocabulary import Tensor
 
@@ -11,14 +15,25 @@ def cool(logits: Tensor, temperature: float) -> Tensor:
     return logits / temperature
 
 
+def channels_second(value: Tensor, channel: int) -> Tensor:
+    """The channel axis as axis 1: a view."""
+    return value.movedim(channel_axis(channel, value.ndim), 1) if value.ndim > 1 else value
+
+
+def channels_back(value: Tensor, channel: int) -> Tensor:
+    """Axis 1 as the channel axis again: a view."""
+    return value.movedim(1, channel_axis(channel, value.ndim)) if value.ndim > 1 else value
+
+
 def foreground(value: Tensor) -> Tensor:
     """Without channel 0, the background. One channel alone is none: where it may not be, it was refused before."""
     return value[:, 1:] if value.shape[1] > 1 else value
 
 
-def foreground_mask(mask: Tensor | None) -> Tensor | None:
-    """A mask of one channel covers all classes."""
-    return mask if mask is None or mask.shape[1] == 1 else mask[:, 1:]
+def foreground_mask(mask: Any) -> Any:
+    """A mask or a weight of one channel covers all classes; so does a number."""
+    is_wide = isinstance(mask, torch.Tensor) and mask.ndim > 1 and mask.shape[1] > 1
+    return mask[:, 1:] if is_wide else mask
 
 
 def flat(value: Tensor | None, pred: Tensor, batch: bool) -> Tensor | None:

@@ -32,14 +32,17 @@ def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
     return divided(total, torch.zeros_like(total))
 
 
-def per_class(value: Any, pred: Tensor, site: Site, dropped: int) -> Tensor:
+def per_class(
+    value: Any, pred: Tensor, site: Site, dropped: int, moved: tuple[int, int] | None = None
+) -> Tensor:
     """One weight per class that is left in the loss, in the precision of the loss; a single one is for all."""
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
     if isinstance(value, tuple):
         weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
     else:
         weights = torch.as_tensor(value, dtype=kind, device=pred.device)
-        is_along = weights.ndim == pred.ndim > 1 and weights.shape[1] == weights.numel()
+        axis = moved[0] if moved else 1
+        is_along = weights.ndim == pred.ndim > 1 and weights.shape[axis] == weights.numel()
         if weights.ndim > 1 and not is_along:
             shapes = tuple(weights.shape), tuple(pred.shape)
             wanted, fix = "one number a class, (C,)", f"hand over `{site.operand}` of the shape (C,)"
