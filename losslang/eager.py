@@ -39,7 +39,7 @@ def _is_traced() -> bool:
 
 def is_transformed() -> bool:
     """Whether torch.func transforms what runs: nothing outside of it can be written to."""
-    return _transform() is not None
+    return not _compiles() and _transform() is not None
 
 
 def has_modes() -> bool:

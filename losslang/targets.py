@@ -180,12 +180,17 @@ def position(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
-    """A tensor of axes of its own, the first of which is the batch; `*space` is the prediction's own."""
+    """A tensor of axes of its own; those before them are the prediction's first, and so is its `*space`."""
     value = _tensor(value, pred, site)
     names = axes.split()
-    has_rank = value.ndim == len(names) if not names[-1].startswith("*") else value.ndim >= len(names) - 1
-    has_space = names[-1] != "*space" or (value.ndim == pred.ndim and value.shape[2:] == pred.shape[2:])
-    if not has_rank or not has_space:
+    shared = value.ndim - 1
+    if names[-1] == "*space":
+        fits = value.ndim == pred.ndim and value.shape[2:] == pred.shape[2:]
+    else:
+        fits = names[-1].startswith("*") or (
+            0 < shared <= pred.ndim and value.shape[:-1] == pred.shape[:shared]
+        )
+    if not fits:
         shown = ", ".join(name.removeprefix("*").upper() for name in names)
         wanted = f"axes ({shown}), of the prediction's samples and space"
         raise site.mismatch(value, pred, wanted, f"bring `{site.operand}` to these axes")

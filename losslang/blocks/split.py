@@ -131,9 +131,15 @@ def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
 
 def _is_cut(made: Step, reader: Step) -> bool:
     """Whether a value from outside lies along the prediction, other than a weight per class."""
-    lies_along = made.operation in ("input", "kept", "hide", "lay", "moved") or made.operation.startswith(
-        "math:"
-    )
+    lies_along = made.operation in (
+        "input",
+        "kept",
+        "hide",
+        "lay",
+        "moved",
+        "number",
+        "beside",
+    ) or made.operation.startswith("math:")
     return lies_along and reader.operation != "per_class"
 
 

@@ -59,9 +59,6 @@ class Aligned:
         axes = loss.axes[loss.views[0]]
         if axes[0] == "b" and not loss.has_classes and not loss.takes_net and axes[-1] != "*items":
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes))
-        elif axes[0] == "b" and axes[-1].startswith("*") and not loss.takes_net:
-            # Classes without space, and lists.
-            self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
         if self.layout.written is None and (is_of_rows(loss) or is_of_images(loss)):
             self.emit("check:layout", self.pred, site=self.site("pred"), of_rows=is_of_rows(loss))
         if loss.is_region:
@@ -73,6 +70,10 @@ class Aligned:
                 background=reading.get("background") is not False,
             )
         self.compared(given.get("target"))
+        is_listed = axes[0] == "b" and axes[-1].startswith("*")
+        if is_listed and not loss.is_region and not is_of_images(loss):
+            # Classes without space, and lists.
+            self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
         stated = reading.get("mask")
         self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"), self.raw)
         self.stated = self.mask
