@@ -60,8 +60,13 @@ def test_weights_that_name_their_axis_are_given():
     entropy = torch.nn.functional.binary_cross_entropy_with_logits
     found = losslang.compile("bce(sigmoid, like=torch, pos_weight=batch.w)")(pred, target, w=weights)
     torch.testing.assert_close(found, entropy(pred, target, pos_weight=weights))
-    one = losslang.compile("bce(sigmoid, like=torch, pos_weight=[2])")(pred, target)
-    torch.testing.assert_close(one, entropy(pred, target, pos_weight=torch.tensor([2.0])))
+    one = entropy(pred, target, pos_weight=torch.tensor([2.0]))
+    torch.testing.assert_close(
+        losslang.compile("bce(sigmoid, like=torch, pos_weight=[2])")(pred, target), one
+    )
+    for given in (2.0, torch.tensor(2.0), torch.tensor([2.0])):
+        found = losslang.compile("bce(sigmoid, like=torch, pos_weight=batch.w)")(pred, target, w=given)
+        torch.testing.assert_close(found, one)
 
 
 # ------------------------------------------------------------------------- soft truths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from losslang.lazy import torch
 from losslang.libraries import LIBRARIES
@@ -101,8 +101,9 @@ def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
 
 def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
     """Refuses a weight for each class where the library lays it along the last axis, and that is not the classes'."""
-    number = weights.numel() if isinstance(weights, torch.Tensor) else len(weights)
-    if number > 1 and pred.ndim > 2 and getattr(weights, "ndim", 1) < 2:
+    of_list = isinstance(weights, tuple) and len(cast("tuple[float, ...]", weights)) > 1
+    is_list = isinstance(weights, torch.Tensor) and weights.numel() > 1 and weights.ndim < 2
+    if (of_list or is_list) and pred.ndim > 2:
         what = f"with a `pos_weight` for each class, on a prediction of shape {tuple(pred.shape)}"
         wanted = "of rank 2: the library lays it along the last axis"
         error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
