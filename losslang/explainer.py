@@ -29,6 +29,7 @@ from losslang.meaning import (
 )
 from losslang.mistakes import page, pages
 from losslang.mistakes.names import nearest
+from losslang.presets import Preset
 from losslang.primitive import Activation, Loss
 from losslang.primitive import Reduction as ReductionPrimitive
 from losslang.registry import current_registry, loss_of
@@ -135,7 +136,7 @@ def _use(reading: Reading, source: Source) -> Iterator[Row]:
     yield "reduction", _reduction(reading, loss, written)
     yield from _elements(reading)
     if reading.like is not None:
-        yield "like", _likeness(reading.like, loss)
+        yield "like", _likeness(reading.like, reading, loss)
 
 
 def _operands(reading: Reading) -> str:
@@ -225,16 +226,28 @@ def _elements(reading: Reading) -> Iterator[Row]:
         yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
 
 
-def _likeness(like: Likeness, loss: Loss) -> str:
-    """Whose number it is, and what stands beside it."""
-    preset = loss.like[like.library]
-    parts = [f"the number of {LIBRARIES[like.library]}", preset.note]
-    operands = [operand.name for operand in loss.operands]
-    beside = [name for name in like.written if name not in (*preset.takes.split(), *operands, "reduction")]
-    if beside:
-        named = ", ".join(f"`{name}`" for name in beside)
-        parts.append(f"{named} beside it: ours alone, or not compared")
-    return "; ".join(filter(None, parts))
+def _likeness(like: Likeness, reading: Reading, loss: Loss) -> str:
+    """Whose number it is, or whose options they are where something stands beside them."""
+    preset, operands = loss.like[like.library], [operand.name for operand in loss.operands]
+    options = dict.fromkeys((*like.written, *(name for name, _ in reading.taken)))
+    beside = [name for name in options if name not in operands and not _is_compared(name, reading, preset)]
+    library = LIBRARIES[like.library]
+    if not beside:
+        return "; ".join(filter(None, (f"the number of {library}", preset.note)))
+    named = ", ".join(f"`{name}`" for name in beside)
+    said = f"{named} beside it: ours alone, or not compared"
+    return "; ".join(filter(None, (f"the options of {library}", preset.note, said)))
+
+
+def _is_compared(name: str, reading: Reading, preset: Preset) -> bool:
+    """Whether an option is one of the library too, and its number was compared."""
+    if name == "reduction":
+        chosen = reading.reduction.name
+        known = ("mean", "sum", "none") if preset.takes_option(name) else ("mean",)
+        return chosen == preset.reduction or chosen in known
+    # A word makes weights of the batch, which no library does.
+    of_batch = name in ("class_weight", "pos_weight") and isinstance(reading.get(name), str)
+    return preset.takes_option(name) and not of_batch
 
 
 def _table(rows: Iterable[Row], indent: str) -> Iterator[str]:

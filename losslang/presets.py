@@ -18,10 +18,24 @@ from typing import Literal
 
 PROBABILITIES = ("identity", "sigmoid", "softmax")
 """The `activations` of a loss that a library has of given probabilities."""
-SUM_OF_MEANS = {"reduction=sum": "keras adds up the means over its last axis"}
-"""What `refuses` of every loss of keras."""
+SUM_OF_MEANS = {
+    "reduction=sum": "keras adds up the means over its last axis",
+    "reduction=none": "keras keeps the means over its last axis",
+}
+"""What `refuses` of losses of keras that are of single elements."""
 CLIPPED = "keras holds given probabilities in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1 there"
-MEAN_ALONE = {"reduction=sum": "mmdet has the mean alone"}
+MEANS = {
+    "mean_all": "its mean counts what is ignored too",
+    "wmean": "its mean divides by the weights of the labels",
+    "wmean_all": "its mean divides by the weights of the labels, and counts what is ignored too",
+    "batchmean": "it adds up a sample, and divides by the samples",
+    "mean_of_means": "its mean is that of the means of the samples",
+}
+"""Why the mean of a library is no plain one, by the reduction that gives it."""
+MEAN_ALONE = {
+    "reduction=sum": "mmdet has the mean alone",
+    "reduction=none": "mmdet has the mean alone",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,7 @@ class Preset:
 
     `options` is what `like=` stands for. `activations` are those that it was compared after, that of `options`
     if none are named, all if there is none either. `takes` are the options that the library has too and that were
-    compared: any other stands beside its number, and `explain` says so. `refuses` says why what is beside it is no number of the
+    compared: any other stands beside its number, and `explain` says so; `reduction` are `mean`, `sum` and `none`. `refuses` says why what is beside it is no number of the
     library: an activation, an option, one of its values, or several of them at once (`class_weight
     ignore_index`). `ranks` and `channels` are those of the prediction, any if none are named; `several` says
     that one channel was not compared. `truth` is the form that a truth has to have, `indices` or `dense`, like
@@ -67,6 +81,16 @@ class Preset:
     def sets(self, name: str) -> bool:
         """Whether an option stands in the preset itself, with any value."""
         return any(part.startswith(f"{name}=") for part in self.options.split(", "))
+
+    def takes_option(self, name: str) -> bool:
+        """Whether the library has an option too, and was compared with it."""
+        return name in self.takes.split()
+
+    @property
+    def reduction(self) -> str:
+        """The reduction that stands in the preset itself; '' if none does."""
+        parts = [part.partition("=") for part in self.options.split(", ")]
+        return next((value for name, _, value in parts if name == "reduction"), "")
 
     @property
     def looks(self) -> bool:

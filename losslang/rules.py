@@ -13,7 +13,7 @@ from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
 from losslang.mistakes import presets as preset_mistakes
-from losslang.presets import Preset
+from losslang.presets import MEANS, Preset
 from losslang.primitive import Activation, Loss
 from losslang.registry import Registry, loss_of
 from losslang.text import Span
@@ -119,10 +119,28 @@ def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
                     " and ".join(f"`{word}`" for word in named),
                     library,
                     why,
-                    preset.options,
+                    preset_mistakes.without_like(preset.options),
                 )
             )
+    if why := _another_mean(reading, loss, preset):
+        span, fix = reading.span_of("reduction"), "leave out `reduction`: `like` has the library's own"
+        stated = "`reduction=mean`"
+        found.append(preset_mistakes.option_not_compared(span, loss.name, stated, library, why, fix))
     return found
+
+
+def _another_mean(reading: Reading, loss: Loss, preset: Preset) -> str:
+    """Why a mean over what counts is not the library's mean; '' if it is, and where no mean is asked for."""
+    if reading.reduction.name != "mean" or reading.get("avg_factor") is not None:
+        return ""
+    by_label = reading.get("class_weight") is not None
+    own = preset.reduction or loss.reduction
+    if own == "mean" and by_label and "class_weight" in loss.parameters:
+        own = "wmean"
+    all_count = reading.get("mask") is None and reading.get("ignore_index") in (None, "none")
+    all_alike = not by_label and reading.get("weight") is None
+    same = {"mean": True, "mean_all": all_count, "wmean": all_alike, "wmean_all": all_count and all_alike}
+    return "" if same.get(own, False) else MEANS.get(own, f"its mean is `{own}`")
 
 
 def _beside(reading: Reading, loss: Loss, preset: Preset) -> dict[str, Span]:

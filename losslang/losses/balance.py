@@ -27,8 +27,8 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
     range=(0, math.inf),
     zero_when="perfect",
     like={
-        "mmseg": Preset("sigmoid", channels=(1,), ranks=(4,)),
-        "toolbelt": Preset("sigmoid, reduction=mean_all", takes="ignore_index"),
+        "mmseg": Preset("sigmoid", channels=(1,), ranks=(4,), hard=True),
+        "toolbelt": Preset("sigmoid, reduction=mean_all", hard=True, takes="ignore_index reduction"),
     },
 )
 def balanced_bce(
@@ -61,7 +61,7 @@ def balanced_bce_of_logits(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={"mmdet": Preset("sigmoid", ranks=(2,), refuses=MEAN_ALONE)},
+    like={"mmdet": Preset("sigmoid", ranks=(2,), refuses=MEAN_ALONE, takes="reduction")},
 )
 def ghm_c(
     probs: Float[Tensor, "*shape"],
@@ -106,7 +106,7 @@ def ghm_c_of_logits(
     whole=True,
     range=(0, math.inf),
     zero_when="equal",
-    like={"mmdet": Preset(refuses=MEAN_ALONE)},
+    like={"mmdet": Preset(refuses=MEAN_ALONE, takes="reduction")},
 )
 def ghm_r(
     values: Float[Tensor, "*shape"],

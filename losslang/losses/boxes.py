@@ -25,7 +25,7 @@ Corners = tuple[Tensor, Tensor]
     paper="Yu, Jiang, Wang, Cao, Huang 2016, arXiv:1608.01471",
     activation="identity",
     range=(0, math.inf),
-    like={"mmdet": Preset("mode=log, eps=1e-6", ranks=(2,), takes="mode")},
+    like={"mmdet": Preset("mode=log, eps=1e-6", ranks=(2,), takes="mode reduction")},
 )
 def iou(
     boxes: Float[Tensor, "*b 4"],
@@ -48,10 +48,10 @@ def iou(
     activation="identity",
     range=(0, 2),
     like={
-        "torchvision": "",
-        "fvcore": "",
-        "monai": Preset("eps=1.1920929e-7", ranks=(2,)),
-        "mmdet": Preset("eps=1e-6", ranks=(2, 3)),
+        "torchvision": Preset(takes="reduction"),
+        "fvcore": Preset(takes="reduction"),
+        "monai": Preset("eps=1.1920929e-7", ranks=(2,), takes="reduction"),
+        "mmdet": Preset("eps=1e-6", ranks=(2, 3), takes="reduction"),
     },
 )
 def giou(
@@ -73,7 +73,11 @@ def giou(
     paper="Zheng, Wang, Liu, Li, Ye, Ren 2020, arXiv:1911.08287",
     activation="identity",
     range=(0, 2),
-    like={"torchvision": "", "detectron2": "", "mmdet": Preset("eps=1e-6", ranks=(2,))},
+    like={
+        "torchvision": Preset(takes="reduction"),
+        "detectron2": Preset(takes="reduction"),
+        "mmdet": Preset("eps=1e-6", ranks=(2,), takes="reduction"),
+    },
 )
 def diou(
     boxes: Float[Tensor, "*b 4"],
@@ -92,7 +96,7 @@ def diou(
     paper="Zheng, Wang, Ren, Liu, Ye, Hu, Zuo 2020, arXiv:2005.03572",
     activation="identity",
     range=(0, 2.5),
-    like={"torchvision": "", "detectron2": ""},
+    like={"torchvision": Preset(takes="reduction"), "detectron2": Preset(takes="reduction")},
 )
 def ciou(
     boxes: Float[Tensor, "*b 4"],
@@ -139,7 +143,7 @@ def eiou(
     paper="Peng, Yu 2021, A Systematic IoU-Related Method",
     activation="identity",
     range=(0, 2),
-    like={"mmdet": Preset("eps=1e-6", ranks=(2,))},
+    like={"mmdet": Preset("eps=1e-6", ranks=(2,), takes="reduction")},
 )
 def extended_iou(
     boxes: Float[Tensor, "*b 4"],
@@ -202,7 +206,12 @@ def siou(
     range=(0, 1),
     like={
         "mmdet": Preset(
-            ranks=(2,), refuses={"reduction=sum": "mmdet adds up x, y, w and h, of which this is the mean"}
+            ranks=(2,),
+            refuses={
+                "reduction=sum": "mmdet adds up x, y, w and h, of which this is the mean",
+                "reduction=none": "mmdet keeps x, y, w and h apart",
+            },
+            takes="reduction",
         ),
     },
 )

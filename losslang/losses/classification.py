@@ -34,25 +34,24 @@ Degree = Annotated[int, Field(ge=1, le=4)]
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torchvision": Preset("sigmoid, alpha=0.25", takes="gamma alpha"),
+        "torchvision": Preset("sigmoid, alpha=0.25", takes="gamma alpha reduction"),
         "kornia": Preset(
             "sigmoid, alpha=0.25, reduction=mean_all",
             refuses={
                 "softmax": "kornia divides by the classes too: its mean is `focal(softmax, alpha=0.25)` / C"
             },
-            takes="gamma alpha ignore_index class_weight",
+            hard=True,
+            takes="gamma alpha ignore_index class_weight reduction",
         ),
         "mmdet": Preset(
-            "sigmoid, alpha=0.25",
-            activations=("sigmoid", "identity"),
-            takes="gamma alpha",
+            "sigmoid, alpha=0.25", activations=("sigmoid", "identity"), takes="gamma alpha reduction"
         ),
         "mmseg": Preset(
             "sigmoid, alpha=0.5",
             refuses={"ignore_index": "what mmseg makes of it is not the same on a CPU and on a GPU"},
-            takes="gamma alpha class_weight",
+            takes="gamma alpha class_weight reduction",
         ),
-        "fvcore": Preset("sigmoid", takes="gamma alpha"),
+        "fvcore": Preset("sigmoid", takes="gamma alpha reduction"),
         "monai": Preset(
             "sigmoid",
             refuses={
@@ -60,7 +59,8 @@ Degree = Annotated[int, Field(ge=1, le=4)]
                 "ignore_index": "MONAI divides by the places alone then, and its mean is C times larger",
                 "reduction=sum": "MONAI takes the mean over space first",
             },
-            takes="gamma alpha class_weight",
+            hard=True,
+            takes="gamma alpha class_weight reduction",
         ),
         "smp": Preset(
             "sigmoid",
@@ -70,20 +70,22 @@ Degree = Annotated[int, Field(ge=1, le=4)]
                 "class_weight": "smp divides by the sum of the weights",
                 "reduction=sum": "smp takes the mean over the classes",
                 "identity ignore_index": "smp leaves labels out of logits alone",
+                "reduction=none": "smp takes the mean over the classes",
             },
-            takes="gamma alpha ignore_index",
+            hard=True,
+            takes="gamma alpha ignore_index reduction",
         ),
-        "optax": Preset("sigmoid", takes="gamma alpha"),
+        "optax": Preset("sigmoid", takes="gamma alpha reduction"),
         "toolbelt": Preset(
             "sigmoid, reduction=mean_all",
             refuses={"softmax": "pytorch-toolbelt adds up the sigmoid cross entropies of all classes"},
-            takes="gamma alpha ignore_index class_weight",
+            takes="gamma alpha ignore_index class_weight reduction",
         ),
         "keras": Preset(
             "identity",
             activations=("identity", "sigmoid"),
             refuses=SUM_OF_MEANS,
-            takes="gamma alpha",
+            takes="gamma alpha reduction",
         ),
     },
 )
@@ -128,7 +130,11 @@ def focal_of_logits(
 @loss(
     aliases=("hinge_loss",),
     range=(0, float("inf")),
-    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": "", "sklearn": Preset(ranks=(1,))},
+    like={
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="reduction"),
+        "optax": Preset(takes="reduction"),
+        "sklearn": Preset(ranks=(1,)),
+    },
 )
 def hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
@@ -137,7 +143,7 @@ def hinge(
     return torch.relu(margin - signs * logits)
 
 
-@loss(range=(0, float("inf")), like={"keras": Preset(refuses=SUM_OF_MEANS)})
+@loss(range=(0, float("inf")), like={"keras": Preset(refuses=SUM_OF_MEANS, takes="reduction")})
 def squared_hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
@@ -149,12 +155,7 @@ def squared_hinge(
     aliases=("multi_margin_loss", "weston_watkins"),
     paper="Weston, Watkins 1999",
     range=(0, float("inf")),
-    like={
-        "torch": Preset(
-            ranks=(2,),
-            takes="margin class_weight",
-        )
-    },
+    like={"torch": Preset(ranks=(2,), takes="margin class_weight reduction")},
 )
 def multi_margin(
     logits: Float[Tensor, "b c *space"],

@@ -173,7 +173,7 @@ def supcon(
     activation="identity",
     range=(0, math.inf),
     whole=True,
-    like={"keras": Preset(takes="margin"), "pml": Preset(takes="margin")},
+    like={"keras": Preset(takes="margin reduction"), "pml": Preset(takes="margin")},
 )
 def circle(
     embeddings: Float[Tensor, "b d"],

@@ -18,7 +18,10 @@ from losslang.vocabulary import Float, Positive, Scale, Tensor
     reduction="batchmean",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"keras": "identity, reduction=mean", "optax": "exp, reduction=mean"},
+    like={
+        "keras": Preset("identity, reduction=mean", takes="reduction"),
+        "optax": Preset("exp, reduction=mean", takes="reduction"),
+    },
 )
 def kl(
     log_probs: Float[Tensor, "b c *space"], target_probs: Float[Tensor, "b c *space"]
@@ -81,7 +84,7 @@ def js(
     paper="Nix, Weigend 1994",
     activation="identity",
     nonnegative=("variance",),
-    like={"torch": Preset(takes="full")},
+    like={"torch": Preset(takes="full reduction")},
 )
 def gaussian_nll(
     values: Float[Tensor, "*shape"],
@@ -107,8 +110,8 @@ def gaussian_nll(
     activation="identity",
     nonnegative=("target",),
     like={
-        "torch": Preset(takes="log_input full"),
-        "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS),
+        "torch": Preset(takes="log_input full reduction"),
+        "keras": Preset("log_input=false, eps=1e-7", refuses=SUM_OF_MEANS, takes="reduction"),
         "pytorch_forecasting": Preset(ranks=(2,)),
     },
 )
@@ -136,7 +139,7 @@ def poisson_nll(
     aliases=("distribution_focal", "distribution_focal_loss"),
     paper="Li et al. 2020, arXiv:2006.04388",
     range=(0, math.inf),
-    like={"mmdet": Preset(ranks=(2,))},
+    like={"mmdet": Preset(ranks=(2,), takes="reduction")},
 )
 def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """-(l + 1 - y) log p_l - (y - l) log p_{l+1}, p the softmax over n bins, l the bin below y.

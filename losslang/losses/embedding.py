@@ -25,7 +25,7 @@ Norm = Annotated[float, Field(ge=1, le=LARGEST)]
     activation="identity",
     range=(0, 2),
     zero_when="equal",
-    like={"optax": ""},
+    like={"optax": Preset(takes="reduction")},
 )
 def cosine(
     embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Positive = 1e-8
@@ -59,7 +59,7 @@ def cosine_slope(
     aliases=("cosine_embedding_loss",),
     activation="identity",
     range=(0, 2),
-    like={"torch": Preset(takes="margin")},
+    like={"torch": Preset(takes="margin reduction")},
 )
 def cosine_embedding(
     embeddings: Float[Tensor, "*b d"],
@@ -103,7 +103,7 @@ def cosine_embedding_slope(
     aliases=("margin_ranking_loss",),
     activation="identity",
     range=(0, math.inf),
-    like={"torch": Preset(takes="margin")},
+    like={"torch": Preset(takes="margin reduction")},
 )
 def margin_ranking(
     values: Float[Tensor, "*shape"],
@@ -122,7 +122,7 @@ def margin_ranking(
 @loss(
     aliases=("hinge_embedding_loss",),
     activation="identity",
-    like={"torch": Preset(takes="margin")},
+    like={"torch": Preset(takes="margin reduction")},
 )
 def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
@@ -139,11 +139,11 @@ def hinge_embedding(
     range=(0, math.inf),
     like={
         "optax": Preset(
-            takes="margin",
             refuses={"p": "optax adds up powers of signed differences"},
             note="optax adds 1e-6 under the root",
+            takes="margin reduction",
         ),
-        "torch": Preset(takes="margin p swap"),
+        "torch": Preset(takes="margin p swap reduction"),
     },
 )
 def triplet(

@@ -30,26 +30,25 @@ from losslang.vocabulary import Float, Fraction, Int, Tensor
     zero_when="perfect",
     like={
         "torch": Preset(
-            activations=("softmax",),
-            takes="label_smoothing ignore_index class_weight",
+            activations=("softmax",), takes="label_smoothing ignore_index class_weight reduction"
         ),
         "nnunet": Preset(
             activations=("softmax",),
             truth="indices",
-            takes="label_smoothing ignore_index class_weight",
+            takes="label_smoothing ignore_index class_weight reduction",
         ),
-        "optax": Preset(activations=("softmax",)),
+        "optax": Preset(activations=("softmax",), takes="reduction"),
         "toolbelt": Preset(
             "reduction=mean_all",
             activations=("softmax",),
             truth="indices",
-            takes="label_smoothing ignore_index",
+            takes="label_smoothing ignore_index reduction",
         ),
         "mmdet": Preset(
             "reduction=mean_all",
             activations=("softmax",),
             truth="indices",
-            takes="ignore_index class_weight",
+            takes="ignore_index class_weight reduction",
         ),
         "mmseg": Preset(
             "reduction=wmean_all",
@@ -58,13 +57,13 @@ from losslang.vocabulary import Float, Fraction, Int, Tensor
             refuses={
                 "class_weight ignore_index": "mmseg looks up the weight of the ignored label, and fails"
             },
-            takes="ignore_index class_weight",
+            takes="ignore_index class_weight reduction",
         ),
         "smp": Preset(
             "reduction=mean_all",
             activations=("softmax",),
             truth="indices",
-            takes="label_smoothing ignore_index",
+            takes="label_smoothing ignore_index reduction",
         ),
         "timm": Preset(
             "label_smoothing=0.1",
@@ -77,7 +76,9 @@ from losslang.vocabulary import Float, Fraction, Int, Tensor
             "identity",
             activations=("identity", "softmax"),
             note=CLIPPED,
-            takes="label_smoothing ignore_index",
+            several=True,
+            distribution=True,
+            takes="label_smoothing ignore_index reduction",
         ),
         "sklearn": Preset("identity", ranks=(2,), truth="indices", several=True),
     },
@@ -190,7 +191,7 @@ def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: i
     ignore_index=-100,
     range=(0, float("inf")),
     zero_when="perfect",
-    like={"torch": Preset("reduction=wmean", takes="ignore_index class_weight")},
+    like={"torch": Preset("reduction=wmean", takes="ignore_index class_weight reduction")},
 )
 def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"]) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c of given log-probabilities.
@@ -241,33 +242,35 @@ def nll_of_log_probs(
     range=(0, float("inf")),
     zero_when="perfect",
     like={
-        "torch": Preset(activations=("sigmoid", "identity"), takes="pos_weight"),
+        "torch": Preset(activations=("sigmoid", "identity"), takes="pos_weight reduction"),
         "keras": Preset(
             activations=("sigmoid", "identity"),
             refuses=SUM_OF_MEANS,
             note=CLIPPED,
-            takes="label_smoothing",
+            takes="label_smoothing reduction",
         ),
-        "optax": "sigmoid",
-        "mmdet": Preset(
-            "sigmoid, reduction=mean_all",
-            ranks=(2,),
-            takes="ignore_index pos_weight",
-        ),
+        "optax": Preset("sigmoid", takes="reduction"),
+        "mmdet": Preset("sigmoid, reduction=mean_all", ranks=(2,), takes="ignore_index pos_weight reduction"),
         "mmseg": Preset(
-            "sigmoid, reduction=mean_all",
-            ranks=(2, 4),
-            takes="ignore_index pos_weight",
+            "sigmoid, reduction=mean_all", ranks=(2, 4), takes="ignore_index pos_weight reduction"
         ),
-        "smp": Preset("sigmoid, ignore_index=-100, reduction=mean_all", takes="ignore_index pos_weight"),
-        "toolbelt": Preset("sigmoid, ignore_index=-100, reduction=mean_all", takes="ignore_index pos_weight"),
+        "smp": Preset(
+            "sigmoid, ignore_index=-100, reduction=mean_all",
+            refuses={"label_smoothing": "smp's smooth_factor is half of it"},
+            takes="ignore_index pos_weight reduction",
+        ),
+        "toolbelt": Preset(
+            "sigmoid, ignore_index=-100, reduction=mean_all",
+            refuses={"label_smoothing": "pytorch-toolbelt's smooth_factor is half of it"},
+            takes="ignore_index pos_weight reduction",
+        ),
         "timm": Preset(
             "sigmoid",
             truth="dense",
             refuses={"label_smoothing": "timm smooths indices alone, and by another formula"},
-            takes="pos_weight",
+            takes="pos_weight reduction",
         ),
-        "nnunet": Preset("sigmoid", takes="pos_weight"),
+        "nnunet": Preset("sigmoid", takes="pos_weight reduction"),
     },
 )
 def bce(

@@ -21,7 +21,15 @@ from losslang.vocabulary import Float, Fraction, Int, NonNegative, Tensor
     paper="Li et al. 2020, arXiv:2006.04388",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"mmdet": Preset("sigmoid, reduction=batchmean", ranks=(2,)), "toolbelt": "sigmoid"},
+    like={
+        "mmdet": Preset(
+            "sigmoid, reduction=batchmean",
+            ranks=(2,),
+            refuses={"reduction=none": "mmdet adds up the classes"},
+            takes="reduction",
+        ),
+        "toolbelt": Preset("sigmoid", takes="reduction"),
+    },
 )
 def quality_focal(
     probs: Float[Tensor, "*shape"],
@@ -52,7 +60,7 @@ def quality_focal_of_logits(
     aliases=("vfl", "varifocal_loss"),
     paper="Zhang, Wang, Dayoub, Sünderhauf 2021, arXiv:2008.13367",
     range=(0, math.inf),
-    like={"mmdet": Preset("sigmoid", takes="gamma")},
+    like={"mmdet": Preset("sigmoid", takes="gamma reduction")},
 )
 def varifocal(
     probs: Float[Tensor, "*shape"],
@@ -93,7 +101,7 @@ def varifocal_of_logits(
     aliases=("gaussian_focal_loss", "gaussian_heatmap_focal", "heatmap_focal"),
     paper="Law, Deng 2018, arXiv:1808.01244",
     range=(0, math.inf),
-    like={"mmdet": "identity"},
+    like={"mmdet": Preset("identity", takes="reduction")},
 )
 def gaussian_focal(
     probs: Float[Tensor, "*shape"],
@@ -135,7 +143,7 @@ def gaussian_focal_of_logits(
     reduction="sum",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"timm": Preset("sigmoid, reduction=batchmean", takes="gamma_neg")},
+    like={"timm": Preset("sigmoid, reduction=batchmean", hard=True, takes="gamma_neg")},
 )
 def asl(
     probs: Float[Tensor, "*shape"],
@@ -182,7 +190,15 @@ def asl_of_logits(
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"timm": Preset("gamma_pos=1", ranks=(2,), refuses={"reduction=sum": "timm has the mean alone"})},
+    like={
+        "timm": Preset(
+            "gamma_pos=1",
+            ranks=(2,),
+            refuses={"reduction=sum": "timm has the mean alone"},
+            hard=True,
+            takes="reduction",
+        )
+    },
 )
 def asl_single(
     probs: Float[Tensor, "b c *space"],
@@ -215,8 +231,8 @@ def asl_single(
     range=(0, math.inf),
     zero_when="perfect",
     like={
-        "optax": Preset("epsilon=2", activations=("softmax",), takes="epsilon"),
-        "timm": Preset("epsilon=2", activations=("softmax",), ranks=(2,), takes="epsilon"),
+        "optax": Preset("epsilon=2", activations=("softmax",), takes="epsilon reduction"),
+        "timm": Preset("epsilon=2", activations=("softmax",), ranks=(2,), takes="epsilon reduction"),
     },
 )
 def poly(

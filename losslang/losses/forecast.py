@@ -61,7 +61,7 @@ def smape(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"keras": Preset(refuses=SUM_OF_MEANS), "sklearn": Preset(ranks=(1, 2))},
+    like={"keras": Preset(refuses=SUM_OF_MEANS, takes="reduction"), "sklearn": Preset(ranks=(1, 2))},
 )
 def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """(log(1 + p) - log(1 + t))², p the prediction; below 0 both count as 0, as in keras.
@@ -172,7 +172,7 @@ def relmse_of_values(
     range=(0, math.inf),
     zero_when="equal",
     whole=True,
-    like={"mmseg": ""},
+    like={"mmseg": Preset(takes="reduction")},
 )
 def silog(
     values: Float[Tensor, "b c *space"],

@@ -42,7 +42,7 @@ WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     range=(-1, 1),
     whole=True,
     index=True,
-    like={"monai": Preset(ranks=(4, 5)), "kornia": Preset("padding=same", ranks=(4,))},
+    like={"monai": Preset(ranks=(4, 5), takes="reduction"), "kornia": Preset("padding=same", ranks=(4,))},
 )
 def ssim(
     values: Float[Tensor, "b c *space"],
@@ -174,7 +174,14 @@ def psnr(
     reduction="batchmean",
     range=(0, math.inf),
     whole=True,
-    like={"kornia": Preset(channels=(1,), ranks=(4,))},
+    like={
+        "kornia": Preset(
+            channels=(1,),
+            ranks=(4,),
+            refuses={"reduction=none": "kornia keeps the sum of each channel"},
+            takes="reduction",
+        )
+    },
 )
 def tv(
     values: Float[Tensor, "b c *space"],
@@ -226,7 +233,15 @@ def tv_slope(
     activation="identity",
     range=(-1, 0),
     whole=True,
-    like={"monai": Preset(refuses={"reduction=sum": "MONAI adds up the places too"})},
+    like={
+        "monai": Preset(
+            refuses={
+                "reduction=sum": "MONAI adds up the places too",
+                "reduction=none": "MONAI keeps every place",
+            },
+            takes="reduction",
+        )
+    },
 )
 def lncc(
     values: Float[Tensor, "b c *space"],

@@ -27,7 +27,7 @@ Tail = Annotated[float, Field(ge=1, le=10)]
     activation="softmax",
     range=(0, math.inf),
     zero_when="perfect",
-    like={"keras": Preset("identity, q=0.5", takes="q")},
+    like={"keras": Preset("identity, q=0.5", hard=True, several=True, takes="q reduction")},
 )
 def gce(
     log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, q: Positive = 0.7

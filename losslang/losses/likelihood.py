@@ -80,7 +80,9 @@ def gamma_nll_slope(
     reduction="batchmean",
     range=(0, math.inf),
     nonnegative=("target",),
-    like={"optax": Preset(ranks=(2,))},
+    like={
+        "optax": Preset(ranks=(2,), refuses={"reduction=none": "optax adds up each row"}, takes="reduction")
+    },
 )
 def generalized_kl(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]

@@ -15,13 +15,22 @@ from losslang.surprise import pick, times_log
 from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
 
 
-@loss(aliases=("perceptron_loss",), paper="Rosenblatt 1958", range=(0, math.inf), like={"optax": ""})
+@loss(
+    aliases=("perceptron_loss",),
+    paper="Rosenblatt 1958",
+    range=(0, math.inf),
+    like={"optax": Preset(takes="reduction")},
+)
 def perceptron(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """max(0, -y x), y = +1 or -1: hinge without a margin. At x = 0 it is 0, with no gradient."""
     return torch.relu(-signs * logits)
 
 
-@loss(aliases=("soft_margin", "soft_margin_loss"), range=(0, math.inf), like={"torch": ""})
+@loss(
+    aliases=("soft_margin", "soft_margin_loss"),
+    range=(0, math.inf),
+    like={"torch": Preset(takes="reduction")},
+)
 def logistic(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log(1 + e^(-y x)), y = +1 or -1: `bce(sigmoid)` with signs for the truth, in nats."""
     return -F.logsigmoid(signs * logits)
@@ -38,7 +47,7 @@ def logistic_slope(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape
     aliases=("multiclass_hinge_loss", "crammer_singer", "categorical_hinge"),
     paper="Crammer, Singer 2001",
     range=(0, math.inf),
-    like={"optax": Preset(ranks=(2,), truth="indices", several=True)},
+    like={"optax": Preset(ranks=(2,), truth="indices", several=True, takes="reduction")},
 )
 def multiclass_hinge(
     logits: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, margin: NonNegative = 1.0
@@ -55,7 +64,11 @@ def multiclass_hinge(
     return (others.amax(1) - own + margin).clamp(min=0)
 
 
-@loss(aliases=("multilabel_margin_loss",), range=(0, math.inf), like={"torch": Preset(ranks=(2,))})
+@loss(
+    aliases=("multilabel_margin_loss",),
+    range=(0, math.inf),
+    like={"torch": Preset(ranks=(2,), takes="reduction")},
+)
 def multilabel_margin(
     logits: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "b *space"]:

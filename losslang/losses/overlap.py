@@ -39,11 +39,14 @@ Power = Annotated[float, Field(ge=SMALLEST, le=4)]
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(takes="smooth batch background"),
+        "monai": Preset(takes="smooth batch background reduction"),
         "kornia": Preset(
-            "softmax, weighting=uniform, smooth=0, ignore_index=-100", ranks=(4,), takes="ignore_index"
+            "softmax, weighting=uniform, smooth=0, ignore_index=-100",
+            ranks=(4,),
+            hard=True,
+            takes="ignore_index",
         ),
-        "keras": "weighting=uniform, smooth=0, batch=true",
+        "keras": Preset("weighting=uniform, smooth=0, batch=true", takes="reduction"),
     },
 )
 def gdl(
@@ -80,11 +83,7 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
     whole=True,
     range=(0, math.inf),
     like={
-        "smp": Preset(
-            "batch=true",
-            channels=(1,),
-            takes="ignore_index batch",
-        ),
+        "smp": Preset("batch=true", channels=(1,), hard=True, takes="ignore_index batch"),
         "toolbelt": Preset(
             "batch=true",
             channels=(1,),
@@ -94,9 +93,10 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
             "batch=true, ignore_index=255",
             channels=(1,),
             ranks=(4,),
-            takes="ignore_index batch",
+            hard=True,
+            takes="ignore_index batch reduction",
         ),
-        "kornia": Preset(channels=(1,), ranks=(4,)),
+        "kornia": Preset(channels=(1,), ranks=(4,), hard=True),
     },
 )
 def lovasz_hinge(
@@ -120,25 +120,26 @@ def lovasz_hinge(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "smp": Preset(
-            "softmax, batch=true",
-            ranks=(2, 4, 5),
-            takes="ignore_index batch",
-        ),
+        "smp": Preset("softmax, batch=true", ranks=(2, 4, 5), hard=True, takes="ignore_index batch"),
         "toolbelt": Preset(
             "identity, batch=true",
             activations=PROBABILITIES,
             ranks=(2, 4, 5),
             several=True,
+            hard=True,
             takes="ignore_index batch",
         ),
         "mmseg": Preset(
             "softmax, batch=true, ignore_index=255",
             ranks=(4,),
-            refuses={"reduction=sum": "mmseg adds up images, each with the mean of its classes"},
+            refuses={
+                "reduction=sum": "mmseg adds up images, each with the mean of its classes",
+                "reduction=none": "mmseg has taken the mean over the classes before",
+            },
+            hard=True,
             takes="ignore_index class_weight batch",
         ),
-        "kornia": Preset("softmax, classes=all", ranks=(4,), takes="class_weight"),
+        "kornia": Preset("softmax, classes=all", ranks=(4,), hard=True, takes="class_weight"),
     },
 )
 def lovasz_softmax(
@@ -235,7 +236,11 @@ def sensitivity_specificity(
             channels=(1, 2),
             ranks=(4, 5),
             distribution=True,
-            refuses={"reduction=sum": "MONAI has taken the mean before"},
+            refuses={
+                "reduction=sum": "MONAI has taken the mean before",
+                "reduction=none": "MONAI has taken the mean before",
+            },
+            takes="reduction",
         ),
     },
 )

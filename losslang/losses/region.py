@@ -19,8 +19,13 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(takes="smooth squared ignore_index class_weight batch background"),
-        "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth ignore_index"),
+        "monai": Preset(takes="smooth squared ignore_index class_weight batch background reduction"),
+        "smp": Preset(
+            "smooth=0, batch=true, empty=zero",
+            hard=True,
+            refuses={"smooth": "smp smooths the overlap once: its s is half of ours"},
+            takes="ignore_index",
+        ),
         "toolbelt": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth ignore_index"),
         "nnunet": Preset(
             "smooth=1", note="1 more than nnU-Net's, which is -1 to 0", takes="smooth batch background"
@@ -28,13 +33,14 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
         "optax": Preset(
             "smooth=2",
             activations=("softmax", "identity"),
-            takes="smooth class_weight background",
+            refuses={"smooth": "optax smooths the overlap once: its s is half of ours"},
+            takes="class_weight background",
         ),
         "mmdet": Preset(
             "sigmoid, smooth=0, eps=2e-3, squared=true",
             activations=("sigmoid", "identity"),
             channels=(1,),
-            takes="squared",
+            takes="squared reduction",
         ),
         "mmseg": Preset(
             "sigmoid, smooth=0, eps=2e-3, squared=true",
@@ -42,7 +48,7 @@ from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
             channels=(1,),
             ranks=(4,),
             refuses={"ignore_index": "mmseg leaves out the channel of that number"},
-            takes="squared",
+            takes="squared reduction",
         ),
         "kornia": Preset(
             "softmax, smooth=0, empty=skip, reduction=mean_of_means",
@@ -85,9 +91,13 @@ def dice(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset("smooth=5e-6", takes="smooth ignore_index class_weight batch background"),
+        "monai": Preset(
+            "smooth=5e-6",
+            refuses={"smooth": "MONAI smooths twice the overlap: its s is twice ours"},
+            takes="ignore_index class_weight batch background reduction",
+        ),
         "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth"),
-        "toolbelt": Preset("smooth=0, batch=true, empty=zero", takes="smooth"),
+        "toolbelt": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="smooth"),
     },
 )
 def jaccard(
@@ -112,10 +122,11 @@ def jaccard(
     range=(0, 1),
     zero_when="perfect",
     like={
-        "monai": Preset(takes="alpha smooth ignore_index batch background"),
+        "monai": Preset(takes="alpha smooth ignore_index batch background reduction"),
         "smp": Preset("smooth=0, batch=true, empty=zero", hard=True, takes="alpha smooth ignore_index"),
         "mmseg": Preset(
             "softmax, alpha=0.3, beta=0.7, smooth=1, ignore_index=255",
+            hard=True,
             takes="alpha smooth ignore_index class_weight",
         ),
         "optax": Preset(
@@ -127,6 +138,7 @@ def jaccard(
             "softmax, smooth=0, empty=skip, reduction=mean_of_means",
             ranks=(4,),
             note="a sample that is ignored wholly is 1 there, and is not counted here",
+            hard=True,
             takes="alpha ignore_index",
         ),
     },

@@ -21,9 +21,9 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, T
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "torch": "",
-        "keras": Preset(refuses=SUM_OF_MEANS),
-        "mmdet": "",
+        "torch": Preset(takes="reduction"),
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="reduction"),
+        "mmdet": Preset(takes="reduction"),
         "neuralforecast": Preset(ranks=(2, 3)),
         "sklearn": Preset(ranks=(1, 2)),
     },
@@ -46,7 +46,7 @@ def mse_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"optax": ""},
+    like={"optax": Preset(takes="reduction")},
 )
 def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """e^2 / 2; its gradient is e. optax calls it l2_loss."""
@@ -116,9 +116,9 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "torch": "",
-        "keras": Preset(refuses=SUM_OF_MEANS),
-        "mmdet": "",
+        "torch": Preset(takes="reduction"),
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="reduction"),
+        "mmdet": Preset(takes="reduction"),
         "neuralforecast": Preset(ranks=(2, 3)),
         "pytorch_forecasting": Preset(ranks=(2,)),
         "sklearn": Preset(ranks=(1, 2)),
@@ -136,9 +136,9 @@ def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Floa
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "fvcore": Preset(takes="beta"),
-        "torch": Preset(takes="beta"),
-        "mmdet": Preset(takes="beta"),
+        "fvcore": Preset(takes="beta reduction"),
+        "torch": Preset(takes="beta reduction"),
+        "mmdet": Preset(takes="beta reduction"),
     },
 )
 def smooth_l1(
@@ -167,9 +167,9 @@ def smooth_l1_of_values(
     range=(0, math.inf),
     zero_when="equal",
     like={
-        "torch": Preset(takes="delta"),
-        "keras": Preset(refuses=SUM_OF_MEANS, takes="delta"),
-        "optax": Preset(takes="delta"),
+        "torch": Preset(takes="delta reduction"),
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="delta reduction"),
+        "optax": Preset(takes="delta reduction"),
         "neuralforecast": Preset(ranks=(2, 3), takes="delta"),
     },
 )
@@ -197,7 +197,11 @@ def huber_of_values(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"keras": Preset(refuses=SUM_OF_MEANS), "optax": "", "toolbelt": ""},
+    like={
+        "keras": Preset(refuses=SUM_OF_MEANS, takes="reduction"),
+        "optax": Preset(takes="reduction"),
+        "toolbelt": "",
+    },
 )
 def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log cosh e = e + log(1 + e^(-2e)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow."""

@@ -58,7 +58,7 @@ def barron(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"kornia": ""},
+    like={"kornia": Preset(takes="reduction")},
 )
 def pseudo_huber(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Scale = 1.0
@@ -89,7 +89,7 @@ def pseudo_huber_slope(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"kornia": ""},
+    like={"kornia": Preset(takes="reduction")},
 )
 def cauchy(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
@@ -107,7 +107,7 @@ def cauchy(
     activation="identity",
     range=(0, 2),
     zero_when="equal",
-    like={"kornia": ""},
+    like={"kornia": Preset(takes="reduction")},
 )
 def geman_mcclure(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
@@ -123,7 +123,7 @@ def geman_mcclure(
     activation="identity",
     range=(0, 1),
     zero_when="equal",
-    like={"kornia": ""},
+    like={"kornia": Preset(takes="reduction")},
 )
 def welsch(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
@@ -138,7 +138,7 @@ def welsch(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"mmdet": ""},
+    like={"mmdet": Preset(takes="reduction")},
 )
 def balanced_l1(
     values: Float[Tensor, "*shape"],
@@ -170,7 +170,10 @@ def balanced_l1(
     activation="identity",
     range=(0, math.inf),
     zero_when="equal",
-    like={"toolbelt": "w=5, epsilon=0.5", "smp": "w=5, epsilon=0.5"},
+    like={
+        "toolbelt": Preset("w=5, epsilon=0.5", takes="reduction"),
+        "smp": Preset("w=5, epsilon=0.5", takes="reduction"),
+    },
 )
 def wing(
     values: Float[Tensor, "*shape"],

@@ -43,13 +43,7 @@ def boundary(
     whole=True,
     range=(0, math.inf),
     zero_when="perfect",
-    like={
-        "monai": Preset(
-            "background=alone",
-            ranks=(4, 5),
-            takes="alpha background",
-        )
-    },
+    like={"monai": Preset("background=alone", ranks=(4, 5), takes="alpha background reduction")},
 )
 def hausdorff_dt(
     probs: Float[Tensor, "b c *space"],
@@ -77,8 +71,12 @@ def hausdorff_dt(
             "identity",
             ranks=(4, 5),
             several=True,
-            refuses={"reduction=sum": "kornia adds up the places too"},
-            takes="k",
+            refuses={
+                "reduction=sum": "kornia adds up the places too",
+                "reduction=none": "kornia keeps every place",
+            },
+            hard=True,
+            takes="k reduction",
         )
     },
 )

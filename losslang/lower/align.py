@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from losslang.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.lower.builder import Builder
-from losslang.meaning import Choice, Expression, Reading
+from losslang.meaning import Apply, Choice, Expression, Input, Reading
 from losslang.plan import Argument, Ref
 from losslang.primitive import Activation, Loss
 from losslang.targets import Site
@@ -155,6 +155,14 @@ class Aligned:
                 several=preset.several,
                 truth=preset.truth,
             )
+        pos = self.reading.get("pos_weight")
+        if preset.takes_option("pos_weight") and isinstance(pos, Input | Apply | tuple):
+            given = (
+                self.emit("constant", values=tuple(map(float, cast("tuple[float, ...]", pos))))
+                if isinstance(pos, tuple)
+                else self.out.tensor(pos)
+            )
+            self.emit("check:along", given, self.pred, site=site, library=like.library)
         if preset.indexed and index is not None and index != self.loss.ignore_index:
             self.emit("check:indexed", self.pred, target, site=site, library=like.library)
         if preset.distribution and is_given:

@@ -49,9 +49,7 @@ def activation_not_compared(
 
 @mistake("E210", example="focal(sigmoid, like=smp, class_weight=[1, 2])",
          repair="focal(sigmoid, class_weight=[1, 2])")  # fmt: skip
-def option_not_compared(
-    span: Span, owner: str, option: str, library: str, why: str, options: str
-) -> Diagnostic:
+def option_not_compared(span: Span, owner: str, option: str, library: str, why: str, fix: str) -> Diagnostic:
     """An option that a library has too, with another number.
 
     `like=` is a promise: the number of the library, or a refusal. An option that the library does not have may
@@ -62,7 +60,7 @@ def option_not_compared(
         f"`{owner}` with {option} is not that of {library}: {why}",
         span,
         caret="not compared",
-        fix=without_like(options),
+        fix=fix,
     )
 
 

@@ -76,6 +76,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:layout": checks.check_layout,
     "check:compared": checks.check_compared,
     "check:indexed": checks.check_indexed,
+    "check:along": checks.check_along,
     "check:hard": checks.check_hard,
     "check:distribution": checks.check_distribution,
     "check:probs": checks.check_probs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from losslang.layout import channel_axis
 from losslang.lazy import torch
@@ -100,6 +100,17 @@ def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
         raise site.error(error)
 
 
+def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
+    """Refuses a weight for each class where the library lays it along the last axis, and that is not the classes'."""
+    of_list = isinstance(weights, tuple) and len(cast("tuple[float, ...]", weights)) > 1
+    is_list = isinstance(weights, torch.Tensor) and weights.numel() > 1 and weights.ndim < 2
+    if (of_list or is_list) and pred.ndim > 2:
+        what = f"with a `pos_weight` for each class, on a prediction of shape {tuple(pred.shape)}"
+        wanted = "of rank 2: the library lays it along the last axis"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
 def check_hard(value: Any, site: Site, library: str, index: int | str | None) -> None:
     """Refuses a truth between 0 and 1 where one of 0 and 1 was compared."""
     truth = _seen(value)
@@ -115,7 +126,11 @@ def check_hard(value: Any, site: Site, library: str, index: int | str | None) ->
 def check_distribution(pred: Tensor, site: Site, library: str) -> None:
     """Refuses channels that do not add up to 1, where a distribution over them was compared."""
     probs = _seen(pred)
-    if probs is not None and probs.shape[1] > 1 and bool(((probs.sum(1) - 1).abs() > 1e-3).any()):
+    if (
+        probs is not None
+        and probs.ndim > 1 < probs.shape[1]
+        and bool(((probs.sum(1) - 1).abs() > 1e-3).any())
+    ):
         what, wanted = "of channels that do not add up to 1", "on probabilities that do"
         error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
         raise site.error(error)

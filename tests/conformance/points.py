@@ -99,7 +99,15 @@ def outcome(point: Point) -> tuple[str, float | None]:
             value = losslang.compile(point.program)(held["pred"], held["target"], **held["batch"])
         except losslang.LossError as error:
             return error.diagnostics[0].code, None
-    return "", float(value)
+    return "", one_number(point, value)
+
+
+def one_number(point: Point, value: Any) -> float:
+    """A result as one number: of values that are not reduced a sum in which each has a weight of its own."""
+    if ("reduction", "none") not in point.options:
+        return float(value)
+    values = torch.as_tensor(value, dtype=torch.float64).detach().flatten()
+    return float((values * torch.arange(1, len(values) + 1)).sum() / max(len(values), 1))
 
 
 def agrees(point: Point) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from conformance.points import GRID, INPUTS, Point, call
+from conformance.points import GRID, INPUTS, Point, call, one_number
 from conformance.recorders import RECORDERS, Given, SkippedError, family
 from conformance.recorders.calls import made
 from losslang.libraries import LIBRARIES
@@ -39,7 +39,7 @@ def record(library: str) -> None:
             every |= {name for name, _ in point.options}
             given = Given(point, call(point.inputs))
             try:
-                value: float | None = float(recorder(given))
+                value: float | None = one_number(point, recorder(given))
             except SkippedError:
                 continue
             except Exception as refused:

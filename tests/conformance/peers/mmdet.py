@@ -104,7 +104,10 @@ def ce(call: Call) -> Ours:
     if weight is not None:
         options["pos_weight" if sigmoid else "class_weight"] = weight
     activation = "sigmoid" if sigmoid else "softmax"
-    text = use("bce" if sigmoid else "ce", activation, **options, **reduced(call))
+    how = reduced(call)
+    if "like" in options and how == {"reduction": "mean"}:
+        how = {}
+    text = use("bce" if sigmoid else "ce", activation, **options, **how)
     return Ours(times(call.get("loss_weight", 1.0), text), pred, label)
 
 

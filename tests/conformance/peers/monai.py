@@ -94,7 +94,9 @@ def overlap(call: Call, pred: Tensor, operands: str = "") -> str:
         if call.get("squared_pred", False):
             raise Inexpressible("a jaccard of squares")
         # MONAI halves what it adds: (2 I + s) / (2 U + s).
-        return use("jaccard", how, like="monai", **smooth(call, 0.5), **options) + operands
+        scaled = smooth(call, 0.5)
+        own = {} if scaled else {"like": "monai"}
+        return use("jaccard", how, **own, **scaled, **options) + operands
     if call.get("squared_pred", False):
         options["squared"] = True
     return use("dice", how, like="monai", **smooth(call, loss="dice"), **options) + operands

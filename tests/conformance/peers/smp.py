@@ -52,8 +52,10 @@ def region(call: Call) -> tuple[str, Tensor, Tensor]:
 def dice(call: Call) -> Ours:
     """`smooth` stands beside the overlap, once, so it is twice ours."""
     how, pred, target = region(call)
-    options = {"smooth": 2 * call.get("smooth")} if call.get("smooth") else {}
-    return Ours(use("dice", how, like="smp", **options), pred, target)
+    options: dict[str, Any] = {"like": "smp"}
+    if call.get("smooth"):
+        options = {"smooth": 2 * call.get("smooth"), "batch": True, "empty": "zero"}
+    return Ours(use("dice", how, **options), pred, target)
 
 
 @smp.call("JaccardLoss")
@@ -121,10 +123,11 @@ def bce(call: Call) -> Ours:
     pred, target = call.tensor("y_pred"), call.tensor("y_true")
     index, smoothing = call.get("ignore_index", -100), call.get("smooth_factor")
     call.refuse("weight")
-    options: dict[str, Any] = {"label_smoothing": 2 * (smoothing or 0.0), "ignore_index": index}
+    own: dict[str, Any] = {"label_smoothing": 2 * smoothing} if smoothing else {"like": "smp"}
+    options: dict[str, Any] = {**own, "ignore_index": index}
     if call.get("pos_weight") is not None:
         options["pos_weight"] = call.get("pos_weight")
-    return Ours(use("bce", like="smp", **options, **reduced(call, index)), pred, target)
+    return Ours(use("bce", "sigmoid", **options, **reduced(call, index)), pred, target)
 
 
 @smp.call("LovaszLoss")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,12 @@ class Given:
         self._options = dict(point.options)
         self.read: set[str] = set()
         """The options that the library has."""
+
+    @property
+    def pos_weight(self) -> Tensor | None:
+        """A number, or one for each class, in the prediction's type."""
+        said = self.text("pos_weight")
+        return None if said is None else torch.tensor(json.loads(said), dtype=self.pred.dtype)
 
     def text(self, name: str) -> str | None:
         self.read.add(name)
@@ -120,29 +127,33 @@ LOGITS = ("",)
 PROBS = ("sigmoid", "softmax", "identity")
 CLASSED: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     # activations, forms of the truth, options beside the universal ones
-    "focal": (PROBS, ("dense", "indices"), ("gamma=1.5", "alpha=0.3")),
+    "focal": (PROBS, ("dense", "indices", "soft"), ("gamma=1.5", "alpha=0.3")),
     "ce": (("softmax", "identity"), ("indices", "dense", "soft"), ("label_smoothing=0.2",)),
     "nll": (("",), ("indices",), ()),
-    "bce": (PROBS, ("dense", "indices", "soft"), ("label_smoothing=0.2", "pos_weight=2")),
+    "bce": (
+        PROBS,
+        ("dense", "indices", "soft"),
+        ("label_smoothing=0.2", "pos_weight=2", "pos_weight=[1.0, 2.0, 0.5]"),
+    ),
     "dice": (PROBS, ("dense", "indices", "soft"), ("smooth=0.5", "squared=true")),
-    "jaccard": (PROBS, ("dense", "indices"), ("smooth=0.5",)),
-    "tversky": (PROBS, ("dense", "indices"), ("smooth=0.5", "alpha=0.3")),
-    "gdl": (PROBS, ("dense", "indices"), ("smooth=0.5",)),
-    "lovasz_hinge": (LOGITS, ("dense", "indices"), ()),
-    "lovasz_softmax": (("softmax", "identity", "sigmoid"), ("indices", "dense"), ()),
-    "mcc": (PROBS, ("dense", "indices"), ()),
-    "unified_focal": (PROBS, ("dense", "indices"), ()),
-    "balanced_bce": (PROBS, ("dense", "indices"), ()),
+    "jaccard": (PROBS, ("dense", "indices", "soft"), ("smooth=0.5",)),
+    "tversky": (PROBS, ("dense", "indices", "soft"), ("smooth=0.5", "alpha=0.3")),
+    "gdl": (PROBS, ("dense", "indices", "soft"), ("smooth=0.5",)),
+    "lovasz_hinge": (LOGITS, ("dense", "indices", "soft"), ()),
+    "lovasz_softmax": (("softmax", "identity", "sigmoid"), ("indices", "dense", "soft"), ()),
+    "mcc": (PROBS, ("dense", "indices", "soft"), ()),
+    "unified_focal": (PROBS, ("dense", "indices", "soft"), ()),
+    "balanced_bce": (PROBS, ("dense", "indices", "soft"), ()),
     "quality_focal": (PROBS, ("soft", "dense"), ()),
     "varifocal": (PROBS, ("soft", "dense"), ("gamma=1.5",)),
     "gaussian_focal": (PROBS, ("soft",), ()),
-    "ghm_c": (PROBS, ("dense", "indices"), ()),
-    "asl": (PROBS, ("dense", "indices"), ("gamma_neg=2",)),
-    "asl_single": (("softmax",), ("indices", "dense"), ()),
-    "poly": (("softmax", "identity"), ("indices", "dense"), ("epsilon=1",)),
-    "gce": (("softmax", "identity"), ("indices", "dense"), ("q=0.3",)),
-    "hausdorff_dt": (PROBS, ("dense", "indices"), ("alpha=1",)),
-    "hausdorff_er": (PROBS, ("dense", "indices"), ("k=3",)),
+    "ghm_c": (PROBS, ("dense", "indices", "soft"), ()),
+    "asl": (PROBS, ("dense", "indices", "soft"), ("gamma_neg=2",)),
+    "asl_single": (("softmax",), ("indices", "dense", "soft"), ()),
+    "poly": (("softmax", "identity"), ("indices", "dense", "soft"), ("epsilon=1",)),
+    "gce": (("softmax", "identity"), ("indices", "dense", "soft"), ("q=0.3",)),
+    "hausdorff_dt": (PROBS, ("dense", "indices", "soft"), ("alpha=1",)),
+    "hausdorff_er": (PROBS, ("dense", "indices", "soft"), ("k=3",)),
     "multi_margin": (LOGITS, ("indices",), ("margin=0.5",)),
     "multiclass_hinge": (LOGITS, ("indices", "dense"), ()),
     "multilabel_margin": (LOGITS, ("dense", "indices"), ()),
@@ -185,7 +196,7 @@ def family(library: str, loss: str) -> Iterator[Point]:
         yield from _classed(library, loss)
         return
     calls, options = _calls(loss)
-    for said in ("", "reduction=sum", *options):
+    for said in ("", "reduction=sum", "reduction=mean", "reduction=none", *options):
         pairs = tuple([tuple(said.split("="))] if said else [])
         for inputs in calls:
             yield Point(library, loss, "", pairs, inputs)  # type: ignore[arg-type]
@@ -224,9 +235,7 @@ def _classed(library: str, loss: str) -> Iterator[Point]:
                     continue
                 if form.endswith("-ignored") != any(o.startswith("ignore_index") for o in said):
                     continue
-                if loss in ("ce", "poly", "gce", "asl_single") and held == "sigmoid":
-                    continue
-                if any(o.startswith("class_weight") for o in said) and SHAPES[rank][1] != len(WEIGHTS):
+                if any("[" in o for o in said) and SHAPES[rank][1] != len(WEIGHTS):
                     continue
                 if (said and rank not in ("2", "4", "4one")) or loss not in ONLY.get(rank, (loss,)):
                     continue
@@ -242,6 +251,10 @@ def _option_sets(loss: str, own: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     yield (ignored, weighed)
     yield ("reduction=sum",)
     yield ("reduction=sum", ignored)
+    yield ("reduction=mean",)
+    yield ("reduction=mean", ignored)
+    yield ("reduction=mean", weighed)
+    yield ("reduction=none",)
     if loss in REGION:
         yield ("batch=true",)
         yield ("batch=false",)

@@ -27,6 +27,8 @@ def _labels(given: Given) -> Any:
 
 def _mean(values: Any, given: Given) -> Any:
     """optax never reduces."""
+    if given.reduction == "none":
+        return values.tolist()
     return values.sum() if given.reduction == "sum" else values.mean()
 
 
@@ -87,7 +89,7 @@ def _weights(given: Given) -> Any:
 @of("optax", "dice")
 def dice(given: Given) -> Any:
     """Its smoothing stands beside the overlap, once: half of ours."""
-    return _dice(given, smooth=given.number("smooth", 2.0) / 2)
+    return _dice(given, smooth=given.number("smooth", 1.0))
 
 
 @of("optax", "tversky")
@@ -178,13 +180,13 @@ def _keras() -> Any:
     return keras.losses
 
 
-def _reduction(given: Given) -> str:
+def _reduction(given: Given) -> str | None:
     """Ours is a mean over what keras calls samples: every row of the last axis."""
-    return {"mean": "sum_over_batch_size", "sum": "sum"}[given.reduction]
+    return {"mean": "sum_over_batch_size", "sum": "sum", "none": None}[given.reduction]
 
 
-def _given(loss: Any, given: Given) -> float:
-    return float(loss(given.dense.movedim(1, -1), given.pred.movedim(1, -1)))
+def _given(loss: Any, given: Given) -> Any:
+    return loss(given.dense.movedim(1, -1), given.pred.movedim(1, -1))
 
 
 @of("keras", "ce")
@@ -238,14 +240,14 @@ def keras_kl(given: Given) -> Any:
     if bool((given.pred < 0).any()):
         raise SkippedError
     loss = _keras().KLDivergence(reduction=_reduction(given))
-    return float(loss(given.target.movedim(1, -1), given.pred.movedim(1, -1)))
+    return loss(given.target.movedim(1, -1), given.pred.movedim(1, -1))
 
 
 @of("keras", "gdl")
 def keras_gdl(given: Given) -> Any:
     """Dice: everything is one region."""
     loss = _keras().Dice(reduction=_reduction(given))
-    return float(loss(given.dense.movedim(1, -1), given.probabilities.movedim(1, -1)))
+    return loss(given.dense.movedim(1, -1), given.probabilities.movedim(1, -1))
 
 
 @of("keras", "circle")
@@ -265,9 +267,7 @@ def _of_keras(loss: str, name: str) -> None:
     @of("keras", loss)
     def call(given: Given) -> Any:
         options = {"delta": given.number("delta", 1.0)} if loss == "huber" else {}
-        return float(
-            getattr(_keras(), name)(reduction=_reduction(given), **options)(given.target, given.pred)
-        )
+        return getattr(_keras(), name)(reduction=_reduction(given), **options)(given.target, given.pred)
 
 
 for _loss, _name in KERAS.items():

@@ -62,8 +62,8 @@ def ce(given: Given) -> Any:
 def bce(given: Given) -> Any:
     """Its class weights are those of the positives."""
     given.needs("sigmoid")
-    pos = given.number("pos_weight")
-    weights = None if pos is None else [pos]
+    pos = given.pos_weight
+    weights = None if pos is None else pos.reshape(-1).tolist()
     return _ce(given, given.target, use_sigmoid=True, class_weight=weights)
 
 

@@ -39,11 +39,13 @@ def ce(given: Given) -> Any:
 def bce(given: Given) -> Any:
     """Its class weights are those of the positives."""
     given.needs("sigmoid")
-    pos = given.number("pos_weight")
+    pos = given.pos_weight
     target = given.indices if given.channels > 1 and given.form == "indices" else given.dense
     if given.channels == 1:
         target = given.indices if given.form != "soft" else given.dense[:, 0]
-    return _ce(given, target, use_sigmoid=True, class_weight=None if pos is None else [pos])
+    return _ce(
+        given, target, use_sigmoid=True, class_weight=None if pos is None else pos.reshape(-1).tolist()
+    )
 
 
 @of("mmseg", "focal")

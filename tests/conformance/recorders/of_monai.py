@@ -84,7 +84,7 @@ def _ignored(given: Given, name: str) -> dict[str, Any]:
 def jaccard(given: Given) -> Any:
     """`jaccard=True` smooths twice the overlap: half of its s is ours."""
     smooth = given.number("smooth")
-    smoothed = {} if smooth is None else {"smooth_nr": 2 * smooth, "smooth_dr": 2 * smooth}
+    smoothed = {} if smooth is None else {"smooth_nr": smooth, "smooth_dr": smooth}
     loss = _losses().DiceLoss(
         **_options(given),
         **_activated(given),
@@ -159,7 +159,7 @@ def ssim(given: Given) -> Any:
     loss = _losses().ssim_loss.SSIMLoss(spatial_dims=given.pred.ndim - 2, reduction=given.reduction)
     value = loss(given.pred, given.target)
     given.text("reduction")
-    return 1 - value if given.reduction == "mean" else len(given.pred) - value
+    return len(given.pred) - value if given.reduction == "sum" else 1 - value
 
 
 @of("monai", "psnr")

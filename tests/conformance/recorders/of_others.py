@@ -31,7 +31,7 @@ def bce(given: Given) -> Any:
     loss = _timm("binary_cross_entropy").BinaryCrossEntropy(
         smoothing=given.number("label_smoothing", 0.1),
         reduction=given.reduction,
-        pos_weight=given.number("pos_weight"),
+        pos_weight=given.pos_weight,
     )
     return loss(given.pred, given.target)
 
@@ -84,9 +84,8 @@ def nnunet_ce(given: Given) -> Any:
 def nnunet_bce(given: Given) -> Any:
     """The `bce` of its DC_and_BCE_loss, of regions."""
     given.needs("sigmoid")
-    pos = given.number("pos_weight")
-    weight = None if pos is None else torch.tensor(pos, dtype=given.pred.dtype)
-    return torch.nn.BCEWithLogitsLoss(pos_weight=weight, reduction=given.reduction)(given.pred, given.dense)
+    loss = torch.nn.BCEWithLogitsLoss(pos_weight=given.pos_weight, reduction=given.reduction)
+    return loss(given.pred, given.dense)
 
 
 @of("nnunet", "dice")

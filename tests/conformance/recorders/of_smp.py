@@ -25,9 +25,7 @@ def _region(given: Given, name: str, **options: Any) -> Any:
     target = given.indices if mode == "multiclass" else given.dense
     if name == "DiceLoss":
         options["ignore_index"] = given.ignore_index
-        options["smooth"] = given.number("smooth", 0.0) / 2
-    else:
-        options["smooth"] = given.number("smooth", 0.0)
+    options["smooth"] = given.number("smooth", 0.0)
     return getattr(_losses(), name)(mode, from_logits=logits, **options)(given.pred, target)
 
 
@@ -65,6 +63,8 @@ def focal(given: Given) -> Any:
 
 @of("smp", "lovasz_hinge")
 def lovasz_hinge(given: Given) -> Any:
+    if given.form == "soft":
+        raise TypeError("whole numbers")
     loss = _losses().LovaszLoss("multilabel" if given.channels > 1 else "binary", **_lovasz(given))
     return loss(given.pred.float(), given.dense.long())
 
@@ -87,13 +87,11 @@ def mcc(given: Given) -> Any:
 @of("smp", "bce")
 def bce(given: Given) -> Any:
     given.needs("sigmoid")
-    import torch
-
-    pos = given.number("pos_weight")
     loss = _losses().SoftBCEWithLogitsLoss(
         ignore_index=given.ignore_index if given.ignore_index is not None else -100,
         reduction=given.reduction,
-        pos_weight=None if pos is None else torch.tensor([pos], dtype=given.pred.dtype),
+        pos_weight=given.pos_weight,
+        smooth_factor=given.number("label_smoothing"),
     )
     return loss(given.pred, given.dense)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from conformance.recorders.given import Given, of
 from conformance.recorders.loaders import load
 
@@ -71,11 +69,12 @@ def jaccard(given: Given) -> Any:
 @of("toolbelt", "bce")
 def bce(given: Given) -> Any:
     given.needs("sigmoid")
-    pos, index = given.number("pos_weight"), given.ignore_index
+    index = given.ignore_index
     loss = _load("soft_bce").SoftBCEWithLogitsLoss(
         ignore_index=-100 if index is None else index,
         reduction=given.reduction,
-        pos_weight=None if pos is None else torch.tensor([pos], dtype=given.pred.dtype),
+        pos_weight=given.pos_weight,
+        smooth_factor=given.number("label_smoothing"),
     )
     return loss(given.pred, given.dense)
 

@@ -42,13 +42,11 @@ def nll(given: Given) -> Any:
 def bce(given: Given) -> Any:
     given.needs("sigmoid", "identity")
     if given.activation == "identity":
-        if given.number("pos_weight") is not None:
+        if given.pos_weight is not None:
             raise SkippedError
         return F.binary_cross_entropy(given.pred, given.dense, reduction=given.reduction)
-    pos = given.number("pos_weight")
-    weight = None if pos is None else torch.tensor(pos, dtype=given.pred.dtype)
     return F.binary_cross_entropy_with_logits(
-        given.pred, given.dense, pos_weight=weight, reduction=given.reduction
+        given.pred, given.dense, pos_weight=given.pos_weight, reduction=given.reduction
     )
 
 
