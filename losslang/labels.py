@@ -17,6 +17,8 @@ from losslang.vocabulary import Tensor
 
 CHECKS = ("check:classes", "check:indices")
 """Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
+SAME = ("hide", "hide_raw", "moved", "number", "beside")
+"""Steps that give the labels that they are given: on other axes, or in a wider type."""
 KINDS = ("uint8", "int8", "int16", "int32", "int64")
 
 
@@ -46,7 +48,7 @@ class Sources:
         if argument.name in self.places:
             return _is_whole(self.inputs[self.places[argument.name]])
         step = self.above[argument.name]
-        if step.operation in ("hide", "hide_raw"):
+        if step.operation in SAME:
             return self.is_whole(step.inputs[0])
         is_exact = step.operation in ("math:+", "math:-", "math:*", "math:neg")
         return is_exact and all(map(self.is_whole, step.inputs))

@@ -254,3 +254,19 @@ def test_on_a_gpu_an_answer_that_is_not_there_yet_is_not_waited_for(
     event.is_there = True
     assert "holds class 3" in refusal(loss, PRED, LABELS)
     assert loss(PRED, LABELS).isfinite()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dice(softmax, channels=last)", "ce(channels=last)", "ce(channels=last) + dice", "dice(softmax, target=target - 1)",
+     "ce(target=target - 1)"],
+)  # fmt: skip
+def test_labels_behind_a_layout_or_arithmetic_are_looked_at_too(text: str, way: str):
+    """From any call on: what moves axes or subtracts a number stands between the labels and their check."""
+    pred = PRED.movedim(1, -1) if "last" in text else PRED
+    good = LABELS + ("- 1" in text)
+    loss = losslang.compile(text)
+    for _ in range(4):
+        loss(pred, good)
+        with pytest.raises(losslang.LossError, match="E506"):
+            loss(pred, with_one(9, good))

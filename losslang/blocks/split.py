@@ -17,8 +17,8 @@ from losslang.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
 Shape = tuple[int, ...]
-
-
+LYING = ("input", "kept", "hide", "lay", "moved", "number", "beside")
+"""Steps whose value lies along a prediction, from outside of a walk."""
 RELAID = ("channels_second", "channels_back")
 """Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
 
@@ -131,15 +131,7 @@ def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
 
 def _is_cut(made: Step, reader: Step) -> bool:
     """Whether a value from outside lies along the prediction, other than a weight per class."""
-    lies_along = made.operation in (
-        "input",
-        "kept",
-        "hide",
-        "lay",
-        "moved",
-        "number",
-        "beside",
-    ) or made.operation.startswith("math:")
+    lies_along = made.operation in LYING or made.operation.startswith("math:")
     return lies_along and reader.operation != "per_class"
 
 
