@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losslang.checker import check
     from losslang.decorators import activation, function, loss, reduction
-    from losslang.diagnostics import Diagnostic, LossError, LossWarning
+    from losslang.diagnostics import Diagnostic
+    from losslang.errors import LossError, LossWarning
     from losslang.explainer import explain
     from losslang.field import LossExpr
     from losslang.formatter import format
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "check": "checker",
     "Diagnostic": "diagnostics",
-    "LossError": "diagnostics",
+    "LossError": "errors",
     "explain": "explainer",
     "LossExpr": "field",
     "format": "formatter",
     "Detail": "module",
     "Loss": "module",
-    "LossWarning": "diagnostics",
+    "LossWarning": "errors",
     "compile": "module",
     "restored": "module",
     "parse": "parser",

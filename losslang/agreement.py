@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from losslang.diagnostics import Diagnostic
-from losslang.meaning import Choice, Reading, Term, readings, rewrite
+from losslang.meaning import Choice, Reading, Term, loss_of, readings, rewrite
 from losslang.mistakes import meaning as mistakes
 from losslang.primitive import Activation, Loss
-from losslang.registry import Registry, loss_of
+from losslang.registry import Registry
 
 IDENTITY = Choice("identity")
 

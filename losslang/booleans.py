@@ -6,7 +6,7 @@ a comparison of floats 51 instead of 164, and to clear what is masked 67 instead
 
 from __future__ import annotations
 
-from losslang.functions import MANY, near
+from losslang.devices import MANY, near
 from losslang.lazy import torch, traces
 from losslang.vocabulary import Tensor
 

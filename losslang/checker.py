@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from losslang import tree
 from losslang.agreement import agree
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.formatter import path as spell_path
 from losslang.formatter import spell
 from losslang.layout import agree_on_channels

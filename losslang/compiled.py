@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from losslang.checker import Checked, analyze
 from losslang.executor import Executor, Fuse
 from losslang.lower import lower
-from losslang.meaning import Apply, Meaning, Reading, below
+from losslang.meaning import Apply, Meaning, Reading, below, loss_of
 from losslang.passes import improve, prune, summed
 from losslang.plan import Plan
 from losslang.primitive import Activation, Function, Primitive, Reduction
-from losslang.registry import Registry, loss_of
+from losslang.registry import Registry
 from losslang.text import Source
 
 

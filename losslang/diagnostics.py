@@ -1,8 +1,7 @@
-"""What is wrong, as data. Wording lives in `mistakes`, rendering in `report`."""
+"""One mistake or warning as data. Its wording stands in `mistakes`, how it is drawn in `rendering`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -44,26 +43,3 @@ class Diagnostic:
     def at(self, source: Source) -> Diagnostic:
         """The same diagnostic, placed in `source`."""
         return replace(self, source=source)
-
-
-class LossWarning(UserWarning):
-    """A program that is right and may not be meant, or a number that had to be made up for one that is missing."""
-
-    __module__ = "losslang"
-
-
-class LossError(ValueError):
-    """A loss program, a config or a tensor that cannot be right; carries `.diagnostics`.
-
-    Its `str` is the full report with carets, because most people meet a mistake in a traceback.
-    """
-
-    def __init__(self, diagnostics: Sequence[Diagnostic]):
-        self.diagnostics = tuple(diagnostics)
-        super().__init__(self.diagnostics)
-
-    def __str__(self) -> str:
-        # The renderer stands on a higher floor; an error is printed long after all are loaded.
-        from losslang.report import full
-
-        return "\n" + "\n\n".join(full(diagnostic) for diagnostic in self.diagnostics)

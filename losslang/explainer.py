@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from losslang import formatter
 from losslang.checker import analyze
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.layout import lies
 from losslang.libraries import LIBRARIES
 from losslang.meaning import (
@@ -24,6 +25,7 @@ from losslang.meaning import (
     Meaning,
     Reading,
     Term,
+    loss_of,
     readings,
     show,
 )
@@ -32,7 +34,7 @@ from losslang.mistakes.names import nearest
 from losslang.presets import Preset
 from losslang.primitive import Activation, Loss
 from losslang.primitive import Reduction as ReductionPrimitive
-from losslang.registry import current_registry, loss_of
+from losslang.registry import current_registry
 from losslang.report import full
 from losslang.summary import affine, brief, short_number
 from losslang.text import Source, Span

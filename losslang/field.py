@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from losslang.checker import check
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 
 
 def _checked(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from lark import Token, Tree
 
 from losslang import tree
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.mistakes import syntax
 from losslang.refusal import span_of
 from losslang.text import Span

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.lower.use import MEMORY
 from losslang.mistakes import inputs
 from losslang.plan import Plan

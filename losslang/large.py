@@ -8,7 +8,7 @@ from typing import Any
 
 from losslang.blocks import Maps, split, workers
 from losslang.closed import Closed, ClosedForm, Prepared
-from losslang.functions import near
+from losslang.devices import near
 from losslang.lazy import torch
 from losslang.plan import Plan
 from losslang.registry import Registry

@@ -39,6 +39,13 @@ else:
     eager = _Proxy("losslang.eager")
 
 
+NO_LABEL = -(2**31)
+"""What no label is: torch's kernels leave out -100 unless they are told another."""
+
+
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+"""As the functions of `kernels` know them."""
+
 INSIDE = ("losslang.chunked", "losslang.shield", "losslang.slopes")
 """Modules that import torch, and that functions of tensors import where they need them."""
 
@@ -60,4 +67,4 @@ def load() -> None:
         import_module(name)
 
 
-__all__ = ["F", "eager", "is_eager", "kernels", "load", "torch", "traces"]
+__all__ = ["NO_LABEL", "REDUCTIONS", "F", "eager", "is_eager", "kernels", "load", "torch", "traces"]

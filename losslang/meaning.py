@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from losslang import formatter, tree
+from losslang.primitive import Loss
+from losslang.registry import Registry
 from losslang.text import Source, Span
 from losslang.vocabulary import UNIVERSAL
 
@@ -242,3 +244,11 @@ def _bracketed(expression: Expression) -> str:
     text = str(expression)
     compound = isinstance(expression, Apply) and expression.operator in ("+", "-", "*", "/", "**", "neg")
     return f"({text})" if compound else text
+
+
+def loss_of(reading: Reading, registry: Registry) -> Loss:
+    """The loss behind a checked use."""
+    found = registry.loss(reading.loss)
+    if found is None:
+        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
+    return found.loss

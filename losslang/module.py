@@ -12,11 +12,11 @@ from torch.utils._pytree import tree_leaves
 
 from losslang import checkpoint
 from losslang.compiled import Order, understand
-from losslang.diagnostics import LossError, LossWarning
+from losslang.devices import vector
 from losslang.eager import is_eager, is_transformed
+from losslang.errors import LossError, LossWarning
 from losslang.executor import LABELS, NOTHING, VALUES, Executor, Fuse
 from losslang.formatter import format
-from losslang.functions import vector
 from losslang.held import VALIDATE, Held, Validate, hold
 from losslang.meaning import Meaning
 from losslang.mistakes.kept import extension_missing

@@ -12,7 +12,7 @@ from lark import Lark, Token, Tree, lexer
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from losslang import tree
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.grow import grow
 from losslang.mistakes import syntax
 from losslang.refusal import CLOSING, OPENING, refused_character, refused_token

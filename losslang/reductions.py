@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import reduction
-from losslang.functions import divided
 from losslang.lazy import torch
+from losslang.numerics import divided
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
 
 

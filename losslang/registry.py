@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeVar
 
 from losslang import activations, functions, losses, planned, reductions, tree
 from losslang.decorators import DEFINED
-from losslang.meaning import Reading
 from losslang.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
 
 Kind = TypeVar("Kind", bound=Primitive)
@@ -133,14 +132,6 @@ def loss_behind(operation: str, registry: Registry) -> Loss | None:
     """The loss of a step `loss:NAME`; None for any other step."""
     kind, _, name = operation.partition(":")
     return registry.get(Loss, name) if kind == "loss" else None
-
-
-def loss_of(reading: Reading, registry: Registry) -> Loss:
-    """The loss behind a checked use."""
-    found = registry.loss(reading.loss)
-    if found is None:
-        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
-    return found.loss
 
 
 @cache

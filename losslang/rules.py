@@ -8,14 +8,14 @@ from dataclasses import replace
 from losslang import tree
 from losslang.diagnostics import Diagnostic
 from losslang.libraries import LIBRARIES
-from losslang.meaning import Apply, Expression, Input, Reading, Term, below, readings, show
+from losslang.meaning import Apply, Expression, Input, Reading, Term, below, loss_of, readings, show
 from losslang.mistakes import meaning as mistakes
 from losslang.mistakes import names as name_mistakes
 from losslang.mistakes import options as option_mistakes
 from losslang.mistakes import presets as preset_mistakes
 from losslang.presets import MEANS, Preset
 from losslang.primitive import Activation, Loss
-from losslang.registry import Registry, loss_of
+from losslang.registry import Registry
 from losslang.text import Span
 
 

@@ -15,7 +15,7 @@ from losslang import checkpoint
 from losslang.checkpoint import KEY, Lock
 from losslang.compiled import Programs
 from losslang.constants import Constants
-from losslang.diagnostics import LossWarning
+from losslang.errors import LossWarning
 from losslang.held import Held, Validate, memories
 from losslang.mistakes.kept import another_loss
 from losslang.report import full

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from losslang import formatter
-from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, show
-from losslang.registry import current_registry, loss_of
+from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, loss_of, show
+from losslang.registry import current_registry
 
 SUMS = ("+", "-", "neg")
 

@@ -10,7 +10,8 @@ import math
 from typing import Any
 
 from losslang.activations import log_complement_sigmoid, log_sigmoid
-from losslang.functions import MANY, least, near, softplus
+from losslang.devices import MANY, least, near
+from losslang.functions import softplus
 from losslang.lazy import is_eager, torch
 from losslang.primitive import Sloped
 from losslang.vocabulary import Tensor

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from losslang.diagnostics import Diagnostic
-from losslang.meaning import Input, Reading, Term, readings, rewrite
+from losslang.meaning import Input, Reading, Term, loss_of, readings, rewrite
 from losslang.mistakes import meaning as mistakes
-from losslang.registry import Registry, loss_of
+from losslang.registry import Registry
 
 OPTION = "ignore_index"
 

@@ -21,6 +21,7 @@ PACKAGE = ROOT / "losslang"
 # order is that of its own line.
 FLOORS = [
     ["text", "lazy", "eager"],
+    ["devices", "errors", "formats", "numerics"],
     ["diagnostics", "tree", "vocabulary", "screen", "libraries", "presets", "slopes", "shield", "chunked"],
     ["mistakes", "primitive"],
     [

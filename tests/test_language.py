@@ -12,7 +12,7 @@ from programs import NOISE, PROGRAMS
 
 from losslang import tree
 from losslang.checker import check
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.formatter import format, render
 from losslang.meaning import Meaning
 from losslang.parser import grammar, parse

@@ -13,7 +13,7 @@ import torch
 import losslang
 from losslang.checker import check
 from losslang.configfile import read
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.mistakes import Page, pages
 from losslang.operations.notices import ALREADY_GIVEN
 from losslang.text import Source

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from losslang import report, screen
-from losslang.diagnostics import Diagnostic, Label, LossError
+from losslang import formats, report, screen
+from losslang.diagnostics import Diagnostic, Label
+from losslang.errors import LossError
 from losslang.mistakes import Page
 from losslang.text import Source, Span
 
@@ -386,11 +387,11 @@ def test_wide_characters_have_wide_carets(before: str, after: str, wide: str) ->
 @given(st.lists(diagnostics(), max_size=3))
 def test_every_renderer_takes_any_text(pages: None, found: list[Diagnostic]) -> None:
     for diagnostic in found:
-        for shown in (report.full(diagnostic), report.concise(diagnostic), report.github(diagnostic)):
+        for shown in (report.full(diagnostic), report.concise(diagnostic), formats.github(diagnostic)):
             shown.encode("utf-8")
             assert all(char.isprintable() or char == "\n" for char in shown)
         assert not any(line != line.rstrip() for line in report.full(diagnostic).split("\n")[2:])
-        assert "\n" not in report.concise(diagnostic) + report.github(diagnostic)
+        assert "\n" not in report.concise(diagnostic) + formats.github(diagnostic)
         report.full(diagnostic, color=True).encode("utf-8")
     check_json(found)
     check_sarif(found)
@@ -409,14 +410,14 @@ def test_concise() -> None:
 
 def test_github() -> None:
     hard = mistake("ce «^»", message="100%:\r\na, b", fix="c", filename="a,b:c%.loss")
-    assert report.github(hard) == (
+    assert formats.github(hard) == (
         "::error file=a%2Cb%3Ac%25.loss,line=1,col=4,endLine=1,endColumn=5,title=losslang E002"
         "::100%25:%0Aa, b%0Afix: c"
     )
 
 
 def test_github_has_no_columns_over_several_lines() -> None:
-    assert report.github(mistake("«ce\n^»", code="W301")) == (
+    assert formats.github(mistake("«ce\n^»", code="W301")) == (
         "::warning file=a.loss,line=1,endLine=2,title=losslang W301::no"
     )
 
@@ -425,7 +426,7 @@ def test_github_has_no_columns_over_several_lines() -> None:
 
 
 def check_json(found: list[Diagnostic]) -> list[dict[str, Any]]:
-    text = report.json_report(found)
+    text = formats.json_report(found)
     assert text.isascii()
     records: list[dict[str, Any]] = json.loads(text)
     assert len(records) == len(found)
@@ -462,7 +463,7 @@ def test_json() -> None:
     }
     assert (second["message"], second["fix"], second["labels"]) == ("损👩\ufffd", None, [])
     assert second["location"] == {"row": 1, "column": 5}
-    assert report.json_report([]) == "[]"
+    assert formats.json_report([]) == "[]"
 
 
 # ---------------------------------------------------------------------------- SARIF
@@ -476,7 +477,7 @@ def pages() -> Any:
         "W301": Page("W301", "A neighbour decides", "", "a + b", "a"),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "page", known.get)
+        patch.setattr(formats, "page", known.get)
         yield
 
 
@@ -484,7 +485,7 @@ URI = re.compile(r"(file:///)?([A-Za-z0-9._~/-]|%[0-9A-F]{2})*")
 
 
 def check_sarif(found: list[Diagnostic]) -> dict[str, Any]:
-    text = report.sarif(found)
+    text = formats.sarif(found)
     assert text.isascii()
     log: dict[str, Any] = json.loads(text)
     assert log["version"] == "2.1.0"

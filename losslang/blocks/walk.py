@@ -16,8 +16,8 @@ from torch import Tensor
 from losslang.binding import Calls
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
+from losslang.devices import exact
 from losslang.eager import hands_over, stands_for_many
-from losslang.functions import exact
 
 
 class Totals(NamedTuple):

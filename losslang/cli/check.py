@@ -62,17 +62,17 @@ def _in_order(given: Sequence[Given], judged: Sequence[Judged]) -> Iterator[Diag
 
 def _reported(output: str, found: Sequence[Diagnostic], judged: Sequence[Judged]) -> tuple[str, str]:
     """The text for standard output and the one for standard error."""
-    from losslang import report
+    from losslang import formats, report
 
     if output == "json":
-        return report.json_report(found), ""
+        return formats.json_report(found), ""
     if output == "sarif":
-        return report.sarif(found), ""
+        return formats.sarif(found), ""
     if output == "full":
         pictures = [report.full(diagnostic, color=in_color(sys.stdout)) for diagnostic in found]
         parts = ["\n".join(_table(judged)), *pictures, _closing(len(judged), found, sys.stdout)]
         return "\n\n".join(filter(None, parts)), ""
-    line = report.github if output == "github" else report.concise
+    line = formats.github if output == "github" else report.concise
     return "\n".join(map(line, found)), _closing(len(judged), found, sys.stderr)
 
 

@@ -6,7 +6,8 @@ from argparse import Namespace
 
 from losslang.cli.inputs import from_either, wrong
 from losslang.cli.outcome import Outcome, failed
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.explainer import explain
 
 

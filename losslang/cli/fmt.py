@@ -15,7 +15,8 @@ from typing import NamedTuple
 from losslang.cli.inputs import no_file, split, standard_input, wrong
 from losslang.cli.outcome import Outcome, counted, harmless, in_color
 from losslang.configfile import read, rewrite
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.formatter import format
 from losslang.report import full
 from losslang.text import Source

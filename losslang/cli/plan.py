@@ -9,7 +9,8 @@ from losslang import formatter, tree
 from losslang.checker import analyze
 from losslang.cli.inputs import from_either, wrong
 from losslang.cli.outcome import Outcome, failed
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.parser import parse
 from losslang.text import Source
 

@@ -21,7 +21,7 @@ from losslang.closed.tape import (
     raised,
     times,
 )
-from losslang.functions import near
+from losslang.devices import near
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 

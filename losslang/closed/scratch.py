@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from losslang.blocks.cut import workers
-from losslang.functions import near
+from losslang.devices import near
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 

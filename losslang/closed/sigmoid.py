@@ -30,7 +30,7 @@ from losslang.closed.turned import (
     stable,
     turned,
 )
-from losslang.functions import near
+from losslang.devices import near
 from losslang.surprise import holds_sure
 from losslang.vocabulary import Tensor
 

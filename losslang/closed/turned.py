@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 from losslang.closed.algebra import ONE_HOT, Atom, Poly
 from losslang.closed.tape import Draft, Maker, Multiplier, plus_product, times
-from losslang.functions import written
 from losslang.lazy import torch
+from losslang.numerics import written
 from losslang.vocabulary import Tensor
 
 SIDE = Atom(ONE_HOT)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from losslang.configfile.nodes import Decoded, Scalar
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.mistakes import files
 from losslang.parser import parse
 from losslang.text import Span

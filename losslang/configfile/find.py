@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from losslang.configfile.nodes import MAX_NESTING, Entry, Mapping, Node, Scalar, Sequence, below, too_deep
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.mistakes import files
 from losslang.text import Source, Span
 

@@ -12,7 +12,8 @@ from losslang.configfile.doubts import cut, interpolated, swallows
 from losslang.configfile.find import KEYS, Found, builds_below, find, rule
 from losslang.configfile.forms import FORMS, SUFFIXES, YAML, Form
 from losslang.configfile.nodes import MAX_CHARACTERS, Decoded, Mapping, Scalar
-from losslang.diagnostics import Diagnostic, LossError
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossError
 from losslang.mistakes import files
 from losslang.text import Source, Span
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from losslang.configfile.forms import FORMS, Form
 from losslang.configfile.nodes import Mapping, Node, Scalar, Sequence, each
 from losslang.configfile.reading import MARK
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.formatter import format
 from losslang.parser import parse
 from losslang.text import Source

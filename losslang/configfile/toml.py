@@ -18,7 +18,7 @@ from losslang.configfile.nodes import (
     invalid,
     refuse_nesting,
 )
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.text import Source, Span
 
 if sys.version_info >= (3, 11):

@@ -23,7 +23,7 @@ from losslang.configfile.nodes import (
     invalid,
     too_deep,
 )
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.text import Source, Span
 
 # What may stand between the place where PyYAML says a value begins and the value itself.

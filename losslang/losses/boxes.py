@@ -10,8 +10,8 @@ import math
 from typing import Literal
 
 from losslang.decorators import loss
-from losslang.functions import mean_along, power
 from losslang.lazy import F, torch
+from losslang.numerics import mean_along, power
 from losslang.presets import Preset
 from losslang.vocabulary import Float, Positive, Scale, Tensor
 

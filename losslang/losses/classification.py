@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import power
 from losslang.lazy import torch
+from losslang.numerics import power
 from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.surprise import focus, pick
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor

@@ -11,8 +11,9 @@ import math
 from typing import Literal, cast
 
 from losslang.decorators import loss
-from losslang.functions import exact, root
+from losslang.devices import exact
 from losslang.lazy import F, torch
+from losslang.numerics import root
 from losslang.presets import Preset
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 

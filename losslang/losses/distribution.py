@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import xlogx
 from losslang.lazy import F, torch
+from losslang.numerics import xlogx
 from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.surprise import possible, times_log
 from losslang.vocabulary import Float, Positive, Scale, Tensor

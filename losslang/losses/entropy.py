@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import NO_LABEL, REDUCTIONS, mean_along, near
-from losslang.lazy import kernels, torch
+from losslang.devices import near
+from losslang.lazy import NO_LABEL, REDUCTIONS, kernels, torch
+from losslang.numerics import mean_along
 from losslang.presets import CLIPPED, SUM_OF_MEANS, Preset
 from losslang.surprise import binary_entropy, pick, reduced, times_log
 from losslang.vocabulary import Float, Fraction, Int, Tensor

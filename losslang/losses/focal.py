@@ -9,8 +9,9 @@ import math
 
 from losslang.activations import log_complement_sigmoid, log_sigmoid
 from losslang.decorators import loss
-from losslang.functions import NO_LABEL, power, softplus
-from losslang.lazy import F, torch
+from losslang.functions import softplus
+from losslang.lazy import NO_LABEL, F, torch
+from losslang.numerics import power
 from losslang.presets import Preset
 from losslang.surprise import agreement, binary_entropy, error, pick, times_log
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Tensor

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import above, least, root
+from losslang.devices import least
 from losslang.lazy import F, torch
 from losslang.losses.regression import squares
+from losslang.numerics import above, root
 from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
 

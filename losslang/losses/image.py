@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Literal
 
 from losslang.decorators import loss
-from losslang.functions import power, root, wide
+from losslang.devices import wide
 from losslang.lazy import F, torch
 from losslang.losses.windows import (
     amplitude,
@@ -29,6 +29,7 @@ from losslang.losses.windows import (
     stacked,
     step,
 )
+from losslang.numerics import power, root
 from losslang.presets import Preset
 from losslang.vocabulary import SMALLEST, Count, Float, NonNegative, Positive, Scale, Tensor
 

@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import mean_along
 from losslang.lazy import torch
+from losslang.numerics import mean_along
 from losslang.presets import Preset
 from losslang.surprise import pick
 from losslang.vocabulary import Count, Float, Fraction, Int, Positive, Tensor

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import least
+from losslang.devices import least
 from losslang.lazy import F, torch
 from losslang.losses.distribution import gaussian_nll
 from losslang.presets import Preset

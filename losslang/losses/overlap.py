@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import least, power
+from losslang.devices import least
 from losslang.lazy import F, torch
 from losslang.losses.region import ratio
+from losslang.numerics import power
 from losslang.presets import PROBABILITIES, Preset
 from losslang.surprise import possible, times_log
 from losslang.vocabulary import (

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 from losslang.decorators import loss
-from losslang.functions import mean_along
 from losslang.lazy import F, torch, traces
+from losslang.numerics import mean_along
 from losslang.vocabulary import Float, NonNegative, Tensor
 
 LOCK = threading.RLock()

@@ -7,8 +7,8 @@ With `batch=true` the samples are summed too. All of them are 1 minus a ratio, i
 from __future__ import annotations
 
 from losslang.decorators import loss
-from losslang.functions import power
 from losslang.lazy import torch
+from losslang.numerics import power
 from losslang.presets import Preset
 from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
 

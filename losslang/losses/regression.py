@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, least, root, vector
-from losslang.lazy import F, kernels, torch
+from losslang.devices import least, vector
+from losslang.lazy import REDUCTIONS, F, kernels, torch
+from losslang.numerics import root
 from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 

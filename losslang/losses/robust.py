@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from losslang.decorators import loss
-from losslang.functions import vector
+from losslang.devices import vector
 from losslang.lazy import F, torch
 from losslang.presets import Preset
 from losslang.vocabulary import LARGEST, SMALLEST, Float, Fraction, NonNegative, Positive, Scale, Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from losslang.functions import exact, wide, widest
+from losslang.devices import exact, wide, widest
 from losslang.lazy import F, torch
 from losslang.vocabulary import SMALLEST, Tensor
 

@@ -6,9 +6,9 @@ from losslang import tree
 from losslang.layout import tensors_of
 from losslang.lower.builder import Builder
 from losslang.lower.use import Use
-from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, below
+from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, below, loss_of
 from losslang.plan import Argument, Output, Plan, Ref, verify
-from losslang.registry import Registry, current_registry, loss_of
+from losslang.registry import Registry, current_registry
 from losslang.targets import Site
 
 

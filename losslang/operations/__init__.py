@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from losslang import activations, targets
-from losslang.functions import power
 from losslang.lazy import torch
+from losslang.numerics import power
 from losslang.operations import call, checks, masks, regions, views, weights
 from losslang.vocabulary import Tensor
 

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from losslang import tree
-from losslang.diagnostics import LossError
+from losslang.errors import LossError
 from losslang.formatter import access
 from losslang.layout import BY_RANK, channel_axis
 from losslang.lazy import torch

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from losslang.booleans import any_of, cleared, differs, holds_all
-from losslang.functions import near
+from losslang.devices import near
 from losslang.layout import channel_axis
 from losslang.lazy import torch, traces
 from losslang.mistakes import inputs, tensors

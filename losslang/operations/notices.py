@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
-from losslang.diagnostics import Diagnostic, LossWarning
+from losslang.diagnostics import Diagnostic
+from losslang.errors import LossWarning
 from losslang.report import full
 from losslang.targets import Site
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from losslang.booleans import numbers
-from losslang.functions import least
+from losslang.devices import least
 from losslang.lazy import torch
 from losslang.vocabulary import Tensor
 

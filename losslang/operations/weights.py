@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from losslang.functions import divided, near, vector
+from losslang.devices import near, vector
 from losslang.lazy import torch, traces
 from losslang.mistakes import tensors
 from losslang.mistakes.counts import nothing_counted, one_class_to_balance
+from losslang.numerics import divided
 from losslang.operations.notices import warn_once
 from losslang.targets import Site
 from losslang.vocabulary import Tensor
