@@ -192,7 +192,7 @@ nobody means, the table shows what is meant."""
 
 LATER = """\
 The cases are of the versions named above. Later ones give other numbers for some of them; `like=` is of the version
-that `losslang.libraries` names.
+that `losslang.primitives.libraries` names.
 
 - MONAI 1.6.1 masks `MaskedDiceLoss` after the activation: of the cases above it gives 0.3333333 and 0.3011279, as
   `mask=` does. Its `AsymmetricUnifiedFocalLoss` is the mean over the channels, no longer the sum of their focal

@@ -14,9 +14,11 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
 
-from losslang import activations, functions, losses, planned, reductions, tree
-from losslang.decorators import DEFINED
-from losslang.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang import losses
+from losslang.primitives import activations, functions, planned, reductions
+from losslang.primitives.decorators import DEFINED
+from losslang.primitives.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.syntax import tree
 
 Kind = TypeVar("Kind", bound=Primitive)
 RESERVED = (*tree.RESERVED, "metric")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cutting import cut
 
-from losslang.blocks.cut import Cut
-from losslang.decorators import DEFINED
+from losslang.primitives.decorators import DEFINED
 from losslang.registry import _registry, current_registry
+from losslang.runtime.blocks.cut import Cut
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from losslang import tree
-from losslang.mistakes.names import ELSEWHERE
+from losslang.diagnostics.mistakes.names import ELSEWHERE
+from losslang.syntax import tree
 
 NAMES = st.sampled_from(
     ["ce", "dice", "rec", "a", "b2", "_x", "focal", "mean", "Loss", "ramp", "learn", "l1"]

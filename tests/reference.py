@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losslang import tree
-from losslang.checker import analyze
-from losslang.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term
-from losslang.text import Source
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import analyze
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term
+from losslang.syntax import tree
 
 # What a loss wants of its target, and which axes its natural values have.
 #   dense   like the prediction, class indices one-hot      element (B, C, *S)

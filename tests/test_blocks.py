@@ -24,10 +24,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import losslang
-from losslang.blocks import memory, walk
-from losslang.checker import analyze
-from losslang.closed import evaluate, scratch
-from losslang.text import Source
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import analyze
+from losslang.runtime.blocks import memory, walk
+from losslang.runtime.closed import evaluate, scratch
 from losslang.vocabulary import Total
 
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 import losslang
-from losslang import booleans
+from losslang.tensors import byte_masks
 
 FLOATS = [torch.float32, torch.float64, torch.float16]
 
 
 @pytest.fixture(autouse=True)
 def even_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(booleans, "MANY", 0)
+    monkeypatch.setattr(byte_masks, "MANY", 0)
 
 
 def masks() -> list[Tensor]:
@@ -38,8 +38,8 @@ def masks() -> list[Tensor]:
 @pytest.mark.parametrize("mask", masks(), ids=str)
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_numbers_and_all(mask: Tensor, dtype: torch.dtype):
-    assert booleans.holds_all(mask) == bool(mask.all())
-    found = booleans.numbers(mask, dtype)
+    assert byte_masks.holds_all(mask) == bool(mask.all())
+    found = byte_masks.numbers(mask, dtype)
     assert found.dtype == dtype
     assert found.equal(mask.to(dtype))
 
@@ -47,7 +47,7 @@ def test_numbers_and_all(mask: Tensor, dtype: torch.dtype):
 @pytest.mark.parametrize("values", [[1.0, 255.0, math.nan], [0, 255, 1], [True, False, True]], ids=str)
 def test_differs(values: list[float]):
     given = torch.tensor(values)
-    assert booleans.differs(given, 255).equal(given != 255)
+    assert byte_masks.differs(given, 255).equal(given != 255)
 
 
 @pytest.mark.parametrize("mask", masks(), ids=str)
@@ -55,7 +55,7 @@ def test_differs(values: list[float]):
 def test_what_is_cleared_is_no_number_beforehand(mask: Tensor, dtype: torch.dtype):
     """Neither its value nor what flows back to it reaches anything."""
     x = torch.randn(mask.shape, dtype=dtype).masked_fill(~mask, math.nan).requires_grad_()
-    found = booleans.cleared(x, mask)
+    found = byte_masks.cleared(x, mask)
     assert found.equal(x.detach().masked_fill(~mask, 0.0))
     flow = torch.randn(mask.shape, dtype=dtype).masked_fill(~mask, math.inf)
     (slope,) = torch.autograd.grad(found, x, flow)
@@ -68,7 +68,7 @@ def test_it_is_differentiated_twice_and_transformed():
     x, mask = torch.randn(2, 3, dtype=torch.float64, requires_grad=True), masks()[0]
 
     def cubes(x: Tensor) -> Tensor:
-        return booleans.cleared(x, mask) ** 3
+        return byte_masks.cleared(x, mask) ** 3
 
     assert torch.autograd.gradcheck(cubes, x)
     assert torch.autograd.gradgradcheck(cubes, x)

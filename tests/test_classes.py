@@ -20,9 +20,9 @@ from reference import evaluate
 from torch import Tensor
 
 import losslang
-from losslang.blocks import Maps
-from losslang.primitive import Loss
+from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
+from losslang.runtime.blocks import Maps
 
 R = torch.Generator().manual_seed(11)
 

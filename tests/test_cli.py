@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from losslang.cli import main
-from losslang.cli.inputs import WITH_KEY
+from losslang.tools.cli import main
+from losslang.tools.cli.inputs import WITH_KEY
 
 ROOT = Path(__file__).parent.parent
 ERRORS = Path(__file__).parent / "errors"
@@ -295,18 +295,18 @@ COMMANDS = [
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
 def test_torch_stays_out(arguments: Sequence[str]) -> None:
-    found = loaded(f"from losslang.cli import main; main({list(arguments)!r})")
+    found = loaded(f"from losslang.tools.cli import main; main({list(arguments)!r})")
     assert "losslang" in found
     assert not found & {"torch", "numpy"}
 
 
 def test_that_the_test_above_can_fail() -> None:
     pytest.importorskip("torch")
-    assert "torch" in loaded("from losslang.lazy import torch; torch.float32")
+    assert "torch" in loaded("from losslang.tensors.lazy import torch; torch.float32")
 
 
 def test_an_expression_needs_no_yaml() -> None:
-    assert "yaml" not in loaded("from losslang.cli import main; main(['check', '-e', 'ce'])")
+    assert "yaml" not in loaded("from losslang.tools.cli import main; main(['check', '-e', 'ce'])")
 
 
 # ---------------------------------------------------------------------------- explain, list, show, plan
@@ -363,9 +363,9 @@ def test_list(capsys: Capture, kind: str) -> None:
 
 
 def names() -> list[str]:
-    from losslang.cli.listing import KINDS
-    from losslang.primitive import Planned
+    from losslang.primitives.primitive import Planned
     from losslang.registry import current_registry
+    from losslang.tools.cli.listing import KINDS
 
     known = [name for kind in (*KINDS.values(), Planned) for name in current_registry().names(kind)]
     return sorted({name.removeprefix("reduction:") for name in known})
@@ -387,8 +387,8 @@ def test_show_an_unknown_name(capsys: Capture, name: str, meant: str) -> None:
 
 
 def test_show_describes_every_universal_option() -> None:
-    from losslang.cli.show import UNIVERSALLY
-    from losslang.uses.universal import UNIVERSAL
+    from losslang.meaning.uses.universal import UNIVERSAL
+    from losslang.tools.cli.show import UNIVERSALLY
 
     assert set(UNIVERSALLY) == {*UNIVERSAL, "like"}
 

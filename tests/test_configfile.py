@@ -15,12 +15,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from losslang import formatter
-from losslang.configfile import Reading, read, rewrite
-from losslang.mistakes import PAGES, Page, files
-from losslang.parser import parse
-from losslang.report import full
-from losslang.text import Source
+from losslang.diagnostics.mistakes import PAGES, Page, files
+from losslang.diagnostics.rendering import full
+from losslang.diagnostics.source import Source
+from losslang.syntax import formatter
+from losslang.syntax.parser import parse
+from losslang.tools.configfile import Reading, read, rewrite
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -20,7 +20,7 @@ from conformance.tensors import CaseTensor, OutsideProgram, another_batch, case_
 from conformance.translation import Call, Inexpressible, Ours, Peer
 from torch import Tensor
 
-from losslang.libraries import LIBRARIES
+from losslang.primitives.libraries import LIBRARIES
 
 ROOT = Path(__file__).parent.parent
 DTYPES = (torch.float32, torch.float64)

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import losslang
-from losslang.operations.notices import ALREADY_GIVEN
-from losslang.primitive import Loss, Reduction
+from losslang.plan.operations.notices import ALREADY_GIVEN
+from losslang.primitives.primitive import Loss, Reduction
 from losslang.registry import current_registry
 
 USES = [(name, use) for name in TRAINED for use in uses(name)]

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from test_every_loss import LOSSES, TRAINED, Call, compiled, each_use, text_of, uses
 from torch import Tensor
 
-from losslang.primitive import Sloped
+from losslang.primitives.primitive import Sloped
 
 HALVES = (torch.float16, torch.bfloat16)
 COARSE = {("negative_binomial_nll", "target"): "between counts of 1000 its slope is a difference of digammas"}

@@ -22,11 +22,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
 import losslang
-from losslang.compiled import _understood
-from losslang.layout import is_of_rows
-from losslang.lower.align import _frame
-from losslang.primitive import Loss, Sloped
+from losslang.meaning.layout import is_of_rows
+from losslang.plan.lower.align import _frame
+from losslang.primitives.primitive import Loss, Sloped
 from losslang.registry import current_registry
+from losslang.runtime.compiled import _understood
 from losslang.vocabulary import LAYERS
 
 LOSSES = {loss.name: loss for loss in current_registry().all(Loss) if loss.wants != "parameters"}

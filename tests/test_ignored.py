@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 import losslang
-from losslang import executor, ignored, large
-from losslang.compiled import _understood
 from losslang.losses import entropy as cross_entropies
-from losslang.operations import masks
+from losslang.plan.operations import masks
 from losslang.registry import current_registry
+from losslang.runtime import block_sizes, executor, ignored_labels
+from losslang.runtime.compiled import _understood
 
 R = torch.Generator().manual_seed(0)
 PRED, LABELS = torch.randn(4, 3, 5, generator=R), torch.randint(0, 3, (4, 5), generator=R)
@@ -84,7 +84,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Where tensors are: numbers of those on a GPU are not looked at."""
     _understood.cache_clear()
     if request.param != "near":
-        monkeypatch.setattr(large, "near", lambda _: False)
+        monkeypatch.setattr(block_sizes, "near", lambda _: False)
         monkeypatch.setattr(cross_entropies, "near", lambda _: False)
         monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield request.param
@@ -305,10 +305,10 @@ LEFT = {
 @pytest.mark.parametrize(("text", "kernels"), LEFT.items(), ids=LEFT)
 def test_what_is_left_to_a_kernel(text: str, kernels: list[str]):
     plan = losslang.compile(text)._programs.total.plan
-    left = ignored.left_out(plan, current_registry())
+    left = ignored_labels.left_out(plan, current_registry())
     told = [step.operation for step in left.steps if "ignore_index" in dict(step.options)]
     assert told == kernels
-    assert len(ignored.asking(left)) == len(ignored.asking(plan)) - len(kernels)
+    assert len(ignored_labels.asking(left)) == len(ignored_labels.asking(plan)) - len(kernels)
     assert (left == plan) == (not kernels)
 
 

@@ -12,9 +12,9 @@ from cutting import cut
 from torch import Tensor
 
 import losslang
-from losslang import compiled, executor, labels, large
 from losslang.losses import entropy as cross_entropies
-from losslang.operations import masks
+from losslang.plan.operations import masks
+from losslang.runtime import block_sizes, compiled, executor, label_ranges
 
 R = torch.Generator().manual_seed(0)
 PRED = torch.randn(2, 3, 4, 6, generator=R)
@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a GPU: no number is looked at in the call that it comes with."""
     compiled._understood.cache_clear()
-    monkeypatch.setattr(large, "near", lambda _: False)
+    monkeypatch.setattr(block_sizes, "near", lambda _: False)
     monkeypatch.setattr(cross_entropies, "near", lambda _: False)
     monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield
@@ -174,8 +174,8 @@ def test_several_heads():
 @pytest.mark.parametrize("validate", ["first", "always", "never"])
 def test_never_looks_at_nothing(validate: Any, monkeypatch: pytest.MonkeyPatch):
     looked: list[int] = []
-    ends = labels._ends
-    monkeypatch.setattr(labels, "_ends", lambda given: looked.append(1) or ends(given))
+    ends = label_ranges._ends
+    monkeypatch.setattr(label_ranges, "_ends", lambda given: looked.append(1) or ends(given))
     loss = losslang.compile("dice(softmax)", validate=validate)
     for _ in range(4):
         loss(PRED, LABELS)
@@ -242,7 +242,7 @@ def test_on_a_gpu_an_answer_that_is_not_there_yet_is_not_waited_for(
             return self.is_there
 
     made: list[Any] = []
-    monkeypatch.setattr(executor, "Later", lambda *given: made.append(labels.Later(*given)) or made[-1])
+    monkeypatch.setattr(executor, "Later", lambda *given: made.append(label_ranges.Later(*given)) or made[-1])
     loss = losslang.compile("dice(softmax)")
     loss(PRED, LABELS)
     loss(PRED, LABELS)

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from lark import Lark
 from programs import NOISE, PROGRAMS
 
-from losslang import tree
-from losslang.checker import check
-from losslang.errors import LossError
-from losslang.formatter import format, render
-from losslang.meaning import Meaning
-from losslang.parser import grammar, parse
-from losslang.text import Source
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import check
+from losslang.meaning.meaning import Meaning
+from losslang.syntax import tree
+from losslang.syntax.formatter import format, render
+from losslang.syntax.parser import grammar, parse
 
 HERE = Path(__file__).parent
 assert check("ce") == ()  # loads the grammar and the registry, once
@@ -29,7 +29,7 @@ CASES = [
 
 
 def meaning(text: str) -> Meaning:
-    from losslang.checker import analyze
+    from losslang.meaning.checker import analyze
 
     checked = analyze(Source(text))
     assert checked.meaning is not None, [d.message for d in checked.diagnostics]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 import losslang
-from losslang.blocks import memory
-from losslang.blocks.memory import GRADIENTS, Pieces
+from losslang.runtime.blocks import memory
+from losslang.runtime.blocks.memory import GRADIENTS, Pieces
 
 pytestmark = pytest.mark.skipif(
     not memory.IS_KNOWN, reason="the system cannot be told that it may take memory"

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import losslang
-from losslang.checker import check
-from losslang.configfile import read
-from losslang.errors import LossError
-from losslang.mistakes import Page, pages
-from losslang.operations.notices import ALREADY_GIVEN
-from losslang.text import Source
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import Page, pages
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import check
+from losslang.plan.operations.notices import ALREADY_GIVEN
+from losslang.tools.configfile import read
 
 
 def codes(text: str, page: Page) -> list[str]:
@@ -138,7 +138,7 @@ def test_names_of_other_libraries_suggest_ours(name: str, spelling: str) -> None
     ],
 )
 def test_aliases_mean_the_same(alias: str, meant: str) -> None:
-    ours, theirs = (losslang.checker.analyze(Source(t)).meaning for t in (meant, alias))
+    ours, theirs = (losslang.meaning.checker.analyze(Source(t)).meaning for t in (meant, alias))
     assert ours is not None
     assert theirs is not None
     assert ours.fingerprint == theirs.fingerprint

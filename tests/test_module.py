@@ -253,8 +253,10 @@ def test_detail():
 
 
 def test_log_keys():
-    meaning = losslang.checker.analyze(
-        losslang.text.Source("both = ce + 0.1*dice; ce@a + ce@a + ce@b + both + (1 - mse@c) + sqrt(l1@c)")
+    meaning = losslang.meaning.checker.analyze(
+        losslang.diagnostics.source.Source(
+            "both = ce + 0.1*dice; ce@a + ce@a + ce@b + both + (1 - mse@c) + sqrt(l1@c)"
+        )
     ).meaning
     assert meaning is not None
     assert [t.name for t in meaning.terms] == [

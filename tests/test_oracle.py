@@ -18,11 +18,11 @@ from reference import evaluate, meaning_of
 from torch import Tensor
 
 import losslang
-from losslang.lower import lower
-from losslang.passes import PASSES
-from losslang.plan import verify
-from losslang.program import whole
+from losslang.plan.lower import lower
+from losslang.plan.passes import PASSES
+from losslang.plan.plan import verify
 from losslang.registry import current_registry
+from losslang.runtime.program import whole
 
 # -------------------------------------------------------------------- data
 
@@ -648,7 +648,7 @@ def program(draw: Any) -> tuple[str, str]:
 @given(program(), st.integers(0, 5))
 def test_programs_by_hypothesis(written: tuple[str, str], seed: int):
     text, layout = written
-    meaning = losslang.checker.analyze(losslang.text.Source(text))
+    meaning = losslang.meaning.checker.analyze(losslang.diagnostics.source.Source(text))
     if meaning.meaning is None:
         # Metrics alone learn nothing; nothing else that is written here is wrong.
         assert {d.code for d in meaning.errors} <= {"E306"}, (text, [d.message for d in meaning.errors])
@@ -664,7 +664,7 @@ def test_programs_by_hypothesis(written: tuple[str, str], seed: int):
 def test_passes_by_hypothesis(written: tuple[str, str], seed: int):
     """Every pass leaves the value and the gradient of a written program where they were."""
     text, layout = written
-    checked = losslang.checker.analyze(losslang.text.Source(text))
+    checked = losslang.meaning.checker.analyze(losslang.diagnostics.source.Source(text))
     if checked.meaning is None:
         return
     pred, target, batch = data(layout, seed)

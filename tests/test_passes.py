@@ -22,15 +22,27 @@ import torch
 from torch import Tensor
 
 import losslang
-from losslang.checker import analyze
-from losslang.lower import lower
-from losslang.meaning import NOWHERE, Input
-from losslang.passes import PASSES, fold, improve, merge, once, prune, settle, share, stable, summed, unmask
-from losslang.plan import Output, Plan, Ref, Step, verify
-from losslang.program import ROOTS, whole
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import analyze
+from losslang.meaning.meaning import NOWHERE, Input
+from losslang.plan.lower import lower
+from losslang.plan.passes import (
+    PASSES,
+    fold,
+    improve,
+    merge,
+    once,
+    prune,
+    settle,
+    share,
+    stable,
+    summed,
+    unmask,
+)
+from losslang.plan.plan import Output, Plan, Ref, Step, verify
 from losslang.registry import current_registry
-from losslang.targets import Site
-from losslang.text import Source
+from losslang.runtime.program import ROOTS, whole
+from losslang.tensors.targets import Site
 from losslang.vocabulary import Float, Total
 
 FILES = sorted((Path(__file__).parent / "passes").glob("*.txt"))

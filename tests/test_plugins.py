@@ -23,11 +23,11 @@ from cutting import cut
 
 import losslang
 from losslang import LossError
-from losslang.cli import main
-from losslang.decorators import DEFINED
 from losslang.losses.regression import mse as built_in_mse
-from losslang.primitive import Activation, Function, Loss, Primitive, Reduction
+from losslang.primitives.decorators import DEFINED
+from losslang.primitives.primitive import Activation, Function, Loss, Primitive, Reduction
 from losslang.registry import Registry, _registry, current_registry
+from losslang.tools.cli import main
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
 
 ROOT = Path(__file__).parent.parent
@@ -466,9 +466,9 @@ def named(name: str, like: Callable[..., Any]) -> Callable[..., Any]:
     [
         (losslang.loss(), "mse", hyperbolic, "losslang.losses.regression"),
         (losslang.loss(), "mae", hyperbolic, "losslang.losses.regression"),  # an alias of l1
-        (losslang.activation(), "sigmoid", steep, "losslang.activations"),
-        (losslang.reduction(), "mean", extreme, "losslang.reductions"),
-        (losslang.function(fold=lambda x: x / 2), "clip", halved, "losslang.functions"),
+        (losslang.activation(), "sigmoid", steep, "losslang.primitives.activations"),
+        (losslang.reduction(), "mean", extreme, "losslang.primitives.reductions"),
+        (losslang.function(fold=lambda x: x / 2), "clip", halved, "losslang.primitives.functions"),
     ],
 )
 def test_a_name_taken_twice_names_both_modules(
@@ -625,7 +625,7 @@ PLUGIN = '''
 from __future__ import annotations
 
 import losslang
-from losslang.lazy import torch
+from losslang.tensors.lazy import torch
 from losslang.vocabulary import Float, Positive, Tensor
 
 

@@ -15,13 +15,13 @@ import torch
 from conformance.points import ATOL, RTOL, Library, Point, call, one_number, outcome, recorded
 
 import losslang
-from losslang import cli
-from losslang.checker import analyze
-from losslang.libraries import LIBRARIES
-from losslang.presets import Preset
-from losslang.primitive import Activation, Loss
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import analyze
+from losslang.primitives.libraries import LIBRARIES
+from losslang.primitives.presets import Preset
+from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import current_registry
-from losslang.text import Source
+from losslang.tools import cli
 
 LOSSES = current_registry().all(Loss)
 PRESETS = [(loss, library) for loss in LOSSES for library in loss.like]

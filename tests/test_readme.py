@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import losslang
-from losslang import cli
+from losslang.tools import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from losslang import formats, report, screen
-from losslang.diagnostics import Diagnostic, Label
-from losslang.errors import LossError
-from losslang.mistakes import Page
-from losslang.text import Source, Span
+from losslang.diagnostics import excerpt, formats, rendering
+from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import Page
+from losslang.diagnostics.source import Source, Span
 
 
 def mistake(text: str, caret: str = "", *labels: str, **more: Any) -> Diagnostic:
@@ -300,22 +300,22 @@ error[E002]: no
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture(name: str) -> None:
     diagnostic, picture = PICTURES[name]
-    assert "\n" + report.full(diagnostic) + "\n" == picture
+    assert "\n" + rendering.full(diagnostic) + "\n" == picture
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_color_only_adds_color(name: str) -> None:
     diagnostic, _ = PICTURES[name]
-    painted = report.full(diagnostic, color=True)
-    assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == report.full(diagnostic)
+    painted = rendering.full(diagnostic, color=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == rendering.full(diagnostic)
 
 
 def test_colors() -> None:
-    painted = report.full(TWICE, color=True)
+    painted = rendering.full(TWICE, color=True)
     assert "\x1b[1;31merror[E301]\x1b[0m" in painted
     assert "\x1b[1;31m^^^^^^^\x1b[0m" in painted
     assert "\x1b[1;34m---------------\x1b[0m" in painted
-    warning = report.full(mistake("«ce»", code="W301"), color=True)
+    warning = rendering.full(mistake("«ce»", code="W301"), color=True)
     assert "\x1b[1;33mwarning[W301]\x1b[0m" in warning
     assert "\x1b[1;33m^^\x1b[0m" in warning
 
@@ -361,7 +361,7 @@ def width(shown: str) -> int:
 def pointing(text: str, at: int) -> tuple[str, str]:
     """The line of `text` as shown, and the line below it with the caret of one character."""
     diagnostic = Diagnostic("E1", "", Span(at, at + 1), source=Source(text))
-    _, _, _, line, carets = report.full(diagnostic).split("\n")
+    _, _, _, line, carets = rendering.full(diagnostic).split("\n")
     return line, carets
 
 
@@ -373,7 +373,7 @@ def test_the_caret_stands_under_its_character(before: str, after: str) -> None:
     line, carets = pointing(f"{before}@{after}", len(before))
     assert carets.count("^") == 1
     assert width(line[: line.index("@")]) == carets.index("^")
-    assert width(line) <= len("1 | ") + screen.WIDTH + len("……")
+    assert width(line) <= len("1 | ") + excerpt.WIDTH + len("……")
 
 
 @given(ODD, ODD, st.sampled_from("损한👩\uff08"))
@@ -387,12 +387,12 @@ def test_wide_characters_have_wide_carets(before: str, after: str, wide: str) ->
 @given(st.lists(diagnostics(), max_size=3))
 def test_every_renderer_takes_any_text(pages: None, found: list[Diagnostic]) -> None:
     for diagnostic in found:
-        for shown in (report.full(diagnostic), report.concise(diagnostic), formats.github(diagnostic)):
+        for shown in (rendering.full(diagnostic), rendering.concise(diagnostic), formats.github(diagnostic)):
             shown.encode("utf-8")
             assert all(char.isprintable() or char == "\n" for char in shown)
-        assert not any(line != line.rstrip() for line in report.full(diagnostic).split("\n")[2:])
-        assert "\n" not in report.concise(diagnostic) + formats.github(diagnostic)
-        report.full(diagnostic, color=True).encode("utf-8")
+        assert not any(line != line.rstrip() for line in rendering.full(diagnostic).split("\n")[2:])
+        assert "\n" not in rendering.concise(diagnostic) + formats.github(diagnostic)
+        rendering.full(diagnostic, color=True).encode("utf-8")
     check_json(found)
     check_sarif(found)
 
@@ -401,11 +401,11 @@ def test_every_renderer_takes_any_text(pages: None, found: list[Diagnostic]) -> 
 
 
 def test_concise() -> None:
-    assert report.concise(TWICE) == (
+    assert rendering.concise(TWICE) == (
         "conf/train.yaml:1:23: E301 `bce_with_logits` reads logits, but `sigmoid` hands it probabilities"
         " [fix: `bce(sigmoid)`, which compiles to the same stable kernel]"
     )
-    assert report.concise(mistake("ce\n«^»", message="one\ntwo")) == "a.loss:2:1: E002 one two"
+    assert rendering.concise(mistake("ce\n«^»", message="one\ntwo")) == "a.loss:2:1: E002 one two"
 
 
 def test_github() -> None:

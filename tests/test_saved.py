@@ -24,8 +24,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import losslang
 from losslang import LossError, LossWarning
-from losslang.checkpoint import Lock, from_state, to_tensor, understood, written
-from losslang.constants import Constants
+from losslang.runtime.checkpoint import Lock, from_state, to_tensor, understood, written
+from losslang.runtime.constants import Constants
 
 R = torch.Generator().manual_seed(5)
 X, Y = torch.randn(6, 3, generator=R), torch.tensor([0, 2, 1, 1, 0, 2])

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.export import Dim, export
 
 import losslang
-from losslang.binding import Binding
-from losslang.plan import Plan, Ref, Step
-from losslang.program import ROOTS, Program, from_inputs, settled, whole
+from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
+from losslang.runtime.binding import Binding
+from losslang.runtime.program import ROOTS, Program, from_inputs, settled, whole
 
 R = torch.Generator().manual_seed(0)
 PRED, TRUTH = torch.randn(2, 3, 4, 5, generator=R), torch.rand(2, 3, 4, 5, generator=R)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 
-from losslang.decorators import loss
-from losslang.devices import near
-from losslang.lazy import NO_LABEL, REDUCTIONS, kernels, torch
-from losslang.numerics import mean_along
-from losslang.presets import CLIPPED, SUM_OF_MEANS, Preset
-from losslang.surprise import binary_entropy, pick, reduced, times_log
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import binary_entropy, pick, reduced, times_log
+from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
+from losslang.tensors.devices import near
+from losslang.tensors.lazy import NO_LABEL, REDUCTIONS, kernels, torch
+from losslang.tensors.numerics import mean_along
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
 
@@ -160,7 +160,7 @@ def _leaving_out_unseen(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
     """The same on a GPU, where no number is looked at."""
-    from losslang.shield import shielded
+    from losslang.tensors.gradient_mask import shielded
 
     kept = labels != ignore_index
     log_probs = torch.log_softmax(shielded(logits, kept.unsqueeze(1)), 1)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 
-from losslang.activations import log_complement_sigmoid, log_sigmoid
-from losslang.decorators import loss
-from losslang.functions import softplus
-from losslang.lazy import NO_LABEL, F, torch
-from losslang.numerics import power
-from losslang.presets import Preset
-from losslang.surprise import agreement, binary_entropy, error, pick, times_log
+from losslang.primitives.activations import log_complement_sigmoid, log_sigmoid
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import agreement, binary_entropy, error, pick, times_log
+from losslang.primitives.functions import softplus
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import NO_LABEL, F, torch
+from losslang.tensors.numerics import power
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Tensor
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 
-from losslang.decorators import loss
-from losslang.devices import least
-from losslang.lazy import F, torch
 from losslang.losses.regression import squares
-from losslang.numerics import above, root
-from losslang.presets import SUM_OF_MEANS, Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import SUM_OF_MEANS, Preset
+from losslang.tensors.devices import least
+from losslang.tensors.lazy import F, torch
+from losslang.tensors.numerics import above, root
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
 
 

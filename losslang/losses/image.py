@@ -11,9 +11,6 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Literal
 
-from losslang.decorators import loss
-from losslang.devices import wide
-from losslang.lazy import F, torch
 from losslang.losses.windows import (
     amplitude,
     box,
@@ -29,8 +26,11 @@ from losslang.losses.windows import (
     stacked,
     step,
 )
-from losslang.numerics import power, root
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.devices import wide
+from losslang.tensors.lazy import F, torch
+from losslang.tensors.numerics import power, root
 from losslang.vocabulary import SMALLEST, Count, Float, NonNegative, Positive, Scale, Tensor
 
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -12,11 +12,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.devices import least
-from losslang.lazy import F, torch
 from losslang.losses.distribution import gaussian_nll
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.devices import least
+from losslang.tensors.lazy import F, torch
 from losslang.vocabulary import SMALLEST, Float, Scale, Tensor
 
 Between = Annotated[float, Field(gt=1, lt=2)]

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.devices import least
-from losslang.lazy import F, torch
 from losslang.losses.region import ratio
-from losslang.numerics import power
-from losslang.presets import PROBABILITIES, Preset
-from losslang.surprise import possible, times_log
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import possible, times_log
+from losslang.primitives.presets import PROBABILITIES, Preset
+from losslang.tensors.devices import least
+from losslang.tensors.lazy import F, torch
+from losslang.tensors.numerics import power
 from losslang.vocabulary import (
     SMALLEST,
     Float,

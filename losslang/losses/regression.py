@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
-from losslang.decorators import loss
-from losslang.devices import least, vector
-from losslang.lazy import REDUCTIONS, F, kernels, torch
-from losslang.numerics import root
-from losslang.presets import SUM_OF_MEANS, Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import SUM_OF_MEANS, Preset
+from losslang.tensors.devices import least, vector
+from losslang.tensors.lazy import REDUCTIONS, F, kernels, torch
+from losslang.tensors.numerics import root
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 
 

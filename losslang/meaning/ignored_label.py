@@ -1,0 +1,52 @@
+"""One target, one ignored label.
+
+A term that reads classes and writes no `ignore_index` takes the one that other terms wrote on the same
+target, when they agree on one. What is written speaks, and `ignore_index=none` neither speaks nor listens;
+the -100 that `ce` has by default is its own. Decided before weights are folded, so a zero weight still
+speaks; metrics listen and do not speak.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import meaning as mistakes
+from losslang.meaning.meaning import Input, Reading, Term, loss_of, readings, rewrite
+from losslang.registry import Registry
+
+OPTION = "ignore_index"
+
+
+def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+    """The terms with every ignored label decided, and what could not be decided."""
+    spoken: dict[str, list[Reading]] = defaultdict(list)
+    for term in terms:
+        for reading in () if term.metric else readings(term):
+            if _is_written(reading) and isinstance(reading.get(OPTION), int):
+                spoken[_target(reading)].append(reading)
+    found: list[Diagnostic] = []
+
+    def decided(reading: Reading) -> Reading:
+        speakers = spoken.get(_target(reading), [])
+        if not speakers or _is_written(reading) or not loss_of(reading, registry).reads_classes:
+            return reading
+        if len({speaker.get(OPTION) for speaker in speakers}) > 1:
+            labels = [(s.span_of(OPTION), int(s.get(OPTION))) for s in speakers]
+            found.append(mistakes.two_labels(reading.span, reading.loss, _target(reading), labels))
+            return reading
+        return reading.told(OPTION, speakers[0].get(OPTION), speakers[0].name)
+
+    return tuple(replace(term, body=rewrite(term.body, decided)) for term in terms), found
+
+
+def _is_written(reading: Reading) -> bool:
+    return OPTION in dict(reading.spans)
+
+
+def _target(reading: Reading) -> str:
+    """The path of its target; '' where that is a number or computed."""
+    target = dict(reading.operands).get("target")
+    return str(target) if isinstance(target, Input) else ""

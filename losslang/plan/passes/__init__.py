@@ -1,0 +1,46 @@
+"""What makes a plan good: rewritings that keep its mathematics, one idea a file.
+
+The tuple is the whole pipeline, in order. Each pass is a pure function of plans; the result of each
+is verified.
+"""
+
+from __future__ import annotations
+
+from losslang.plan.passes.cse import share
+from losslang.plan.passes.drop_dead_steps import prune
+from losslang.plan.passes.drop_masks import unmask
+from losslang.plan.passes.fold import fold
+from losslang.plan.passes.fuse import fuse
+from losslang.plan.passes.fuse_reduction import merge
+from losslang.plan.passes.share_sums import once
+from losslang.plan.passes.specialize import may_idle, settle
+from losslang.plan.passes.stable import stable
+from losslang.plan.passes.sum import summed
+from losslang.plan.plan import Plan, verify
+from losslang.registry import Registry
+
+PASSES = (fold, share, stable, fuse, prune)
+
+
+def improve(plan: Plan, registry: Registry | None = None) -> Plan:
+    """The plan after every pass. `registry` knows the kernels; else the current one."""
+    for rewrite in PASSES:
+        plan = verify(fuse(plan, registry) if rewrite is fuse else rewrite(plan))
+    return plan
+
+
+__all__ = [
+    "PASSES",
+    "fold",
+    "fuse",
+    "improve",
+    "may_idle",
+    "merge",
+    "once",
+    "prune",
+    "settle",
+    "share",
+    "stable",
+    "summed",
+    "unmask",
+]
