@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 import losslang
+from losslang.diagnostics import mistakes
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import Page, pages
 from losslang.diagnostics.source import Source
@@ -81,6 +84,17 @@ def test_every_mistake_has_a_place_and_a_repair(page: Page) -> None:
         assert diagnostic.fix
         assert diagnostic.message[0].islower() or diagnostic.message[0] in "`_"
         assert 0 <= diagnostic.span.start <= diagnostic.span.end <= len(page.example)
+
+
+def test_every_code_has_its_page_in_a_fresh_process() -> None:
+    """A family of mistakes that nothing has loaded yet is found all the same."""
+    folder = Path(mistakes.__file__).parent
+    written = {
+        code for file in folder.glob("*.py") for code in re.findall(r'@mistake\(\s*"(\w+)"', file.read_text())
+    }
+    code = "from losslang.diagnostics.mistakes import pages; print(*(page.code for page in pages()))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(told.split()) == written
 
 
 def test_every_mistake_of_every_term_in_one_run() -> None:

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Literal, ParamSpec
 
 from losslang.diagnostics.diagnostic import Diagnostic
@@ -45,19 +46,6 @@ def _indented(text: str) -> str:
 
 
 PAGES: dict[str, Page] = {}
-FAMILIES = (
-    "checkpoints",
-    "counts",
-    "files",
-    "inputs",
-    "labels",
-    "meaning",
-    "names",
-    "options",
-    "presets",
-    "syntax",
-    "tensors",
-)
 
 
 def mistake(
@@ -81,8 +69,8 @@ def mistake(
 
 def page(code: str) -> Page | None:
     """The page of a code, in any letter case."""
-    for family in FAMILIES:
-        import_module(f"losslang.diagnostics.mistakes.{family}")
+    for family in iter_modules(__path__):
+        import_module(f"{__name__}.{family.name}")
     return PAGES.get(code.upper())
 
 
