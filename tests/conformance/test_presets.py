@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from conformance.points import ATOL, RTOL, Library, Point, call, one_number, outcome, recorded
 
 import losslang
+from conformance.points import ATOL, RTOL, Library, Point, call, one_number, outcome, recorded
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.primitives.libraries import LIBRARIES

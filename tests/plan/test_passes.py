@@ -1,6 +1,6 @@
 """The optimizer, pass by pass: what the plan of a program is after each, and that it still computes the same.
 
-A file of tests/passes holds a program, the tensors of a call, the literal plan, and the plan after
+A file of tests/plan/passes holds a program, the tensors of a call, the literal plan, and the plan after
 every pass that changes it, in the order of PASSES. `trained` is the last one without the metrics.
 UPDATE_GOLDEN=1 writes what the passes give now; read the difference before you keep it.
 """

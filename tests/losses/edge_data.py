@@ -1,4 +1,4 @@
-"""What the laws of tests/test_edges.py are tried on: nearly equal numbers, and the edges of a domain."""
+"""What the laws of tests/losses/test_edges.py are tried on: nearly equal numbers, and the edges of a domain."""
 
 from __future__ import annotations
 

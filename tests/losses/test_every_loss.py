@@ -30,7 +30,7 @@ from losslang.runtime.compiled import _understood
 from losslang.vocabulary import LAYERS
 
 LOSSES = {loss.name: loss for loss in current_registry().all(Loss) if loss.wants != "parameters"}
-"""All but those of parameters, which read no tensor of the call: tests/test_regularizers.py."""
+"""All but those of parameters, which read no tensor of the call: tests/losses/test_regularizers.py."""
 TRAINED = [name for name, loss in LOSSES.items() if not loss.metric_only]
 REGION = [name for name, loss in LOSSES.items() if loss.is_region]
 FRAMES = {name: _frame(loss, "element") for name, loss in LOSSES.items()}
@@ -781,7 +781,7 @@ INEXACT = [
     ("bi_tempered", "iters"),  # says how exact it is: the textbook is exact
     ("cosine", "eps"),  # torch's gradient of a norm below eps is that of the norm itself
 ]
-ELSEWHERE = [("supcon", "one_class")]  # of a batch of one class: tests/test_presets.py
+ELSEWHERE = [("supcon", "one_class")]  # of a batch of one class: tests/conformance/test_presets.py
 OPTIONS = [
     (n, o, v)
     for n in TRAINED

@@ -640,7 +640,7 @@ def test_a_spawned_process(tmp_path: Path):
     """With a loss that the main script defines: the process runs the script once more, under another name."""
     (tmp_path / "script.py").write_text(SPAWN)
     file = tmp_path / "loss.pt"
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     run = subprocess.run(
         [sys.executable, "script.py", str(file)],
         cwd=tmp_path,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
+FOLDERS = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "losses")]
 LISTED = ["ce", "ce + dice", "nll", "dice(softmax, ignore_index=255)", "ce(class_weight=balanced)"]
 
 
@@ -18,9 +19,9 @@ LISTED = ["ce", "ce + dice", "nll", "dice(softmax, ignore_index=255)", "ce(class
 def test_the_first_use_is_traced_in_one_graph(texts: list[str]) -> None:
     """torch.compile(fullgraph=True) of a program that nothing has run before: an import would break the graph."""
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "fresh.py", *texts],
+        [sys.executable, Path(__file__).with_name("fresh.py"), *texts],
         # A process that forks has one thread.
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(FOLDERS), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -13,16 +13,16 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from conformance.case import Case, libraries
 from conformance.peers import PEERS
 from conformance.run import agree, compute, result
 from conformance.tensors import CaseTensor, OutsideProgram, another_batch, case_tensors, plain_tensors
 from conformance.translation import Call, Inexpressible, Ours, Peer
-from torch import Tensor
-
 from losslang.primitives.libraries import LIBRARIES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DTYPES = (torch.float32, torch.float64)
 CASES = [case for library in libraries() for case in library.cases]
 

@@ -1,6 +1,6 @@
 """The command line: whole runs compared with what they printed, and the promises to the shell around it.
 
-UPDATE_GOLDEN=1 writes what the runs of tests/errors print now; read the difference before you keep it.
+UPDATE_GOLDEN=1 writes what the runs of tests/tools/errors print now; read the difference before you keep it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from losslang.tools.cli import main
 from losslang.tools.cli.inputs import WITH_KEY
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ERRORS = Path(__file__).parent / "errors"
 GOLDEN = sorted(ERRORS.glob("*.yaml"))
 

@@ -30,7 +30,7 @@ from losslang.registry import Registry, _registry, current_registry
 from losslang.tools.cli import main
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KINDS: tuple[type[Primitive], ...] = (Loss, Activation, Reduction, Function)
 
 
