@@ -28,13 +28,13 @@ from losslang.meaning.meaning import NOWHERE, Input
 from losslang.plan.lower import lower
 from losslang.plan.passes import (
     PASSES,
+    cse,
     fold,
     improve,
     merge,
     once,
     prune,
     settle,
-    share,
     stable,
     summed,
     unmask,
@@ -591,13 +591,13 @@ def test_arithmetic_that_changes_nothing(operation: str, inputs: tuple[Any, ...]
     assert fold(plan).outputs[0].value == Ref(left)
 
 
-def test_share_tells_options_apart():
+def test_cse_tells_options_apart():
     """1, 1.0 and true are equal in Python, and three things here."""
     steps = [
         Step(f"s{i}", "cool", (Ref("input"),), (("temperature", v),)) for i, v in enumerate((1, 1.0, True))
     ]
     plan = Plan((PRED, *steps, replace(steps[0], name="again")), (Output("end", 1.0, Ref("again")),))
-    shared = share(plan)
+    shared = cse(plan)
     assert [step.name for step in shared.steps] == ["input", "s0", "s1", "s2"]
     assert shared.outputs[0].value == Ref("s0")
 

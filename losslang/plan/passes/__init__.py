@@ -6,7 +6,7 @@ is verified.
 
 from __future__ import annotations
 
-from losslang.plan.passes.cse import share
+from losslang.plan.passes.cse import cse
 from losslang.plan.passes.drop_dead_steps import prune
 from losslang.plan.passes.drop_masks import unmask
 from losslang.plan.passes.fold import fold
@@ -19,7 +19,7 @@ from losslang.plan.passes.sum import summed
 from losslang.plan.plan import Plan, verify
 from losslang.registry import Registry
 
-PASSES = (fold, share, stable, fuse, prune)
+PASSES = (fold, cse, stable, fuse, prune)
 
 
 def improve(plan: Plan, registry: Registry | None = None) -> Plan:
@@ -39,7 +39,7 @@ __all__ = [
     "once",
     "prune",
     "settle",
-    "share",
+    "cse",
     "stable",
     "summed",
     "unmask",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from losslang.plan.passes.cse import share
+from losslang.plan.passes.cse import cse
 from losslang.plan.passes.drop_dead_steps import prune
 from losslang.plan.plan import Argument, Plan, Ref, substituted
 
@@ -31,4 +31,4 @@ def unmask(plan: Plan, absent: Collection[str]) -> Plan:
                 same[step.name] = value
             case _:
                 pass
-    return prune(share(substituted(plan, same)))
+    return prune(cse(substituted(plan, same)))
