@@ -29,11 +29,11 @@ from losslang.plan.lower import lower
 from losslang.plan.passes import (
     PASSES,
     cse,
+    drop_dead_steps,
     fold,
     improve,
     merge,
     once,
-    prune,
     settle,
     stable,
     summed,
@@ -155,7 +155,7 @@ def printed(text: str) -> dict[str, str]:
     for name, plan in stages(text):
         if str(plan) != last:
             found[name] = last = str(plan)
-    trained = str(prune(improve(planned(text)), metrics=False))
+    trained = str(drop_dead_steps(improve(planned(text)), metrics=False))
     return found if trained == last else {**found, "trained": trained}
 
 
@@ -178,7 +178,7 @@ def test_every_stage_computes_the_same(file: Path):
     assert any(gradient.abs().max() > 0 for gradient in literal.gradients)
     for _, plan in stages(sections["input"]):
         same(execute(verify(plan), roots, leaves), literal)
-    trained = execute(verify(prune(plan, metrics=False)), roots, leaves)
+    trained = execute(verify(drop_dead_steps(plan, metrics=False)), roots, leaves)
     torch.testing.assert_close(trained.total, literal.total, **EXACT)
     torch.testing.assert_close(trained.gradients, literal.gradients, **EXACT)
 
@@ -434,7 +434,7 @@ def test_a_dropped_term_refuses_nothing():
 
 def test_metrics_are_not_computed_in_training():
     plan = improve(planned("ce + metric(zero_one) + metric(dice)@b"))
-    trained = prune(plan, metrics=False)
+    trained = drop_dead_steps(plan, metrics=False)
     assert {o.name for o in plan.outputs} - {o.name for o in trained.outputs} == {"zero_one", "dice@b"}
     left = {step.operation for step in trained.steps}
     assert not left & {"loss:zero_one", "loss:dice", "activation:softmax"}
@@ -488,7 +488,7 @@ def test_a_pass_changes_no_plan_in_place_and_keeps_the_terms():
 
 
 def test_a_pass_makes_no_step_up():
-    """Steps go away or become better; what is left stands in its order. `prune` names it anew."""
+    """Steps go away or become better; what is left stands in its order. `drop_dead_steps` names it anew."""
     for plan in PLANS:
         order = [step.name for step in plan.steps]
         for rewrite in PASSES[:-1]:
@@ -565,7 +565,7 @@ def chain(*operations: str) -> Plan:
     ],
 )  # fmt: skip
 def test_the_logarithm_of_an_activation(operations: tuple[str, ...], left: tuple[str, ...]):
-    plan = prune(verify(stable(chain(*operations))))
+    plan = drop_dead_steps(verify(stable(chain(*operations))))
     assert [step.operation for step in plan.steps] == ["input", *left]
 
 

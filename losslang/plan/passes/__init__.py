@@ -7,7 +7,7 @@ is verified.
 from __future__ import annotations
 
 from losslang.plan.passes.cse import cse
-from losslang.plan.passes.drop_dead_steps import prune
+from losslang.plan.passes.drop_dead_steps import drop_dead_steps
 from losslang.plan.passes.drop_masks import unmask
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
@@ -19,7 +19,7 @@ from losslang.plan.passes.sum import summed
 from losslang.plan.plan import Plan, verify
 from losslang.registry import Registry
 
-PASSES = (fold, cse, stable, fuse, prune)
+PASSES = (fold, cse, stable, fuse, drop_dead_steps)
 
 
 def improve(plan: Plan, registry: Registry | None = None) -> Plan:
@@ -37,7 +37,7 @@ __all__ = [
     "may_idle",
     "merge",
     "once",
-    "prune",
+    "drop_dead_steps",
     "settle",
     "cse",
     "stable",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from losslang.plan.passes.cse import cse
-from losslang.plan.passes.drop_dead_steps import prune
+from losslang.plan.passes.drop_dead_steps import drop_dead_steps
 from losslang.plan.plan import Argument, Plan, Ref, substituted
 
 OF_A_MASK = ("lay", "mask", "places", "foreground_mask", "counted", "counting", "flat")
@@ -31,4 +31,4 @@ def unmask(plan: Plan, absent: Collection[str]) -> Plan:
                 same[step.name] = value
             case _:
                 pass
-    return prune(cse(substituted(plan, same)))
+    return drop_dead_steps(cse(substituted(plan, same)))
