@@ -33,8 +33,8 @@ from losslang.plan.passes import (
     fold,
     improve,
     merge,
-    once,
     settle,
+    share_sums,
     stable,
     summed,
     unmask,
@@ -255,7 +255,7 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
 
 def _sums(text: str) -> list[str]:
     """The steps that sum, of a program over whole tensors."""
-    steps = verify(once(bare(text), current_registry())).steps
+    steps = verify(share_sums(bare(text), current_registry())).steps
     return [str(step) for step in steps if step.operation.startswith(("region_sum", "loss:", "totals:"))]
 
 

@@ -12,7 +12,7 @@ from losslang.plan.passes.drop_masks import unmask
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
 from losslang.plan.passes.fuse_reduction import merge
-from losslang.plan.passes.share_sums import once
+from losslang.plan.passes.share_sums import share_sums
 from losslang.plan.passes.specialize import may_idle, settle
 from losslang.plan.passes.stable import stable
 from losslang.plan.passes.sum import summed
@@ -36,7 +36,7 @@ __all__ = [
     "improve",
     "may_idle",
     "merge",
-    "once",
+    "share_sums",
     "drop_dead_steps",
     "settle",
     "cse",

@@ -18,7 +18,7 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 
-def once(plan: Plan, registry: Registry) -> Plan:
+def share_sums(plan: Plan, registry: Registry) -> Plan:
     """The plan with the sums of products that its losses take as steps of their own, if some of them are equal."""
     if sum(_takes_total(step, registry) for step in plan.steps) < 2:
         return plan
