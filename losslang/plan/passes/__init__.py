@@ -13,7 +13,7 @@ from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
 from losslang.plan.passes.fuse_reduction import merge
 from losslang.plan.passes.share_sums import share_sums
-from losslang.plan.passes.specialize import may_idle, settle
+from losslang.plan.passes.specialize import may_idle, specialize
 from losslang.plan.passes.stable import stable
 from losslang.plan.passes.sum import summed
 from losslang.plan.plan import Plan, verify
@@ -38,7 +38,7 @@ __all__ = [
     "merge",
     "share_sums",
     "drop_dead_steps",
-    "settle",
+    "specialize",
     "cse",
     "stable",
     "summed",
