@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslang.plan.passes import may_idle, merge, share_sums, specialize
+from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
 from losslang.plan.plan import Plan, Ref, Step, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
@@ -70,7 +70,7 @@ def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
     """The plan for tensors that are computed whole."""
-    return verify(share_sums(merge(plan, registry), registry))
+    return verify(share_sums(fuse_reduction(plan, registry), registry))
 
 
 def _without(plan: Plan, operations: Sequence[str]) -> Plan:

@@ -31,8 +31,8 @@ from losslang.plan.passes import (
     cse,
     drop_dead_steps,
     fold,
+    fuse_reduction,
     improve,
-    merge,
     share_sums,
     specialize,
     stable,
@@ -239,7 +239,7 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
     registry = current_registry()
 
     def merged(text: str) -> list[str]:
-        return [str(step) for step in merge(bare(text), registry).steps]
+        return [str(step) for step in fuse_reduction(bare(text), registry).steps]
 
     (only,) = [line for line in merged("ce") if "kernel" in line]
     assert "reduction=mean" in only

@@ -11,7 +11,7 @@ from losslang.plan.passes.drop_dead_steps import drop_dead_steps
 from losslang.plan.passes.drop_masks import unmask
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
-from losslang.plan.passes.fuse_reduction import merge
+from losslang.plan.passes.fuse_reduction import fuse_reduction
 from losslang.plan.passes.share_sums import share_sums
 from losslang.plan.passes.specialize import may_idle, specialize
 from losslang.plan.passes.stable import stable
@@ -35,7 +35,7 @@ __all__ = [
     "fuse",
     "improve",
     "may_idle",
-    "merge",
+    "fuse_reduction",
     "share_sums",
     "drop_dead_steps",
     "specialize",
