@@ -30,6 +30,7 @@ from losslang.plan.passes import (
     PASSES,
     cse,
     drop_dead_steps,
+    drop_masks,
     fold,
     fuse_reduction,
     improve,
@@ -37,7 +38,6 @@ from losslang.plan.passes import (
     specialize,
     stable,
     summed,
-    unmask,
 )
 from losslang.plan.plan import Output, Plan, Ref, Step, verify
 from losslang.registry import current_registry
@@ -221,7 +221,7 @@ def test_every_pass_and_every_kernel_has_a_fixture():
 
 def bare(text: str) -> Plan:
     plan = improve(planned(text))
-    return unmask(plan, [step.name for step in plan.steps if step.operation == "kept"])
+    return drop_masks(plan, [step.name for step in plan.steps if step.operation == "kept"])
 
 
 def test_where_no_label_is_ignored_there_is_no_mask():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from losslang.plan.passes.cse import cse
 from losslang.plan.passes.drop_dead_steps import drop_dead_steps
-from losslang.plan.passes.drop_masks import unmask
+from losslang.plan.passes.drop_masks import drop_masks
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
 from losslang.plan.passes.fuse_reduction import fuse_reduction
@@ -42,5 +42,5 @@ __all__ = [
     "cse",
     "stable",
     "summed",
-    "unmask",
+    "drop_masks",
 ]

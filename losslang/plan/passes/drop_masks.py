@@ -12,7 +12,7 @@ OF_A_MASK = ("lay", "mask", "places", "foreground_mask", "counted", "counting", 
 """Operations whose first input is a mask, and which make another of it."""
 
 
-def unmask(plan: Plan, absent: Collection[str]) -> Plan:
+def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
     """The plan without these steps that look for ignored labels, and without all that hides by them."""
     same: dict[str, Argument] = {}
 
