@@ -33,7 +33,7 @@ from losslang.plan.passes import (
     drop_masks,
     fold,
     fuse_reduction,
-    improve,
+    optimize,
     share_sums,
     specialize,
     stable,
@@ -155,7 +155,7 @@ def printed(text: str) -> dict[str, str]:
     for name, plan in stages(text):
         if str(plan) != last:
             found[name] = last = str(plan)
-    trained = str(drop_dead_steps(improve(planned(text)), metrics=False))
+    trained = str(drop_dead_steps(optimize(planned(text)), metrics=False))
     return found if trained == last else {**found, "trained": trained}
 
 
@@ -220,7 +220,7 @@ def test_every_pass_and_every_kernel_has_a_fixture():
 
 
 def bare(text: str) -> Plan:
-    plan = improve(planned(text))
+    plan = optimize(planned(text))
     return drop_masks(plan, [step.name for step in plan.steps if step.operation == "kept"])
 
 
@@ -361,7 +361,7 @@ def test_what_changed_nothing_is_left_out():
 
 
 def operations(text: str) -> list[str]:
-    return [step.operation for step in improve(planned(text)).steps]
+    return [step.operation for step in optimize(planned(text)).steps]
 
 
 KERNELS = [
@@ -424,16 +424,16 @@ def test_nothing_is_done_twice(text: str, operation: str, times: int):
 
 
 def test_a_dropped_term_reads_nothing():
-    assert improve(planned("mse + 0*dice(sigmoid)@seg")) == improve(planned("mse"))
+    assert optimize(planned("mse + 0*dice(sigmoid)@seg")) == optimize(planned("mse"))
 
 
 def test_a_dropped_term_refuses_nothing():
     """`dice` would refuse this target; at weight 0 it has no say."""
-    assert improve(planned("mse + 0*dice(sigmoid)")) == improve(planned("mse"))
+    assert optimize(planned("mse + 0*dice(sigmoid)")) == optimize(planned("mse"))
 
 
 def test_metrics_are_not_computed_in_training():
-    plan = improve(planned("ce + metric(zero_one) + metric(dice)@b"))
+    plan = optimize(planned("ce + metric(zero_one) + metric(dice)@b"))
     trained = drop_dead_steps(plan, metrics=False)
     assert {o.name for o in plan.outputs} - {o.name for o in trained.outputs} == {"zero_one", "dice@b"}
     left = {step.operation for step in trained.steps}
@@ -475,15 +475,15 @@ def test_a_pass_is_idempotent(rewrite: Callable[[Plan], Plan]):
 
 def test_a_good_plan_cannot_be_improved():
     for plan in PLANS:
-        good = improve(plan)
-        assert improve(good) == good, str(plan)
+        good = optimize(plan)
+        assert optimize(good) == good, str(plan)
 
 
 def test_a_pass_changes_no_plan_in_place_and_keeps_the_terms():
     for plan in PLANS:
         text = str(plan)
         kept = [(o.name, o.weight, o.metric) for o in plan.outputs if o.weight or o.metric]
-        assert [(o.name, o.weight, o.metric) for o in improve(plan).outputs] == kept
+        assert [(o.name, o.weight, o.metric) for o in optimize(plan).outputs] == kept
         assert str(plan) == text
 
 
@@ -631,7 +631,7 @@ def test_verify_returns_a_plan(plan: Plan):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_verify_misses_every_step_that_is_read(file: Path):
-    plan = improve(planned(Fixture.read(file).sections["input"]))
+    plan = optimize(planned(Fixture.read(file).sections["input"]))
     read = {name for step in plan.steps for name in step.reads}
     read |= {o.value.name for o in plan.outputs if isinstance(o.value, Ref)}
     for step in plan.steps:
@@ -654,7 +654,7 @@ def test_verify_misses_every_step_that_is_read(file: Path):
 def test_the_total_is_a_step(text: str, steps: list[str]):
     """Of what is compiled as a whole; the same number as that of the terms, and metrics are no part of it."""
     registry = current_registry()
-    plan = improve(lower(analyze(Source(text)).meaning, registry))  # pyright: ignore
+    plan = optimize(lower(analyze(Source(text)).meaning, registry))  # pyright: ignore
     one = summed(plan)
     verify(one)
     added = [str(step).partition(" = ")[2] for step in one.steps[len(plan.steps) :]]

@@ -22,7 +22,7 @@ from losslang.registry import Registry
 PASSES = (fold, cse, stable, fuse, drop_dead_steps)
 
 
-def improve(plan: Plan, registry: Registry | None = None) -> Plan:
+def optimize(plan: Plan, registry: Registry | None = None) -> Plan:
     """The plan after every pass. `registry` knows the kernels; else the current one."""
     for rewrite in PASSES:
         plan = verify(fuse(plan, registry) if rewrite is fuse else rewrite(plan))
@@ -33,7 +33,7 @@ __all__ = [
     "PASSES",
     "fold",
     "fuse",
-    "improve",
+    "optimize",
     "may_idle",
     "fuse_reduction",
     "share_sums",
