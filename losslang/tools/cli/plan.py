@@ -40,7 +40,7 @@ def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
     from losslang.plan.passes import optimize
 
     plan = lower(checked.meaning)
-    return str(optimize(plan) if stage == "improved" else plan)
+    return str(optimize(plan) if stage == "optimized" else plan)
 
 
 def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:
