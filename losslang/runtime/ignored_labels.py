@@ -55,7 +55,7 @@ def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
 
 def asking(plan: Plan) -> list[Step]:
     """The steps that look whether labels are ignored."""
-    return [step for step in plan.steps if step.operation == "kept"]
+    return [step for step in plan.steps if step.operation == "not_ignored"]
 
 
 def _are_plain(target: Any) -> bool:

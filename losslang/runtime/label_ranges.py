@@ -30,7 +30,7 @@ class Sources:
         self.above: Mapping[str, Step] = {step.name: step for step in plan.steps}
         self.places: Mapping[str, int] = {step.name: place for place, step in enumerate(plan.inputs)}
         self.checks = [s for s in plan.steps if s.operation in CHECKS and self.is_whole(s.inputs[0])]
-        kept = [step for step in plan.steps if step.operation == "kept"]
+        kept = [step for step in plan.steps if step.operation == "not_ignored"]
         self.ignored = {(self.place(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
 
     def place(self, argument: Argument) -> int | None:

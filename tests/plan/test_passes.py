@@ -221,17 +221,17 @@ def test_every_pass_and_every_kernel_has_a_fixture():
 
 def bare(text: str) -> Plan:
     plan = optimize(planned(text))
-    return drop_masks(plan, [step.name for step in plan.steps if step.operation == "kept"])
+    return drop_masks(plan, [step.name for step in plan.steps if step.operation == "not_ignored"])
 
 
 def test_where_no_label_is_ignored_there_is_no_mask():
-    assert not {"kept", "mask", "places", "hide", "counted"} & {
+    assert not {"not_ignored", "mask", "places", "hide", "counted"} & {
         step.operation for step in bare("ce + dice").steps
     }
     # A mask that somebody wrote stays.
     stated = bare("ce(mask=batch.m, ignore_index=0)")
     operations = [step.operation for step in stated.steps]
-    assert "kept" not in operations
+    assert "not_ignored" not in operations
     assert "counted" in operations
 
 

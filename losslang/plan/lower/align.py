@@ -83,7 +83,7 @@ class Aligned:
             if index >= (-1 if self.form() == "signs" else 0):
                 site = self.site("ignore_index")
                 self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
-            kept = self.emit("kept", target, self.raw, index=index, form=self.form())
+            kept = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
             target = self.emit("hide", target, kept)
         self.layers = {
             name: self.emit(name, value, self.pred, site=self.site(name))

@@ -109,7 +109,7 @@ for _function in (
     masks.lay,
     masks.beside,
     masks.mask,
-    masks.kept,
+    masks.not_ignored,
     masks.both,
     masks.hide,
     masks.hide_raw,

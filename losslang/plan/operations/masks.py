@@ -129,7 +129,7 @@ def mask(laid: Any, pred: Tensor) -> Tensor | None:
     return laid if laid.dtype == torch.bool else laid != 0
 
 
-def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
+def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     """True where the target is not the ignored index; None where it holds no indices, or none of those.
 
     Whether any is ignored is looked up only where nothing waits for it: on a CPU.

@@ -21,7 +21,7 @@ def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
 
     for step in plan.steps:
         match step.operation, tuple(map(through, step.inputs)):
-            case "kept", _ if step.name in absent:
+            case "not_ignored", _ if step.name in absent:
                 same[step.name] = None
             case operation, (None, *_) if operation in OF_A_MASK:
                 same[step.name] = None

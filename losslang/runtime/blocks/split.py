@@ -17,7 +17,7 @@ from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
 Shape = tuple[int, ...]
-LYING = ("input", "kept", "hide", "lay", "moved", "number", "beside")
+LYING = ("input", "not_ignored", "hide", "lay", "moved", "number", "beside")
 """Steps whose value lies along a prediction, from outside of a walk."""
 RELAID = ("channels_second", "channels_back")
 """Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
