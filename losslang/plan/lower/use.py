@@ -207,7 +207,7 @@ class Use(Aligned):
     def reduce(self, values: Ref) -> Ref:
         reading = self.reading
         # A weight is part of a weighted mean; a factor only multiplies, whatever the mean divides by.
-        weights, counted = self.laid(reading.get("weight"), values), self.counted(values)
+        weights, counted = self.laid(reading.get("weight"), values), self.value_mask(values)
         for weight in (weights, self.laid(reading.factor, values)):
             values = values if weight is None else self.emit("math:*", values, weight)
         if counted is not None:
@@ -250,13 +250,13 @@ class Use(Aligned):
                 site = self.site(str(expression))
                 return self.emit("weigh", laid, values, site=site, frame=self.frame)
 
-    def counted(self, values: Ref) -> Ref | None:
+    def value_mask(self, values: Ref) -> Ref | None:
         """Which values count, in their shape; None where all do."""
         batch = bool(self.reading.get("batch"))
         found = [self.skipped] if self.skipped is not None else []
         if self.mask is not None and self.frame != "number":
             site = self.site("mask")
             found.append(
-                self.emit("counted", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
+                self.emit("value_mask", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
             )
         return self.emit("both", *found) if len(found) == 2 else found[0] if found else None

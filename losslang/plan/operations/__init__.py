@@ -114,7 +114,7 @@ for _function in (
     masks.hide,
     masks.hide_raw,
     masks.places,
-    masks.counted,
+    masks.value_mask,
     masks.counting,
     masks.hide_samples,
     masks.weigh,
@@ -161,7 +161,7 @@ for _function in (
     OPERATIONS[_function.__name__] = _function
 
 MAPS = {
-    "real", "mask", "both", "hide", "hide_raw", "places", "counted", "weigh", "cool", "foreground",
+    "real", "mask", "both", "hide", "hide_raw", "places", "value_mask", "weigh", "cool", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",

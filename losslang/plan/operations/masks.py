@@ -196,7 +196,7 @@ def places(mask: Tensor | None, channel: int = 1) -> Tensor | None:
     return mask if mask.shape[axis] == 1 else mask.any(axis, keepdim=True)
 
 
-def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
+def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
     """The mask over a loss's values, in their shape.
 
     None where every region or sample holds something, as far as nothing waits for the answer.
