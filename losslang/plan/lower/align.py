@@ -176,7 +176,7 @@ class Aligned:
         if self.over == "class" and self.activation.takes == "logits" and whole is not None:
             # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
             along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
-            whole = self.emit("places", whole, **along)
+            whole = self.emit("any_channel_mask", whole, **along)
         self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:

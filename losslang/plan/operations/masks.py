@@ -188,7 +188,7 @@ def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     return hide(target, mask) if _fits(mask, target.shape) else target
 
 
-def places(mask: Tensor | None, channel: int = 1) -> Tensor | None:
+def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
     """The places where any channel counts: what may be hidden from a softmax over the channels."""
     if mask is None or mask.ndim < 2:
         return mask

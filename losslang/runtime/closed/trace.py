@@ -173,7 +173,7 @@ class _Tracer:
             case "mask" if isinstance(values[0], Outside):
                 self.masks[values[0].name] = None
                 return Mask(values[0].name)
-            case "places" | "value_mask" if isinstance(values[0], Mask):
+            case "any_channel_mask" | "value_mask" if isinstance(values[0], Mask):
                 return values[0]
             case "hide" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
                 return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
