@@ -17,7 +17,7 @@ from losslang.vocabulary import Tensor
 
 CHECKS = ("check:classes", "check:indices")
 """Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
-SAME = ("hide", "hide_raw", "moved", "number", "beside")
+SAME = ("zero_masked", "zero_masked_raw", "moved", "number", "beside")
 """Steps that give the labels that they are given: on other axes, or in a wider type."""
 KINDS = ("uint8", "int8", "int16", "int32", "int64")
 
@@ -37,7 +37,7 @@ class Sources:
         """Which input an argument is, but for what is hidden of it and its type; None if it is computed."""
         while isinstance(argument, Ref) and argument.name not in self.places:
             step = self.above[argument.name]
-            is_same = step.operation in ("hide", "hide_raw", "real", "hidden", "head")
+            is_same = step.operation in ("zero_masked", "zero_masked_raw", "real", "hidden", "head")
             argument = step.inputs[0] if is_same else None
         return self.places[argument.name] if isinstance(argument, Ref) else None
 
@@ -112,7 +112,7 @@ def are_read_by_kernels(plan: Plan, is_meant: Callable[[Step], bool]) -> bool:
     for step in plan.steps:
         if labels.isdisjoint(step.inputs) or step.operation.startswith("check:"):
             continue
-        if step.operation in ("labels", "hide", "hide_raw"):
+        if step.operation in ("labels", "zero_masked", "zero_masked_raw"):
             labels.add(Ref(step.name))
         elif not is_meant(step):
             return False

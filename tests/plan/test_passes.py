@@ -225,7 +225,7 @@ def bare(text: str) -> Plan:
 
 
 def test_where_no_label_is_ignored_there_is_no_mask():
-    assert not {"not_ignored", "mask", "any_channel_mask", "hide", "value_mask"} & {
+    assert not {"not_ignored", "mask", "any_channel_mask", "zero_masked", "value_mask"} & {
         step.operation for step in bare("ce + dice").steps
     }
     # A mask that somebody wrote stays.

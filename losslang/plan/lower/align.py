@@ -84,7 +84,7 @@ class Aligned:
                 site = self.site("ignore_index")
                 self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
             kept = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
-            target = self.emit("hide", target, kept)
+            target = self.emit("zero_masked", target, kept)
         self.layers = {
             name: self.emit(name, value, self.pred, site=self.site(name))
             for name, value in given.items()
@@ -177,13 +177,13 @@ class Aligned:
             # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
             along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
             whole = self.emit("any_channel_mask", whole, **along)
-        self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
+        self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:
             self.logits = self.emit("cool", self.logits, temperature=temperature)
         # An ignored label is hidden already, before it became what the loss reads.
         if self.target is not None and self.stated is not None:
-            self.target = self.emit("hide", self.target, self.stated, **self.lacking(self.form()))
+            self.target = self.emit("zero_masked", self.target, self.stated, **self.lacking(self.form()))
         self.others = {name: self.hidden(name, value) for name, value in self.others.items()}
         for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]
@@ -203,8 +203,8 @@ class Aligned:
             return value
         form = self.other_form(name)
         if form == "free":
-            return self.emit("hide_samples", value, self.mask)
-        return self.emit("hide", value, self.mask, **self.lacking(form))
+            return self.emit("zero_masked_samples", value, self.mask)
+        return self.emit("zero_masked", value, self.mask, **self.lacking(form))
 
     def other_form(self, name: str) -> str:
         """How an operand beyond prediction and target lies: its axes say it."""
@@ -241,7 +241,7 @@ class Aligned:
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:
         site = self.site(operand)
         if self.mask is not None and form != "free":
-            value = self.emit("hide_raw", value, self.mask, **self.lacking(form))
+            value = self.emit("zero_masked_raw", value, self.mask, **self.lacking(form))
         quantiles = dict(self.reading.options).get(self.loss.extra_axis)
         if form == "like" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]

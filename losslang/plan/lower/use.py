@@ -211,7 +211,7 @@ class Use(Aligned):
         for weight in (weights, self.laid(reading.factor, values)):
             values = values if weight is None else self.emit("math:*", values, weight)
         if counted is not None:
-            values = self.emit("hide", values, counted)
+            values = self.emit("zero_masked", values, counted)
         factor = reading.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)

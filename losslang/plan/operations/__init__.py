@@ -111,12 +111,12 @@ for _function in (
     masks.mask,
     masks.not_ignored,
     masks.both,
-    masks.hide,
-    masks.hide_raw,
+    masks.zero_masked,
+    masks.zero_masked_raw,
     masks.any_channel_mask,
     masks.value_mask,
     masks.counting,
-    masks.hide_samples,
+    masks.zero_masked_samples,
     masks.weigh,
     views.cool,
     views.channels_second,
@@ -161,7 +161,7 @@ for _function in (
     OPERATIONS[_function.__name__] = _function
 
 MAPS = {
-    "real", "mask", "both", "hide", "hide_raw", "any_channel_mask", "value_mask", "weigh", "cool", "foreground",
+    "real", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "cool", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",

@@ -167,7 +167,7 @@ def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a & b
 
 
-def hide(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+def zero_masked(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient.
 
     A value of one rank less than the mask lacks the axis `lacks`.
@@ -179,13 +179,13 @@ def hide(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     return cleared(value, mask)
 
 
-def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
-    """As `hide`, for a target before its shape is known to fit: what does not lie plainly is left."""
+def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+    """As `zero_masked`, for a target before its shape is known to fit: what does not lie plainly is left."""
     if mask is None or not isinstance(target, torch.Tensor):
         return target
     if mask.ndim == target.ndim + 1:
         mask = mask.any(lacks)
-    return hide(target, mask) if _fits(mask, target.shape) else target
+    return zero_masked(target, mask) if _fits(mask, target.shape) else target
 
 
 def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
@@ -221,12 +221,12 @@ def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
     return wide.any(-1) if frame == "rows" else wide.flatten(1).any(1)
 
 
-def hide_samples(value: Tensor, mask: Tensor | None) -> Tensor:
+def zero_masked_samples(value: Tensor, mask: Tensor | None) -> Tensor:
     """0 where a whole sample is masked, of a tensor that shares nothing with the mask but the batch."""
     if mask is None:
         return value
     kept = mask.flatten(1).any(1) if mask.ndim > 1 else mask
-    return hide(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
+    return zero_masked(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
 
 
 def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:

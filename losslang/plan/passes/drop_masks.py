@@ -27,7 +27,7 @@ def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
                 same[step.name] = None
             case "both", (left, right) if left is None or right is None:
                 same[step.name] = right if left is None else left
-            case "hide" | "hide_raw" | "hide_samples", (value, None):
+            case "zero_masked" | "zero_masked_raw" | "zero_masked_samples", (value, None):
                 same[step.name] = value
             case _:
                 pass

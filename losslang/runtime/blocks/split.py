@@ -17,7 +17,7 @@ from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
 Shape = tuple[int, ...]
-LYING = ("input", "not_ignored", "hide", "lay", "moved", "number", "beside")
+LYING = ("input", "not_ignored", "zero_masked", "lay", "moved", "number", "beside")
 """Steps whose value lies along a prediction, from outside of a walk."""
 RELAID = ("channels_second", "channels_back")
 """Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
@@ -99,7 +99,7 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
     made = {step.name: step for step in plan.steps}
     # What is hidden of a target is hidden block by block, and is no second target.
     read = {name for step in plan.steps if step.name in walked for name in step.reads}
-    walked |= {name for name in read - walked if made[name].operation == "hide"}
+    walked |= {name for name in read - walked if made[name].operation == "zero_masked"}
     maps = tuple(step for step in plan.steps if step.name in walked)
     looks = tuple(
         step

@@ -175,16 +175,16 @@ class _Tracer:
                 return Mask(values[0].name)
             case "any_channel_mask" | "value_mask" if isinstance(values[0], Mask):
                 return values[0]
-            case "hide" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
+            case "zero_masked" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
                 return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
-            case "hide" | "hide_raw" if isinstance(values[0], Outside | Labels) and isinstance(
+            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], Outside | Labels) and isinstance(
                 values[1], Mask
             ):
                 return values[0]
-            case "hide" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
+            case "zero_masked" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
                 self.hidden.add(values[1].name)
                 return values[0]
-            case "hide" | "hide_raw" | "mask":
+            case "zero_masked" | "zero_masked_raw" | "mask":
                 return Refused("a mask")
             case "dense" | "labels" if isinstance(values[0], Outside):
                 return self.target(step, values[0])
