@@ -523,7 +523,7 @@ def wild(seed: int) -> Plan:
                 made = Step(f"s{number}", chance.choice(["math:+", "math:*", "math:-"]), pair)
             case 2:
                 temperature = chance.choice([1.0, 2.0])
-                made = Step(f"s{number}", "cool", (first,), (("temperature", temperature),))
+                made = Step(f"s{number}", "scale_by_temperature", (first,), (("temperature", temperature),))
             case _:
                 made = Step(f"s{number}", chance.choice(UNARY), (first,))
         steps.append(made)
@@ -594,7 +594,8 @@ def test_arithmetic_that_changes_nothing(operation: str, inputs: tuple[Any, ...]
 def test_cse_tells_options_apart():
     """1, 1.0 and true are equal in Python, and three things here."""
     steps = [
-        Step(f"s{i}", "cool", (Ref("input"),), (("temperature", v),)) for i, v in enumerate((1, 1.0, True))
+        Step(f"s{i}", "scale_by_temperature", (Ref("input"),), (("temperature", v),))
+        for i, v in enumerate((1, 1.0, True))
     ]
     plan = Plan((PRED, *steps, replace(steps[0], name="again")), (Output("end", 1.0, Ref("again")),))
     shared = cse(plan)

@@ -180,7 +180,7 @@ class Aligned:
         self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:
-            self.logits = self.emit("cool", self.logits, temperature=temperature)
+            self.logits = self.emit("scale_by_temperature", self.logits, temperature=temperature)
         # An ignored label is hidden already, before it became what the loss reads.
         if self.target is not None and self.stated is not None:
             self.target = self.emit("zero_masked", self.target, self.stated, **self.lacking(self.form()))

@@ -118,7 +118,7 @@ for _function in (
     masks.counting,
     masks.zero_masked_samples,
     masks.weigh,
-    views.cool,
+    views.scale_by_temperature,
     views.channels_second,
     views.channels_back,
     views.foreground,
@@ -161,7 +161,7 @@ for _function in (
     OPERATIONS[_function.__name__] = _function
 
 MAPS = {
-    "real", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "cool", "foreground",
+    "real", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
