@@ -98,7 +98,9 @@ class Aligned:
         }
         if kept is not None:
             channel, site = self.layout.channel, self.site("target")
-            laid = self.emit("lay", kept, self.raw, site=site, channel=channel, vector="samples")
+            laid = self.emit(
+                "broadcast_to_pred", kept, self.raw, site=site, channel=channel, vector="samples"
+            )
             shown = self.emit("mask", laid, self.raw)
             self.mask = shown if self.mask is None else self.emit("both", self.mask, shown)
         self.hide()
@@ -123,7 +125,7 @@ class Aligned:
         """A mask or a weight in the prediction's rank."""
         value = self.out.tensor(expression, self.layout.before)
         return self.emit(
-            "lay",
+            "broadcast_to_pred",
             value,
             self.raw,
             site=self.site(part),

@@ -106,7 +106,7 @@ for _function in (
     call.scalar,
     call.number,
     masks.moved,
-    masks.lay,
+    masks.broadcast_to_pred,
     masks.beside,
     masks.mask,
     masks.not_ignored,

@@ -32,7 +32,7 @@ def moved(value: Any, pred: Any, source: int, target: int) -> Any:
     return value.movedim(source, target) if value.ndim == pred.ndim > 1 else value
 
 
-def lay(
+def broadcast_to_pred(
     value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
 ) -> Any:
     """A mask or a weight in the prediction's rank, so that it broadcasts against it; a number stays one.

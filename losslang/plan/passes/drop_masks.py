@@ -8,7 +8,15 @@ from losslang.plan.passes.cse import cse
 from losslang.plan.passes.drop_dead_steps import drop_dead_steps
 from losslang.plan.plan import Argument, Plan, Ref, substituted
 
-OF_A_MASK = ("lay", "mask", "any_channel_mask", "foreground_mask", "value_mask", "counting", "flat")
+OF_A_MASK = (
+    "broadcast_to_pred",
+    "mask",
+    "any_channel_mask",
+    "foreground_mask",
+    "value_mask",
+    "counting",
+    "flat",
+)
 """Operations whose first input is a mask, and which make another of it."""
 
 

@@ -8,7 +8,7 @@ from losslang.plan.plan import Plan, Ref, Step, substituted
 
 IDLE = {
     "real", "hidden", "scalar", "net", "like", "floats", "dense", "labels", "indices", "signs", "sign",
-    "sign_of_row", "per_row", "free", "mask", "weigh", "lay", "beside", "moved", "number",
+    "sign_of_row", "per_row", "free", "mask", "weigh", "broadcast_to_pred", "beside", "moved", "number",
 }  # fmt: skip
 """Steps that may give back what they are given, as shape and type alone decide."""
 

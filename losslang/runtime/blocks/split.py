@@ -17,7 +17,7 @@ from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
 Shape = tuple[int, ...]
-LYING = ("input", "not_ignored", "zero_masked", "lay", "moved", "number", "beside")
+LYING = ("input", "not_ignored", "zero_masked", "broadcast_to_pred", "moved", "number", "beside")
 """Steps whose value lies along a prediction, from outside of a walk."""
 RELAID = ("channels_second", "channels_back")
 """Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
@@ -64,7 +64,7 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
     touched: set[str] = set()
     ends: dict[Shape, list[Step]] = {}
     for step in plan.steps:
-        if step.operation == "lay":
+        if step.operation == "broadcast_to_pred":
             # A view of a mask or a weight in the prediction's rank: made before, and cut as the prediction is.
             raw = step.inputs[1]
             own = predictions.get(raw.name) if isinstance(raw, Ref) else None
@@ -115,7 +115,7 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
         if name not in walked
     )
     across = len(shape) > 2 and all(_is_across(step, registry) for step in (*maps, *sums))
-    laid = [made[name] for name, _ in inputs if made[name].operation == "lay"]
+    laid = [made[name] for name, _ in inputs if made[name].operation == "broadcast_to_pred"]
     views = tuple((step.name, step.inputs[0].name) for step in laid if isinstance(step.inputs[0], Ref))
     return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across)
 
