@@ -103,7 +103,7 @@ class Aligned:
             )
             shown = self.emit("mask", laid, self.raw)
             self.mask = shown if self.mask is None else self.emit("both", self.mask, shown)
-        self.hide()
+        self.mask_inputs()
 
     def operands(self) -> dict[str, Argument]:
         """What the use reads, with channels where the loss expects them."""
@@ -172,7 +172,7 @@ class Aligned:
         if preset.hard:
             self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
 
-    def hide(self) -> None:
+    def mask_inputs(self) -> None:
         """Hides what is masked, in everything that the loss reads; then looks at the values once."""
         whole = self.mask
         if self.over == "class" and self.activation.takes == "logits" and whole is not None:
