@@ -37,7 +37,13 @@ class Sources:
         """Which input an argument is, but for what is hidden of it and its type; None if it is computed."""
         while isinstance(argument, Ref) and argument.name not in self.places:
             step = self.above[argument.name]
-            is_same = step.operation in ("zero_masked", "zero_masked_raw", "real", "hidden", "head")
+            is_same = step.operation in (
+                "zero_masked",
+                "zero_masked_raw",
+                "float_prediction",
+                "hidden",
+                "head",
+            )
             argument = step.inputs[0] if is_same else None
         return self.places[argument.name] if isinstance(argument, Ref) else None
 

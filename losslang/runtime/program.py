@@ -166,7 +166,7 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
     except Exception:
         # What does not fit is refused, with all its reasons, by the whole program.
         return None
-    predictions = [step.name for step in plan.steps if step.operation == "real"]
+    predictions = [step.name for step in plan.steps if step.operation == "float_prediction"]
     return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
 
 

@@ -348,13 +348,15 @@ def test_shared_sums_are_the_same_number(options: str):
 
 def test_what_changed_nothing_is_left_out():
     plan = bare("bce(sigmoid, ignore_index=-1) + dice(batch=true)")
-    operations = [step.operation for step in specialize(plan, ["real", "dense"]).steps]
-    assert {"real", "dense", "check:region", "check:classes"} <= {step.operation for step in plan.steps}
+    operations = [step.operation for step in specialize(plan, ["float_prediction", "dense"]).steps]
+    assert {"float_prediction", "dense", "check:region", "check:classes"} <= {
+        step.operation for step in plan.steps
+    }
     assert operations[:2] == ["input", "input"]
-    assert not {"real", "dense"} & set(operations)
+    assert not {"float_prediction", "dense"} & set(operations)
     assert not any(operation.startswith("check:") for operation in operations)
     # What converts its input stays.
-    assert "dense" in {step.operation for step in specialize(plan, ["real"]).steps}
+    assert "dense" in {step.operation for step in specialize(plan, ["float_prediction"]).steps}
 
 
 # ---------------------------------------------------------------------------- what a good plan is

@@ -50,7 +50,7 @@ class Aligned:
         size = int(last) if last.isdigit() else None
         self.raw = given["pred"]
         # Hidden states stay in half precision: the product with the head is what takes the time.
-        kind = "hidden" if loss.wants == "hidden" else "real"
+        kind = "hidden" if loss.wants == "hidden" else "float_prediction"
         self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
             along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}

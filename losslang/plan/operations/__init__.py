@@ -98,7 +98,7 @@ for _function in (
     activations.log_sigmoid,
     activations.log_complement_sigmoid,
     activations.log_complement_softmax,
-    call.real,
+    call.float_prediction,
     call.hidden,
     call.head,
     call.net,
@@ -161,7 +161,7 @@ for _function in (
     OPERATIONS[_function.__name__] = _function
 
 MAPS = {
-    "real", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
+    "float_prediction", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",

@@ -58,7 +58,9 @@ class Walk:
 def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: int) -> tuple[Walk, ...]:
     """The walks of a plan, given the shapes of its predictions; smaller ones than `least` are left whole."""
     sources: dict[str, frozenset[str]] = {}
-    predictions = {read: step.name for step in plan.steps if step.operation == "real" for read in step.reads}
+    predictions = {
+        read: step.name for step in plan.steps if step.operation == "float_prediction" for read in step.reads
+    }
     lying: dict[str, frozenset[str]] = {}
     after: set[str] = set()
     touched: set[str] = set()
@@ -73,9 +75,9 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
         found = (sources.get(name) or lying.get(name) or frozenset() for name in step.reads)
         read = frozenset[str]().union(*found)
         late = any(name in after for name in step.reads) or not _has_samples(step, registry, read, shapes)
-        if step.operation == "real" or not touched.isdisjoint(step.reads):
+        if step.operation == "float_prediction" or not touched.isdisjoint(step.reads):
             touched.add(step.name)
-        if step.operation == "real" and not late:
+        if step.operation == "float_prediction" and not late:
             sources[step.name] = frozenset([step.name])
         elif read and not late and _is_map(step, registry):
             sources[step.name] = read

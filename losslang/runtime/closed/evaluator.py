@@ -8,7 +8,7 @@ from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
-from losslang.plan.operations.call import real
+from losslang.plan.operations.call import float_prediction
 from losslang.registry import Registry
 from losslang.runtime.blocks.ledger import added, of_block
 from losslang.runtime.blocks.maps import Maps
@@ -83,7 +83,7 @@ class Closed:
             if self.by_label
             else partial(targets.dense, site=site, over="element")
         )
-        self.real = partial(real, site=site)
+        self.float_prediction = partial(float_prediction, site=site)
         self.numbers = [
             (end, part) for end, own in self.ends for part in own.found if isinstance(part, Number)
         ]
@@ -203,7 +203,7 @@ class Closed:
             yield (logits, own, None) if is_ready else self._read(logits, own, kept, scratch)
 
     def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None, scratch: Scratch) -> Read:
-        logits = self.real(logits)
+        logits = self.float_prediction(logits)
         kept = mask if mask is None or mask.dtype == torch.bool else mask != 0
         if kept is None or holds_all(kept):
             return logits, self.prepare(target, logits), None

@@ -167,7 +167,7 @@ class _Tracer:
         values = [self.value(a) for a in step.inputs]
         kind, _, name = step.operation.partition(":")
         match kind:
-            case "real" if isinstance(values[0], Outside):
+            case "float_prediction" if isinstance(values[0], Outside):
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
             case "mask" if isinstance(values[0], Outside):
