@@ -405,7 +405,7 @@ ONCE = [
     ("dice(softmax, mask=batch.m) + jaccard(softmax, mask=batch.m)", "mask", 1),
     ("dice(softmax)@a + dice(softmax)@b", "activation:softmax", 2),
     ("dice(softmax) + jaccard(softmax(temperature=2))", "activation:softmax", 2),
-    ("mse + l1 + huber", "like", 1),
+    ("mse + l1 + huber", "target_like_pred", 1),
     ("mse + 2*mse + sqrt(mse)", "kernel:mse.identity", 1),
     ("mse + mse(mask=batch.m)", "kernel:mse.identity", 2),
     ("dice(sigmoid, class_weight=balanced) + jaccard(class_weight=balanced)", "class_weight_balanced", 1),

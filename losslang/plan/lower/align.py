@@ -213,7 +213,7 @@ class Aligned:
         own, pred = self.loss.axes[name], self.loss.axes[self.loss.views[0]]
         if name == "sign":
             return "sign_of_row" if own == pred[:-1] else "sign"
-        return "like" if own == pred else "per_row" if own == pred[:-1] else "free"
+        return "target_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
 
     def lacking(self, form: str) -> dict[str, Any]:
         """Which axis of a mask a tensor lacks: the second, unless it holds one thing a row."""
@@ -238,14 +238,14 @@ class Aligned:
             return "position"
         if names & {"target_probs", "target_logits", "distance"}:
             return "floats"
-        return "dense" if self.loss.has_classes else "like"
+        return "dense" if self.loss.has_classes else "target_like_pred"
 
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:
         site = self.site(operand)
         if self.mask is not None and form != "free":
             value = self.emit("zero_masked_raw", value, self.mask, **self.lacking(form))
         quantiles = dict(self.reading.options).get(self.loss.extra_axis)
-        if form == "like" and isinstance(quantiles, tuple):
+        if form == "target_like_pred" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
         elif form == "dense":
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)

@@ -145,7 +145,7 @@ for _function in (
     regions.present,
     regions.empty,
     regions.region_sum,
-    targets.like,
+    targets.target_like_pred,
     targets.floats,
     targets.last_axis,
     targets.dense,
@@ -163,7 +163,7 @@ for _function in (
 MAPS = {
     "float_prediction", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
-    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
+    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "floats",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
     "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",
