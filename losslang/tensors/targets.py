@@ -60,7 +60,7 @@ def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
     raise site.mismatch(target, pred, "the prediction's shape", fix)
 
 
-def floats(target: Any, pred: Tensor, site: Site) -> Tensor:
+def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
     """As `target_like_pred`, and a class index is refused."""
     target = _tensor(target, pred, site)
     if not target.dtype.is_floating_point:

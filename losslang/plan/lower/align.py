@@ -237,7 +237,7 @@ class Aligned:
         if "position" in names:
             return "position"
         if names & {"target_probs", "target_logits", "distance"}:
-            return "floats"
+            return "float_target"
         return "dense" if self.loss.has_classes else "target_like_pred"
 
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from losslang.plan.plan import Plan, Ref, Step, substituted
 
 IDLE = {
-    "float_prediction", "hidden", "scalar", "net", "target_like_pred", "floats", "dense", "labels", "indices", "signs", "sign",
+    "float_prediction", "hidden", "scalar", "net", "target_like_pred", "float_target", "dense", "labels", "indices", "signs", "sign",
     "sign_of_row", "per_row", "free", "mask", "weigh", "broadcast_to_pred", "beside", "moved", "number",
 }  # fmt: skip
 """Steps that may give back what they are given, as shape and type alone decide."""
