@@ -102,7 +102,7 @@ class Aligned:
                 "broadcast_to_pred", kept, self.raw, site=site, channel=channel, vector="samples"
             )
             shown = self.emit("mask", laid, self.raw)
-            self.mask = shown if self.mask is None else self.emit("both", self.mask, shown)
+            self.mask = shown if self.mask is None else self.emit("mask_and", self.mask, shown)
         self.mask_inputs()
 
     def operands(self) -> dict[str, Argument]:

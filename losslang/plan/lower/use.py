@@ -101,7 +101,9 @@ class Use(Aligned):
             )
             values = self.emit("empty", values, present, policy=policy)
             if policy == "skip":
-                self.skipped = present if self.skipped is None else self.emit("both", self.skipped, present)
+                self.skipped = (
+                    present if self.skipped is None else self.emit("mask_and", self.skipped, present)
+                )
         if (pos := reading.get("pos_weight")) is not None and "pos_weight" not in loss.parameters:
             values = self.emit("pos_weighted", values, self.vector(pos, "pos_weight"), self.truth_weight())
         if reading.get("class_weight") is not None and "class_weight" not in loss.parameters:
@@ -259,4 +261,4 @@ class Use(Aligned):
             found.append(
                 self.emit("value_mask", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
             )
-        return self.emit("both", *found) if len(found) == 2 else found[0] if found else None
+        return self.emit("mask_and", *found) if len(found) == 2 else found[0] if found else None

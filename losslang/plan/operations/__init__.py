@@ -110,7 +110,7 @@ for _function in (
     masks.beside,
     masks.mask,
     masks.not_ignored,
-    masks.both,
+    masks.mask_and,
     masks.zero_masked,
     masks.zero_masked_raw,
     masks.any_channel_mask,
@@ -161,7 +161,7 @@ for _function in (
     OPERATIONS[_function.__name__] = _function
 
 MAPS = {
-    "float_prediction", "mask", "both", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
+    "float_prediction", "mask", "mask_and", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "float_target",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",

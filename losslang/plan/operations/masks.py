@@ -160,7 +160,7 @@ def _seen(target: Tensor, index: int) -> Tensor | None:
     return None if holds_all(found) else found
 
 
-def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def mask_and(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """True where both are; None is everywhere."""
     if a is None or b is None:
         return b if a is None else a

@@ -33,7 +33,7 @@ def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
                 same[step.name] = None
             case operation, (None, *_) if operation in OF_A_MASK:
                 same[step.name] = None
-            case "both", (left, right) if left is None or right is None:
+            case "mask_and", (left, right) if left is None or right is None:
                 same[step.name] = right if left is None else left
             case "zero_masked" | "zero_masked_raw" | "zero_masked_samples", (value, None):
                 same[step.name] = value
