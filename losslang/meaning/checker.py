@@ -20,7 +20,7 @@ from losslang.meaning.overrides import number, overridden, settable
 from losslang.meaning.rules import distinct, of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
-    Num,
+    NumberValue,
     Sums,
     Tens,
     Value,
@@ -117,7 +117,7 @@ class _Checker:
         self.found += found
         terms, found = agree_on_channels(terms)
         self.found += found
-        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, Num)}
+        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, NumberValue)}
         for name in self.overrides:
             known = (*numbers, *settable(terms, self.registry))
             if name not in known:
@@ -130,9 +130,9 @@ class _Checker:
 
     def _bind(self, name: str, binding: tree.Binding) -> Value | None:
         value = self.evaluate(binding.value, Scope())
-        if isinstance(value, Num) and name in self.overrides:
+        if isinstance(value, NumberValue) and name in self.overrides:
             try:
-                return Num(number(self.overrides[name], value.span, "overrides", name), value.span)
+                return NumberValue(number(self.overrides[name], value.span, "overrides", name), value.span)
             except MistakeError as problem:
                 self.found.append(problem.diagnostic)
         return value
@@ -152,7 +152,7 @@ class _Checker:
     def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
         match node:
             case tree.Number(value=value):
-                return Num(value, node.span)
+                return NumberValue(value, node.span)
             case tree.Word() | tree.Text():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
@@ -300,8 +300,8 @@ class _Checker:
         if function.reduces and isinstance(values[0], Sums):
             body = spell(call.arguments[0])
             raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
-        if all(isinstance(value, Num) for value in values):
-            plain = [float(value.value) for value in values if isinstance(value, Num)]
+        if all(isinstance(value, NumberValue) for value in values):
+            plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
             assert function.fold is not None
             compute: Callable[..., float] = function.fold
             return fold(lambda: compute(*plain), call.span, spell(call))
@@ -309,5 +309,5 @@ class _Checker:
 
     def _detached(self, value: Value, call: tree.Call) -> Value:
         if not isinstance(value, Sums):
-            return value if isinstance(value, Num) else applied("detach", [value], call)
+            return value if isinstance(value, NumberValue) else applied("detach", [value], call)
         return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

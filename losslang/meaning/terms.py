@@ -27,7 +27,7 @@ class MistakeError(Exception):
 
 
 @dataclass(frozen=True)
-class Num:
+class NumberValue:
     """A constant."""
 
     value: float
@@ -51,19 +51,19 @@ class Sums:
     span: Span = NOWHERE
 
 
-Value = Num | Tens | Sums
+Value = NumberValue | Tens | Sums
 
 
-def number(value: float, span: Span, spelled: str) -> Num:
+def number(value: float, span: Span, spelled: str) -> NumberValue:
     """A folded constant, if a float can hold it."""
     if isinstance(value, complex):
         raise MistakeError(mistakes.impossible_number(span, spelled, "is not a real number"))
     if not math.isfinite(value):
         raise MistakeError(mistakes.impossible_number(span, spelled, "is not a finite number"))
-    return Num(value, span)
+    return NumberValue(value, span)
 
 
-def fold(compute: Callable[[], float], span: Span, spelled: str) -> Num:
+def fold(compute: Callable[[], float], span: Span, spelled: str) -> NumberValue:
     """A constant computed in float arithmetic; what cannot be computed is a mistake with a place."""
     try:
         return number(compute(), span, spelled)
@@ -78,9 +78,11 @@ def fold(compute: Callable[[], float], span: Span, spelled: str) -> Num:
 def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
     """Σ sign * value."""
     spelled = spell(node)
-    if all(isinstance(value, Num) for _, value in parts):
+    if all(isinstance(value, NumberValue) for _, value in parts):
         return fold(
-            lambda: sum(s * float(v.value) for s, v in parts if isinstance(v, Num)), node.span, spelled
+            lambda: sum(s * float(v.value) for s, v in parts if isinstance(v, NumberValue)),
+            node.span,
+            spelled,
         )
     if not any(isinstance(value, Sums) for _, value in parts):
         total: Expression | None = None
@@ -103,8 +105,8 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
 
 def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term] | None:
     """The constant and the term of `1 - ssim`: one plain loss with constants beside it."""
-    constants = [s * v.value for s, v in parts if isinstance(v, Num)]
-    others = [(s, v) for s, v in parts if not isinstance(v, Num)]
+    constants = [s * v.value for s, v in parts if isinstance(v, NumberValue)]
+    others = [(s, v) for s, v in parts if not isinstance(v, NumberValue)]
     if not constants or len(others) != 1:
         return None
     sign, value = others[0]
@@ -150,7 +152,7 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
 def _constant(parts: Sequence[tuple[str, Value, tree.Node]]) -> float:
     folded = 1.0
     for operator, value, _ in parts:
-        if isinstance(value, Num):
+        if isinstance(value, NumberValue):
             folded = folded * float(value.value) if operator == "*" else folded / float(value.value)
     return folded
 
@@ -164,7 +166,7 @@ def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: 
     body: Expression | None = None
     kept: list[tuple[str, tree.Node]] = []
     for operator, value, part in parts:
-        if isinstance(value, Num):
+        if isinstance(value, NumberValue):
             continue
         body = _times(body, operator, collapse(value, spell(node)), node.span)
         kept.append((operator, part))
@@ -214,7 +216,7 @@ def _pushed(body: Expression, tensor: Expression) -> Expression | None:
 def power(base: Value, exponent: Value, node: tree.Node) -> Value:
     """base ** exponent."""
     spelled = spell(node)
-    if isinstance(base, Num) and isinstance(exponent, Num):
+    if isinstance(base, NumberValue) and isinstance(exponent, NumberValue):
         b, e = float(base.value), float(exponent.value)
         return fold(lambda: b**e, node.span, spelled)
     return applied("**", (base, exponent), node)
@@ -223,8 +225,8 @@ def power(base: Value, exponent: Value, node: tree.Node) -> Value:
 def negate(value: Value, node: tree.Node) -> Value:
     """-value."""
     match value:
-        case Num():
-            return Num(-value.value, node.span)
+        case NumberValue():
+            return NumberValue(-value.value, node.span)
         case Tens():
             return Tens(Apply("neg", (value.expression,), node.span), node.span)
         case Sums():
@@ -250,7 +252,7 @@ def as_terms(value: Value) -> tuple[Term, ...]:
     match value:
         case Sums():
             return value.terms
-        case Num():
+        case NumberValue():
             return (Term(str(Constant(value.value)), 1.0, Constant(value.value), span=value.span),)
         case Tens(label=""):
             return tuple(_addends(value.expression, 1.0, value.span))
@@ -276,7 +278,7 @@ def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
 def collapse(value: Value, outside: str) -> Expression:
     """A value as one expression."""
     match value:
-        case Num():
+        case NumberValue():
             return Constant(value.value, value.span)
         case Tens():
             return value.expression
@@ -298,7 +300,7 @@ def collapse(value: Value, outside: str) -> Expression:
 def renamed(value: Value, name: str) -> Value:
     """A bound value where it is used: its terms are logged under the name it was given."""
     match value:
-        case Num():
+        case NumberValue():
             return value
         case Tens():
             return replace(value, label=name)
