@@ -22,7 +22,7 @@ from losslang.meaning.terms import (
     MistakeError,
     NumberValue,
     Sums,
-    Tens,
+    TensorValue,
     Value,
     add,
     applied,
@@ -156,7 +156,7 @@ class _Checker:
             case tree.Word() | tree.Text():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
-                return Tens(self._path(node, scope), node.span)
+                return TensorValue(self._path(node, scope), node.span)
             case tree.Negative(operand=operand):
                 return negate(self._need(self.evaluate(operand, scope)), node)
             case tree.Power(base=base, exponent=exponent):

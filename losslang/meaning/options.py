@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.meaning.meaning import Constant
-from losslang.meaning.terms import MistakeError, NumberValue, Sums, Tens, Value
+from losslang.meaning.terms import MistakeError, NumberValue, Sums, TensorValue, Value
 from losslang.primitives.primitive import Function, Primitive, choices
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
@@ -133,7 +133,7 @@ def describe(value: Any) -> str:
     match value:
         case NumberValue():
             return f"the number {Constant(value.value)}"
-        case Tens():
+        case TensorValue():
             return f"the tensor `{value.expression}`"
         case Sums():
             return "a loss"

@@ -35,7 +35,7 @@ class NumberValue:
 
 
 @dataclass(frozen=True)
-class Tens:
+class TensorValue:
     """Arithmetic on tensors of the call. `label` is the name it was bound to."""
 
     expression: Expression
@@ -51,7 +51,7 @@ class Sums:
     span: Span = NOWHERE
 
 
-Value = NumberValue | Tens | Sums
+Value = NumberValue | TensorValue | Sums
 
 
 def number(value: float, span: Span, spelled: str) -> NumberValue:
@@ -93,7 +93,7 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
             else:
                 total = Apply("+" if sign > 0 else "-", (total, part), node.span)
         assert total is not None
-        return Tens(total, node.span)
+        return TensorValue(total, node.span)
     beside = _beside_one_loss(parts)
     if beside is not None:
         shift, term = beside
@@ -131,7 +131,7 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
     linear: Sums | None = None
     bent = False
     for operator, value, _ in parts:
-        if isinstance(value, Tens):
+        if isinstance(value, TensorValue):
             tensor = _times(tensor, operator, value.expression, node.span)
         elif isinstance(value, Sums):
             bent = bent or operator == "/" or linear is not None
@@ -140,7 +140,7 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
         if tensor is None:
             return constant
         whole = tensor if constant.value == 1 else Apply("*", (Constant(constant.value), tensor), node.span)
-        return Tens(whole, node.span)
+        return TensorValue(whole, node.span)
     if bent:
         return _bent(parts, constant.value, node)
     weighted = [replace(t, weight=_scaled(constant.value, t, spelled)) for t in linear.terms]
@@ -227,8 +227,8 @@ def negate(value: Value, node: tree.Node) -> Value:
     match value:
         case NumberValue():
             return NumberValue(-value.value, node.span)
-        case Tens():
-            return Tens(Apply("neg", (value.expression,), node.span), node.span)
+        case TensorValue():
+            return TensorValue(Apply("neg", (value.expression,), node.span), node.span)
         case Sums():
             return Sums(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
 
@@ -239,7 +239,7 @@ def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
     whole = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
     if any(isinstance(value, Sums) for value in values):
         return Sums((Term(spelled, 1.0, whole, span=node.span),), node.span)
-    return Tens(whole, node.span)
+    return TensorValue(whole, node.span)
 
 
 def each_term(value: Value, change: Callable[[Term], Term]) -> Sums:
@@ -254,9 +254,9 @@ def as_terms(value: Value) -> tuple[Term, ...]:
             return value.terms
         case NumberValue():
             return (Term(str(Constant(value.value)), 1.0, Constant(value.value), span=value.span),)
-        case Tens(label=""):
+        case TensorValue(label=""):
             return tuple(_addends(value.expression, 1.0, value.span))
-        case Tens():
+        case TensorValue():
             return (Term(value.label, 1.0, value.expression, span=value.span),)
 
 
@@ -280,7 +280,7 @@ def collapse(value: Value, outside: str) -> Expression:
     match value:
         case NumberValue():
             return Constant(value.value, value.span)
-        case Tens():
+        case TensorValue():
             return value.expression
         case Sums():
             whole: Expression | None = None
@@ -302,7 +302,7 @@ def renamed(value: Value, name: str) -> Value:
     match value:
         case NumberValue():
             return value
-        case Tens():
+        case TensorValue():
             return replace(value, label=name)
         case Sums(terms=(only,)):
             return replace(value, terms=(replace(only, name=name),))
