@@ -21,8 +21,8 @@ from losslang.meaning.rules import distinct, of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
     NumberValue,
-    Sums,
     TensorValue,
+    TermsValue,
     Value,
     add,
     applied,
@@ -204,7 +204,7 @@ class _Checker:
         if isinstance(route, tree.Head):
             return self._headed(route, scope)
         values = self._all(route.items, scope)
-        if any(isinstance(value, Sums) for value in values):
+        if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
         items = [collapse(value, spell(route)) for value in values]
         # A number has no parts to route further; it is what every element is compared with.
@@ -226,7 +226,7 @@ class _Checker:
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
         value = self._need(self.evaluate(body, scope))
-        if not isinstance(value, Sums) or not any(map(self._is_routed, tree.walk(body))):
+        if not isinstance(value, TermsValue) or not any(map(self._is_routed, tree.walk(body))):
             raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
         return value
 
@@ -252,7 +252,7 @@ class _Checker:
             )
             if reading is None:
                 raise ReportedError
-            return Sums((Term(reading.name, 1.0, reading, span=call.span),), call.span)
+            return TermsValue((Term(reading.name, 1.0, reading, span=call.span),), call.span)
         if name == "metric":
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
@@ -297,7 +297,7 @@ class _Checker:
             raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
         if function.name == "detach":
             return self._detached(values[0], call)
-        if function.reduces and isinstance(values[0], Sums):
+        if function.reduces and isinstance(values[0], TermsValue):
             body = spell(call.arguments[0])
             raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
         if all(isinstance(value, NumberValue) for value in values):
@@ -308,6 +308,6 @@ class _Checker:
         return applied(call.name, values, call)
 
     def _detached(self, value: Value, call: tree.Call) -> Value:
-        if not isinstance(value, Sums):
+        if not isinstance(value, TermsValue):
             return value if isinstance(value, NumberValue) else applied("detach", [value], call)
         return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.meaning.meaning import Constant
-from losslang.meaning.terms import MistakeError, NumberValue, Sums, TensorValue, Value
+from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
 from losslang.primitives.primitive import Function, Primitive, choices
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
@@ -135,7 +135,7 @@ def describe(value: Any) -> str:
             return f"the number {Constant(value.value)}"
         case TensorValue():
             return f"the tensor `{value.expression}`"
-        case Sums():
+        case TermsValue():
             return "a loss"
         case str():
             return f"`{value}`"

@@ -44,14 +44,14 @@ class TensorValue:
 
 
 @dataclass(frozen=True)
-class Sums:
+class TermsValue:
     """A weighted sum of terms."""
 
     terms: tuple[Term, ...]
     span: Span = NOWHERE
 
 
-Value = NumberValue | TensorValue | Sums
+Value = NumberValue | TensorValue | TermsValue
 
 
 def number(value: float, span: Span, spelled: str) -> NumberValue:
@@ -84,7 +84,7 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
             node.span,
             spelled,
         )
-    if not any(isinstance(value, Sums) for _, value in parts):
+    if not any(isinstance(value, TermsValue) for _, value in parts):
         total: Expression | None = None
         for sign, value in parts:
             part = collapse(value, spelled)
@@ -98,9 +98,9 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
     if beside is not None:
         shift, term = beside
         body = _affine(term, shift)
-        return Sums((Term(spelled, 1.0, body, span=node.span),), node.span)
+        return TermsValue((Term(spelled, 1.0, body, span=node.span),), node.span)
     terms = [replace(t, weight=sign * t.weight) for sign, value in parts for t in as_terms(value)]
-    return Sums(tuple(terms), node.span)
+    return TermsValue(tuple(terms), node.span)
 
 
 def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term] | None:
@@ -110,7 +110,7 @@ def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term]
     if not constants or len(others) != 1:
         return None
     sign, value = others[0]
-    if not isinstance(value, Sums) or len(value.terms) != 1 or value.terms[0].metric:
+    if not isinstance(value, TermsValue) or len(value.terms) != 1 or value.terms[0].metric:
         return None
     term = value.terms[0]
     if not isinstance(term.body, Reading) or term.factor is not None:
@@ -128,12 +128,12 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
     spelled = spell(node)
     constant = fold(lambda: _constant(parts), node.span, spelled)
     tensor: Expression | None = None
-    linear: Sums | None = None
+    linear: TermsValue | None = None
     bent = False
     for operator, value, _ in parts:
         if isinstance(value, TensorValue):
             tensor = _times(tensor, operator, value.expression, node.span)
-        elif isinstance(value, Sums):
+        elif isinstance(value, TermsValue):
             bent = bent or operator == "/" or linear is not None
             linear = linear or value
     if linear is None:
@@ -146,7 +146,7 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
     weighted = [replace(t, weight=_scaled(constant.value, t, spelled)) for t in linear.terms]
     if tensor is not None:
         weighted = [_weigh(t, tensor) for t in weighted]
-    return Sums(tuple(weighted), node.span)
+    return TermsValue(tuple(weighted), node.span)
 
 
 def _constant(parts: Sequence[tuple[str, Value, tree.Node]]) -> float:
@@ -161,7 +161,7 @@ def _scaled(constant: float, term: Term, spelled: str) -> float:
     return number(constant * term.weight, term.span, spelled).value
 
 
-def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node) -> Sums:
+def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node) -> TermsValue:
     """A product of losses, or a division by one: a single term named by its text, numbers apart."""
     body: Expression | None = None
     kept: list[tuple[str, tree.Node]] = []
@@ -177,7 +177,7 @@ def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: 
         factors=tuple(part for _, part in kept), operators=tuple(operator for operator, _ in kept[1:])
     )
     name = spell(named) if len(kept) > 1 else spell(kept[0][1])
-    return Sums((Term(name, constant, body, span=node.span),), node.span)
+    return TermsValue((Term(name, constant, body, span=node.span),), node.span)
 
 
 def _times(left: Expression | None, operator: str, right: Expression, span: Span) -> Expression:
@@ -229,28 +229,28 @@ def negate(value: Value, node: tree.Node) -> Value:
             return NumberValue(-value.value, node.span)
         case TensorValue():
             return TensorValue(Apply("neg", (value.expression,), node.span), node.span)
-        case Sums():
-            return Sums(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
+        case TermsValue():
+            return TermsValue(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
 
 
 def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
     """A function or an operator that is not linear: one tensor, or one term named by its text."""
     spelled = spell(node)
     whole = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
-    if any(isinstance(value, Sums) for value in values):
-        return Sums((Term(spelled, 1.0, whole, span=node.span),), node.span)
+    if any(isinstance(value, TermsValue) for value in values):
+        return TermsValue((Term(spelled, 1.0, whole, span=node.span),), node.span)
     return TensorValue(whole, node.span)
 
 
-def each_term(value: Value, change: Callable[[Term], Term]) -> Sums:
+def each_term(value: Value, change: Callable[[Term], Term]) -> TermsValue:
     """The same change to every term of a value."""
-    return Sums(tuple(map(change, as_terms(value))), value.span)
+    return TermsValue(tuple(map(change, as_terms(value))), value.span)
 
 
 def as_terms(value: Value) -> tuple[Term, ...]:
     """A value as terms of the total: a number is one, and so is each addend of a tensor sum."""
     match value:
-        case Sums():
+        case TermsValue():
             return value.terms
         case NumberValue():
             return (Term(str(Constant(value.value)), 1.0, Constant(value.value), span=value.span),)
@@ -282,7 +282,7 @@ def collapse(value: Value, outside: str) -> Expression:
             return Constant(value.value, value.span)
         case TensorValue():
             return value.expression
-        case Sums():
+        case TermsValue():
             whole: Expression | None = None
             for term in value.terms:
                 if term.metric:
@@ -304,7 +304,7 @@ def renamed(value: Value, name: str) -> Value:
             return value
         case TensorValue():
             return replace(value, label=name)
-        case Sums(terms=(only,)):
+        case TermsValue(terms=(only,)):
             return replace(value, terms=(replace(only, name=name),))
-        case Sums():
+        case TermsValue():
             return replace(value, terms=tuple(replace(t, name=f"{name}/{t.name}") for t in value.terms))
