@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, Reading, Term
+from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, LossUse, Term
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 
@@ -113,7 +113,7 @@ def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term]
     if not isinstance(value, TermsValue) or len(value.terms) != 1 or value.terms[0].metric:
         return None
     term = value.terms[0]
-    if not isinstance(term.body, Reading) or term.factor is not None:
+    if not isinstance(term.body, LossUse) or term.factor is not None:
         return None
     return sum(constants), replace(term, weight=sign * term.weight)
 
@@ -196,9 +196,9 @@ def _weigh(term: Term, tensor: Expression) -> Term:
 
 def _pushed(body: Expression, tensor: Expression) -> Expression | None:
     match body:
-        case Reading():
+        case LossUse():
             return replace(body, factor=_times(body.factor, "*", tensor, body.span))
-        case Apply("+", (Constant(shift), Apply("*", (Constant(scale), Reading() as reading)))):
+        case Apply("+", (Constant(shift), Apply("*", (Constant(scale), LossUse() as reading)))):
             # w (c + k f v) = w c + k (w f) v: the constant is reduced as the loss beside it is.
             constant = replace(reading, scale=0.0, shift=shift, factor=tensor)
             weighed = replace(reading, factor=_times(reading.factor, "*", tensor, body.span))
