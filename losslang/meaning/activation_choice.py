@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, readings, rewrite
+from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 
@@ -34,7 +34,7 @@ def agree(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], 
     found: list[Diagnostic] = []
     groups: dict[str, list[tuple[LossUse, bool]]] = defaultdict(list)
     for term in terms:
-        for reading in readings(term):
+        for reading in loss_uses(term):
             groups[str(reading.prediction)].append((reading, term.metric))
     taken: dict[LossUse, tuple[Choice, str]] = {}
     spoken: dict[str, _Group] = {}

@@ -28,7 +28,7 @@ from losslang.meaning.meaning import (
     Meaning,
     Term,
     loss_of,
-    readings,
+    loss_uses,
     show,
 )
 from losslang.meaning.summary import affine, brief, short_number
@@ -96,7 +96,7 @@ def _term(term: Term, source: Source) -> Iterator[str]:
     elif isinstance(term.body, LossUse):
         rows += _use(term.body, source)
     yield from _table(rows, INDENT)
-    for reading in () if whole else readings(term):
+    for reading in () if whole else loss_uses(term):
         yield ""
         yield INDENT + reading.name
         yield from _table(_use(reading, source), INDENT * 2)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Input, LossUse, Term, loss_of, readings, rewrite
+from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite
 from losslang.registry import Registry
 
 OPTION = "ignore_index"
@@ -24,7 +24,7 @@ def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Te
     """The terms with every ignored label decided, and what could not be decided."""
     spoken: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
-        for reading in () if term.metric else readings(term):
+        for reading in () if term.metric else loss_uses(term):
             if _is_written(reading) and isinstance(reading.get(OPTION), int):
                 spoken[_target(reading)].append(reading)
     found: list[Diagnostic] = []

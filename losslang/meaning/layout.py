@@ -14,7 +14,7 @@ from typing import Literal
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, readings, rewrite
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite
 from losslang.primitives.primitive import Loss
 from losslang.syntax import tree
 
@@ -109,7 +109,7 @@ def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Dia
     """
     found: list[Diagnostic] = []
     speakers: dict[str, list[LossUse]] = defaultdict(list)
-    for reading in (reading for term in terms for reading in readings(term)):
+    for reading in (reading for term in terms for reading in loss_uses(term)):
         for path in tensors_of(reading.prediction):
             if reading.get("channels") is not None:
                 speakers[path].append(reading)

@@ -182,8 +182,8 @@ class Meaning:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
-    def readings(self) -> tuple[LossUse, ...]:
-        return tuple(r for term in self.terms for r in readings(term))
+    def loss_uses(self) -> tuple[LossUse, ...]:
+        return tuple(r for term in self.terms for r in loss_uses(term))
 
     def __str__(self) -> str:
         return self.lock
@@ -205,14 +205,14 @@ def below(expression: Expression) -> Iterator[Expression]:
             return
 
 
-def readings(term: Term) -> Iterator[LossUse]:
+def loss_uses(term: Term) -> Iterator[LossUse]:
     """The uses of losses in a term."""
     return (part for part in below(term.body) if isinstance(part, LossUse))
 
 
 def _taken(term: Term) -> str:
     """A comment that says which universal options of a term are taken, and from which terms."""
-    taken = dict.fromkeys(f"{name} taken from {owner}" for r in readings(term) for name, owner in r.taken)
+    taken = dict.fromkeys(f"{name} taken from {owner}" for r in loss_uses(term) for name, owner in r.taken)
     return f"  # {', '.join(taken)}" if taken else ""
 
 

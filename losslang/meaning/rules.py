@@ -11,7 +11,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_of, readings, show
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_of, loss_uses, show
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import MEANS, Preset
 from losslang.primitives.primitive import Activation, Loss
@@ -39,7 +39,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     for term in terms:
-        for reading in readings(term):
+        for reading in loss_uses(term):
             loss = loss_of(reading, registry)
             if loss.metric_only and not term.metric:
                 found.append(mistakes.only_a_metric(reading.span, reading.loss))

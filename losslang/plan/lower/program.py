@@ -30,7 +30,7 @@ def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str,
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.written = {
         path: reading.get("channels")
-        for reading in meaning.readings
+        for reading in meaning.loss_uses
         if reading.get("channels") is not None
         for path in tensors_of(reading.prediction)
     }
