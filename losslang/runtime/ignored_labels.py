@@ -10,7 +10,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, NamedTuple
 
-from losslang.plan.passes import merge, unmask
+from losslang.plan.passes import drop_masks, fuse_reduction
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
@@ -94,8 +94,10 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
         # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
         if step.name in masked and _is_kernel(step) and above[step.reads[0]].operation != "hide":
             return None
-    free = unmask(Plan(tuple(steps), plan.outputs), [kept.name])
-    kernels = [step for step in merge(free, registry).steps if told in step.options and _is_kernel(step)]
+    free = drop_masks(Plan(tuple(steps), plan.outputs), [kept.name])
+    kernels = [
+        step for step in fuse_reduction(free, registry).steps if told in step.options and _is_kernel(step)
+    ]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 

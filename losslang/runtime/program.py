@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslang.plan.passes import may_idle, merge, once, settle
+from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
 from losslang.plan.plan import Plan, Ref, Step, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
@@ -70,7 +70,7 @@ def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
     """The plan for tensors that are computed whole."""
-    return verify(once(merge(plan, registry), registry))
+    return verify(share_sums(fuse_reduction(plan, registry), registry))
 
 
 def _without(plan: Plan, operations: Sequence[str]) -> Plan:
@@ -123,7 +123,7 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
-    short = settle(_without(_uncut(plan, registry), READING), idle)
+    short = specialize(_without(_uncut(plan, registry), READING), idle)
     return _all(from_inputs(plan, registry, filled=filled), short, careful=False)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from losslang.plan.plan import Argument, Names, Plan, Ref, Step
 
 
-def prune(plan: Plan, *, metrics: bool = True) -> Plan:
+def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
     """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
     terms = {output.name for output in outputs}

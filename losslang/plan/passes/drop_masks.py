@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from losslang.plan.passes.cse import share
-from losslang.plan.passes.drop_dead_steps import prune
+from losslang.plan.passes.cse import cse
+from losslang.plan.passes.drop_dead_steps import drop_dead_steps
 from losslang.plan.plan import Argument, Plan, Ref, substituted
 
 OF_A_MASK = ("lay", "mask", "places", "foreground_mask", "counted", "counting", "flat")
 """Operations whose first input is a mask, and which make another of it."""
 
 
-def unmask(plan: Plan, absent: Collection[str]) -> Plan:
+def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
     """The plan without these steps that look for ignored labels, and without all that hides by them."""
     same: dict[str, Argument] = {}
 
@@ -31,4 +31,4 @@ def unmask(plan: Plan, absent: Collection[str]) -> Plan:
                 same[step.name] = value
             case _:
                 pass
-    return prune(share(substituted(plan, same)))
+    return drop_dead_steps(cse(substituted(plan, same)))

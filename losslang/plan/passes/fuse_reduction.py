@@ -17,7 +17,7 @@ OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
 """Reductions that torch's kernels have, by the names they have there."""
 
 
-def merge(plan: Plan, registry: Registry) -> Plan:
+def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
     """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel.
 
     A loss that is one number is its own mean, and may have a kernel for it.

@@ -17,7 +17,7 @@ def may_idle(step: Step) -> bool:
     return step.operation in IDLE and isinstance(step.inputs[0], Ref)
 
 
-def settle(plan: Plan, idle: Collection[str]) -> Plan:
+def specialize(plan: Plan, idle: Collection[str]) -> Plan:
     """The plan without the checks that passed, and without the steps that changed nothing."""
     same = {step.name: step.inputs[0] for step in plan.steps if step.name in idle}
     steps = tuple(step for step in plan.steps if not step.operation.startswith("check:"))
