@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Choice, Reading, Term, loss_of, readings, rewrite
+from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 
@@ -24,7 +24,7 @@ IDENTITY = Choice("identity")
 class Voice:
     """A reading that says how its prediction becomes probabilities."""
 
-    reading: Reading
+    reading: LossUse
     choice: Choice
     as_what: str
 
@@ -32,11 +32,11 @@ class Voice:
 def agree(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with every activation decided, and what could not be decided."""
     found: list[Diagnostic] = []
-    groups: dict[str, list[tuple[Reading, bool]]] = defaultdict(list)
+    groups: dict[str, list[tuple[LossUse, bool]]] = defaultdict(list)
     for term in terms:
-        for reading in readings(term):
+        for reading in loss_uses(term):
             groups[str(reading.prediction)].append((reading, term.metric))
-    taken: dict[Reading, tuple[Choice, str]] = {}
+    taken: dict[LossUse, tuple[Choice, str]] = {}
     spoken: dict[str, _Group] = {}
     for operand, members in groups.items():
         group = spoken[operand] = _Group(operand, members, registry)
@@ -46,7 +46,7 @@ def agree(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], 
                 taken[reading], wrong = group.decide(reading)
                 found += wrong
 
-    def decided(reading: Reading) -> Reading:
+    def decided(reading: LossUse) -> LossUse:
         loss = loss_of(reading, registry)
         if reading.activation is not None:
             return replace(reading, activation=_probabilities(reading.activation, loss))
@@ -59,7 +59,7 @@ def agree(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], 
 class _Group:
     """Everything that reads one operand."""
 
-    def __init__(self, operand: str, members: Sequence[tuple[Reading, bool]], registry: Registry):
+    def __init__(self, operand: str, members: Sequence[tuple[LossUse, bool]], registry: Registry):
         self.operand = operand
         self.registry = registry
         speaking = [reading for reading, metric in members if not metric]
@@ -68,7 +68,7 @@ class _Group:
             r for r in speaking if r.activation is not None and loss_of(r, registry).wants == "logits"
         ]
 
-    def _voice(self, reading: Reading) -> Voice | None:
+    def _voice(self, reading: LossUse) -> Voice | None:
         loss = loss_of(reading, self.registry)
         if reading.activation is None or (loss.wants == "logits" and not loss.activation):
             return None
@@ -82,7 +82,7 @@ class _Group:
             return None
         return Voice(reading, choice, activation.takes)
 
-    def decide(self, reading: Reading) -> tuple[tuple[Choice, str], list[Diagnostic]]:
+    def decide(self, reading: LossUse) -> tuple[tuple[Choice, str], list[Diagnostic]]:
         """What a reading without an activation takes, from whom, and the mistakes of that."""
         choices = list(dict.fromkeys(voice.choice for voice in self.voices))
         if len(choices) > 1:
@@ -106,7 +106,7 @@ class _Group:
         warning = [] if silent else [mistakes.assumed(reading.span, reading.loss, self.operand)]
         return (IDENTITY, "default" if silent else "assumed"), warning
 
-    def _pulled(self, reading: Reading, choice: Choice, origin: str) -> list[Diagnostic]:
+    def _pulled(self, reading: LossUse, choice: Choice, origin: str) -> list[Diagnostic]:
         activation = self.registry.get(Activation, choice.name)
         if reading.loss == "bce" and activation is not None and activation.over == "class":
             return [mistakes.pulled(reading.span, reading.loss, str(choice), origin)]

@@ -20,9 +20,9 @@ from losslang.meaning.overrides import number, overridden, settable
 from losslang.meaning.rules import distinct, of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
-    Num,
-    Sums,
-    Tens,
+    NumberValue,
+    TensorValue,
+    TermsValue,
     Value,
     add,
     applied,
@@ -117,7 +117,7 @@ class _Checker:
         self.found += found
         terms, found = agree_on_channels(terms)
         self.found += found
-        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, Num)}
+        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, NumberValue)}
         for name in self.overrides:
             known = (*numbers, *settable(terms, self.registry))
             if name not in known:
@@ -130,9 +130,9 @@ class _Checker:
 
     def _bind(self, name: str, binding: tree.Binding) -> Value | None:
         value = self.evaluate(binding.value, Scope())
-        if isinstance(value, Num) and name in self.overrides:
+        if isinstance(value, NumberValue) and name in self.overrides:
             try:
-                return Num(number(self.overrides[name], value.span, "overrides", name), value.span)
+                return NumberValue(number(self.overrides[name], value.span, "overrides", name), value.span)
             except MistakeError as problem:
                 self.found.append(problem.diagnostic)
         return value
@@ -152,11 +152,11 @@ class _Checker:
     def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
         match node:
             case tree.Number(value=value):
-                return Num(value, node.span)
+                return NumberValue(value, node.span)
             case tree.Word() | tree.Text():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
-                return Tens(self._path(node, scope), node.span)
+                return TensorValue(self._path(node, scope), node.span)
             case tree.Negative(operand=operand):
                 return negate(self._need(self.evaluate(operand, scope)), node)
             case tree.Power(base=base, exponent=exponent):
@@ -204,7 +204,7 @@ class _Checker:
         if isinstance(route, tree.Head):
             return self._headed(route, scope)
         values = self._all(route.items, scope)
-        if any(isinstance(value, Sums) for value in values):
+        if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
         items = [collapse(value, spell(route)) for value in values]
         # A number has no parts to route further; it is what every element is compared with.
@@ -226,7 +226,7 @@ class _Checker:
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
         value = self._need(self.evaluate(body, scope))
-        if not isinstance(value, Sums) or not any(map(self._is_routed, tree.walk(body))):
+        if not isinstance(value, TermsValue) or not any(map(self._is_routed, tree.walk(body))):
             raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
         return value
 
@@ -252,7 +252,7 @@ class _Checker:
             )
             if reading is None:
                 raise ReportedError
-            return Sums((Term(reading.name, 1.0, reading, span=call.span),), call.span)
+            return TermsValue((Term(reading.name, 1.0, reading, span=call.span),), call.span)
         if name == "metric":
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
@@ -297,17 +297,17 @@ class _Checker:
             raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
         if function.name == "detach":
             return self._detached(values[0], call)
-        if function.reduces and isinstance(values[0], Sums):
+        if function.reduces and isinstance(values[0], TermsValue):
             body = spell(call.arguments[0])
             raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
-        if all(isinstance(value, Num) for value in values):
-            plain = [float(value.value) for value in values if isinstance(value, Num)]
+        if all(isinstance(value, NumberValue) for value in values):
+            plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
             assert function.fold is not None
             compute: Callable[..., float] = function.fold
             return fold(lambda: compute(*plain), call.span, spell(call))
         return applied(call.name, values, call)
 
     def _detached(self, value: Value, call: tree.Call) -> Value:
-        if not isinstance(value, Sums):
-            return value if isinstance(value, Num) else applied("detach", [value], call)
+        if not isinstance(value, TermsValue):
+            return value if isinstance(value, NumberValue) else applied("detach", [value], call)
         return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

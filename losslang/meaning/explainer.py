@@ -24,11 +24,11 @@ from losslang.meaning.meaning import (
     Expression,
     Input,
     Likeness,
+    LossUse,
     Meaning,
-    Reading,
     Term,
     loss_of,
-    readings,
+    loss_uses,
     show,
 )
 from losslang.meaning.summary import affine, brief, short_number
@@ -89,14 +89,14 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
 
 def _term(term: Term, source: Source) -> Iterator[str]:
     yield term.name
-    whole = isinstance(term.body, Reading)
+    whole = isinstance(term.body, LossUse)
     rows = list(_weights(term))
     if not whole:
         rows += _computes(term.body)
-    elif isinstance(term.body, Reading):
+    elif isinstance(term.body, LossUse):
         rows += _use(term.body, source)
     yield from _table(rows, INDENT)
-    for reading in () if whole else readings(term):
+    for reading in () if whole else loss_uses(term):
         yield ""
         yield INDENT + reading.name
         yield from _table(_use(reading, source), INDENT * 2)
@@ -122,7 +122,7 @@ def _computes(body: Expression) -> Iterator[Row]:
             yield "computes", str(brief(body, lambda reading: reading.name))
 
 
-def _use(reading: Reading, source: Source) -> Iterator[Row]:
+def _use(reading: LossUse, source: Source) -> Iterator[Row]:
     """One use of a loss, from its formula to its reduction."""
     loss = loss_of(reading, current_registry())
     written = {name for name, _ in reading.spans}
@@ -141,7 +141,7 @@ def _use(reading: Reading, source: Source) -> Iterator[Row]:
         yield "like", _likeness(reading.like, reading, loss)
 
 
-def _operands(reading: Reading) -> str:
+def _operands(reading: LossUse) -> str:
     spelled = [_operand(value) for _, value in reading.operands]
     names = [name for name, _ in reading.operands]
     if names == ["pred", "target"]:
@@ -155,7 +155,7 @@ def _operand(value: Expression) -> str:
     return str(value)
 
 
-def _activation(reading: Reading, loss: Loss, source: Source) -> str:
+def _activation(reading: LossUse, loss: Loss, source: Source) -> str:
     """`sigmoid (taken from `bce`): logits to probabilities`."""
     chosen = reading.activation
     found = current_registry().get(Activation, chosen.name) if chosen else None
@@ -167,7 +167,7 @@ def _activation(reading: Reading, loss: Loss, source: Source) -> str:
     return f"{chosen} ({origin}): {takes} to {gives}"
 
 
-def _origin(reading: Reading, loss: Loss, source: Source) -> str:
+def _origin(reading: LossUse, loss: Loss, source: Source) -> str:
     name = re.match(r"\w*", source.text[reading.span.start :])
     found = current_registry().loss(name[0]) if name else None
     if reading.origin == "written" and name and found and found.activation:
@@ -186,14 +186,14 @@ def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row
     return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
 
 
-def _universal(name: str, value: object, loss: Loss, reading: Reading) -> Row:
+def _universal(name: str, value: object, loss: Loss, reading: LossUse) -> Row:
     said, origin = f"{name}={show(value)}", dict(reading.taken).get(name)
     if origin is not None:
         return said, f"(taken from `{origin}`)"
     return said, "(written)" if name in dict(reading.spans) else f"(default of `{loss.name}`)"
 
 
-def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
+def _reduction(reading: LossUse, loss: Loss, written: Iterable[str]) -> str:
     chosen = reading.reduction
     found = current_registry().get(ReductionPrimitive, chosen.name)
     if not loss.result_axes:
@@ -213,14 +213,14 @@ def _reduction(reading: Reading, loss: Loss, written: Iterable[str]) -> str:
     return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
 
 
-def _by_label(reading: Reading, loss: Loss) -> bool:
+def _by_label(reading: LossUse, loss: Loss) -> bool:
     """Whether its values are those of places, each with the weight of its label."""
     activation = reading.activation and current_registry().get(Activation, reading.activation.name)
     over_classes = activation is not None and activation.over == "class"
     return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
 
 
-def _elements(reading: Reading) -> Iterator[Row]:
+def _elements(reading: LossUse) -> Iterator[Row]:
     """What happens to the natural values before they are reduced."""
     if reading.scale != 1 or reading.shift:
         yield "values", f"{affine(reading, 'v')} in the place of v, before the reduction"
@@ -228,7 +228,7 @@ def _elements(reading: Reading) -> Iterator[Row]:
         yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
 
 
-def _likeness(like: Likeness, reading: Reading, loss: Loss) -> str:
+def _likeness(like: Likeness, reading: LossUse, loss: Loss) -> str:
     """Whose number it is, or whose options they are where something stands beside them."""
     preset, operands = loss.like[like.library], [operand.name for operand in loss.operands]
     options = dict.fromkeys((*like.written, *(name for name, _ in reading.taken)))
@@ -241,7 +241,7 @@ def _likeness(like: Likeness, reading: Reading, loss: Loss) -> str:
     return "; ".join(filter(None, (f"the options of {library}", preset.note, said)))
 
 
-def _is_compared(name: str, reading: Reading, preset: Preset) -> bool:
+def _is_compared(name: str, reading: LossUse, preset: Preset) -> bool:
     """Whether an option is one of the library too, and its number was compared."""
     if name == "reduction":
         chosen = reading.reduction.name

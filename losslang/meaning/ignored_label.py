@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Input, Reading, Term, loss_of, readings, rewrite
+from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite
 from losslang.registry import Registry
 
 OPTION = "ignore_index"
@@ -22,14 +22,14 @@ OPTION = "ignore_index"
 
 def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with every ignored label decided, and what could not be decided."""
-    spoken: dict[str, list[Reading]] = defaultdict(list)
+    spoken: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
-        for reading in () if term.metric else readings(term):
+        for reading in () if term.metric else loss_uses(term):
             if _is_written(reading) and isinstance(reading.get(OPTION), int):
                 spoken[_target(reading)].append(reading)
     found: list[Diagnostic] = []
 
-    def decided(reading: Reading) -> Reading:
+    def decided(reading: LossUse) -> LossUse:
         speakers = spoken.get(_target(reading), [])
         if not speakers or _is_written(reading) or not loss_of(reading, registry).reads_classes:
             return reading
@@ -42,11 +42,11 @@ def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Te
     return tuple(replace(term, body=rewrite(term.body, decided)) for term in terms), found
 
 
-def _is_written(reading: Reading) -> bool:
+def _is_written(reading: LossUse) -> bool:
     return OPTION in dict(reading.spans)
 
 
-def _target(reading: Reading) -> str:
+def _target(reading: LossUse) -> str:
     """The path of its target; '' where that is a number or computed."""
     target = dict(reading.operands).get("target")
     return str(target) if isinstance(target, Input) else ""

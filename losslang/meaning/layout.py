@@ -14,7 +14,7 @@ from typing import Literal
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Apply, Expression, Input, Reading, Term, below, readings, rewrite
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite
 from losslang.primitives.primitive import Loss
 from losslang.syntax import tree
 
@@ -57,12 +57,12 @@ def channel_axis(channel: int, rank: int) -> int:
     return channel or (-1 if rank == 3 else 1)
 
 
-def layout(reading: Reading, loss: Loss) -> Layout:
+def layout(reading: LossUse, loss: Loss) -> Layout:
     """The layout of one use."""
     return Layout(_home(reading, loss), reading.get("channels"))
 
 
-def _home(reading: Reading, loss: Loss) -> int | None:
+def _home(reading: LossUse, loss: Loss) -> int | None:
     if is_of_rows(loss) or isinstance(dict(reading.options).get(loss.extra_axis), tuple):
         return -1
     return 1 if loss.has_classes or is_of_images(loss) else None
@@ -85,7 +85,7 @@ def root_of(expression: Expression) -> str:
     return "pred" if roots & {"pred", "target"} else "batch" if "batch" in roots else "const"
 
 
-def lies(reading: Reading, loss: Loss) -> list[str]:
+def lies(reading: LossUse, loss: Loss) -> list[str]:
     """In words, how the mask and the weights of a use lie over its prediction."""
     channel = layout(reading, loss).before
     axis = {1: "axis 1", -1: "the last axis"}.get(channel, "the last axis of three, axis 1 of more")
@@ -108,8 +108,8 @@ def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Dia
     It belongs to the tensor that a path leads to, before its slices: `ce(channels=last) + dice` reads one tensor.
     """
     found: list[Diagnostic] = []
-    speakers: dict[str, list[Reading]] = defaultdict(list)
-    for reading in (reading for term in terms for reading in readings(term)):
+    speakers: dict[str, list[LossUse]] = defaultdict(list)
+    for reading in (reading for term in terms for reading in loss_uses(term)):
         for path in tensors_of(reading.prediction):
             if reading.get("channels") is not None:
                 speakers[path].append(reading)
@@ -122,7 +122,7 @@ def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Dia
                 )
             )
 
-    def told(reading: Reading) -> Reading:
+    def told(reading: LossUse) -> LossUse:
         said = [r for path in tensors_of(reading.prediction) for r in speakers.get(path, ())]
         if reading.get("channels") is not None or not said:
             return reading

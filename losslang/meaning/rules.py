@@ -11,7 +11,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import Apply, Expression, Input, Reading, Term, below, loss_of, readings, show
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_of, loss_uses, show
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import MEANS, Preset
 from losslang.primitives.primitive import Activation, Loss
@@ -32,14 +32,14 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     """What can only be said of the program as a whole."""
     found: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(part, Input | Reading) for term in terms for part in below(term.body))
+        detached = any(isinstance(part, Input | LossUse) for term in terms for part in below(term.body))
         found.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     for term in terms:
-        for reading in readings(term):
+        for reading in loss_uses(term):
             loss = loss_of(reading, registry)
             if loss.metric_only and not term.metric:
                 found.append(mistakes.only_a_metric(reading.span, reading.loss))
@@ -82,10 +82,10 @@ def _learns(expression: Expression) -> bool:
         case Apply(arguments=arguments):
             return any(map(_learns, arguments))
         case _:
-            return isinstance(expression, Input | Reading)
+            return isinstance(expression, Input | LossUse)
 
 
-def _yes_or_no(reading: Reading, registry: Registry) -> list[Diagnostic]:
+def _yes_or_no(reading: LossUse, registry: Registry) -> list[Diagnostic]:
     """`pos_weight` beside an activation over classes: there is no one positive."""
     activation = reading.activation and registry.get(Activation, reading.activation.name)
     if reading.get("pos_weight") is None or not activation or activation.over != "class":
@@ -95,7 +95,7 @@ def _yes_or_no(reading: Reading, registry: Registry) -> list[Diagnostic]:
     return [option_mistakes.does_not_apply(span, reading.loss, "pos_weight", why)]
 
 
-def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
+def _not_compared(reading: LossUse, registry: Registry) -> list[Diagnostic]:
     """What a use has beside `like=` that its preset was not compared with."""
     if reading.like is None:
         return []
@@ -129,7 +129,7 @@ def _not_compared(reading: Reading, registry: Registry) -> list[Diagnostic]:
     return found
 
 
-def _another_mean(reading: Reading, loss: Loss, preset: Preset) -> str:
+def _another_mean(reading: LossUse, loss: Loss, preset: Preset) -> str:
     """Why a mean over what counts is not the library's mean; '' if it is, and where no mean is asked for."""
     if reading.reduction.name != "mean" or reading.get("avg_factor") is not None:
         return ""
@@ -143,7 +143,7 @@ def _another_mean(reading: Reading, loss: Loss, preset: Preset) -> str:
     return "" if same.get(own, False) else MEANS.get(own, f"its mean is `{own}`")
 
 
-def _beside(reading: Reading, loss: Loss, preset: Preset) -> dict[str, Span]:
+def _beside(reading: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
     """What differs from the preset: `name` and `name=value` of an option, and where it stands.
 
     Options that are written, and those that an override or a neighbour set.

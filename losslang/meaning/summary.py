@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term, loss_of, show
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Meaning, Term, loss_of, show
 from losslang.registry import current_registry
 from losslang.syntax import formatter
 
@@ -35,10 +35,10 @@ def _addend(term: Term, alone: bool) -> str:
     return f"metric({body})" if term.metric else body
 
 
-def brief(expression: Expression, spell: Callable[[Reading], str]) -> Expression:
+def brief(expression: Expression, spell: Callable[[LossUse], str]) -> Expression:
     """`expression` with short text in the place of every reading, and signs where a person has them."""
     match expression:
-        case Reading():
+        case LossUse():
             return Input(spell(expression))
         case Apply("+", (left, Apply("*", (Constant(value), right)))) if abs(value) == 1:
             return Apply("+" if value > 0 else "-", (brief(left, spell), brief(right, spell)))
@@ -48,7 +48,7 @@ def brief(expression: Expression, spell: Callable[[Reading], str]) -> Expression
             return expression
 
 
-def _reading(reading: Reading) -> str:
+def _reading(reading: LossUse) -> str:
     inside = ", ".join(filter(None, (_activated(reading), *_taken(reading))))
     called = (f"{reading.loss}({inside})" if inside else reading.loss) + _route(reading)
     if reading.scale != 1 or reading.shift:
@@ -56,7 +56,7 @@ def _reading(reading: Reading) -> str:
     return called if reading.factor is None else f"{_bracketed(reading.factor)}*{called}"
 
 
-def _activated(reading: Reading) -> str:
+def _activated(reading: LossUse) -> str:
     """`sigmoid, from bce`; nothing where a loss of values reads them as they are."""
     chosen = str(reading.activation)
     if (
@@ -70,12 +70,12 @@ def _activated(reading: Reading) -> str:
     return f"{chosen}, assumed" if reading.origin == "assumed" else f"{chosen}, from {reading.origin}"
 
 
-def _taken(reading: Reading) -> list[str]:
+def _taken(reading: LossUse) -> list[str]:
     """`ignore_index=255, from ce`: the universal options that a neighbour wrote."""
     return [f"{name}={show(reading.get(name))}, from {owner}" for name, owner in reading.taken]
 
 
-def _route(reading: Reading) -> str:
+def _route(reading: LossUse) -> str:
     """`@seg` or `@(pred.a, batch.b)`; nothing for `pred` against `target`."""
     operands = [operand for _, operand in reading.operands]
     prediction = operands[0]
@@ -87,7 +87,7 @@ def _route(reading: Reading) -> str:
     return f"@({', '.join(map(str, operands))})"
 
 
-def affine(reading: Reading, value: str) -> str:
+def affine(reading: LossUse, value: str) -> str:
     """`1 - v`: what is made of every value."""
     made = Apply("*", (Constant(reading.scale), Input(value)))
     return str(brief(Apply("+", (Constant(reading.shift), made)), str))

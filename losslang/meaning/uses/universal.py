@@ -8,7 +8,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.meaning.meaning import Choice
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read
-from losslang.meaning.terms import MistakeError, Sums, Tens
+from losslang.meaning.terms import MistakeError, TensorValue, TermsValue
 from losslang.meaning.uses.activation import read_choice
 from losslang.primitives.primitive import Loss, Planned, Reduction
 from losslang.registry import Registry
@@ -136,10 +136,10 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
             value = evaluate(node)
             if value is None:
                 raise ReportedError
-            if isinstance(value, Tens):
+            if isinstance(value, TensorValue):
                 return value.expression
-            if isinstance(value, Sums) or declared is Any:
-                shown = "a loss" if isinstance(value, Sums) else f"`{formatter.spell(node)}`"
+            if isinstance(value, TermsValue) or declared is Any:
+                shown = "a loss" if isinstance(value, TermsValue) else f"`{formatter.spell(node)}`"
                 raise MistakeError(
                     option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
                 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import Choice, Reading
+from losslang.meaning.meaning import Choice, LossUse
 from losslang.meaning.options import Evaluate, frozen, read_all
 from losslang.meaning.terms import MistakeError
 from losslang.meaning.uses.activation import read_activation
@@ -22,7 +22,7 @@ Report = Callable[[MistakeError], None]
 
 def read_use(
     call: tree.Call, found: Found, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
-) -> Reading | None:
+) -> LossUse | None:
     """The reading of a call of a loss; None if it is too broken to go on with."""
     loss = found.loss
     problems: list[MistakeError] = []
@@ -47,7 +47,7 @@ def read_use(
         reduction = Choice("wmean" if weighted and loss.reduction == "mean" else loss.reduction)
     if loss.ignore_index is not None:
         said.setdefault("ignore_index", loss.ignore_index)
-    return Reading(
+    return LossUse(
         loss=loss.name,
         operands=tensors,
         activation=activation,

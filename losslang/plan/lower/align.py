@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
-from losslang.meaning.meaning import Apply, Choice, Expression, Input, Reading
+from losslang.meaning.meaning import Apply, Choice, Expression, Input, LossUse
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
@@ -16,7 +16,7 @@ from losslang.vocabulary import LAYERS, TARGETS
 class Aligned:
     """One use of a loss: prediction, mask, target and other operands as steps."""
 
-    def __init__(self, builder: Builder, loss: Loss, reading: Reading):
+    def __init__(self, builder: Builder, loss: Loss, reading: LossUse):
         self.out = builder
         self.loss = loss
         self.reading = reading

@@ -8,8 +8,8 @@ from losslang.meaning.meaning import (
     Constant,
     Expression,
     Input,
+    LossUse,
     Meaning,
-    Reading,
     Term,
     below,
     loss_of,
@@ -30,7 +30,7 @@ def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str,
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.written = {
         path: reading.get("channels")
-        for reading in meaning.readings
+        for reading in meaning.loss_uses
         if reading.get("channels") is not None
         for path in tensors_of(reading.prediction)
     }
@@ -56,7 +56,7 @@ class _Lowering(Builder):
         match expression:
             case Constant(value=value):
                 return value
-            case Reading():
+            case LossUse():
                 return self.reading(expression)
             case Apply(operator=operator, arguments=arguments) if _holds_loss(expression):
                 inputs = [
@@ -92,12 +92,12 @@ class _Lowering(Builder):
             ]
             self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
-    def reading(self, reading: Reading) -> Ref:
+    def reading(self, reading: LossUse) -> Ref:
         return Use(self, loss_of(reading, self.registry), reading).lower()
 
 
 def _holds_loss(expression: Expression) -> bool:
-    return any(isinstance(part, Reading) for part in below(expression))
+    return any(isinstance(part, LossUse) for part in below(expression))
 
 
 def _inputs(term: Term) -> list[Input]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, Reading
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Ref
@@ -18,7 +18,7 @@ MEMORY = "module.memory."
 class Use(Aligned):
     """One loss on its way into the plan."""
 
-    def __init__(self, builder: Builder, loss: Loss, reading: Reading):
+    def __init__(self, builder: Builder, loss: Loss, reading: LossUse):
         super().__init__(builder, loss, reading)
         self.views: dict[str, Ref] = {}
         self.skipped: Ref | None = None
