@@ -11,7 +11,7 @@ import math
 from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import binary_entropy, pick, reduced, times_log
 from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import NO_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import mean_along
 from losslang.vocabulary import Float, Fraction, Int, Tensor
@@ -125,7 +125,7 @@ def ce_of_logits(
     if ignore_index is None:
         how = REDUCTIONS[reduction]
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
-    leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
+    leaving_out = _leaving_out if can_read_without_sync(logits) else _leaving_out_unseen
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
 
@@ -218,7 +218,7 @@ def nll_of_log_probs(
     how = REDUCTIONS[reduction]
     if ignore_index is None:
         return kernels.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
-    if near(log_probs):
+    if can_read_without_sync(log_probs):
         value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
         # The mean of none is no number to torch.
         is_of_none = reduction == "mean" and math.isnan(value.item()) and bool((labels == ignore_index).all())

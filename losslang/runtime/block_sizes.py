@@ -10,7 +10,7 @@ from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime.blocks import Maps, split, workers
 from losslang.runtime.closed import Closed, ClosedForm, Prepared
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 
 SEVERAL = {"sigmoid": 2**20, "softmax": 2**19}
@@ -46,7 +46,7 @@ def are_large(inputs: Sequence[Any]) -> bool:
 
 def are_far(inputs: Sequence[Any]) -> bool:
     """Whether any is on a device of its own."""
-    return any(isinstance(value, torch.Tensor) and not near(value) for value in inputs)
+    return any(isinstance(value, torch.Tensor) and not can_read_without_sync(value) for value in inputs)
 
 
 def walks(

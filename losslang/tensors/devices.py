@@ -13,7 +13,7 @@ MANY = 2**14
 """Numbers from which on it takes longer to write one gradient for each than to divide once more."""
 
 
-def near(tensor: Tensor) -> bool:
+def can_read_without_sync(tensor: Tensor) -> bool:
     """Whether to look at a number waits for nothing: on a CPU, not on a GPU, which computes later."""
     return tensor.is_cpu
 

@@ -13,7 +13,7 @@ from typing import Any
 from losslang.diagnostics.mistakes import inputs, tensors
 from losslang.meaning.layout import channel_axis
 from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.targets import Site, has_shape
 from losslang.vocabulary import Tensor
@@ -208,7 +208,7 @@ def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batc
         seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
         if batch:
             seen = seen.any(0, keepdim=True)
-        is_seen = near(seen) and not traces() and holds_all(seen)
+        is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
         return None if is_seen else seen.expand(values.shape)
     return _over_values(mask, values, site, frame).expand(values.shape)
 

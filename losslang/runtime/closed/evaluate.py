@@ -21,7 +21,7 @@ from losslang.runtime.closed.tape import (
     raised,
     times,
 )
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -226,10 +226,10 @@ def everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
 def along(weight: Tensor, rank: int) -> Any:
     """A number, or a weight per sample and class along the first axes of a tensor of that rank.
 
-    A number that is not near stays where it is.
+    A number on a GPU stays there: to read it would wait.
     """
     if weight.numel() == 1:
-        return weight.item() if near(weight) else weight.reshape(())
+        return weight.item() if can_read_without_sync(weight) else weight.reshape(())
     return weight.reshape(*weight.shape, *[1] * (rank - weight.ndim))
 
 

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from losslang.runtime.blocks.cut import workers
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -30,7 +30,7 @@ class Scratch(threading.local):
 
     def like(self, tensor: Tensor) -> Tensor:
         """A tensor of this shape and type, with anything in it, until it is taken back."""
-        if not near(tensor):
+        if not can_read_without_sync(tensor):
             return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         if self.lent == len(self.buffers):
             self.buffers.append(_empty(tensor))

@@ -31,7 +31,7 @@ from losslang.runtime.closed.turned import (
     stable,
     turned,
 )
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.vocabulary import Tensor
 
 BOUNDED = {"probs", "target", "wrong", "rest", ONE_HOT}
@@ -70,7 +70,7 @@ class Sigmoid:
 
     def basis(self, target: Tensor, scratch: Scratch) -> Basis:
         """The short one if the target can be seen to be 0 or 1 everywhere: then t - t² is 0."""
-        if self.hard is self.soft or not near(target):
+        if self.hard is self.soft or not can_read_without_sync(target):
             return self.soft
         lent = scratch.lent
         is_sure = holds_sure(target, scratch.like(target))
