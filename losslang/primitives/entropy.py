@@ -12,7 +12,7 @@ from typing import Any
 from losslang.primitives.activations import log_complement_sigmoid, log_sigmoid
 from losslang.primitives.functions import softplus
 from losslang.primitives.primitive import Sloped
-from losslang.tensors.devices import MANY, can_read_without_sync, least
+from losslang.tensors.devices import MANY, can_read_without_sync, min_if_cheap
 from losslang.tensors.lazy import is_eager, torch
 from losslang.vocabulary import Tensor
 
@@ -20,7 +20,7 @@ from losslang.vocabulary import Tensor
 def possible(logs: Any, shares: Tensor) -> Any:
     """The logarithms, and 0 for a logarithm of 0 that has no share: neither value nor gradient meets 0 * inf."""
     # Symbols have no values. Where all can be seen to be finite, one look is cheaper than a mask.
-    if not isinstance(logs, torch.Tensor) or least(logs) > -math.inf:
+    if not isinstance(logs, torch.Tensor) or min_if_cheap(logs) > -math.inf:
         return logs
     return logs.masked_fill((logs == -math.inf) & (shares == 0), 0.0)
 

@@ -18,7 +18,7 @@ def can_read_without_sync(tensor: Tensor) -> bool:
     return tensor.is_cpu
 
 
-def least(x: Tensor) -> float:
+def min_if_cheap(x: Tensor) -> float:
     """The smallest element, if it takes less to ask than to hold all above a bound.
 
     NaN, which is above nothing, on a GPU, where the answer would have to be waited for; where nothing may be
