@@ -62,20 +62,21 @@ class _Applied(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (saved, x, *others), how = ctx.saved_tensors, ctx.how
         # What is given up turns into the gradient and is gone: a second backward makes it again.
         rise, ctx.rise = ctx.rise, None
-        if torch.is_grad_enabled() or stands_for_many(flow):
+        if torch.is_grad_enabled() or stands_for_many(grad_output):
             # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
             with torch.enable_grad():
                 alone = x.view_as(x)
                 values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
             (pulled,) = cast(
-                "list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=torch.is_grad_enabled())
+                "list[Tensor]",
+                torch.autograd.grad(values, alone, grad_output, create_graph=torch.is_grad_enabled()),
             )
         else:
-            share = flow / ctx.number if how.reduction == "mean" and ctx.number else flow
+            share = grad_output / ctx.number if how.reduction == "mean" and ctx.number else grad_output
             if saved is not None:
                 pulled = saved * _along(share, saved)
             else:
@@ -97,9 +98,13 @@ def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
     return True
 
 
-def _along(flow: Tensor, rise: Tensor) -> Tensor:
+def _along(grad_output: Tensor, rise: Tensor) -> Tensor:
     """What flows into each value, beside all elements of x that the value reads."""
-    return flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim)) if flow.ndim else flow
+    return (
+        grad_output.reshape(*grad_output.shape, *[1] * (rise.ndim - grad_output.ndim))
+        if grad_output.ndim
+        else grad_output
+    )
 
 
 def _several(found: Any) -> tuple[Tensor, ...]:

@@ -26,9 +26,9 @@ class _Shielded(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
-        return flow.masked_fill(~kept, 0.0), None
+        return grad_output.masked_fill(~kept, 0.0), None
 
 
 def cleared_bits(x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:
@@ -47,9 +47,9 @@ class _Cleared(torch.autograd.Function):
         return cleared_bits(x.detach(), kept, kind)
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
         # What is differentiated forward or batched has more to it than its bits.
-        if stands_for_many(flow) or flow.is_neg() or not is_eager():
-            return torch.where(kept != 0, flow, 0.0), None, None
-        return cleared_bits(flow, kept, ctx.kind), None, None
+        if stands_for_many(grad_output) or grad_output.is_neg() or not is_eager():
+            return torch.where(kept != 0, grad_output, 0.0), None, None
+        return cleared_bits(grad_output, kept, ctx.kind), None, None
