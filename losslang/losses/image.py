@@ -217,13 +217,13 @@ def tv_slope(
     sizes = F.threshold(total.sqrt_(), 0.0, math.inf) if isotropic else None
 
     def pull(grad_output: Tensor) -> Tensor:
-        grad_output, pulled = grad_output.expand(values.shape), torch.zeros_like(values)
+        grad_output, grad_input = grad_output.expand(values.shape), torch.zeros_like(values)
         for axis, more in steps.items():
             rise = more.sign() if sizes is None else more / first(sizes, axis)
             rise.mul_(first(grad_output, axis))
-            first(pulled, axis).sub_(rise)
-            pulled.narrow(axis, 1, more.shape[axis]).add_(rise)
-        return pulled
+            first(grad_input, axis).sub_(rise)
+            grad_input.narrow(axis, 1, more.shape[axis]).add_(rise)
+        return grad_input
 
     return total, pull
 

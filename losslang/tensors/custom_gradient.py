@@ -71,19 +71,19 @@ class _Applied(torch.autograd.Function):
             with torch.enable_grad():
                 alone = x.view_as(x)
                 values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
-            (pulled,) = cast(
+            (grad_input,) = cast(
                 "list[Tensor]",
                 torch.autograd.grad(values, alone, grad_output, create_graph=torch.is_grad_enabled()),
             )
         else:
             share = grad_output / ctx.number if how.reduction == "mean" and ctx.number else grad_output
             if saved is not None:
-                pulled = saved * _along(share, saved)
+                grad_input = saved * _along(share, saved)
             else:
                 if rise is None:
                     _, rise = how.slope(x, *others, **how.options)
-                pulled = rise(share) if callable(rise) else rise.mul_(_along(share, rise))
-        return None, pulled, *[None] * len(others)
+                grad_input = rise(share) if callable(rise) else rise.mul_(_along(share, rise))
+        return None, grad_input, *[None] * len(others)
 
 
 def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:

@@ -126,7 +126,7 @@ class Maps:
                 value.detach().requires_grad_() if want else value
                 for value, want in zip(inputs, wanted, strict=True)
             ]
-            found = pulled(self.parts(leaves), leaves, wanted, weights, again=False)
+            found = vjp(self.parts(leaves), leaves, wanted, weights, again=False)
         for place, part, written in zip(places, found, once, strict=True):
             if place is not None and part is not None:
                 place.copy_(part) if written else place.add_(part)
@@ -146,7 +146,7 @@ def _bound(walk: Walk, registry: Registry) -> Binding:
     return binding
 
 
-def pulled(
+def vjp(
     parts: Sequence[Sequence[Tensor]],
     inputs: Sequence[Any],
     wanted: Sequence[bool],

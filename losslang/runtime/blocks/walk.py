@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from losslang.runtime.binding import Calls
-from losslang.runtime.blocks.maps import Maps, pulled
+from losslang.runtime.blocks.maps import Maps, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.tensors.devices import exact
 from losslang.tensors.eager import hands_over, stands_for_many
@@ -130,7 +130,7 @@ class _Walk(torch.autograd.Function):
                 # stands for itself: one that is made of another must not send its gradient there a second time.
                 with torch.enable_grad():
                     alone = [v.view_as(v) if want else v for v, want in zip(inputs, wanted, strict=True)]
-                    found = pulled(maps.parts(alone), alone, wanted, grouped, again=again)
+                    found = vjp(maps.parts(alone), alone, wanted, grouped, again=again)
             else:
                 found = _by_blocks(maps, ctx.form, inputs, wanted, grouped, ctx.fill, kept)
         return None, None, None, None, *found
