@@ -53,11 +53,11 @@ class Form(Protocol):
     def gradients(
         self,
         inputs: Sequence[Any],
-        weights: Sequence[Sequence[Tensor]],
+        cotangents: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         filled: bool,
     ) -> None:
-        """Writes the gradient of Σ weight * part to the places of the inputs that want one.
+        """Writes the gradient of Σ cotangent * sum to the places of the inputs that want one.
 
         It is added where more than one block writes. `filled`: the place of what the form keeps holds it.
         """
@@ -117,15 +117,15 @@ class _Walk(torch.autograd.Function):
         return tuple(totals)
 
     @staticmethod
-    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         saved = zip(ctx.saved_tensors, ctx.others, strict=True)
         inputs = [other if tensor is None else tensor for tensor, other in saved]
-        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(weights, ctx.lengths)
+        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(cotangents, ctx.lengths)
         # What is kept turns into the gradient and is gone: a second backward computes it again.
         kept, ctx.kept = ctx.kept, None
         with exact(_tensor(inputs)):
             again = torch.is_grad_enabled()
-            if again or any(map(stands_for_many, weights)):
+            if again or any(map(stands_for_many, cotangents)):
                 # The gradient is differentiated in turn, or many at once: everything is one block. Each input
                 # stands for itself: one that is made of another must not send its gradient there a second time.
                 with torch.enable_grad():
@@ -147,7 +147,7 @@ def _by_blocks(
     form: Form,
     inputs: Sequence[Any],
     wanted: Sequence[bool],
-    weights: Sequence[Sequence[Tensor]],
+    cotangents: Sequence[Sequence[Tensor]],
     fill: int | None,
     kept: Tensor | None,
 ) -> list[Tensor | None]:
@@ -159,7 +159,7 @@ def _by_blocks(
         else _fresh(value, maps.visits_once(index, value))
         for index, (value, want) in enumerate(zip(inputs, wanted, strict=True))
     ]
-    form.gradients(inputs, weights, gradients, filled=kept is not None)
+    form.gradients(inputs, cotangents, gradients, filled=kept is not None)
     return gradients
 
 

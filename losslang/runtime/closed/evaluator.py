@@ -153,11 +153,11 @@ class Closed:
     def gradients(
         self,
         inputs: Sequence[Any],
-        weights: Sequence[Sequence[Tensor]],
+        cotangents: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         filled: bool,
     ) -> None:
-        """Writes the gradient of Σ weight * part for the prediction to its place.
+        """Writes the gradient of Σ cotangent * sum for the prediction to its place.
 
         If it is `filled`, the probabilities stand there.
         """
@@ -166,7 +166,7 @@ class Closed:
             return
         shares = [
             self._shares(end, weight)
-            for (end, own), given in zip(self.ends, weights, strict=True)
+            for (end, own), given in zip(self.ends, cotangents, strict=True)
             for part, weight in zip(own.found, given, strict=True)
             if isinstance(part, Part)
         ]

@@ -107,19 +107,19 @@ class Sigmoid:
         self,
         logits: Tensor,
         target: Tensor,
-        weights: Sequence[Any],
+        cotangents: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
         kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`, where g stands if it is `filled`."""
+        """Writes d(Σ cotangent * sum) / d(logits) to `out`, where g stands if it is `filled`."""
         basis = self.known.pop(out.data_ptr(), None) if filled else None
         basis = basis or self.basis(target, scratch)
         if filled:
-            found = basis.slope_of_kept.of((out, target), weights, scratch)
+            found = basis.slope_of_kept.of((out, target), cotangents, scratch)
         else:
-            found = basis.slope.of((logits, target), weights, scratch, out)
+            found = basis.slope.of((logits, target), cotangents, scratch, out)
         if found is not out:
             out.copy_(everywhere(found, logits, logits))
 

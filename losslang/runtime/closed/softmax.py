@@ -154,13 +154,13 @@ class Softmax:
         self,
         logits: Tensor,
         labels: Tensor,
-        weights: Sequence[Any],
+        cotangents: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
         kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`, where the probabilities stand if it is `filled`.
+        """Writes d(Σ cotangent * sum) / d(logits) to `out`, where the probabilities stand if it is `filled`.
 
         Where a place is not kept it is 0.
         """
@@ -168,10 +168,10 @@ class Softmax:
         if filled:
             values.known["probs"] = out
         probs = values["probs"]
-        placed = [self._placed(i, weight, values) for i, weight in enumerate(weights)]
+        placed = [self._placed(i, weight, values) for i, weight in enumerate(cotangents)]
         q = self.chain.of(values.of(self.chain.given), placed, scratch)
         q = everywhere(q, labels, logits)
-        v = self.slope.of(values.of(self.slope.given), weights, scratch)
+        v = self.slope.of(values.of(self.slope.given), cotangents, scratch)
         inward = (q + _inner(v, probs)).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
         if kept is not None:
