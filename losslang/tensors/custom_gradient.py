@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import hands_over, is_eager, stands_for_many
+from losslang.tensors.eager import hands_over, is_batched_grad, is_eager
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
@@ -66,7 +66,7 @@ class _Applied(torch.autograd.Function):
         (saved, x, *others), how = ctx.saved_tensors, ctx.how
         # What is given up turns into the gradient and is gone: a second backward makes it again.
         rise, ctx.rise = ctx.rise, None
-        if torch.is_grad_enabled() or stands_for_many(grad_output):
+        if torch.is_grad_enabled() or is_batched_grad(grad_output):
             # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
             with torch.enable_grad():
                 alone = x.view_as(x)

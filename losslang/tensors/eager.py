@@ -55,6 +55,6 @@ def hands_over() -> bool:
     return _hooks is None or _hooks(True) is not None
 
 
-def stands_for_many(grad_output: Any) -> bool:
+def is_batched_grad(grad_output: Any) -> bool:
     """Whether a flow is many at once, as under `is_grads_batched` or vmap: nothing may be written to in place."""
     return _transform() is not None or _inside._functorch.is_legacy_batchedtensor(grad_output)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import is_eager, stands_for_many
+from losslang.tensors.eager import is_batched_grad, is_eager
 
 
 def shielded(x: Tensor, kept: Tensor) -> Tensor:
@@ -50,6 +50,6 @@ class _Cleared(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
         # What is differentiated forward or batched has more to it than its bits.
-        if stands_for_many(grad_output) or grad_output.is_neg() or not is_eager():
+        if is_batched_grad(grad_output) or grad_output.is_neg() or not is_eager():
             return torch.where(kept != 0, grad_output, 0.0), None, None
         return cleared_bits(grad_output, kept, ctx.kind), None, None

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losslang.tensors.eager import stands_for_many
+from losslang.tensors.eager import is_batched_grad
 
 SMALL = 2**20
 """Logits of which all are made at once: torch's kernels are faster then, and the logits are no memory to speak of.
@@ -121,7 +121,7 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         hidden, weight, bias, truth = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled() or stands_for_many(grad_output):
+        if torch.is_grad_enabled() or is_batched_grad(grad_output):
             # create_graph=True: what is handed out will be differentiated once more; or several flows at once.
             return (
                 *_differentiable(hidden, weight, bias, truth, needed, ctx.how, grad_output),

@@ -17,7 +17,7 @@ from losslang.runtime.binding import Calls
 from losslang.runtime.blocks.maps import Maps, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.tensors.devices import exact
-from losslang.tensors.eager import hands_over, stands_for_many
+from losslang.tensors.eager import hands_over, is_batched_grad
 
 
 class Totals(NamedTuple):
@@ -125,7 +125,7 @@ class _Walk(torch.autograd.Function):
         kept, ctx.kept = ctx.kept, None
         with exact(_tensor(inputs)):
             again = torch.is_grad_enabled()
-            if again or any(map(stands_for_many, cotangents)):
+            if again or any(map(is_batched_grad, cotangents)):
                 # The gradient is differentiated in turn, or many at once: everything is one block. Each input
                 # stands for itself: one that is made of another must not send its gradient there a second time.
                 with torch.enable_grad():
