@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import hands_over, is_batched_grad, is_eager
+from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad, is_eager
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
@@ -51,7 +51,7 @@ class _Applied(torch.autograd.Function):
     def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
         found, rise = how.slope(x, *others, **how.options)
         values, *counted = _several(found)
-        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not hands_over())
+        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not has_saved_tensor_hooks())
         ctx.rise = rise if is_given_up else None
         ctx.save_for_backward(None if is_given_up else rise, x, *others)
         if isinstance(found, Tensor):

@@ -47,7 +47,7 @@ def has_modes() -> bool:
     return _number_of_modes() > 0
 
 
-def hands_over() -> bool:
+def has_saved_tensor_hooks() -> bool:
     """Whether what is saved for the backward pass is handed to hooks, which move it or make it again later.
 
     Before torch 2.8 that could not be asked, and may be so.

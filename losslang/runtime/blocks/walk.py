@@ -17,7 +17,7 @@ from losslang.runtime.binding import Calls
 from losslang.runtime.blocks.maps import Maps, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.tensors.devices import exact
-from losslang.tensors.eager import hands_over, is_batched_grad
+from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad
 
 
 class Totals(NamedTuple):
@@ -94,7 +94,7 @@ class Walker:
                 self.looking.run(*own)
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
         # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
-        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not hands_over() else None
+        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not has_saved_tensor_hooks() else None
         flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
         totals = _grouped(cast("tuple[Tensor, ...]", flat), self.lengths)
         return Totals(totals, self.empty, self.numbers)
