@@ -160,10 +160,10 @@ def _leaving_out_unseen(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
     """The same on a GPU, where no number is looked at."""
-    from losslang.tensors.gradient_mask import shielded
+    from losslang.tensors.gradient_mask import masked_fill_grad
 
     kept = labels != ignore_index
-    log_probs = torch.log_softmax(shielded(logits, kept.unsqueeze(1)), 1)
+    log_probs = torch.log_softmax(masked_fill_grad(logits, kept.unsqueeze(1)), 1)
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     if label_smoothing:
         evenly = mean_along(log_probs, 1).where(kept, 0.0)

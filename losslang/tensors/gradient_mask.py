@@ -10,16 +10,16 @@ from torch import Tensor
 from losslang.tensors.eager import is_batched_grad, is_eager
 
 
-def shielded(x: Tensor, kept: Tensor) -> Tensor:
+def masked_fill_grad(x: Tensor, kept: Tensor) -> Tensor:
     """x, with a gradient of 0 where it is not kept, even if none of it is a number there.
 
     x itself may be none there, as long as nothing reads that: this writes the gradient once more, and to hide x
     would write x too.
     """
-    return _Shielded.apply(x, kept)  # pyright: ignore
+    return _MaskedFillGrad.apply(x, kept)  # pyright: ignore
 
 
-class _Shielded(torch.autograd.Function):
+class _MaskedFillGrad(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kept: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.save_for_backward(kept)
