@@ -11,10 +11,10 @@ from typing import Any
 from losslang.runtime.closed.algebra import Atom, Monomial, Poly
 from losslang.runtime.closed.scratch import Scratch
 from losslang.runtime.closed.tape import (
-    Draft,
     Maker,
     Multiplier,
     Tape,
+    TapeBuilder,
     plus,
     plus_number,
     plus_product,
@@ -34,13 +34,13 @@ Places = Mapping[Monomial, int]
 class Polynomials:
     """Writes polynomials to a draft. `spread`: their numbers may be tensors that broadcast, a weight per region."""
 
-    def __init__(self, draft: Draft, *, spread: bool = False):
-        self.draft = draft
+    def __init__(self, builder: TapeBuilder, *, spread: bool = False):
+        self.builder = builder
         self.spread = spread
 
     def write(self, poly: Poly) -> int:
         """A polynomial with its own numbers."""
-        return self.sum({monomial: self.draft.constant(number) for monomial, number in poly.terms})
+        return self.sum({monomial: self.builder.constant(number) for monomial, number in poly.terms})
 
     def sum(self, places: Places, total: int | None = None) -> int:
         """A total, if there is one, and factor * (...) and the other products; a number if it reads no tensor."""
@@ -62,19 +62,19 @@ class Polynomials:
         return (() in places and not self.spread) or any(self._is_as_it_is(m, p) for m, p in places.items())
 
     def _is_as_it_is(self, monomial: Monomial, place: int) -> bool:
-        return len(monomial) == 1 and self.draft.constants.get(place) == 1.0
+        return len(monomial) == 1 and self.builder.constants.get(place) == 1.0
 
     def _product(self, total: int | None, atom: Atom, inside: int) -> int:
         """A total, if there is one, and the product of a tensor and what stands in brackets."""
-        write = self.draft.write
-        if not self.draft.is_tensor(inside):
+        write = self.builder.write
+        if not self.builder.is_tensor(inside):
             return self._plus(total, [self._factor(atom)], inside)
-        if atom.name in self.draft.multipliers:
-            product = self.draft.multipliers[atom.name](self.draft, inside)
-            return product if total is None else write(plus, total, product, self.draft.constant(1.0))
+        if atom.name in self.builder.multipliers:
+            product = self.builder.multipliers[atom.name](self.builder, inside)
+            return product if total is None else write(plus, total, product, self.builder.constant(1.0))
         if total is None:
             return write(times, self._factor(atom), inside)
-        return write(plus_product, total, self._factor(atom), inside, self.draft.constant(1.0))
+        return write(plus_product, total, self._factor(atom), inside, self.builder.constant(1.0))
 
     def _added(self, total: int | None, places: Places) -> int:
         """A total, if there is one, and products of which no two have a factor in common."""
@@ -92,10 +92,10 @@ class Polynomials:
         if constant is None:
             assert total is not None
             return total
-        return constant if total is None else self.draft.write(plus_number, total, constant)
+        return constant if total is None else self.builder.write(plus_number, total, constant)
 
     def _plus(self, total: int | None, factors: list[int], number: int) -> int:
-        write, (first, *others) = self.draft.write, factors
+        write, (first, *others) = self.builder.write, factors
         if total is not None and not others:
             return write(plus, total, first, number)
         if total is not None:
@@ -105,8 +105,8 @@ class Polynomials:
             if not self.spread:
                 return write(plus_product, total, first, others[-1], number)
             weighed = write(times, first, number)
-            return write(plus_product, total, weighed, others[-1], self.draft.constant(1.0))
-        product = first if self.draft.constants.get(number) == 1.0 else write(times, first, number)
+            return write(plus_product, total, weighed, others[-1], self.builder.constant(1.0))
+        product = first if self.builder.constants.get(number) == 1.0 else write(times, first, number)
         for other in others:
             product = write(times, product, other)
         return product
@@ -115,15 +115,16 @@ class Polynomials:
         """The factor of the most products, if it is one of several; of equals one that need not be made."""
         counts = Counter(atom for monomial in places for atom in set(monomial))
         ranks = {
-            atom: (number, atom.name in self.draft.multipliers, str(atom)) for atom, number in counts.items()
+            atom: (number, atom.name in self.builder.multipliers, str(atom))
+            for atom, number in counts.items()
         }
         factor = max(ranks, key=ranks.__getitem__, default=None)
         return factor if factor is not None and counts[factor] > 1 else None
 
     def _factor(self, atom: Atom) -> int:
-        known, name = self.draft.known, str(atom)
+        known, name = self.builder.known, str(atom)
         if atom.base is None:
-            return self.draft[atom.name]
+            return self.builder[atom.name]
         if name not in known:
             known[name] = self._power(atom.base, atom.exponent)
         return known[name]
@@ -133,7 +134,7 @@ class Polynomials:
             return self.write(base)
         # A power takes its base from the block, where a derivative reads it too.
         inner = self._factor(Atom("bracket", base))
-        return self.draft.write(raised, inner, self.draft.constant(exponent))
+        return self.builder.write(raised, inner, self.builder.constant(exponent))
 
 
 class Weighed:
@@ -158,7 +159,9 @@ class Weighed:
             for monomial in monomials
         ]
         self.plain, self.spread = (
-            _tape(monomials, Draft(makers, given, len(monomials), multipliers), spread=spread, into=into)
+            _tape(
+                monomials, TapeBuilder(makers, given, len(monomials), multipliers), spread=spread, into=into
+            )
             for spread in (False, True)
         )
 
@@ -171,10 +174,10 @@ class Weighed:
         return result(tape, given, scratch, numbers, out)
 
 
-def _tape(monomials: Sequence[Monomial], draft: Draft, *, spread: bool, into: str) -> Tape:
-    places = {monomial: draft.number(i) for i, monomial in enumerate(monomials)}
-    found = Polynomials(draft, spread=spread).sum(places) if places else draft.constant(0.0)
-    return draft.done(found, into=into)
+def _tape(monomials: Sequence[Monomial], builder: TapeBuilder, *, spread: bool, into: str) -> Tape:
+    places = {monomial: builder.number(i) for i, monomial in enumerate(monomials)}
+    found = Polynomials(builder, spread=spread).sum(places) if places else builder.constant(0.0)
+    return builder.done(found, into=into)
 
 
 def mixed(values: Sequence[Any], shares: Sequence[tuple[int, float]]) -> Any:
@@ -198,8 +201,8 @@ def result(
 
 def polynomial(poly: Poly, makers: Mapping[str, Maker], given: Sequence[str]) -> Tape:
     """The tape of one polynomial."""
-    draft = Draft(makers, given)
-    return draft.done(Polynomials(draft).write(poly))
+    builder = TapeBuilder(makers, given)
+    return builder.done(Polynomials(builder).write(poly))
 
 
 def summing(region: Region, rank: int) -> Callable[[Tensor], Tensor]:

@@ -15,7 +15,7 @@ from losslang.runtime.closed.algebra import ONE_HOT, Atom, Monomial, Poly
 from losslang.runtime.closed.evaluate import Polynomials, Region, Weighed, everywhere, mixed, summing
 from losslang.runtime.closed.scratch import Scratch
 from losslang.runtime.closed.symbols import LABEL, UntraceableError
-from losslang.runtime.closed.tape import Draft, Maker, Tape
+from losslang.runtime.closed.tape import Maker, Tape, TapeBuilder
 from losslang.runtime.closed.trace import Part
 from losslang.runtime.closed.turned import (
     HARD,
@@ -197,17 +197,19 @@ def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
 
 def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given: Sequence[str]) -> Tape:
     """The sums of all pieces."""
-    draft = Draft(makers, given)
+    builder = TapeBuilder(makers, given)
     results: list[int] = []
     for poly, region in pieces:
         if poly.terms == ((TAIL, 1.0),):
-            results.append(draft.write(partial(_tails, region), doubt(draft), is_lent=False))
+            results.append(builder.write(partial(_tails, region), doubt(builder), is_lent=False))
         else:
-            values = Polynomials(draft).write(poly)
-            if values in draft.constants:
-                values = draft.write(everywhere, values, draft["logits"], draft["logits"], is_lent=False)
-            results.append(draft.write(summing(region, rank), values, is_lent=False))
-    return draft.done(*results)
+            values = Polynomials(builder).write(poly)
+            if values in builder.constants:
+                values = builder.write(
+                    everywhere, values, builder["logits"], builder["logits"], is_lent=False
+                )
+            results.append(builder.write(summing(region, rank), values, is_lent=False))
+    return builder.done(*results)
 
 
 def _tails(region: Region, doubt: Tensor) -> Tensor:

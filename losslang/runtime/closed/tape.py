@@ -14,9 +14,9 @@ from losslang.runtime.binding import Calls, getter
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
-Maker = Callable[["Draft"], int]
+Maker = Callable[["TapeBuilder"], int]
 """Writes down how a tensor is made that is known by name."""
-Multiplier = Callable[["Draft", int], int]
+Multiplier = Callable[["TapeBuilder", int], int]
 """Writes down the product of a tensor that is known by name and another one, without making the first."""
 
 
@@ -51,7 +51,7 @@ class _Line(NamedTuple):
     is_lent: bool
 
 
-class Draft:
+class TapeBuilder:
     """A tape that is being written. Values are known by numbers, what has a name is made once."""
 
     def __init__(
