@@ -28,11 +28,11 @@ from losslang.vocabulary import Tensor
 Region = tuple[int, bool]
 """How many axes a sum keeps, and whether it runs over the samples too."""
 Places = Mapping[Monomial, int]
-"""Products of tensors, and where in a draft the number of each stands."""
+"""Products of tensors, and which value of the tape is the number of each."""
 
 
 class Polynomials:
-    """Writes polynomials to a draft. `spread`: their numbers may be tensors that broadcast, a weight per region."""
+    """Writes polynomials to a tape that is being built. `spread`: their numbers may be tensors that broadcast, a weight per region."""
 
     def __init__(self, builder: TapeBuilder, *, spread: bool = False):
         self.builder = builder
@@ -140,7 +140,7 @@ class Polynomials:
 class Weighed:
     """Σ weight * polynomial: the same products for every block, with numbers that the weights decide.
 
-    `into` names a given tensor that the sum is written to, in place of one that is lent.
+    `into` names a given tensor that the sum is written to, in place of a buffer.
     """
 
     def __init__(
@@ -193,9 +193,9 @@ def result(
     out: Tensor | None = None,
 ) -> Any:
     """The only result of a tape, in `out` or a tensor of the scratch, which goes on with what stands behind it."""
-    first = [] if out is None or not tape.lent else [out]
-    lent = [*first, *(scratch.like(given[0]) for _ in range(tape.lent - len(first)))]
-    (found,) = tape.run(given, lent, numbers)
+    first = [] if out is None or not tape.buffers else [out]
+    buffers = [*first, *(scratch.like(given[0]) for _ in range(tape.buffers - len(first)))]
+    (found,) = tape.run(given, buffers, numbers)
     return found
 
 

@@ -199,7 +199,7 @@ class Closed:
         mask = inputs[self.masks[0]] if self.masks else None
         is_ready = is_ready and mask is None and prediction.dtype in EXACT
         for logits, own, kept in zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True):
-            scratch.back(0)
+            scratch.release(0)
             yield (logits, own, None) if is_ready else self._read(logits, own, kept, scratch)
 
     def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None, scratch: Scratch) -> Read:

@@ -72,9 +72,9 @@ class Sigmoid:
         """The short one if the target can be seen to be 0 or 1 everywhere: then t - t² is 0."""
         if self.hard is self.soft or not can_read_without_sync(target):
             return self.soft
-        lent = scratch.lent
+        in_use = scratch.in_use
         is_sure = holds_sure(target, scratch.like(target))
-        scratch.back(lent)
+        scratch.release(in_use)
         return self.hard if is_sure else self.soft
 
     def sums(
@@ -173,12 +173,12 @@ class Basis:
 
     def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None) -> list[Any]:
         """Every piece, summed over its region."""
-        lent = scratch.lent
+        in_use = scratch.in_use
         given, tape = (logits, target), self.tape
         if place is not None:
             given, tape = (logits, target, place), self.keeping
-        found = tape.run(given, [scratch.like(logits) for _ in range(tape.lent)])
-        scratch.back(lent)
+        found = tape.run(given, [scratch.like(logits) for _ in range(tape.buffers)])
+        scratch.release(in_use)
         return found
 
 
@@ -201,14 +201,14 @@ def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given
     results: list[int] = []
     for poly, region in pieces:
         if poly.terms == ((TAIL, 1.0),):
-            results.append(builder.write(partial(_tails, region), doubt(builder), is_lent=False))
+            results.append(builder.write(partial(_tails, region), doubt(builder), in_buffer=False))
         else:
             values = Polynomials(builder).write(poly)
             if values in builder.constants:
                 values = builder.write(
-                    everywhere, values, builder["logits"], builder["logits"], is_lent=False
+                    everywhere, values, builder["logits"], builder["logits"], in_buffer=False
                 )
-            results.append(builder.write(summing(region, rank), values, is_lent=False))
+            results.append(builder.write(summing(region, rank), values, in_buffer=False))
     return builder.done(*results)
 
 

@@ -199,14 +199,14 @@ class Piece:
         logits, labels = values.logits, values.labels
         total = None
         if self.dense is not None:
-            given, lent = values.of(self.dense.given), values.scratch.lent
+            given, in_use = values.of(self.dense.given), values.scratch.in_use
             found = everywhere(result(self.dense, given, values.scratch), logits, logits)
             if share is not None:
                 found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
             total = summing(self.region, self.rank)(found)
-            values.scratch.back(lent)
+            values.scratch.release(in_use)
         if self.placed is not None:
-            given, lent = values.of(self.placed.given), values.scratch.lent
+            given, in_use = values.of(self.placed.given), values.scratch.in_use
             found = result(self.placed, given, values.scratch)
             if share is not None:
                 found = share * found
@@ -214,7 +214,7 @@ class Piece:
                 part = _by_class(found, values, self.region[1])
             else:
                 part = summing(self.region, self.rank - 1)(everywhere(found, labels, logits))
-            values.scratch.back(lent)
+            values.scratch.release(in_use)
             total = part if total is None else total + part
         assert total is not None
         return total

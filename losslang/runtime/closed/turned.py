@@ -80,7 +80,7 @@ def _wrong(out: Tensor, turned: Tensor) -> Tensor:
 
 def kept_wrong(builder: TapeBuilder) -> int:
     """g, in the tensor that will be the gradient."""
-    return builder.write(_wrong, builder["place"], builder["turned"], is_lent=False)
+    return builder.write(_wrong, builder["place"], builder["turned"], in_buffer=False)
 
 
 def _relu(out: Tensor, turned: Tensor) -> Tensor:
