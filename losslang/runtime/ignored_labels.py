@@ -80,7 +80,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
     masked = {kept.name}
     for step in plan.steps:
-        if not masked.isdisjoint(step.reads):
+        if not masked.isdisjoint(step.input_names):
             masked.add(step.name)
     told = ("ignore_index", int(dict(kept.options)["index"]))
     steps = [
@@ -92,7 +92,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
         if step.name in masked and step.operation.startswith("loss:"):
             return None
         # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
-        if step.name in masked and _is_kernel(step) and above[step.reads[0]].operation != "zero_masked":
+        if step.name in masked and _is_kernel(step) and above[step.input_names[0]].operation != "zero_masked":
             return None
     free = drop_masks(Plan(tuple(steps), plan.outputs), [kept.name])
     kernels = [

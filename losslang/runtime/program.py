@@ -103,7 +103,7 @@ def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Pr
 
 def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
     """From the values of the inputs on, what these steps read."""
-    names = {name for step in ends for name in step.reads}
+    names = {name for step in ends for name in step.input_names}
     values = [value for step in ends for value in step.inputs]
     return _needed(plan, registry, [step for step in plan.steps if step.name in names], values)
 
@@ -113,7 +113,7 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
     wanted = {step.name for step in ends}
     for step in reversed(plan.steps):
         if step.name in wanted:
-            wanted.update(step.reads)
+            wanted.update(step.input_names)
     binding = from_inputs(plan, registry)
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
@@ -222,12 +222,12 @@ def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[S
     for step in reversed(plan.steps):
         if step.name in wanted and step.name not in ends and step.operation not in READING:
             kept.append(step)
-            wanted.update(step.reads)
+            wanted.update(step.input_names)
     late = set(ends)
     before: list[Step] = []
     after: list[Step] = []
     for step in reversed(kept):
-        if late.isdisjoint(step.reads):
+        if late.isdisjoint(step.input_names):
             before.append(step)
         else:
             late.add(step.name)

@@ -635,7 +635,7 @@ def test_verify_returns_a_plan(plan: Plan):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_verify_misses_every_step_that_is_read(file: Path):
     plan = optimize(planned(Fixture.read(file).sections["input"]))
-    read = {name for step in plan.steps for name in step.reads}
+    read = {name for step in plan.steps for name in step.input_names}
     read |= {o.value.name for o in plan.outputs if isinstance(o.value, Ref)}
     for step in plan.steps:
         less = replace(plan, steps=tuple(s for s in plan.steps if s is not step))

@@ -24,7 +24,7 @@ def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
     """
     plan = Plan(tuple(_of_number(step, registry) for step in plan.steps), plan.outputs)
     above = {step.name: step for step in plan.steps}
-    readers = Counter(name for step in plan.steps for name in step.reads)
+    readers = Counter(name for step in plan.steps for name in step.input_names)
     readers.update(output.value.name for output in plan.outputs if isinstance(output.value, Ref))
     merged: dict[str, Step] = {}
     for step in plan.steps:
