@@ -12,7 +12,7 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import binary_entropy, pick, reduced, times_log
 from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
 from losslang.tensors.devices import can_read_without_sync
-from losslang.tensors.lazy import NO_LABEL, REDUCTIONS, kernels, torch
+from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import mean_along
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
@@ -124,7 +124,9 @@ def ce_of_logits(
         return reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
+        return kernels.cross_entropy_loss(
+            logits, labels, class_weight, how, NO_IGNORED_LABEL, label_smoothing
+        )
     leaving_out = _leaving_out if can_read_without_sync(logits) else _leaving_out_unseen
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
@@ -217,7 +219,7 @@ def nll_of_log_probs(
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
-        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
+        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_IGNORED_LABEL)
     if can_read_without_sync(log_probs):
         value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
         # The mean of none is no number to torch.

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losslang.tensors.eager import is_batched_grad
+from losslang.tensors.lazy import NO_IGNORED_LABEL
 
 SMALL = 2**20
 """Logits of which all are made at once: torch's kernels are faster then, and the logits are no memory to speak of.
@@ -28,8 +29,6 @@ CHUNK = 32 * 2**20
 """Bytes of logits at a time: few beside all of them, and enough work for each operation."""
 PIECE = 2**20
 """Elements of them whose softmax is made at a time: what it needs beside them."""
-NONE = -(2**31)
-"""What no label is: those to be ignored are not among the rows."""
 FEW = 256
 """With fewer rows at a time a pass over a large weight takes longer than its arithmetic."""
 
@@ -95,7 +94,9 @@ def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, h
         logits = logits.float()
     if how.softcap is not None:
         logits = how.softcap * torch.tanh(logits / how.softcap)
-    return F.cross_entropy(logits, truth, reduction="none", ignore_index=NONE, label_smoothing=how.smoothing)
+    return F.cross_entropy(
+        logits, truth, reduction="none", ignore_index=NO_IGNORED_LABEL, label_smoothing=how.smoothing
+    )
 
 
 class _Chunked(torch.autograd.Function):
