@@ -127,11 +127,11 @@ def ce_of_logits(
         return kernels.cross_entropy_loss(
             logits, labels, class_weight, how, NO_IGNORED_LABEL, label_smoothing
         )
-    leaving_out = _leaving_out if can_read_without_sync(logits) else _leaving_out_unseen
+    leaving_out = _ce_ignore_index_cpu if can_read_without_sync(logits) else _ce_ignore_index_gpu
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
 
-def _leaving_out(
+def _ce_ignore_index_cpu(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
     """The mean or sum by torch's kernel, without the labels to ignore; the mean of none is 0.
@@ -158,7 +158,7 @@ def _leaving_out(
     return value
 
 
-def _leaving_out_unseen(
+def _ce_ignore_index_gpu(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
     """The same on a GPU, where no number is looked at."""
