@@ -119,7 +119,7 @@ def test_closed_forms_as_on_a_gpu(text: str, layout: str, blocks: list[int], mon
     """Weights stay tensors there, and no memory is kept."""
     monkeypatch.setattr(walk.Maps, "gradients", None)
     for file in (evaluate, scratch):
-        monkeypatch.setattr(file, "near", lambda _: False)
+        monkeypatch.setattr(file, "can_read_without_sync", lambda _: False)
     compare(text, layout)
 
 
