@@ -145,7 +145,7 @@ class Use(Aligned):
         number = sum(
             s.operation == "input" and str(dict(s.options)["path"]).startswith(MEMORY) for s in self.out.steps
         )
-        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.reading.loss}_{number + 1}")))
+        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.use.loss}_{number + 1}")))
         return self.emit("input", site=self.site("pred"), path=path)
 
     def regularize(self) -> Ref:
