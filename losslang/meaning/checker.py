@@ -247,12 +247,12 @@ class _Checker:
         if name in self.bindings:
             return self._bound(call)
         if found := self.registry.loss(name):
-            reading = read_use(
+            use = read_use(
                 call, found, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
             )
-            if reading is None:
+            if use is None:
                 raise ReportedError
-            return TermsValue((Term(reading.name, 1.0, reading, span=call.span),), call.span)
+            return TermsValue((Term(use.name, 1.0, use, span=call.span),), call.span)
         if name == "metric":
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):

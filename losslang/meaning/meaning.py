@@ -190,7 +190,7 @@ class Meaning:
 
 
 def below(expression: Expression) -> Iterator[Expression]:
-    """`expression` and every expression in it; a reading's operands and weights too."""
+    """`expression` and every expression in it; a use's operands and weights too."""
     yield expression
     match expression:
         case Apply(arguments=arguments):
@@ -217,7 +217,7 @@ def _taken(term: Term) -> str:
 
 
 def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Expression:
-    """`expression` with every reading replaced by what `change` makes of it."""
+    """`expression` with every use replaced by what `change` makes of it."""
     match expression:
         case LossUse():
             return change(expression)
@@ -246,9 +246,9 @@ def _bracketed(expression: Expression) -> str:
     return f"({text})" if compound else text
 
 
-def loss_of(reading: LossUse, registry: Registry) -> Loss:
+def loss_of(use: LossUse, registry: Registry) -> Loss:
     """The loss behind a checked use."""
-    found = registry.loss(reading.loss)
+    found = registry.loss(use.loss)
     if found is None:
-        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
+        raise LookupError(f"the loss `{use.loss}` is not registered here; import what defines it first")
     return found.loss

@@ -23,7 +23,7 @@ Report = Callable[[MistakeError], None]
 def read_use(
     call: tree.Call, found: Found, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
 ) -> LossUse | None:
-    """The reading of a call of a loss; None if it is too broken to go on with."""
+    """The use that a call of a loss says; None if it is too broken to go on with."""
     loss = found.loss
     problems: list[MistakeError] = []
     likeness = None
