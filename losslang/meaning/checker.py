@@ -11,7 +11,7 @@ from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Source
-from losslang.meaning.activation_choice import agree
+from losslang.meaning.activation_choice import resolve_activations
 from losslang.meaning.ignored_label import agree_on_labels
 from losslang.meaning.layout import agree_on_channels
 from losslang.meaning.meaning import Apply, Expression, Input, Meaning, Term
@@ -111,7 +111,7 @@ class _Checker:
         result = self.evaluate(program.result, Scope())
         if result is None:
             return None
-        terms, found = agree(distinct(as_terms(result)), self.registry)
+        terms, found = resolve_activations(distinct(as_terms(result)), self.registry)
         self.found += found
         terms, found = agree_on_labels(terms, self.registry)
         self.found += found
