@@ -12,8 +12,8 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Source
 from losslang.meaning.activation_choice import resolve_activations
-from losslang.meaning.ignored_label import agree_on_labels
-from losslang.meaning.layout import agree_on_channels
+from losslang.meaning.ignored_label import resolve_ignored_labels
+from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.meaning.options import ReportedError, arity
 from losslang.meaning.overrides import number, overridden, settable
@@ -113,9 +113,9 @@ class _Checker:
             return None
         terms, found = resolve_activations(distinct(as_terms(result)), self.registry)
         self.found += found
-        terms, found = agree_on_labels(terms, self.registry)
+        terms, found = resolve_ignored_labels(terms, self.registry)
         self.found += found
-        terms, found = agree_on_channels(terms)
+        terms, found = resolve_channels(terms)
         self.found += found
         numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, NumberValue)}
         for name in self.overrides:

@@ -20,7 +20,9 @@ from losslang.registry import Registry
 OPTION = "ignore_index"
 
 
-def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+def resolve_ignored_labels(
+    terms: Sequence[Term], registry: Registry
+) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with every ignored label decided, and what could not be decided."""
     spoken: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
@@ -37,7 +39,7 @@ def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Te
             labels = [(s.span_of(OPTION), int(s.get(OPTION))) for s in speakers]
             found.append(mistakes.two_labels(use.span, use.loss, _target(use), labels))
             return use
-        return use.told(OPTION, speakers[0].get(OPTION), speakers[0].name)
+        return use.with_option(OPTION, speakers[0].get(OPTION), speakers[0].name)
 
     return tuple(replace(term, body=rewrite(term.body, decided)) for term in terms), found
 

@@ -102,7 +102,7 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
 # ------------------------------------------------------------------- one tensor, one channel axis
 
 
-def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with `channels=` given to all that read the same tensor, and the contradictions.
 
     It belongs to the tensor that a path leads to, before its slices: `ce(channels=last) + dice` reads one tensor.
@@ -122,13 +122,13 @@ def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Dia
                 )
             )
 
-    def told(use: LossUse) -> LossUse:
+    def resolved(use: LossUse) -> LossUse:
         said = [r for path in tensors_of(use.prediction) for r in speakers.get(path, ())]
         if use.get("channels") is not None or not said:
             return use
-        return use.told("channels", said[0].get("channels"), said[0].name)
+        return use.with_option("channels", said[0].get("channels"), said[0].name)
 
-    return tuple(replace(term, body=rewrite(term.body, told)) for term in terms), found
+    return tuple(replace(term, body=rewrite(term.body, resolved)) for term in terms), found
 
 
 def tensors_of(expression: Expression) -> tuple[str, ...]:

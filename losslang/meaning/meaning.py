@@ -115,7 +115,7 @@ class LossUse:
         """The value of a universal option, None where it is not used."""
         return dict(self.universal).get(option)
 
-    def told(self, option: str, value: Any, origin: str) -> LossUse:
+    def with_option(self, option: str, value: Any, origin: str) -> LossUse:
         """The same use with a universal option that the term `origin` wrote for the tensor that both read."""
         universal = {**dict(self.universal), option: value}
         ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
