@@ -200,9 +200,9 @@ class _Checker:
             case _:
                 raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
 
-    def _scope(self, route: tree.Head | tree.Operands, scope: Scope) -> Scope:
-        if isinstance(route, tree.Head):
-            return self._headed(route, scope)
+    def _scope(self, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
+        if isinstance(route, tree.Route):
+            return self._behind(route, scope)
         values = self._all(route.items, scope)
         if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
@@ -211,7 +211,7 @@ class _Checker:
         target = items[1] if len(items) > 1 else scope.target
         return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
 
-    def _headed(self, route: tree.Head, scope: Scope) -> Scope:
+    def _behind(self, route: tree.Route, scope: Scope) -> Scope:
         path = route.path
         if path.root in tree.ROOTS:
             pred = self._path(path, scope)

@@ -143,7 +143,7 @@ class Sum(Node):
     operators: tuple[Literal["+", "-"], ...]
 
 
-class Head(Node):
+class Route(Node):
     """The `seg` of `ce@seg`: `pred.seg` against `target.seg`."""
 
     kind: Literal["head"] = "head"
@@ -162,7 +162,7 @@ class Routed(Node):
 
     kind: Literal["routed"] = "routed"
     body: Expression
-    route: Annotated[Head | Operands, Field(discriminator="kind")]
+    route: Annotated[Route | Operands, Field(discriminator="kind")]
 
 
 class Binding(Node):
@@ -225,7 +225,7 @@ def children(node: Node) -> Iterator[Node]:
         case Routed(body=body, route=route):
             yield body
             yield route
-        case Head(path=path):
+        case Route(path=path):
             yield path
         case Program(bindings=bindings, result=result):
             yield from bindings
