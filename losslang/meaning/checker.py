@@ -253,7 +253,7 @@ class _Checker:
             if use is None:
                 raise ReportedError
             return TermsValue((Term(use.name, 1.0, use, span=call.span),), call.span)
-        if name == "metric":
+        if name == tree.METRIC:
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
             raise MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary))
@@ -278,13 +278,13 @@ class _Checker:
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
-        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), "metric")
+        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
         if len(call.arguments) != 1 or call.options:
             count = len(call.arguments) + len(call.options)
-            raise MistakeError(option_mistakes.wrong_count(call.span, "metric", count, "one expression"))
+            raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
         return each_term(value, lambda term: replace(term, metric=True))
 

@@ -17,6 +17,9 @@ ROOTS = ("pred", "target", "batch", "const")
 CLOCKS = ("step", "epoch")
 WORDS = {"true": True, "false": False, "none": None}
 RESERVED = (*ROOTS, *CLOCKS, *WORDS)
+"""The names that can be neither called nor bound."""
+METRIC = "metric"
+"""The call that logs its argument: no loss and no function may be called so."""
 
 
 class Node(BaseModel):
