@@ -16,12 +16,12 @@ from losslang.vocabulary import LAYERS, TARGETS
 class Aligned:
     """One use of a loss: prediction, mask, target and other operands as steps."""
 
-    def __init__(self, builder: Builder, loss: Loss, reading: LossUse):
+    def __init__(self, builder: Builder, loss: Loss, use: LossUse):
         self.out = builder
         self.loss = loss
-        self.reading = reading
+        self.use = use
         self.emit = builder.emit
-        choice = reading.activation or Choice("identity")
+        choice = use.activation or Choice("identity")
         activation = builder.registry.get(Activation, choice.name)
         assert activation is not None
         self.activation, self.choice = activation, choice
@@ -32,19 +32,19 @@ class Aligned:
         self.others: dict[str, Ref] = {}
         self.layers: dict[str, Ref] = {}
         self.frame = _frame(loss, self.over)
-        self.layout = layout(reading, loss)
+        self.layout = layout(use, loss)
 
     def site(self, part: str) -> Site:
         """Whom to blame for an operand or an option of this use."""
-        return Site(self.reading.name, part, self.reading.span_of(part), self.out.source)
+        return Site(self.use.name, part, self.use.span_of(part), self.out.source)
 
     def align(self) -> None:
         """The prediction, its mask and its target, each in the form that the loss reads.
 
         The target comes first: what is wrong with its shape is said of the target, not of a mask.
         """
-        reading, loss = self.reading, self.loss
-        self.out.use_span = reading.span
+        use, loss = self.use, self.loss
+        self.out.use_span = use.span
         given = self.operands()
         last = loss.axes[loss.views[0]][-1]
         size = int(last) if last.isdigit() else None
@@ -66,19 +66,19 @@ class Aligned:
                 "check:region",
                 self.pred,
                 site=self.site("pred"),
-                batch=bool(reading.get("batch")),
-                background=reading.get("background") is not False,
+                batch=bool(use.get("batch")),
+                background=use.get("background") is not False,
             )
         self.compared(given.get("target"))
         is_listed = axes[0] == "b" and axes[-1].startswith("*")
         if is_listed and not loss.is_region and not is_of_images(loss):
             # Classes without space, and lists.
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
-        stated = reading.get("mask")
+        stated = use.get("mask")
         self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"), self.raw)
         self.stated = self.mask
         target, kept = given.get("target"), None
-        index = reading.get("ignore_index")
+        index = use.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
             if index >= (-1 if self.form() == "signs" else 0):
                 site = self.site("ignore_index")
@@ -107,9 +107,7 @@ class Aligned:
 
     def operands(self) -> dict[str, Argument]:
         """What the use reads, with channels where the loss expects them."""
-        given = {
-            name: self.out.tensor(operand, self.layout.before) for name, operand in self.reading.operands
-        }
+        given = {name: self.out.tensor(operand, self.layout.before) for name, operand in self.use.operands}
         if self.layout.moved is None:
             return given
         source, target = self.layout.moved
@@ -136,7 +134,7 @@ class Aligned:
 
     def compared(self, target: Argument) -> None:
         """Looks whether the tensors are of a kind that the preset of a `like=` was compared with."""
-        like = self.reading.like
+        like = self.use.like
         if like is None:
             return
         preset, site = self.loss.like[like.library], self.site("like")
@@ -144,7 +142,7 @@ class Aligned:
         # Each by itself, several channels do not add up to 1.
         apart = preset.distribution and self.over == "element" and not is_given
         channels = (1,) if apart else preset.channels
-        index = self.reading.get("ignore_index")
+        index = self.use.get("ignore_index")
         if preset.looks:
             self.emit(
                 "check:compared",
@@ -157,7 +155,7 @@ class Aligned:
                 several=preset.several,
                 truth=preset.truth,
             )
-        pos = self.reading.get("pos_weight")
+        pos = self.use.get("pos_weight")
         if preset.takes_option("pos_weight") and isinstance(pos, Input | Apply | tuple):
             given = (
                 self.emit("constant", values=tuple(map(float, cast("tuple[float, ...]", pos))))
@@ -194,7 +192,7 @@ class Aligned:
             self.emit("check:signs", self.target, self.mask, site=self.site("target"), check=True)
         for value, name in ((self.pred, "pred"), (self.target, "target")):
             if self.loss.wants == "boxes" and value is not None:
-                form = dict(self.reading.options).get("format", "xyxy")
+                form = dict(self.use.options).get("format", "xyxy")
                 self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
@@ -244,7 +242,7 @@ class Aligned:
         site = self.site(operand)
         if self.mask is not None and form != "free":
             value = self.emit("zero_masked_raw", value, self.mask, **self.lacking(form))
-        quantiles = dict(self.reading.options).get(self.loss.extra_axis)
+        quantiles = dict(self.use.options).get(self.loss.extra_axis)
         if form == "target_like_pred" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
         elif form == "dense":
