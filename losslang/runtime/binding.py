@@ -20,7 +20,8 @@ from losslang.registry import Registry, loss_behind
 from losslang.tensors.lazy import torch
 from losslang.tensors.targets import Site
 
-Call = tuple[int, Callable[..., Any], Callable[[Sequence[Any]], Sequence[Any]]]
+Call = tuple[int, Callable[..., Any], tuple[int, ...]]
+"""The slot that a function fills, the function, and the slots of its arguments."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Calls:
     def run(self, *roots: Any) -> list[Any]:
         """All slots, filled."""
         slots = [*roots, *self.template]
-        for place, function, arguments in self.calls:
-            slots[place] = function(*arguments(slots))
+        for slot, function, arguments in self.calls:
+            slots[slot] = function(*[slots[argument] for argument in arguments])
         return slots
 
 
@@ -71,7 +72,7 @@ class Binding:
     def call(self, name: str, function: Callable[..., Any], inputs: Sequence[int]) -> None:
         """The value `name` is what `function` makes of these slots."""
         self.places[name] = self.slot(None)
-        self.calls.append((self.places[name], function, getter(inputs)))
+        self.calls.append((self.places[name], function, tuple(inputs)))
 
     def step(self, step: Step) -> None:
         """A step, computed on everything at once."""
@@ -145,22 +146,6 @@ def region(step: Step, registry: Registry) -> Region:
     return Region(
         len(loss.sums), bool(dict(step.options).get("batch")), goes_on=loss.sums != loss.result_axes
     )
-
-
-def getter(inputs: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """What takes the inputs of a step out of the slots.
-
-    Spelled out for the usual numbers: on small tensors a loop here would be a tenth of the time.
-    """
-    match inputs:
-        case [a]:
-            return lambda slots: (slots[a],)
-        case [a, b]:
-            return lambda slots: (slots[a], slots[b])
-        case [a, b, c]:
-            return lambda slots: (slots[a], slots[b], slots[c])
-        case _:
-            return lambda slots: [slots[i] for i in inputs]
 
 
 def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], int | None]:

@@ -20,7 +20,6 @@ from losslang.plan.passes import unmask
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes
-from losslang.runtime.binding import getter
 from losslang.runtime.closed import Prepared
 from losslang.runtime.ignored_labels import Look, asking, left_out, looks, refuses_labels
 from losslang.runtime.label_ranges import CHECKS, Later, Range, Sources, are_read_by_kernels, ranges
@@ -88,7 +87,12 @@ class Executor:
     def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
         """What takes the inputs out of the roots of a call."""
         reader = reading(self.plan, self.registry, "input")
-        return (lambda roots: reader.run(*roots)) if reader.calls.calls else getter(reader.places)
+        places = reader.places
+        return (
+            (lambda roots: reader.run(*roots))
+            if reader.calls.calls
+            else (lambda roots: [roots[place] for place in places])
+        )
 
     @cached_property
     def guard(self) -> Program:

@@ -40,12 +40,11 @@ class Program:
         match self.calls.calls, self.places:
             case [(place, function, arguments)], [only] if only == place:
                 rest = self.calls.template
-                read = tuple(arguments(range(place + 1)))
-                if place in read:
+                if place in arguments:
                     raise AssertionError("not a program: its one call reads its own result")
-                if read == tuple(range(self.calls.roots)):
+                if arguments == tuple(range(self.calls.roots)):
                     return lambda *roots: [function(*roots)]
-                return lambda *roots: [function(*arguments((*roots, *rest)))]
+                return lambda *roots: [function(*[(*roots, *rest)[argument] for argument in arguments])]
             case _:
                 return self.run
 

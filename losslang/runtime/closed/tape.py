@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from losslang.runtime.binding import Calls, getter
+from losslang.runtime.binding import Calls
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -113,7 +113,7 @@ class Draft:
             (
                 places[line.result],
                 line.function,
-                getter([places[i] for i in ([line.result] * line.is_lent + [*line.reads])]),
+                tuple(places[i] for i in ([line.result] * line.is_lent + [*line.reads])),
             )
             for line in self.lines
         )
