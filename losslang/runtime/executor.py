@@ -285,7 +285,7 @@ class Executor:
         idle = self.plain.idled(slots)
         filled = all(value.numel() for value in inputs if isinstance(value, Tensor))
         if (idle, filled) not in self.lean:
-            self.lean[idle, filled] = settled(self.plan, self.registry, idle, filled=filled).way()
+            self.lean[idle, filled] = settled(self.plan, self.registry, idle, filled=filled).run
         route.way = self.lean[idle, filled]
         return [slots[place] for place in self.plain.places]
 

@@ -35,19 +35,6 @@ class Program:
         slots = self.calls.run(*roots)
         return [slots[place] for place in self.places]
 
-    def way(self) -> Callable[..., list[Any]]:
-        """The same, with nothing to loop over where it is one call."""
-        match self.calls.calls, self.places:
-            case [(place, function, arguments)], [only] if only == place:
-                rest = self.calls.template
-                if place in arguments:
-                    raise AssertionError("not a program: its one call reads its own result")
-                if arguments == tuple(range(self.calls.roots)):
-                    return lambda *roots: [function(*roots)]
-                return lambda *roots: [function(*[(*roots, *rest)[argument] for argument in arguments])]
-            case _:
-                return self.run
-
     def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
         """The steps that changed nothing. That a mask is missing is no sign of it: the next one may be there."""
         return tuple(
