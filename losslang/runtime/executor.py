@@ -75,7 +75,6 @@ class Executor:
         self.fuse: Fuse | None = fuse
         self.kept = tuple(step.name for step in asking(plan)) if masked else ()
         self.guarded = any(step.operation == "complete" for step in plan.steps)
-        self.is_one = plan.is_one
         # For what traces a call or transforms it: made now, since making it could not be traced.
         self.traced = whole(plan, registry, careful=False)
         self.unmasked: dict[tuple[str, ...], Executor] = {}
