@@ -64,13 +64,13 @@ class Step:
             else f"{self.name} = {called}"
         )
 
-    def reading(self, inputs: Iterable[Argument]) -> Step:
+    def with_inputs(self, inputs: Iterable[Argument]) -> Step:
         """The same step with other inputs."""
         found = tuple(inputs)
         return self if found == self.inputs else replace(self, inputs=found)
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def input_names(self) -> tuple[str, ...]:
         return tuple(i.name for i in self.inputs if isinstance(i, Ref))
 
 
@@ -125,7 +125,9 @@ def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
             argument = values[argument.name]
         return argument
 
-    steps = tuple(step.reading(map(through, step.inputs)) for step in plan.steps if step.name not in values)
+    steps = tuple(
+        step.with_inputs(map(through, step.inputs)) for step in plan.steps if step.name not in values
+    )
     return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
 
 
@@ -139,7 +141,7 @@ def verify(plan: Plan, given: Iterable[str] = ()) -> Plan:
     """`plan`, if every step reads only what stands above it or is `given`, and every name is given once."""
     known = set(given)
     for step in plan.steps:
-        missing = [name for name in step.reads if name not in known]
+        missing = [name for name in step.input_names if name not in known]
         if missing:
             raise AssertionError(f"not a plan: {step} reads {missing}, which nothing above it computes")
         if step.name in known:

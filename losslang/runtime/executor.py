@@ -16,7 +16,7 @@ from losslang.plan.operations.call import (
     refuse_mixed,
     refuse_unreadable,
 )
-from losslang.plan.passes import unmask
+from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes
@@ -249,7 +249,7 @@ class Executor:
         """For calls in which nothing is ignored by these steps."""
         if absent in self.unmasked:
             return self.unmasked[absent]
-        plan = unmask(self.plan, absent) if absent else self.plan
+        plan = drop_masks(self.plan, absent) if absent else self.plan
         if plan.inputs != self.plan.inputs:
             raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
         return self.unmasked.setdefault(absent, Executor(plan, self.registry, self.fuse, masked=False))

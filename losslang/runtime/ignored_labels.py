@@ -10,7 +10,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, NamedTuple
 
-from losslang.plan.passes import merge, unmask
+from losslang.plan.passes import drop_masks, fuse_reduction
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
@@ -49,7 +49,7 @@ def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
 
 def asking(plan: Plan) -> list[Step]:
     """The steps that look whether labels are ignored."""
-    return [step for step in plan.steps if step.operation == "kept"]
+    return [step for step in plan.steps if step.operation == "not_ignored"]
 
 
 def _are_plain(target: Any) -> bool:
@@ -74,7 +74,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
     masked = {kept.name}
     for step in plan.steps:
-        if not masked.isdisjoint(step.reads):
+        if not masked.isdisjoint(step.input_names):
             masked.add(step.name)
     told = ("ignore_index", int(dict(kept.options)["index"]))
     steps = [
@@ -86,10 +86,12 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
         if step.name in masked and step.operation.startswith("loss:"):
             return None
         # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
-        if step.name in masked and _is_kernel(step) and above[step.reads[0]].operation != "hide":
+        if step.name in masked and _is_kernel(step) and above[step.input_names[0]].operation != "zero_masked":
             return None
-    free = unmask(Plan(tuple(steps), plan.outputs), [kept.name])
-    kernels = [step for step in merge(free, registry).steps if told in step.options and _is_kernel(step)]
+    free = drop_masks(Plan(tuple(steps), plan.outputs), [kept.name])
+    kernels = [
+        step for step in fuse_reduction(free, registry).steps if told in step.options and _is_kernel(step)
+    ]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 

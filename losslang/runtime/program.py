@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslang.plan.passes import may_idle, merge, once, settle
+from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
 from losslang.plan.plan import Plan, Ref, Step, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
@@ -56,7 +56,7 @@ def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
     """The plan for tensors that are computed whole."""
-    return verify(once(merge(plan, registry), registry))
+    return verify(share_sums(fuse_reduction(plan, registry), registry))
 
 
 def _without(plan: Plan, operations: Sequence[str]) -> Plan:
@@ -89,7 +89,7 @@ def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Pr
 
 def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
     """From the values of the inputs on, what these steps read."""
-    names = {name for step in ends for name in step.reads}
+    names = {name for step in ends for name in step.input_names}
     values = [value for step in ends for value in step.inputs]
     return _needed(plan, registry, [step for step in plan.steps if step.name in names], values)
 
@@ -99,7 +99,7 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
     wanted = {step.name for step in ends}
     for step in reversed(plan.steps):
         if step.name in wanted:
-            wanted.update(step.reads)
+            wanted.update(step.input_names)
     binding = from_inputs(plan, registry)
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
@@ -109,7 +109,7 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
-    short = settle(_without(_uncut(plan, registry), READING), idle)
+    short = specialize(_without(_uncut(plan, registry), READING), idle)
     return _all(from_inputs(plan, registry, filled=filled), short, careful=False)
 
 
@@ -152,7 +152,7 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
     except Exception:
         # What does not fit is refused, with all its reasons, by the whole program.
         return None
-    predictions = [step.name for step in plan.steps if step.operation == "real"]
+    predictions = [step.name for step in plan.steps if step.operation == "float_prediction"]
     return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
 
 
@@ -208,12 +208,12 @@ def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[S
     for step in reversed(plan.steps):
         if step.name in wanted and step.name not in ends and step.operation not in READING:
             kept.append(step)
-            wanted.update(step.reads)
+            wanted.update(step.input_names)
     late = set(ends)
     before: list[Step] = []
     after: list[Step] = []
     for step in reversed(kept):
-        if late.isdisjoint(step.reads):
+        if late.isdisjoint(step.input_names):
             before.append(step)
         else:
             late.add(step.name)

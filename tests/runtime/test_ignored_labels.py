@@ -84,8 +84,8 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Where tensors are: numbers of those on a GPU are not looked at."""
     _understood.cache_clear()
     if request.param != "near":
-        monkeypatch.setattr(block_sizes, "near", lambda _: False)
-        monkeypatch.setattr(cross_entropies, "near", lambda _: False)
+        monkeypatch.setattr(block_sizes, "can_read_without_sync", lambda _: False)
+        monkeypatch.setattr(cross_entropies, "can_read_without_sync", lambda _: False)
         monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield request.param
     _understood.cache_clear()

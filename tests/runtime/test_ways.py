@@ -113,8 +113,8 @@ def test_a_program_that_reads_what_it_leaves_out_is_never_made():
 def test_a_mask_that_is_missing_is_no_step_that_changes_nothing():
     """The next call may have one."""
     calls = whole(losslang.compile("mse").plan, current_registry(), careful=False).calls
-    idle = Program(calls, (), (("mask", 0, 1), ("real", 2, 3))).idled([None, None, PRED, PRED])
-    assert idle == ("real",)
+    idle = Program(calls, (), (("mask", 0, 1), ("float_prediction", 2, 3))).idled([None, None, PRED, PRED])
+    assert idle == ("float_prediction",)
 
 
 # -------------------------------------------------------------------- types

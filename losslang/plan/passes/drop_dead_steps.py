@@ -7,7 +7,7 @@ from dataclasses import replace
 from losslang.plan.plan import Argument, Names, Plan, Ref, Step
 
 
-def prune(plan: Plan, *, metrics: bool = True) -> Plan:
+def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
     """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
     terms = {output.name for output in outputs}
@@ -16,7 +16,7 @@ def prune(plan: Plan, *, metrics: bool = True) -> Plan:
     for step in reversed(plan.steps):
         if step.name in wanted or _guards(step, terms):
             kept.append(step)
-            wanted.update(step.reads)
+            wanted.update(step.input_names)
     return _renamed(Plan(tuple(reversed(kept)), outputs))
 
 
@@ -34,7 +34,7 @@ def _renamed(plan: Plan) -> Plan:
 
     steps = [
         step if step.name == new[step.name].name else replace(step, name=new[step.name].name)
-        for step in (step.reading(map(through, step.inputs)) for step in plan.steps)
+        for step in (step.with_inputs(map(through, step.inputs)) for step in plan.steps)
     ]
     outputs = [replace(output, value=through(output.value)) for output in plan.outputs]
     return Plan(tuple(steps), tuple(outputs))
