@@ -117,6 +117,15 @@ def _weighed(output: Output) -> str:
     return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
 
 
+def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
+    """The roots, and the names of all that they read, directly or through other steps: a backward search."""
+    needed = set(roots)
+    for step in reversed(steps):
+        if step.name in needed:
+            needed.update(step.input_names)
+    return needed
+
+
 def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
     """The plan with steps replaced by what they are: their readers read that, and they are gone."""
 

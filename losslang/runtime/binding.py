@@ -53,40 +53,40 @@ class Binding:
         self.filled = filled
         self.widens = widens
         self.roots = len(roots)
-        self.places = {name: i for i, name in enumerate(roots)}
+        self.slots = {name: i for i, name in enumerate(roots)}
         self.template: list[Any] = []
         self.calls: list[Call] = []
 
-    def place(self, argument: Any) -> int:
+    def slot(self, argument: Any) -> int:
         """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
         if not isinstance(argument, Ref):
-            return self.slot(argument)
-        if argument.name not in self.places:
-            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.places)}")
-        return self.places[argument.name]
+            return self.add_slot(argument)
+        if argument.name not in self.slots:
+            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.slots)}")
+        return self.slots[argument.name]
 
-    def slot(self, value: Any) -> int:
+    def add_slot(self, value: Any) -> int:
         self.template.append(value)
         return self.roots + len(self.template) - 1
 
     def call(self, name: str, function: Callable[..., Any], inputs: Sequence[int]) -> None:
         """The value `name` is what `function` makes of these slots."""
-        self.places[name] = self.slot(None)
-        self.calls.append((self.places[name], function, tuple(inputs)))
+        self.slots[name] = self.add_slot(None)
+        self.calls.append((self.slots[name], function, tuple(inputs)))
 
     def step(self, step: Step) -> None:
         """A step, computed on everything at once."""
-        inputs = list(map(self.place, step.inputs))
+        inputs = list(map(self.slot, step.inputs))
         path = dict(step.options).get("path")
         if isinstance(path, Input):
-            inputs.insert(0, self.places[path.root])
+            inputs.insert(0, self.slots[path.root])
             if step.operation == "input" and self.widens:
                 self.call(f"{step.name} as it is", bound(step, self.registry)[0], inputs)
-                self.call(step.name, as_tensor, [self.places[f"{step.name} as it is"]])
+                self.call(step.name, as_tensor, [self.slots[f"{step.name} as it is"]])
                 return
             if step.operation == "input" and not path.steps:
                 # A whole root is itself.
-                self.places[step.name] = inputs[0]
+                self.slots[step.name] = inputs[0]
                 return
         function, at = bound(step, self.registry, filled=self.filled)
         if at is None:
@@ -101,9 +101,9 @@ class Binding:
         """What sums gets its `total`: made once where nothing is masked, else in every call."""
         over = region(step, self.registry)
         if step.operation.startswith("reduction:"):
-            self.call(step.name, function, [*inputs, self.slot(region_total(None, over))])
+            self.call(step.name, function, [*inputs, self.add_slot(region_total(None, over))])
         elif step.inputs[-1] is None:
-            inputs[at] = self.slot(region_total(None, over))
+            inputs[at] = self.add_slot(region_total(None, over))
             self.call(step.name, function, inputs[:-1])
         else:
             self.call(step.name, partial(_masked, function, at, over), inputs)

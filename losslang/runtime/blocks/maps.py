@@ -35,7 +35,7 @@ class Maps:
             Cut.of(walk.shape, walk.across, elements),
             tuple(is_cut for _, is_cut in walk.inputs),
             # The arguments may be numbers, which take slots of their own: before the template is closed.
-            arguments=tuple(tuple(map(binding.place, step.inputs)) for step in walk.sums),
+            arguments=tuple(tuple(map(binding.slot, step.inputs)) for step in walk.sums),
             calls=binding.done(),
             sums=tuple(Sum.of(step, registry) for step in walk.sums),
         )
