@@ -96,11 +96,6 @@ class Plan:
         """The steps that read what a call hands over."""
         return tuple(step for step in self.steps if step.operation == "input")
 
-    @property
-    def is_one(self) -> bool:
-        """Whether its only value is the total."""
-        return [(output.weight, output.metric) for output in self.outputs] == [(1, False)]
-
     def total(self, values: Sequence[Any]) -> Any:
         """The weighted sum of the terms that are trained on, of their values in order."""
         total: Any = None
@@ -120,6 +115,15 @@ class Plan:
 def _weighed(output: Output) -> str:
     value = _shown(output.value)
     return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
+
+
+def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
+    """The roots, and the names of all that they read, directly or through other steps: a backward search."""
+    needed = set(roots)
+    for step in reversed(steps):
+        if step.name in needed:
+            needed.update(step.input_names)
+    return needed
 
 
 def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from losslang.plan.operations import MAPS
-from losslang.plan.plan import Plan, Ref, Step
+from losslang.plan.plan import Plan, Ref, Step, needed_steps
 from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
@@ -129,11 +129,8 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
 
 def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
     """The maps that these steps need."""
-    wanted = {name for step in steps for name in step.input_names if name in blocked}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(name for name in step.input_names if name in blocked)
-    return wanted
+    maps = [step for step in plan.steps if step.name in blocked]
+    return blocked & needed_steps(maps, (name for step in steps for name in step.input_names))
 
 
 def _is_cut(made: Step, reader: Step) -> bool:
