@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from losslang.operations.call import as_tensor
+from losslang.torch_private import tree_flatten, tree_unflatten
 
 
 class Registered(NamedTuple):

@@ -208,7 +208,7 @@ NO_LABEL = -(2**31)
 """What no label is: torch's kernels leave out -100 unless they are told another."""
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-"""As `lazy.kernels` know them."""
+"""As the kernels in `torch_private` know them."""
 
 
 def exact(like: Tensor) -> Any:

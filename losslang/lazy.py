@@ -1,7 +1,6 @@
 """torch, and what of this package imports it, loaded when first used: all but running a loss works without.
 
-`kernels` are what stands behind `F`, which looks at its arguments once more and expands tensors. That takes as
-long as an error of ten thousand numbers.
+`private` are names of torch that are not public, the kernels behind `F` among them.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     import torch.nn.functional as F
 
     from losslang import eager
-
-    kernels: Any
+    from losslang import torch_private as private
 else:
 
     class _Proxy:
@@ -35,7 +33,7 @@ else:
 
     torch = _Proxy("torch")
     F = _Proxy("torch.nn.functional")
-    kernels = _Proxy("torch._C._nn")
+    private = _Proxy("losslang.torch_private")
     eager = _Proxy("losslang.eager")
 
 
@@ -55,9 +53,9 @@ def is_eager() -> bool:
 
 def load() -> None:
     """Loads all of it now: what torch.compile traces can import nothing."""
-    _ = torch.Tensor, F.relu, kernels.mse_loss, eager.traces
+    _ = torch.Tensor, F.relu, private.mse_loss, eager.traces
     for name in INSIDE:
         import_module(name)
 
 
-__all__ = ["F", "eager", "is_eager", "kernels", "load", "torch", "traces"]
+__all__ = ["F", "eager", "is_eager", "load", "private", "torch", "traces"]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from losslang import checkpoint
 from losslang.compiled import Order, understand
@@ -26,6 +25,7 @@ from losslang.registry import current_registry
 from losslang.report import full
 from losslang.saved import Saved
 from losslang.text import Source, Span
+from losslang.torch_private import tree_flatten
 
 
 class Detail(NamedTuple):
@@ -237,5 +237,5 @@ def _tensor(number: Any) -> Tensor:
 
 def _has_values(inputs: Any) -> bool:
     """Whether every tensor of a call holds something to look at."""
-    leaves: list[Any] = tree_leaves(inputs)
+    leaves, _ = tree_flatten(inputs)
     return not any(isinstance(x, Tensor) and (x.is_meta or not x.numel()) for x in leaves)

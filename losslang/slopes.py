@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.eager import hands_over, is_eager, stands_for_many
+from losslang.eager import is_eager, stands_for_many
+from losslang.torch_private import has_saved_tensor_hooks, memory_of
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
@@ -51,7 +52,7 @@ class _Applied(torch.autograd.Function):
     def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
         found, rise = how.slope(x, *others, **how.options)
         values, *counted = _several(found)
-        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not hands_over())
+        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not has_saved_tensor_hooks())
         ctx.rise = rise if is_given_up else None
         ctx.save_for_backward(None if is_given_up else rise, x, *others)
         if isinstance(found, Tensor):
@@ -89,10 +90,9 @@ def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
     """Whether a slope has memory that nobody else reads, and can be multiplied in place."""
     if not rise.is_floating_point() or not (rise.is_contiguous() or all(rise.stride())):
         return False
-    # What the views of one memory have in common; fake tensors, which have none, too.
-    storage: Any = rise.untyped_storage()
+    memory = memory_of(rise.untyped_storage())
     for other in others:
-        if isinstance(other, Tensor) and other.untyped_storage()._cdata == storage._cdata:  # pyright: ignore
+        if isinstance(other, Tensor) and memory_of(other.untyped_storage()) == memory:
             return False
     return True
 

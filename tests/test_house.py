@@ -20,7 +20,8 @@ PACKAGE = ROOT / "losslang"
 # A file imports only from strictly lower floors, so no cycle can be written. Inside one package the
 # order is that of its own line.
 FLOORS = [
-    ["text", "lazy", "eager"],
+    ["text", "lazy", "torch_private"],
+    ["eager"],
     ["diagnostics", "tree", "vocabulary", "screen", "libraries", "presets", "slopes", "shield", "chunked"],
     ["mistakes", "primitive"],
     [
@@ -62,7 +63,18 @@ FLOORS = [
     ["", "__main__"],
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-TORCH = {"blocks.walk", "chunked", "constants", "eager", "executor", "module", "saved", "shield", "slopes"}
+TORCH = {
+    "blocks.walk",
+    "chunked",
+    "constants",
+    "eager",
+    "executor",
+    "module",
+    "saved",
+    "shield",
+    "slopes",
+    "torch_private",
+}
 """The files that may import torch directly; all others take it from `lazy`."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -16,8 +16,9 @@ from torch import Tensor
 from losslang.binding import Calls
 from losslang.blocks.maps import Maps, pulled
 from losslang.blocks.memory import GRADIENTS
-from losslang.eager import hands_over, stands_for_many
+from losslang.eager import stands_for_many
 from losslang.functions import exact
+from losslang.torch_private import has_saved_tensor_hooks
 
 
 class Totals(NamedTuple):
@@ -94,7 +95,7 @@ class Walker:
                 self.looking.run(*own)
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
         # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
-        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not hands_over() else None
+        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not has_saved_tensor_hooks() else None
         flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
         totals = _grouped(cast("tuple[Tensor, ...]", flat), self.lengths)
         return Totals(totals, self.empty, self.numbers)

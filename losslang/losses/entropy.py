@@ -10,7 +10,7 @@ import math
 
 from losslang.decorators import loss
 from losslang.functions import NO_LABEL, REDUCTIONS, mean_along, near
-from losslang.lazy import kernels, torch
+from losslang.lazy import private, torch
 from losslang.presets import CLIPPED, SUM_OF_MEANS, Preset
 from losslang.surprise import binary_entropy, pick, reduced, times_log
 from losslang.vocabulary import Float, Fraction, Int, Tensor
@@ -123,7 +123,7 @@ def ce_of_logits(
         return reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
+        return private.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
     leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
@@ -163,7 +163,7 @@ def _leaving_out_unseen(
 
     kept = labels != ignore_index
     log_probs = torch.log_softmax(shielded(logits, kept.unsqueeze(1)), 1)
-    values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
+    values = private.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     if label_smoothing:
         evenly = mean_along(log_probs, 1).where(kept, 0.0)
         values = (1 - label_smoothing) * values - label_smoothing * evenly
@@ -216,13 +216,13 @@ def nll_of_log_probs(
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
-        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
+        return private.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
     if near(log_probs):
-        value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
+        value = private.nll_loss_nd(log_probs, labels, None, how, ignore_index)
         # The mean of none is no number to torch.
         is_of_none = reduction == "mean" and math.isnan(value.item()) and bool((labels == ignore_index).all())
         return log_probs[:0].sum() if is_of_none else value
-    values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
+    values = private.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     return _of_kept(values, labels != ignore_index, reduction)
 
 

@@ -105,7 +105,8 @@ def _features(net: Any, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
 
 def _children(net: Any) -> dict[str, Any]:
     """The modules of a Sequential by name: one that stands in two places is there twice."""
-    return dict(net._modules)
+    modules: Any = net.named_modules(remove_duplicate=False)
+    return {name: module for name, module in modules if name and "." not in name}
 
 
 def _along(net: Any, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:

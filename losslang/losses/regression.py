@@ -10,7 +10,7 @@ import math
 
 from losslang.decorators import loss
 from losslang.functions import REDUCTIONS, least, root, vector
-from losslang.lazy import F, kernels, torch
+from losslang.lazy import F, private, torch
 from losslang.presets import SUM_OF_MEANS, Preset
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 
@@ -157,7 +157,7 @@ def smooth_l1_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return kernels.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
+    return private.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
 
 
 @loss(
@@ -189,7 +189,7 @@ def huber_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return kernels.huber_loss(values, target, REDUCTIONS[reduction], delta)
+    return private.huber_loss(values, target, REDUCTIONS[reduction], delta)
 
 
 @loss(
@@ -270,4 +270,4 @@ def quantile(
 
 def squares(values: Tensor, target: Tensor, reduction: str) -> Tensor:
     """(values - target)², of tensors of one shape."""
-    return kernels.mse_loss(values, target, REDUCTIONS[reduction])
+    return private.mse_loss(values, target, REDUCTIONS[reduction])

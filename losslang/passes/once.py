@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from losslang.lazy import torch
+from losslang.lazy import private, torch
 from losslang.operations.regions import Product
 from losslang.passes.share import share
 from losslang.plan import Plan, Ref, Step
@@ -74,7 +74,7 @@ def _summed(step: Step, loss: Loss) -> list[Product] | None:
     options = {name: value for name, value in step.options if name in loss.option_types}
     try:
         loss.function(*(Product((name,)) for name in names), total, **options)
-        is_changed = any(value._version for value in totals)  # pyright: ignore[reportPrivateUsage]
+        is_changed = any(map(private.count_writes, totals))
     except Exception:
         # A loss of somebody else's may raise anything when it is handed no tensors: it is left as it is.
         return None
