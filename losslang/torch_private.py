@@ -5,7 +5,7 @@ it (`2.4` is the oldest that was looked at: it may be older), and what the publi
 tests/test_torch_private.py hides one name after the other.
 
 `_apply`, `_save_to_state_dict` and `_load_from_state_dict` of nn.Module are not here: torch calls them by these names
-on its subclasses, and they are overridden in saved.py.
+on its subclasses, as on `Saved`, which overrides them.
 """
 
 from __future__ import annotations
@@ -174,11 +174,8 @@ def _suppose_written(tensor: torch.Tensor) -> int:
 
 
 def _address(storage: torch.UntypedStorage) -> int | None:
-    """Fake tensors have none, and refuse; those of the meta device have 0."""
-    try:
-        return storage.data_ptr() or None
-    except RuntimeError:
-        return None
+    """None for fake tensors, which have the meta device here, and for no elements."""
+    return None if storage.device.type == "meta" else storage.data_ptr() or None
 
 
 # torch 2.4. How often a tensor was written to.
@@ -232,5 +229,7 @@ def _is_named_tuple(value: Any) -> bool:
 
 # torch 2.4. The tensors inside of mappings, lists and tuples, and of classes that were registered with torch.
 # Public: those inside of the mappings, lists and tuples of Python. A class that was registered is one leaf.
-tree_flatten: Callable[[Any], tuple[list[Any], Any]] = find("utils._pytree.tree_flatten") or _flatten
-tree_unflatten: Callable[[list[Any], Any], Any] = find("utils._pytree.tree_unflatten") or _unflatten
+tree_flatten: Callable[[Any], tuple[list[Any], Any]] = find("utils._pytree.tree_flatten")
+tree_unflatten: Callable[[list[Any], Any], Any] = find("utils._pytree.tree_unflatten")
+if tree_flatten is None or tree_unflatten is None:
+    tree_flatten, tree_unflatten = _flatten, _unflatten
