@@ -20,7 +20,7 @@ import torch
 from bench import machine, picture, report, works
 from bench.results import Cell, Results, read
 from bench.worker import CONFIG, Job
-from losslang.primitive import Loss
+from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 
 ROOT = Path(__file__).parent.parent

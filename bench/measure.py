@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from losslang.blocks.memory import GRADIENTS
+from losslang.runtime.blocks.memory import GRADIENTS
 
 Run = Callable[[], object]
 

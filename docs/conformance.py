@@ -46,7 +46,7 @@ test, or to what the type can tell apart where that is more.
   others the case is not said, with that reason.
 
 `tests/conformance/tensors.py` holds this: the tensors of a case raise on everything else, and each case is translated
-for another batch, too. `tests/test_conformance.py` runs the cases, and shows translations that are refused.
+for another batch, too. `tests/conformance/test_conformance.py` runs the cases, and shows translations that are refused.
 
 This page is written by `python docs/conformance.py`; a test holds it to the code.
 """
@@ -134,7 +134,7 @@ LIKE = """\
 code (`tests/conformance/record.py`): activations x labels to ignore x weights of classes x reductions x ranks and
 channels x forms of a truth. "Refused" is what the library has a number for and we refuse, because ours is not known to
 be it or for a reason of its own, as a softmax over one channel; "neither" are calls that the library refuses. There is
-no other column: `tests/test_presets.py` sees to it."""
+no other column: `tests/conformance/test_presets.py` sees to it."""
 
 
 def promises() -> str:
@@ -192,7 +192,7 @@ nobody means, the table shows what is meant."""
 
 LATER = """\
 The cases are of the versions named above. Later ones give other numbers for some of them; `like=` is of the version
-that `losslang.libraries` names.
+that `losslang.primitives.libraries` names.
 
 - MONAI 1.6.1 masks `MaskedDiceLoss` after the activation: of the cases above it gives 0.3333333 and 0.3011279, as
   `mask=` does. Its `AsymmetricUnifiedFocalLoss` is the mean over the channels, no longer the sum of their focal

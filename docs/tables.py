@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from losslang.mistakes import Page, pages
-from losslang.primitive import Loss
+from losslang.diagnostics.mistakes import Page, pages
+from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 from losslang.vocabulary import IN_WORDS
 

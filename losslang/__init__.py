@@ -12,33 +12,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losslang.checker import check
-    from losslang.decorators import activation, function, loss, reduction
-    from losslang.diagnostics import Diagnostic, LossError, LossWarning
-    from losslang.explainer import explain
-    from losslang.field import LossExpr
-    from losslang.formatter import format
-    from losslang.module import Detail, Loss, compile
-    from losslang.parser import parse
+    from losslang.diagnostics.diagnostic import Diagnostic
+    from losslang.diagnostics.errors import LossError, LossWarning
+    from losslang.meaning.checker import check
+    from losslang.meaning.explainer import explain
+    from losslang.primitives.decorators import activation, function, loss, reduction
     from losslang.registry import Registry
+    from losslang.runtime.module import Detail, Loss, compile
+    from losslang.syntax.formatter import format
+    from losslang.syntax.parser import parse
+    from losslang.tools.pydantic_field import LossExpr
 
 _HOMES = {
-    "check": "checker",
-    "Diagnostic": "diagnostics",
-    "LossError": "diagnostics",
-    "explain": "explainer",
-    "LossExpr": "field",
-    "format": "formatter",
-    "Detail": "module",
-    "Loss": "module",
-    "LossWarning": "diagnostics",
-    "compile": "module",
-    "restored": "module",
-    "parse": "parser",
-    "activation": "decorators",
-    "function": "decorators",
-    "loss": "decorators",
-    "reduction": "decorators",
+    "check": "meaning.checker",
+    "Diagnostic": "diagnostics.diagnostic",
+    "LossError": "diagnostics.errors",
+    "explain": "meaning.explainer",
+    "LossExpr": "tools.pydantic_field",
+    "format": "syntax.formatter",
+    "Detail": "runtime.module",
+    "Loss": "runtime.module",
+    "LossWarning": "diagnostics.errors",
+    "compile": "runtime.module",
+    "restored": "runtime.module",
+    "parse": "syntax.parser",
+    "activation": "primitives.decorators",
+    "function": "primitives.decorators",
+    "loss": "primitives.decorators",
+    "reduction": "primitives.decorators",
     "Registry": "registry",
 }
 __all__ = [

@@ -2,7 +2,7 @@
 
 import sys
 
-from losslang.cli import main
+from losslang.tools.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,13 +14,13 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
 
-from losslang import activations, functions, losses, planned, reductions, tree
-from losslang.decorators import DEFINED
-from losslang.meaning import Reading
-from losslang.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang import losses
+from losslang.primitives import activations, functions, planned, reductions
+from losslang.primitives.decorators import DEFINED
+from losslang.primitives.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.syntax.tree import METRIC, RESERVED
 
 Kind = TypeVar("Kind", bound=Primitive)
-RESERVED = (*tree.RESERVED, "metric")
 BUILTIN = (activations, functions, losses, planned, reductions)
 
 
@@ -72,7 +72,9 @@ class Registry:
     def _fits(self, primitive: Primitive) -> None:
         """Raises ValueError for a name that is taken, and for defaults that nobody has defined."""
         name, kind = primitive.name, primitive.kind
-        if isinstance(primitive, Loss | Function) and (name in RESERVED or self.get(Planned, name)):
+        if isinstance(primitive, Loss | Function) and (
+            name in (*RESERVED, METRIC) or self.get(Planned, name)
+        ):
             raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")
         taken = self._by_kind.get(type(primitive), {}).get(name)
         if isinstance(primitive, Loss):
@@ -133,14 +135,6 @@ def loss_behind(operation: str, registry: Registry) -> Loss | None:
     """The loss of a step `loss:NAME`; None for any other step."""
     kind, _, name = operation.partition(":")
     return registry.get(Loss, name) if kind == "loss" else None
-
-
-def loss_of(reading: Reading, registry: Registry) -> Loss:
-    """The loss behind a checked use."""
-    found = registry.loss(reading.loss)
-    if found is None:
-        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
-    return found.loss
 
 
 @cache

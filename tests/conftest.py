@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 from cutting import cut
 
-from losslang.blocks.cut import Cut
-from losslang.decorators import DEFINED
+from losslang.primitives.decorators import DEFINED
 from losslang.registry import _registry, current_registry
+from losslang.runtime.blocks.cut import Cut
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("--shuffle")
     if seed is not None:
         Random(seed).shuffle(items)
+
+
+def pytest_collection_finish() -> None:
+    """Every collection of garbage would walk over all that torch and thousands of tests hold: half a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

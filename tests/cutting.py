@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from losslang import large
-from losslang.compiled import _understood
+from losslang.runtime import block_sizes
+from losslang.runtime.compiled import _understood
 
 
 @contextmanager
 def cut(elements: int, *, maps: bool = True) -> Iterator[None]:
     """Every tensor is large, and a block holds about so many elements. Without `maps` closed forms alone are cut."""
-    sizes: dict[str, object] = {"SEVERAL": dict.fromkeys(large.SEVERAL, 1), "ALONE": 1, "FAR": 1}
-    sizes |= {"MAPS": 1, "FAR_MAPS": 1} if maps else {}
+    sizes: dict[str, object] = {
+        "MIN_ELEMENTS": dict.fromkeys(block_sizes.MIN_ELEMENTS, 1),
+        "MIN_ELEMENTS_ONE_SUM": 1,
+        "MIN_ELEMENTS_GPU": 1,
+    }
+    sizes |= {"MIN_ELEMENTS_AUTOGRAD": 1, "MIN_ELEMENTS_GPU_AUTOGRAD": 1} if maps else {}
     # A program keeps what it decided for a shape.
     _understood.cache_clear()
     try:
-        with patch.multiple(large, block=lambda *_: elements, **sizes):
+        with patch.multiple(block_sizes, block=lambda *_: elements, **sizes):
             yield
     finally:
         _understood.cache_clear()

@@ -15,7 +15,7 @@ from bench import asked, hydra_config, measure, picture, report, works
 from bench.results import COMPILED, COPY, HAND, INDUCTOR, OURS, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
 from bench.work import Call, Work, prepared
-from losslang.primitive import Loss
+from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 
 BUILT = {loss.name for loss in current_registry().all(Loss)}

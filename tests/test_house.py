@@ -7,74 +7,44 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 import torch
 
-from losslang.primitive import Loss
+from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "losslang"
 
-# A file imports only from strictly lower floors, so no cycle can be written. Inside one package the
-# order is that of its own line.
+# The folders of the package, a floor each, in the order in which a program passes through them; those on one floor
+# know nothing of each other. A folder imports from the floors below, at any time and for types too.
 FLOORS = [
-    ["text", "lazy", "torch_private"],
-    ["eager"],
-    ["diagnostics", "tree", "vocabulary", "screen", "libraries", "presets", "slopes", "shield", "chunked"],
-    ["mistakes", "primitive"],
-    [
-        "mistakes.counts",
-        "mistakes.syntax",
-        "mistakes.names",
-        "mistakes.meaning",
-        "mistakes.tensors",
-        "mistakes.values",
-        "mistakes.files",
-        "mistakes.inputs",
-        "mistakes.kept",
-    ],
-    ["mistakes.options", "mistakes.presets", "report", "refusal", "targets", "decorators"],
-    ["functions", "planned"],
-    ["booleans"],
-    ["activations", "reductions", "grow"],
-    ["surprise"],
-    ["losses", "parser"],
-    ["formatter"],
+    ["vocabulary"],
+    ["diagnostics"],
+    ["syntax", "tensors"],
+    ["primitives"],
+    ["losses"],
+    ["registry"],
     ["meaning"],
-    ["registry", "terms", "plan", "configfile"],
-    ["options"],
-    ["rules", "agreement", "layout", "overrides", "uses"],
-    ["target_agreement"],
-    ["checker", "lower"],
-    ["field", "operations", "summary"],
-    ["explainer", "passes"],
-    ["binding", "checkpoint", "constants", "held", "ignored"],
-    ["labels"],
-    ["blocks"],
-    ["closed"],
-    ["program", "large"],
-    ["ways"],
-    ["executor"],
-    ["compiled"],
-    ["saved"],
-    ["module", "cli"],
-    ["", "__main__"],
+    ["plan"],
+    ["runtime"],
+    ["tools"],
 ]
-FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 TORCH = {
-    "blocks.walk",
-    "chunked",
-    "constants",
-    "eager",
-    "executor",
-    "module",
-    "saved",
-    "shield",
-    "slopes",
-    "torch_private",
+    "runtime.blocks.walk",
+    "runtime.constants",
+    "runtime.executor",
+    "runtime.module",
+    "runtime.saved",
+    "tensors.custom_gradient",
+    "tensors.eager",
+    "tensors.gradient_mask",
+    "tensors.linear_cross_entropy",
+    "tensors.torch_private",
 }
 """The files that may import torch directly; all others take it from `lazy`."""
 
@@ -86,15 +56,8 @@ def dotted(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def floor(name: str) -> int | None:
-    """The floor of a module: its own, or that of the package that holds it."""
-    while name not in FLOOR and "." in name:
-        name = name.rpartition(".")[0]
-    return FLOOR.get(name)
-
-
 def imports(file: Path, *, everywhere: bool = False) -> set[str]:
-    """What a file imports when it is loaded; lazily loaded and type-only imports are apart."""
+    """What a file imports when it is loaded; `everywhere`: inside functions and for types too."""
     found: set[str] = set()
     body = ast.parse(file.read_text())
     for node in ast.walk(body) if everywhere else body.body:
@@ -105,27 +68,55 @@ def imports(file: Path, *, everywhere: bool = False) -> set[str]:
     return found
 
 
-def own(name: str) -> str:
-    """`losslang.mistakes.syntax.colon` -> `mistakes.syntax`: the module behind an import."""
+def module_behind(name: str) -> str:
+    """`losslang.diagnostics.mistakes.syntax.colon` -> `diagnostics.mistakes.syntax`: the module behind an import."""
     parts = name.split(".")[1:]
-    while parts and not (
-        (PACKAGE / Path(*parts)).is_dir() or (PACKAGE / Path(*parts)).with_suffix(".py").exists()
-    ):
+    while parts and ".".join(parts) not in MODULES:
         parts.pop()
     return ".".join(parts)
 
 
+MODULES = {dotted(file) for file in FILES}
+
+
+def test_the_walk_is_seen_in_the_listing() -> None:
+    """At most fourteen entries: nine folders, the doors, the vocabulary and the registry."""
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "grammars"}
+    assert entries == {"__init__.py", "__main__.py", "py.typed"} | {
+        name if (PACKAGE / name).is_dir() else f"{name}.py" for name in FLOOR
+    }
+    assert len(entries) <= 14
+
+
 @pytest.mark.parametrize("file", FILES, ids=dotted)
 def test_a_file_imports_only_from_lower_floors(file: Path) -> None:
+    """Lazily and for types too. The two doors at the top may open any room."""
     here = dotted(file)
-    assert floor(here) is not None, f"{here} has no floor"
-    package = here.partition(".")[0]
-    for name in imports(file):
+    if here in ("", "__main__"):
+        return
+    folder = here.partition(".")[0]
+    for name in imports(file, everywhere=True):
         if name.startswith("losslang"):
-            other = own(name)
-            inside = bool(other) and other.partition(".")[0] == package and (PACKAGE / package).is_dir()
-            if not inside:
-                assert floor(other) < floor(here), f"{here} (floor {floor(here)}) imports {other}"
+            other = module_behind(name)
+            assert other, f"{here} imports the package itself"
+            room = other.partition(".")[0]
+            assert room == folder or FLOOR[room] < FLOOR[folder], f"{here} imports {other}"
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Inside a folder the files have an order too: what a file loads has never to load that file."""
+    graph = {
+        dotted(file): {module_behind(name) for name in imports(file) if name.startswith("losslang.")}
+        - {dotted(file)}
+        for file in FILES
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("folder", [name for name in FLOOR if (PACKAGE / name).is_dir()])
+def test_a_folder_says_its_floor(folder: str) -> None:
+    first = (PACKAGE / folder / "__init__.py").read_text().splitlines()[0]
+    assert first.startswith(f'"""Floor {FLOOR[folder]}: ')
 
 
 @pytest.mark.parametrize("file", FILES, ids=dotted)
@@ -152,8 +143,7 @@ OVERRIDDEN = {"_apply", "_save_to_state_dict", "_load_from_state_dict"}
 def test_private_names_of_torch_stand_in_one_file(file: Path) -> None:
     if file.name == "torch_private.py":
         return
-    body = ast.parse(file.read_text())
-    nodes = list(ast.walk(body))
+    nodes = list(ast.walk(ast.parse(file.read_text())))
     defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     assert not read & TORCHS_OWN - defined - OVERRIDDEN
@@ -166,7 +156,7 @@ CHECK = """
 import sys, losslang
 losslang.check("0.5*bce(sigmoid) + dise"); losslang.format("ce"); losslang.parse("ce")
 losslang.explain("ce + dice"); losslang.explain("E301")
-from losslang.configfile import read
+from losslang.tools.configfile import read
 read("a.yaml", "loss: ce")
 {extra}
 sys.exit("torch" in sys.modules)

@@ -11,10 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.lazy import torch
-from losslang.presets import MEAN_ALONE, Preset
-from losslang.surprise import agreement, binary_entropy, error, times_log
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import agreement, binary_entropy, error, times_log
+from losslang.primitives.presets import MEAN_ALONE, Preset
+from losslang.tensors.lazy import torch
 from losslang.vocabulary import Count, Float, Scale, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]

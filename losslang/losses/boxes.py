@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from losslang.decorators import loss
-from losslang.functions import mean_along, power
-from losslang.lazy import F, torch
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import F, torch
+from losslang.tensors.numerics import mean_along, power
 from losslang.vocabulary import Float, Positive, Scale, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]

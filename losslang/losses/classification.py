@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.functions import power
-from losslang.lazy import torch
-from losslang.presets import SUM_OF_MEANS, Preset
-from losslang.surprise import focus, pick
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import focus, pick
+from losslang.primitives.presets import SUM_OF_MEANS, Preset
+from losslang.tensors.lazy import torch
+from losslang.tensors.numerics import power
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Degree = Annotated[int, Field(ge=1, le=4)]

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from typing import Literal, cast
 
-from losslang.decorators import loss
-from losslang.functions import exact, root
-from losslang.lazy import F, torch
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.devices import exact
+from losslang.tensors.lazy import F, torch
+from losslang.tensors.numerics import root
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
 
 

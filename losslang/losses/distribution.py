@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from losslang.decorators import loss
-from losslang.functions import xlogx
-from losslang.lazy import F, torch
-from losslang.presets import SUM_OF_MEANS, Preset
-from losslang.surprise import possible, times_log
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import possible, times_log
+from losslang.primitives.presets import SUM_OF_MEANS, Preset
+from losslang.tensors.lazy import F, torch
+from losslang.tensors.numerics import xlogx
 from losslang.vocabulary import Float, Positive, Scale, Tensor
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.lazy import F, torch
 from losslang.losses.contrast import products
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import F, torch
 from losslang.vocabulary import LARGEST, Float, Fraction, NonNegative, Positive, Tensor
 
 Norm = Annotated[float, Field(ge=1, le=LARGEST)]

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.functions import mean_along
-from losslang.lazy import torch
-from losslang.presets import Preset
-from losslang.surprise import pick
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import pick
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import torch
+from losslang.tensors.numerics import mean_along
 from losslang.vocabulary import Count, Float, Fraction, Int, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, le=10)]

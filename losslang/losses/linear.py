@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from losslang.decorators import loss
-from losslang.lazy import torch, traces
+from losslang.primitives.decorators import loss
+from losslang.tensors.lazy import torch, traces
 from losslang.vocabulary import Float, Fraction, Head, Int, Positive, Tensor
 
 
@@ -35,7 +35,7 @@ def linear_ce(
     formula, with all logits.
     `softcap` makes the logits c tanh(z / c), as Gemma 2 does.
     """
-    from losslang.chunked import cross_entropy
+    from losslang.tensors.linear_cross_entropy import cross_entropy
 
     entropy = partial(cross_entropy, smoothing=label_smoothing, softcap=softcap)
     if hidden.ndim == 2 and counted is None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 
-from losslang.decorators import loss
-from losslang.functions import softplus
-from losslang.lazy import F, torch
-from losslang.presets import Preset
-from losslang.surprise import pick, times_log
+from losslang.primitives.decorators import loss
+from losslang.primitives.entropy import pick, times_log
+from losslang.primitives.functions import softplus
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import F, torch
 from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
 
 

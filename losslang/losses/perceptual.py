@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
-from losslang.decorators import loss
-from losslang.functions import mean_along
-from losslang.lazy import F, torch, traces
+from losslang.primitives.decorators import loss
+from losslang.tensors.lazy import F, torch, traces
+from losslang.tensors.numerics import mean_along
 from losslang.vocabulary import Float, NonNegative, Tensor
 
 LOCK = threading.RLock()

@@ -6,10 +6,10 @@ With `batch=true` the samples are summed too. All of them are 1 minus a ratio, i
 
 from __future__ import annotations
 
-from losslang.decorators import loss
-from losslang.functions import power
-from losslang.lazy import torch
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import torch
+from losslang.tensors.numerics import power
 from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
 
 

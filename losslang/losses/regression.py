@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 
-from losslang.decorators import loss
-from losslang.functions import REDUCTIONS, least, root, vector
-from losslang.lazy import F, private, torch
-from losslang.presets import SUM_OF_MEANS, Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import SUM_OF_MEANS, Preset
+from losslang.tensors.devices import min_if_cheap, vector
+from losslang.tensors.lazy import REDUCTIONS, F, kernels, torch
+from losslang.tensors.numerics import root
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 
 
@@ -105,7 +106,7 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     A relu lets no gradient through at 0, where that of a square root is infinite; to ask takes less, on a CPU.
     """
     mean = squares(values, target, "mean")
-    if least(mean) > 0:
+    if min_if_cheap(mean) > 0:
         return mean.sqrt()
     return mean.relu().sqrt() if values.numel() else values.sum()
 
@@ -157,7 +158,7 @@ def smooth_l1_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return private.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
+    return kernels.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
 
 
 @loss(
@@ -189,7 +190,7 @@ def huber_of_values(
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """torch's kernel, which takes its own mean and sum."""
-    return private.huber_loss(values, target, REDUCTIONS[reduction], delta)
+    return kernels.huber_loss(values, target, REDUCTIONS[reduction], delta)
 
 
 @loss(
@@ -270,4 +271,4 @@ def quantile(
 
 def squares(values: Tensor, target: Tensor, reduction: str) -> Tensor:
     """(values - target)², of tensors of one shape."""
-    return private.mse_loss(values, target, REDUCTIONS[reduction])
+    return kernels.mse_loss(values, target, REDUCTIONS[reduction])

@@ -6,8 +6,8 @@ in a shell. Every one of them is one number, a sum over all elements.
 
 from __future__ import annotations
 
-from losslang.decorators import loss
-from losslang.lazy import torch
+from losslang.primitives.decorators import loss
+from losslang.tensors.lazy import torch
 from losslang.vocabulary import Float, NonNegative, Tensor
 
 

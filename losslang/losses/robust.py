@@ -11,10 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.functions import vector
-from losslang.lazy import F, torch
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.devices import vector
+from losslang.tensors.lazy import F, torch
 from losslang.vocabulary import LARGEST, SMALLEST, Float, Fraction, NonNegative, Positive, Scale, Tensor
 
 Shape = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]

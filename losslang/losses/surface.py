@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from losslang.decorators import loss
-from losslang.lazy import F, torch, traces
-from losslang.presets import Preset
+from losslang.primitives.decorators import loss
+from losslang.primitives.presets import Preset
+from losslang.tensors.lazy import F, torch, traces
 from losslang.vocabulary import Count, Float, Positive, Tensor
 
 Power = Annotated[float, Field(ge=0, le=4)]

@@ -1,9 +1,9 @@
 """Records the grid of a library: the numbers that its own code gives at every point. Run by hand, never by CI.
 
-    pip install --no-deps --target lib segmentation-models-pytorch==0.6.0 ...   # the versions of losslang.libraries
+    pip install --no-deps --target lib segmentation-models-pytorch==0.6.0 ...   # the versions of losslang.primitives.libraries
     PYTHONPATH=lib:tests python -m conformance.record [library ...]
 
-detectron2, fvcore and robust_loss_pytorch are of their repositories, at the commit that `losslang.libraries` names.
+detectron2, fvcore and robust_loss_pytorch are of their repositories, at the commit that `losslang.primitives.libraries` names.
 torchvision goes into a folder of its own, for torchvision alone: others look for it, and its operations do not load
 beside a torch that was built without them. Only the files of losses are loaded: `loaders` puts empty packages in the place of those whose import would load
 networks, compiled operations or data. A point whose call the library refuses is recorded as null; an option that
@@ -24,7 +24,7 @@ import torch
 from conformance.points import GRID, INPUTS, Point, call, one_number
 from conformance.recorders import RECORDERS, Given, SkippedError, family
 from conformance.recorders.calls import made
-from losslang.libraries import LIBRARIES
+from losslang.primitives.libraries import LIBRARIES
 
 
 def record(library: str) -> None:

@@ -1,0 +1,105 @@
+"""E5 and W3 about what a loss is divided by and how its classes are counted. Found at run time."""
+
+from __future__ import annotations
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+REPAIRS = {
+    "avg_factor": "hand over how many there are: a count is never below 0",
+    "weight": "outside of a weighted mean a weight may have any sign: `batch.w*l1`",
+}
+
+
+@mistake(
+    "E527",
+    form="python",
+    example="losslang.compile('ce(class_weight=batch.w)')(\n"
+    "    torch.randn(2, 3), torch.tensor([0, 2]), w=torch.tensor([1.0, -1.0, 1.0])\n)",
+    repair="losslang.compile('ce(class_weight=batch.w)')(\n"
+    "    torch.randn(2, 3), torch.tensor([0, 2]), w=torch.tensor([1.0, 0.0, 1.0])\n)",
+)
+def outside_bounds(span: Span, term: str, option: str, found: float) -> Diagnostic:
+    """A weight or a factor from a tensor lies outside of the bounds of a written one.
+
+    `class_weight`, `pos_weight`, `avg_factor` and the `weight` of a weighted mean are finite and not
+    below 0: with others the mean is none. Looked at in the calls that look at values. What a loss is
+    multiplied with, `batch.w*l1`, may have any sign.
+    """
+    return Diagnostic(
+        "",
+        f"`{option}` of `{term}` holds {found:.4g}",
+        span,
+        caret="must be finite and at least 0",
+        fix=REPAIRS.get(option, "give every class a weight of 0 or more"),
+    )
+
+
+@mistake(
+    "E528",
+    form="python",
+    example="losslang.compile('dice(softmax, ignore_index=0)')(\n"
+    "    torch.randn(1, 3, 4), torch.eye(3)[[0, 1, 2, 0]].T[None]\n)",
+    repair="losslang.compile('dice(softmax, ignore_index=0)')(torch.randn(1, 3, 4), torch.tensor([[0, 1, 2, 0]]))",
+)
+def ignored_by_number(span: Span, term: str, label: int, found: tuple[int, ...]) -> Diagnostic:
+    """A class is to be ignored, and the target holds one-hot or soft labels.
+
+    Their numbers are shares of classes: to leave out every 0 of them would leave out what is not of a
+    class, and not the class 0. Class indices say which places to leave out, and so does a mask. A target
+    of yes and no for each element may mark what is unknown by a number of its own, such as -1.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` ignores class {label}, and its target {found} holds one number for each class",
+        span,
+        caret="no class of these numbers",
+        fix="hand over class indices, or the places that count: `mask=batch.valid`",
+    )
+
+
+@mistake(
+    "W305",
+    form="python",
+    example="losslang.compile('l1(avg_factor=batch.n)')(torch.randn(2, 4), torch.randn(2, 4), n=torch.tensor(0))",
+    repair="losslang.compile('l1(avg_factor=max(batch.n, 1))')(torch.randn(2, 4), torch.randn(2, 4), n=torch.tensor(0))",
+)
+def nothing_counted(span: Span, term: str) -> Diagnostic:
+    """A sum is divided by 0: the term is 0 in this call, and trains nothing.
+
+    The mean over nothing is 0, with a gradient of 0. That is right where nothing is there to be learned.
+    An image without boxes still teaches what is no box: `max(batch.n, 1)` keeps it. Said once, and not
+    on a GPU, where the number would have to be waited for.
+    """
+    return Diagnostic(
+        "",
+        f"`avg_factor` of `{term}` is 0, so the term is 0 and trains nothing",
+        span,
+        caret="0 in this call",
+        fix="if the others count, as the background of an image without boxes: `avg_factor=max(..., 1)`",
+    )
+
+
+@mistake(
+    "W306",
+    form="python",
+    example="losslang.compile('bce(sigmoid, class_weight=balanced)')(\n"
+    "    torch.randn(4, 1), torch.tensor([[1.0], [0.0], [0.0], [0.0]])\n)",
+    repair="losslang.compile('bce(sigmoid, pos_weight=balanced)')(\n"
+    "    torch.randn(4, 1), torch.tensor([[1.0], [0.0], [0.0], [0.0]])\n)",
+)
+def one_class_to_balance(span: Span, term: str, how: str) -> Diagnostic:
+    """`class_weight=balanced` or `complement` of a prediction of one channel.
+
+    There is one class, so there is nothing to balance it with: every value is multiplied by the same
+    number, N / N_pos for `balanced`, and the loss grows as positives become rare. `pos_weight=balanced`
+    weighs the positives against the negatives.
+    """
+    return Diagnostic(
+        "",
+        f"`class_weight={how}` of `{term}` weighs the one channel of the prediction",
+        span,
+        caret="multiplies every value alike",
+        fix="remove it; a loss of yes and no weighs its positives against its negatives: `pos_weight=balanced`",
+    )

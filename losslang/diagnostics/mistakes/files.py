@@ -1,0 +1,250 @@
+"""E4: a config file that holds no expression losslang can read, and what its format does to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+QUOTED = {
+    "YAML": "quote the value, `loss: 'ce + dice'`, or write it as a `|` block",
+    "TOML": 'quote the value: `loss = "ce + dice"`',
+    "JSON": 'quote the value: `"loss": "ce + dice"`',
+}
+LIMITS = {
+    "characters": "keep the expression in a file of its own, such as `train.loss`",
+    "levels of nesting": "keep the expression nearer to the top, or in a file of its own: `train.loss`",
+    "values repeated by aliases": "write the expression once, outside of what the aliases repeat",
+}
+
+
+@mistake("E401", example='read("trian.yaml")', repair='read("train.yaml", "loss: ce")', form="python")
+def unreadable(filename: str, reason: str) -> Diagnostic:
+    """A file that cannot be opened.
+
+    It does not exist, is a directory, or may not be read.
+    """
+    return Diagnostic(
+        "", f"`{filename}` cannot be read: {reason}", Span(0, 0), fix="check the path and who may read it"
+    )
+
+
+@mistake(
+    "E402",
+    example='Path("train.yaml").write_text("loss: ce", encoding="utf-16")\nread("train.yaml")',
+    repair='Path("train.yaml").write_text("loss: ce", encoding="utf-8")\nread("train.yaml")',
+    form="python",
+)
+def not_utf8(span: Span, filename: str, byte: int, at: int) -> Diagnostic:
+    """A file that is not UTF-8 text.
+
+    Older Windows editors save as UTF-16 or in a code page of the country. Such a file is refused
+    rather than read as something that it does not say.
+    """
+    return Diagnostic(
+        "",
+        f"`{filename}` is not UTF-8: its byte {at} is 0x{byte:02x}",
+        span,
+        caret="no character",
+        fix='save the file with the encoding "UTF-8"',
+    )
+
+
+@mistake("E403", example='read("train.ini", "ce")', repair='read("train.loss", "ce")', form="python")
+def unknown_kind(filename: str, known: Sequence[str]) -> Diagnostic:
+    """A file of a kind that losslang does not read.
+
+    The suffix decides: .yaml and .yml, .toml and .json are searched for expressions; a .loss file
+    is one expression from its first character to its last.
+    """
+    *most, last = known
+    return Diagnostic(
+        "",
+        f"`{filename}` is none of the files that hold expressions: {', '.join(most)} and {last}",
+        Span(0, 0),
+        fix="name the file by what is in it; a file that is one expression ends in .loss",
+    )
+
+
+@mistake("E404", example="loss: " + "[" * 101 + "ce" + "]" * 101, repair="loss: ce", form="yaml")
+def too_big(span: Span, what: str, limit: int) -> Diagnostic:
+    """A file beyond the limits.
+
+    500,000 characters, 100 levels of nesting, 200,000 values that YAML aliases repeat. They keep
+    every check fast, whatever a file holds.
+    """
+    return Diagnostic("", f"the file has more than {limit:,} {what}", span, fix=LIMITS[what])
+
+
+@mistake("E405", example="loss: ce: softmax", repair="loss: ce(softmax)", form="yaml")
+def invalid(span: Span, form: str, reason: str) -> Diagnostic:
+    """A file that is not valid YAML, TOML or JSON.
+
+    In YAML the usual reason is a value that is not quoted: it may not begin with one of
+    ``* & @ ! % ` [ { , | > ' "`` and not hold `: ` or ` #`. A quoted value or a `|` block may hold
+    anything.
+    """
+    return Diagnostic("", f"this is not valid {form}: {reason}", span, fix=_validity(form))
+
+
+def _validity(form: str) -> str:
+    if form == "YAML":
+        return "if this is the value, quote it or write it as a `|` block; nesting is by blanks, not tabs"
+    if form == "TOML":
+        return "a value is written `loss = \"ce + dice\"`; one of several lines stands between ''' and '''"
+    return 'a value is written `"loss": "ce + dice"`; JSON has no comments and no comma after the last value'
+
+
+@mistake("E406", example="lr: 0.1\n", repair="lr: 0.1\nloss: ce\n", form="yaml")
+def nothing_found(wanted: str | None, similar: Sequence[str]) -> Diagnostic:
+    """A file in which no expression was found.
+
+    An expression is the text under a key called `loss`, `criterion` or `objective`, at any depth.
+    Other keys are named with `--key`: their last name, their whole path (`train.loss_fn`), or a
+    pattern (`train.*`, `losses[*]`).
+    """
+    if wanted is None:
+        message = "no expression found: no key is called `loss`, `criterion` or `objective`"
+        fix = "write the expression under the key `loss`, or name the key that holds it with `--key`"
+    else:
+        message = f"no expression found: no key matches `{wanted}`"
+        fix = "`--key` takes the last name of a key, its whole path, or a pattern such as `train.*`"
+    if similar:
+        fix = " or ".join(f"`--key {name}`" for name in similar)
+    return Diagnostic("", message, Span(0, 0), fix=fix)
+
+
+@mistake("E407", example="loss:\n  seg: ce\n  box: l1\n", repair="loss: seg = ce; seg + l1\n", form="yaml")
+def container(span: Span, key: str, kind: str) -> Diagnostic:
+    """A key that should hold an expression holds a mapping or a list.
+
+    A loss of several parts is still one expression: the parts are added, and each may have a name,
+    `seg = ce; box = l1; seg + 0.5*box`. Where every entry is a whole loss of its own, the entries
+    are named with `--key 'loss.*'`.
+    """
+    pattern = f"{key}.*" if kind == "mapping" else f"{key}[*]"
+    return Diagnostic(
+        "",
+        f"`{key}` holds a {kind}, not an expression",
+        span,
+        fix=f"write one expression, `seg = ce; box = l1; seg + 0.5*box`; "
+        f"if its entries are expressions of their own: `--key '{pattern}'`",
+    )
+
+
+@mistake("E408", example="loss: &ce\n", repair="loss: ce\n", form="yaml")
+def empty(span: Span, key: str, written: str, form: str) -> Diagnostic:
+    """A key that should hold an expression holds nothing.
+
+    In YAML a value that begins with `&` is the name of an anchor, one that begins with `#` is a
+    comment, and `~` and `null` are nothing too.
+    """
+    reading = {"&": " as the name of an anchor", "!": " as a tag"}.get(written[:1], "")
+    message = f"`{key}` holds nothing"
+    if reading:
+        message += f": YAML reads `{written}`{reading}"
+    fix = (
+        QUOTED[form] if reading else f"write an expression, such as `ce`; a program without `{key}` lacks it"
+    )
+    return Diagnostic("", message, span, fix=fix)
+
+
+@mistake("E409", example="loss: 0.5\n", repair="loss: 0.5*ce\n", form="yaml")
+def not_text(span: Span, key: str, kind: str, written: str, form: str) -> Diagnostic:
+    """A key that should hold an expression holds a number, a truth value or a date.
+
+    An expression is text. YAML reads `0.5` as a number, `no` and `on` as truth values and
+    `2026-01-31` as a date.
+    """
+    fix = "write an expression, such as `0.5*ce`"
+    if kind == "number":
+        fix += (
+            f"; a constant is written `'{written}'`" if form == "YAML" else f'; a constant is `"{written}"`'
+        )
+    return Diagnostic("", f"`{key}` holds a {kind}, not an expression: `{written}`", span, fix=fix)
+
+
+@mistake(
+    "E410",
+    example="loss:\n  _target_: torch.nn.CrossEntropyLoss\n",
+    repair="loss: ce\n",
+    form="yaml",
+)
+def foreign(span: Span, key: str, builds: str) -> Diagnostic:
+    """A key that should hold an expression builds an object of another library.
+
+    A mapping with `_target_` is an instruction for Hydra, a value with a tag (`!Dice`) one for the
+    program that loads the file. Beside expressions in the same file they are left alone, and are
+    reported only when `--key` asks for them or when the file holds nothing else.
+    A mapping whose `_target_` is losslang's own, such as `losslang.compile`, is read: its `text` is
+    the expression.
+    """
+    return Diagnostic(
+        "",
+        f"`{key}` builds `{builds}`, and is not an expression",
+        span,
+        fix="write the loss as an expression, such as `ce + dice`, or leave the file out",
+    )
+
+
+@mistake("E411", example="loss: ${w}*ce\n", repair="loss: w = 0.5; w*ce\n", form="yaml")
+def interpolation(span: Span, written: str) -> Diagnostic:
+    """An OmegaConf interpolation that nobody has resolved.
+
+    `${...}` is filled in by OmegaConf when the program runs, so nobody can check it in the file. A
+    number that is bound to a name can be set from outside just as well: `--set w=0.5`, or
+    `compile(text, overrides={"w": 0.5})`.
+    """
+    shown = written if len(written) <= 40 else written[:36] + "..."
+    return Diagnostic(
+        "",
+        f"`{shown}` is an unresolved interpolation",
+        span,
+        caret="not known before the program runs",
+        fix="write the value here; a number with a name, `w = 0.5; w*ce`, is set from outside with `--set w=0.5`",
+    )
+
+
+@mistake(
+    "E412",
+    example="loss: >\n  ce # the main term\n  + dice\n",
+    repair="loss: |\n  ce # the main term\n  + dice\n",
+    form="yaml",
+)
+def swallowed(span: Span, rest: Span, form: str) -> Diagnostic:
+    """A comment swallows the lines below it.
+
+    A YAML value that is plain, quoted or a `>` block loses its line breaks before losslang sees
+    it, and so does a line of TOML that ends in a backslash. A comment goes to the end of its line,
+    and without breaks there is only one. A `|` block keeps them.
+    """
+    fix = "end the line above without `\\`" if form == "TOML" else "write the value as a `|` block"
+    return Diagnostic(
+        "",
+        f"this comment goes on in the next line, because {form} has joined the two",
+        span,
+        caret="the comment starts here",
+        labels=(Label(rest, "and takes this with it"),),
+        why="what the comment takes would not be trained on",
+        fix=f"{fix}, or move the comment to the end",
+    )
+
+
+@mistake("W401", example="loss: ce # + dice\n", repair="loss: ce + dice\n", form="yaml")
+def cut(span: Span, key: str, tail: str) -> Diagnostic:
+    """YAML may have cut an expression at ` #`.
+
+    In a value without quotes, a blank and `#` begin a comment of YAML. What follows here reads like
+    a part of the expression, and it is not trained on. Ordinary words after `#` are no reason for
+    this warning.
+    """
+    return Diagnostic(
+        "",
+        f"`{key}` ends at ` #`: YAML reads `{tail}` as a comment",
+        span,
+        caret="looks like a part of the expression",
+        why="it is not trained on",
+        fix="quote the value, or write it as a `|` block; a comment that is meant goes on a line of its own",
+    )

@@ -1,0 +1,207 @@
+"""E5: what a call hands over is not what the program reads. Found at run time."""
+
+from __future__ import annotations
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+Shape = tuple[int, ...]
+
+
+def _names(available: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in available) or "nothing"
+
+
+@mistake(
+    "E501",
+    form="python",
+    example="losslang.compile('ce(mask=batch.valid)')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+    repair="losslang.compile('ce(mask=batch.valid)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), valid=torch.tensor([True, True, True, False])\n)",
+)
+def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -> Diagnostic:
+    """The program reads something that the call does not hand over.
+
+    `pred` and `target` are the first two arguments of the call, `batch.name` its keyword `name`,
+    `const.name` an entry of `compile(const=...)`.
+    """
+    if path in ("pred", "target"):
+        message = f"`{path}` is read here, and the call does not hand it over"
+        return Diagnostic("", message, span, fix="call `loss(pred, target)`")
+    if path.startswith("batch"):
+        fix = f"call `loss(pred, target, {key}=...)`"
+    elif path.startswith("const"):
+        fix = f"compile with `const={{'{key}': ...}}`"
+    else:
+        fix = f"hand it over, or read one of {_names(available)}"
+    where = path.rpartition(".")[0] or "the call"
+    return Diagnostic("", f"`{path}` is read here, and {where} has only {_names(available)}", span, fix=fix)
+
+
+@mistake(
+    "E502",
+    form="python",
+    example="losslang.compile('mse@(pred.mu, target)')(torch.randn(4), torch.randn(4))",
+    repair="losslang.compile('mse@(pred.mu, target)')({'mu': torch.randn(4)}, torch.randn(4))",
+)
+def no_way_into(span: Span, path: str, step: str, found: str, fix: str = "") -> Diagnostic:
+    """A path asks for a part of something that has no such part.
+
+    `.key` reads an entry of a mapping or a field of a named tuple or a dataclass, `[i]` an element
+    of a list or a tuple, `[a:b]` channels of a tensor or part of a list. A slice that reaches beyond
+    them is never cut to fit: of no channels a loss is 0, and nothing trains. Negative bounds count from
+    the end, as in Python.
+    """
+    if found.startswith("a tensor") and ":" in step:
+        fix = fix or "a slice takes channels, axis 1 of a tensor of two or more axes: hand over such a tensor"
+    elif found.startswith("a tensor") and step.startswith("["):
+        at = int(step.strip("[]"))
+        fix = f"channels of a tensor are a slice: `[{at}:{at + 1 or ''}]`"
+    fix = fix or "change the path, or what the call hands over"
+    return Diagnostic("", f"`{path}` is {found}: there is no `{step}` in it", span, fix=fix)
+
+
+@mistake(
+    "E530",
+    form="python",
+    example="losslang.compile('l1@(pred[0:2], target)')(torch.randn(4, 5, 3), torch.randn(4, 5, 2))",
+    repair="losslang.compile('l1(channels=last)@(pred[0:2], target)')(torch.randn(4, 5, 3), torch.randn(4, 5, 2))",
+)
+def which_axis(span: Span, path: str, found: Shape) -> Diagnostic:
+    """Channels are sliced out of plain values of three axes, and nothing says which axis they are.
+
+    (B, T, D) has them last and (B, C, T) first. Losses of classes and of images read axis 1, losses of boxes
+    and embeddings the last; for all others `channels=` says it, once for every term on this tensor.
+    """
+    return Diagnostic(
+        "",
+        f"`{path}` slices channels out of a tensor {found}, and nothing says which axis they are",
+        span,
+        fix="write it in a loss on this tensor: `channels=last` for (B, T, D), `channels=first` for (B, C, T)",
+    )
+
+
+@mistake(
+    "E503",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4), {'depth': torch.randn(4)})",
+    repair="losslang.compile('mse@(pred, target.depth)')(torch.randn(4), {'depth': torch.randn(4)})",
+)
+def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, ...]) -> Diagnostic:
+    """What a path leads to is not a tensor, nor a list or an array of numbers, which are read as one."""
+    fix = f"name a part of it: one of {_names(keys)}" if keys else "hand over a tensor"
+    return Diagnostic("", f"`{term}` reads `{path}`, which is {found}, not a tensor", span, fix=fix)
+
+
+@mistake(
+    "E524",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4, 3), torch.eye(4, 3).to_sparse())",
+    repair="losslang.compile('mse')(torch.randn(4, 3), torch.eye(4, 3))",
+)
+def wrong_layout(span: Span, term: str, path: str, found: str) -> Diagnostic:
+    """A tensor whose elements do not stand in rows and columns: sparse, nested, or of MKL-DNN.
+
+    Most operations of torch do not know these; a loss reads dense tensors alone.
+    """
+    fix = "convert it with `.to_dense()`"
+    if found in ("jagged", "nested"):
+        fix = "pad it, `.to_padded_tensor(0.0)`, and say what is padding: `mask=batch.valid`"
+    return Diagnostic(
+        "", f"`{path}` of `{term}` is a {found} tensor", span, caret="wants a dense one", fix=fix
+    )
+
+
+@mistake(
+    "E519",
+    form="python",
+    example="losslang.compile('perceptual(net=const.vgg)', const={'vgg': 3})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))",
+    repair="losslang.compile('perceptual(net=const.vgg)', const={'vgg': torch.nn.Conv2d(3, 4, 3)})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))",
+)
+def not_a_network(span: Span, term: str, operand: str, found: str) -> Diagnostic:
+    """A loss through a network is handed something that is none.
+
+    `compile(const={"vgg": module})` gives the module, and the program reads it as `const.vgg`.
+    """
+    return Diagnostic(
+        "", f"`{operand}` of `{term}` is {found}", span, caret="wants a module", fix="hand over an nn.Module"
+    )
+
+
+@mistake(
+    "E520",
+    form="python",
+    example="losslang.compile('mse + 1e-4*l2_reg')",
+    repair="losslang.compile('mse + 1e-4*l2_reg', params=torch.nn.Linear(2, 2).named_parameters())",
+)
+def no_parameters(span: Span, term: str) -> Diagnostic:
+    """A term reads the parameters of a model, and `compile` is given none."""
+    return Diagnostic(
+        "",
+        f"`{term}` reads the parameters of the model, and none are given",
+        span,
+        fix="`compile(..., params=model.named_parameters())`",
+    )
+
+
+@mistake(
+    "E521",
+    form="python",
+    example="losslang.compile(\"mse + l2_reg(match='*.wieght')\", params=torch.nn.Linear(2, 2).named_parameters())",
+    repair="losslang.compile(\"mse + l2_reg(match='weight')\", params=torch.nn.Linear(2, 2).named_parameters())",
+)
+def matches_nothing(span: Span, term: str, pattern: str, names: tuple[str, ...]) -> Diagnostic:
+    """A pattern that no parameter of the model matches: the term would be 0 for ever."""
+    shown = ", ".join(f"`{name}`" for name in names[:6]) + (", ..." if len(names) > 6 else "")
+    return Diagnostic(
+        "",
+        f"`{pattern}` of `{term}` matches none of the {len(names)} parameters",
+        span,
+        fix=f"they are called {shown or 'nothing: there are none'}",
+    )
+
+
+@mistake(
+    "E512",
+    form="python",
+    example="losslang.compile('pred.aux + ce@logits')(\n"
+    "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
+    repair="losslang.compile('mean(pred.aux) + ce@logits')(\n"
+    "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
+)
+def not_scalar(span: Span, term: str, found: Shape) -> Diagnostic:
+    """A tensor stands where one number is needed.
+
+    A path that is a term of its own holds one number; so does what multiplies a loss that is
+    already reduced, as in `w*sqrt(mse)`.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` has shape {tuple(found)}, and one number is needed here",
+        span,
+        fix="reduce it: `mean(...)` or `sum(...)`",
+    )
+
+
+@mistake(
+    "E515",
+    form="python",
+    example="losslang.compile('pred.cls + pred.box')(\n"
+    "    {'cls': torch.tensor(1.0), 'box': torch.tensor(2.0), 'mask': torch.tensor(3.0)}\n)",
+    repair="losslang.compile('pred.cls + pred.box', ignore=['mask'])(\n"
+    "    {'cls': torch.tensor(1.0), 'box': torch.tensor(2.0), 'mask': torch.tensor(3.0)}\n)",
+)
+def unread_losses(span: Span, where: str, unread: tuple[str, ...]) -> Diagnostic:
+    """A mapping of losses holds one that no term reads.
+
+    Models of torchvision, detectron2 and transformers return their losses by name; one that the
+    program forgets would be lost without a word.
+    """
+    listed = ", ".join(f"'{name}'" for name in unread)
+    return Diagnostic(
+        "",
+        f"`{where}` holds {_names(unread)}, which no term reads",
+        span,
+        fix=f"add the term, or compile with `ignore=[{listed}]`",
+    )

@@ -1,0 +1,118 @@
+"""E5: the values of the tensors of a call: labels, probabilities, signs, boxes. Found in the calls that look at them."""
+
+from __future__ import annotations
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+Shape = tuple[int, ...]
+
+
+@mistake(
+    "E522",
+    form="python",
+    example="losslang.compile('giou')(torch.tensor([[2.0, 2, 1, 1]]), torch.tensor([[0.0, 0, 1, 1]]))",
+    repair="losslang.compile('giou')(torch.tensor([[1.0, 1, 2, 2]]), torch.tensor([[0.0, 0, 1, 1]]))",
+)
+def not_a_box(
+    span: Span, term: str, operand: str, index: Shape, box: tuple[float, ...], format: str
+) -> Diagnostic:
+    """A box whose second corner lies before its first, or whose size is below 0.
+
+    Its area would be of the wrong sign, and the loss a number without meaning. Checked in the first
+    eager call, or as `compile(validate=...)` says.
+    """
+    what = "x2 < x1 or y2 < y1" if format == "xyxy" else "a size below 0"
+    where = "".join(f"[{i}]" for i in index)
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` holds a box with {what}: {where} is {box}",
+        span,
+        caret=f"read as {format}",
+        fix="say how boxes are written: `format=xyxy|cxcywh|xywh`",
+    )
+
+
+@mistake(
+    "E506",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 3]))",
+    repair="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 2]))",
+)
+def class_out_of_range(
+    span: Span, term: str, found: int, classes: int, owner: str = "prediction"
+) -> Diagnostic:
+    """A class index that the prediction has no channel for.
+
+    Labels are looked at in every eager call. On a GPU no call waits for the answer: it is refused in a later one,
+    or torch stops with an assertion that names nothing. The label that `ce` and `nll` leave out by default, -100,
+    is theirs alone: a loss beside them is told, `ce + dice(ignore_index=-100)`, or takes the label that one of them
+    wrote, `ce(ignore_index=-100) + dice`.
+    """
+    return Diagnostic(
+        "",
+        f"the target of `{term}` holds class {found}, and the {owner} has classes 0 to {classes - 1}",
+        span,
+        fix=f"relabel it, or leave it out: {ignoring(term, found)}",
+    )
+
+
+def ignoring(term: str, label: int) -> str:
+    """What to write to leave a label out of a term."""
+    return f"`ignore_index={label}` in `{term.partition('@')[0]}`"
+
+
+@mistake(
+    "E507",
+    form="python",
+    example="losslang.compile('dice')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
+    repair="losslang.compile('dice(sigmoid)')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
+)
+def not_probabilities(span: Span, term: str, low: float, high: float, activation: str) -> Diagnostic:
+    """A term reads its prediction as probabilities, and the values are not in [0, 1].
+
+    Nothing in the program says which activation to apply, so the prediction was taken as it
+    stands. Checked in the first eager call.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` reads probabilities, and the prediction holds {low:.4g} to {high:.4g}",
+        span,
+        caret="no activation is written",
+        fix=f"if these are logits, write `{term.partition('@')[0]}({activation})`",
+    )
+
+
+@mistake(
+    "E514",
+    form="python",
+    example="losslang.compile('hinge')(torch.randn(2), torch.tensor([0.0, 1.0]))",
+    repair="losslang.compile('hinge')(torch.randn(2), torch.tensor([-1.0, 1.0]))",
+)
+def not_signs(span: Span, term: str, operand: str = "target") -> Diagnostic:
+    """A margin loss reads a float target that holds 0.
+
+    Its targets are +1 and -1. Booleans and integers 0 and 1 are mapped; a float 0 may be a
+    mistake, so it is not.
+    """
+    return Diagnostic(
+        "",
+        f"the float {operand} of `{term}` holds 0; a margin loss reads +1 and -1",
+        span,
+        fix="use `2*t - 1`, or an integer or boolean target",
+    )
+
+
+@mistake(
+    "E516",
+    form="python",
+    example="losslang.compile('gaussian_nll(variance=batch.v)')(\n"
+    "    torch.randn(2), torch.randn(2), v=torch.tensor([1.0, -1.0])\n)",
+    repair="losslang.compile('gaussian_nll(variance=batch.v)')(\n"
+    "    torch.randn(2), torch.randn(2), v=torch.tensor([1.0, 1.0])\n)",
+)
+def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str, fix: str = "") -> Diagnostic:
+    """Values that the formula is not defined for. Checked in the first eager call."""
+    message = f"`{operand}` of `{term}` holds {found:.4g}; it must be {wanted}"
+    return Diagnostic("", message, span, fix=fix or "check the data")

@@ -1,0 +1,240 @@
+"""E1: a name that is not what it is used as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+# How other libraries call a loss, and what to write here. Their class names are not aliases,
+# because their defaults differ.
+ELSEWHERE = {
+    "BCELoss": "bce",
+    "BCEWithLogitsLoss": "bce(sigmoid)",
+    "BinaryCrossentropy": "bce",
+    "BCEDiceLoss": "bce(sigmoid) + dice",
+    "CategoricalCrossentropy": "ce(identity)",
+    "CosineEmbeddingLoss": "cosine",
+    "CosineSimilarity": "cosine",
+    "CrossEntropyLoss": "ce",
+    "DiceCELoss": "ce + dice",
+    "DiceFocalLoss": "focal(sigmoid) + dice",
+    "DiceLoss": "dice(sigmoid)",
+    "FocalLoss": "focal(sigmoid)",
+    "FocalTverskyLoss": "focal_tversky(sigmoid)",
+    "GIoULoss": "giou",
+    "GaussianNLLLoss": "gaussian_nll",
+    "HingeLoss": "hinge",
+    "HuberLoss": "huber",
+    "IoULoss": "iou",
+    "JaccardLoss": "jaccard(sigmoid)",
+    "KLDivLoss": "kl",
+    "L1Loss": "l1",
+    "L2Loss": "mse",
+    "LogCoshLoss": "log_cosh",
+    "MAELoss": "l1",
+    "MSELoss": "mse",
+    "MultiMarginLoss": "multi_margin",
+    "NLLLoss": "nll",
+    "PoissonNLLLoss": "poisson_nll",
+    "RMSELoss": "rmse",
+    "SmoothL1Loss": "smooth_l1",
+    "SoftTargetCrossEntropy": "ce",
+    "TripletMarginLoss": "triplet",
+    "TverskyLoss": "tversky(sigmoid)",
+    "BalancedL1Loss": "balanced_l1",
+    "BarlowTwinsLoss": "barlow_twins",
+    "BoundedIoULoss": "bounded_iou",
+    "CIoULoss": "ciou",
+    "CircleLoss": "circle",
+    "CharbonnierLoss": "charbonnier",
+    "ContrastiveLoss": "contrastive",
+    "DIoULoss": "diou",
+    "DistributionFocalLoss": "dfl",
+    "GHMC": "ghm_c(sigmoid)",
+    "GHMR": "ghm_r",
+    "GaussianFocalLoss": "gaussian_focal(sigmoid)",
+    "GeneralizedDiceLoss": "gdl(softmax)",
+    "GeneralizedDiceFocalLoss": "gdl(softmax) + focal",
+    "HausdorffDTLoss": "hausdorff_dt(sigmoid)",
+    "HausdorffERLoss": "hausdorff_er(softmax)",
+    "HingeEmbeddingLoss": "hinge_embedding",
+    "InfoNCELoss": "infonce",
+    "LovaszLoss": "lovasz_softmax(softmax)",
+    "MCCLoss": "mcc(sigmoid)",
+    "MarginRankingLoss": "margin_ranking",
+    "MultiLabelMarginLoss": "multilabel_margin",
+    "MultiLabelSoftMarginLoss": "multilabel_soft_margin",
+    "NTXentLoss": "infonce",
+    "PerceptualLoss": "perceptual(net=const.net)",
+    "PolyLoss": "poly",
+    "QualityFocalLoss": "quality_focal(sigmoid)",
+    "SIoULoss": "siou",
+    "SSIMLoss": "1 - ssim",
+    "SoftDiceLoss": "dice",
+    "SoftMarginLoss": "logistic",
+    "SoftclDiceLoss": "cldice",
+    "SupConLoss": "supcon",
+    "TopKLoss": "ce(reduction=topk(frac=0.1))",
+    "TukeyLoss": "tukey",
+    "VarifocalLoss": "varifocal(sigmoid)",
+    "VICRegLoss": "vicreg",
+    "WingLoss": "wing",
+    "balanced_ce": "ce(class_weight=balanced)",
+    "weighted_ce": "ce(class_weight=[1, 2])",
+    "temperature_ce": "ce(softmax(temperature=2))",
+    "soft_softmax": "ce(softmax(temperature=2))",
+    "label_smoothing": "ce(label_smoothing=0.1)",
+    "linear_iou": "iou",
+    "multi_quantile": "quantile(q=[0.1, 0.5, 0.9])",
+    "poisson": "poisson_nll",
+    "retinanet_focal": "focal(sigmoid, alpha=0.25)",
+    "ohem_ce": "ce(reduction=ohem)",
+    "topk_ce": "ce(reduction=topk(frac=0.1))",
+    "focal_dice": "focal(sigmoid) + dice",
+    "dice_cldice": "0.5*dice(sigmoid) + 0.5*cldice",
+    "classification_accuracy": "metric(1 - zero_one)",
+    "dice_bce": "bce(sigmoid) + dice",
+    "bce_dice": "bce(sigmoid) + dice",
+    "dice_ce": "ce + dice",
+    "ce_dice": "ce + dice",
+    "dice_focal": "focal(sigmoid) + dice",
+    "l2": "mse",
+    "l2_loss": "half_mse",
+    "ntxent": "infonce",
+    "logsoftmax": "log_softmax",
+    "logits": "identity",
+    "CE": "ce",
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or ''."""
+    known = list(dict.fromkeys(known))
+    for candidate in known:
+        if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
+            return candidate
+    found = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+@mistake("E101", example="0.5*bce(sigmoid) + dise", repair="0.5*bce(sigmoid) + dice")
+def unknown_name(span: Span, name: str, what: str, known: Sequence[str]) -> Diagnostic:
+    """A name that nobody has defined.
+
+    It is no loss of the registry, no function and no name bound above. `losslang list` shows all
+    names; `losslang show NAME` one of them.
+    """
+    elsewhere = {key.lower(): spelling for key, spelling in ELSEWHERE.items()}
+    if name in ELSEWHERE or name.lower() in elsewhere:
+        fix = f"here it is spelled `{ELSEWHERE.get(name) or elsewhere[name.lower()]}`"
+    elif near := nearest(name, known):
+        fix = f"did you mean `{near}`?"
+    else:
+        fix = "`losslang list` shows every name"
+    return Diagnostic("", f"there is no {what} `{name}`", span, caret="unknown", fix=fix)
+
+
+@mistake("E102", example="ramp(0, 1, epochs=5)*ce", repair="ce")
+def not_built(span: Span, name: str, role: str) -> Diagnostic:
+    """A part of the language that this version does not compile yet.
+
+    The text is right and will keep its meaning. Schedules, `learn` and the combinators over lists are
+    still to come.
+    """
+    return Diagnostic(
+        "",
+        f"`{name}` ({role}) is part of the language, but this version cannot compile it yet",
+        span,
+        fix="write the value it stands for, or leave the term out for now",
+    )
+
+
+@mistake("E103", example="ce(topk)", repair="ce(reduction=topk)")
+def wrong_kind(span: Span, name: str, found: str, wanted: str, fix: str) -> Diagnostic:
+    """A name stands where another kind of name belongs.
+
+    A loss takes an activation as its one positional argument; a reduction is the value of
+    `reduction=`; functions work on numbers, tensors and reduced losses.
+    """
+    article = "an" if found[0] in "aeiou" else "a"
+    return Diagnostic("", f"`{name}` is {article} {found}, and {wanted} belongs here", span, fix=fix)
+
+
+@mistake("E104", example="rec = l1; seg = ce; rec", repair="rec = l1; seg = ce; rec + seg")
+def unused(span: Span, name: str) -> Diagnostic:
+    """A name is bound and never used: a term that silently does not train."""
+    return Diagnostic(
+        "",
+        f"`{name}` is never used",
+        span,
+        why="the term would silently not be trained",
+        fix=f"use it: `... + {name}`, or remove the line",
+    )
+
+
+@mistake("E105", example="a = l1; a = ce; a", repair="a = l1; b = ce; a + b")
+def bound_twice(span: Span, name: str, first: Span) -> Diagnostic:
+    """A name is bound twice."""
+    return Diagnostic(
+        "",
+        f"`{name}` is bound twice",
+        span,
+        labels=(Label(first, "first here"),),
+        fix="give one of them another name",
+    )
+
+
+@mistake("E106", example="a = 2*b; b = ce; a", repair="b = ce; a = 2*b; a")
+def used_too_early(span: Span, name: str, bound: Span) -> Diagnostic:
+    """A name is used above the line that binds it, or in that line itself."""
+    return Diagnostic(
+        "",
+        f"`{name}` is used before it is bound",
+        span,
+        labels=(Label(bound, "bound here"),),
+        fix="bind it first: a name may use only the names above it",
+    )
+
+
+@mistake("E107", example="seg.mask + ce", repair="pred.seg.mask + ce")
+def not_a_root(span: Span, root: str) -> Diagnostic:
+    """A path that begins with something else than a root.
+
+    There are four roots: `pred`, `target`, `batch` and `const`.
+    """
+    return Diagnostic(
+        "",
+        f"a path begins with `pred`, `target`, `batch` or `const`, not with `{root}`",
+        span,
+        fix=f"did you mean `pred.{root}`?",
+    )
+
+
+@mistake("E108", form="python", example="losslang.compile('ce', overrides={'alpha': 1})",
+         repair="losslang.compile('alpha = 2; alpha*ce', overrides={'alpha': 1})")  # fmt: skip
+def nothing_to_override(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+    """An override that names nothing in the program.
+
+    Numbers bound to a name can be overridden, and the weight and the numeric options of a term:
+    `alpha=0.3`, `dice.weight=2`, `dice.smooth=1`.
+    """
+    near = nearest(name, known)
+    listed = ", ".join(f"`{k}`" for k in known[:12])
+    fix = f"did you mean `{near}`? " if near else ""
+    fix += f"what can be set here: {listed}" if listed else "bind a number to a name first"
+    return Diagnostic("", f"nothing here is called `{name}`", span, caret="in this program", fix=fix)
+
+
+@mistake("W101", example="dice = ce; dice", repair="seg = ce; seg")
+def hides(span: Span, name: str, kind: str) -> Diagnostic:
+    """A bound name hides a registered one.
+
+    It is allowed, so that a later version of losslang cannot break a config by adding a name.
+    """
+    return Diagnostic(
+        "", f"the name `{name}` hides the {kind} `{name}`", span, fix="another name reads better"
+    )

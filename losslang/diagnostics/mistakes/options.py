@@ -1,0 +1,100 @@
+"""E2: an argument or an option that a name does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.mistakes.names import nearest
+from losslang.diagnostics.source import Span
+
+# What other libraries call an option of ours.
+ELSEWHERE = {
+    "include_background": "background",
+    "smooth_nr": "smooth",
+    "smooth_dr": "smooth",
+    "squared_pred": "squared",
+    "batch_dice": "batch",
+    "do_bg": "background",
+    "weights": "class_weight",
+    "class_weights": "class_weight",
+    "ignore_class": "ignore_index",
+    "tau": "q",
+    "quantiles": "q",
+    "from_logits": "the activation: `bce(sigmoid)`",
+    "to_onehot_y": "nothing: class indices are understood",
+    "lambda_dice": "a factor: `2*dice`",
+    "lambda_ce": "a factor: `2*ce`",
+    "loss_weight": "a factor: `2*ce`",
+    "use_sigmoid": "the activation: `focal(sigmoid)`",
+    "use_softmax": "the activation: `focal(softmax)`",
+    "activation": "the activation alone: `dice(sigmoid)`",
+}
+
+
+@mistake("E201", example="dice(smoth=1, sigmoid)".replace("smoth=1, sigmoid", "sigmoid, smoth=1"),
+         repair="dice(sigmoid, smooth=1)")  # fmt: skip
+def unknown_option(span: Span, owner: str, name: str, known: Sequence[str]) -> Diagnostic:
+    """An option that this loss, activation or reduction does not have."""
+    if name in ELSEWHERE and (ELSEWHERE[name] in known or " " in ELSEWHERE[name]):
+        spelled = ELSEWHERE[name]
+        fix = f"here it is {spelled if ' ' in spelled else f'`{spelled}`'}"
+    elif near := nearest(name, known):
+        fix = f"did you mean `{near}`?"
+    else:
+        fix = f"it takes {', '.join(f'`{k}`' for k in known)}" if known else "it takes no options"
+    return Diagnostic("", f"`{owner}` has no option `{name}`", span, caret="unknown", fix=fix)
+
+
+@mistake("E202", example="dice(sigmoid, smooth=-1)", repair="dice(sigmoid, smooth=1)")
+def bad_value(span: Span, owner: str, name: str, found: str, wanted: str) -> Diagnostic:
+    """The value of an option has the wrong type, or lies outside of its bounds."""
+    return Diagnostic(
+        "",
+        f"`{name}` of `{owner}` cannot be {found}",
+        span,
+        caret=f"must be {wanted}",
+        fix=f"write `{name}=...` with {wanted}",
+    )
+
+
+@mistake("E203", example="dice(sigmoid, smooth=1, smooth=2)", repair="dice(sigmoid, smooth=2)")
+def given_twice(span: Span, name: str, first: Span) -> Diagnostic:
+    """One option is given twice."""
+    return Diagnostic(
+        "", f"`{name}` is given twice", span, labels=(Label(first, "first here"),), fix="remove one"
+    )
+
+
+@mistake("E204", example="max(ce)", repair="max(ce, 0.1)")
+def wrong_count(span: Span, name: str, found: int, wanted: str) -> Diagnostic:
+    """A call has too few or too many arguments."""
+    return Diagnostic("", f"`{name}` takes {wanted}, not {found}", span, fix=f"write {wanted}")
+
+
+@mistake("E205", example="mse(class_weight=[1, 2])", repair="ce(class_weight=[1, 2])")
+def does_not_apply(span: Span, owner: str, name: str, why: str) -> Diagnostic:
+    """An option that has nothing to work on.
+
+    `class_weight` needs classes, `batch`, `background` and `empty` a loss of regions, `pos_weight` a
+    yes-or-no loss. An option without effect is refused, never ignored.
+    """
+    return Diagnostic("", f"`{name}` has no meaning for `{owner}`: {why}", span, fix="remove the option")
+
+
+@mistake("E206", example="l1(reduction=sum, avg_factor=10)", repair="l1(avg_factor=10)")
+def contradict(span: Span, first: str, second: str, why: str, fix: str) -> Diagnostic:
+    """Two options that cannot both hold."""
+    return Diagnostic("", f"`{first}` and `{second}` contradict each other: {why}", span, fix=fix)
+
+
+@mistake("E207", example="rec = l1; rec(beta=2)", repair="rec = smooth_l1(beta=2); rec")
+def arguments_of_name(span: Span, name: str) -> Diagnostic:
+    """A bound name is called. Names stand for expressions, not for functions."""
+    return Diagnostic(
+        "",
+        f"`{name}` is a name bound above and takes no arguments",
+        span,
+        fix="put the options into the line that binds it",
+    )

@@ -1,0 +1,246 @@
+"""E5: the tensors of a call do not fit the program. Found at run time, by shape wherever possible."""
+
+from __future__ import annotations
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+Shape = tuple[int, ...]
+
+
+@mistake(
+    "E504",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(4, 1), torch.randn(4))",
+    repair="losslang.compile('mse')(torch.randn(4, 1), torch.randn(4)[:, None])",
+)
+def shapes_differ(
+    span: Span,
+    term: str,
+    operand: str,
+    found: Shape,
+    other: Shape,
+    wanted: str,
+    fix: str,
+    beside: str = "the prediction",
+) -> Diagnostic:
+    """A tensor's shape does not fit the prediction's, or that of a tensor beside it in arithmetic.
+
+    losslang never broadcasts a target: (N,) against (N, 1) would quietly compare every pair. In arithmetic
+    tensors of one rank meet axis by axis, where an axis of 1 is repeated; rank 1 is one number per sample, from
+    `const` one per channel; any other difference of ranks is refused.
+    """
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` has shape {_shape(found)}, {beside} {_shape(other)}",
+        span,
+        caret=f"wants {wanted}",
+        fix=fix,
+    )
+
+
+@mistake(
+    "E517",
+    form="python",
+    example="losslang.compile('giou')(torch.rand(2, 5), torch.rand(2, 4))",
+    repair="losslang.compile('giou')(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[0.0, 0, 2, 2]]))",
+)
+def wrong_prediction(span: Span, term: str, found: Shape, wanted: str, fix: str) -> Diagnostic:
+    """The prediction itself does not have the axes that the loss needs.
+
+    Losses of classes read (B, C, *S), those of regions need space to sum over, boxes are four
+    numbers along the last axis.
+    """
+    return Diagnostic(
+        "", f"the prediction of `{term}` has shape {_shape(found)}", span, caret=f"wants {wanted}", fix=fix
+    )
+
+
+def _shape(shape: Shape) -> str:
+    return str(tuple(shape))
+
+
+@mistake(
+    "E523",
+    form="python",
+    example="losslang.compile('1 - ms_ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
+    repair="losslang.compile('1 - ssim')(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))",
+)
+def refused(span: Span, term: str, why: str) -> Diagnostic:
+    """A loss refuses sizes that it has no value for: an image smaller than its windows, too short a history."""
+    message, _, fix = why.partition("; ")
+    name, colon, rest = message.partition(": ")
+    return Diagnostic("", f"`{name if colon else term}` cannot do this: {rest or message}", span, fix=fix)
+
+
+@mistake(
+    "E505",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0.0, 1.0, 2.0, 0.0]))",
+    repair="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+)
+def wrong_dtype(span: Span, term: str, operand: str, found: str, wanted: str, fix: str) -> Diagnostic:
+    """A tensor has a type that cannot mean what it is read as.
+
+    Class indices are integers; probabilities and logits are floats.
+    """
+    return Diagnostic("", f"`{operand}` of `{term}` is {found}", span, caret=f"wants {wanted}", fix=fix)
+
+
+@mistake(
+    "E508",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(2, 1, 4), torch.zeros(2, 4).long())",
+    repair="losslang.compile('bce(sigmoid)')(torch.randn(2, 1, 4), torch.zeros(2, 1, 4))",
+)
+def one_channel_softmax(span: Span, term: str, activation: str, shape: Shape) -> Diagnostic:
+    """A softmax over one channel.
+
+    It is 1 everywhere, whatever the network says: the loss is constant and every gradient 0.
+    """
+    return Diagnostic(
+        "",
+        f"`{activation}` in `{term}` runs over the one channel of a prediction {_shape(shape)}",
+        span,
+        caret="is 1 everywhere",
+        why="nothing would be learned: the gradient of a one-channel softmax is 0",
+        fix="use `sigmoid` for a yes-or-no prediction, or give the network one channel a class",
+    )
+
+
+@mistake(
+    "E509",
+    form="python",
+    example="losslang.compile('mse(mask=batch.m)')(\n"
+    "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(8, 8)\n)",
+    repair="losslang.compile('mse(mask=batch.m)')(\n"
+    "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(2, 8, 8)\n)",
+)
+def does_not_lie(
+    span: Span, term: str, what: str, found: Shape, pred: Shape, axis: int, is_const: bool
+) -> Diagnostic:
+    """A mask or a weight cannot be laid over the prediction.
+
+    Its rank decides how it lies, never its sizes: the prediction's own rank broadcasts against it; one rank
+    less lacks the channel axis; rank 1 is one number per sample, or per channel if it is from `const`. The
+    channel axis is the last one for boxes, embeddings and hidden states, and axis 1 for losses of classes and
+    images. Of plain values it is the last of (B, T, D), and axis 1 of (B, C, H, W); `channels=` says otherwise.
+    """
+    lacking = pred[:axis] + pred[axis + 1 :]
+    vector = f"({pred[axis if is_const else 0]},)" if pred else "()"
+    options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", vector]
+    return Diagnostic(
+        "",
+        f"`{what}` of `{term}` has shape {_shape(found)}, which does not lie over {_shape(pred)}",
+        span,
+        fix="give it the shape "
+        + " or ".join(dict.fromkeys(filter(None, options)))
+        + _other_layout(pred, axis),
+    )
+
+
+def _other_layout(pred: Shape, axis: int) -> str:
+    """`, or write `channels=first` for (2, 8)`: what one rank less would be if the channels lay elsewhere."""
+    if len(pred) < 3:
+        return ""
+    other, written = (1, "first") if axis == len(pred) - 1 else (len(pred) - 1, "last")
+    return f"; {_shape(pred[:other] + pred[other + 1 :])} is read with `channels={written}`"
+
+
+def no_arithmetic(
+    span: Span, term: str, operand: str, found: Shape, other: Shape, beside: str, across: bool
+) -> Diagnostic:
+    """Two tensors of an expression that do not lie on the same axes; `across`: samples beside channels."""
+    wanted = "the same axes: they meet axis by axis, and an axis of 1 is repeated"
+    fix = "one number a sample is (B,), one a channel is (C,) from `const`; give all others the same axes"
+    if across:
+        wanted = "the same axes: rank 1 is one number a sample, from `const` one a channel"
+        fix = "multiply each of them with a tensor of all axes, such as `pred`"
+    return shapes_differ(span, term, operand, found, other, wanted, fix, f"`{beside}`")
+
+
+@mistake(
+    "E510",
+    form="python",
+    example="losslang.compile('dice(sigmoid, weight=batch.w)')(\n"
+    "    torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8), w=torch.rand(2, 1, 8, 8)\n)",
+    repair="losslang.compile('dice(sigmoid, weight=batch.w)')(\n"
+    "    torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8), w=torch.rand(2)\n)",
+)
+def too_fine(span: Span, term: str, what: str, found: Shape, values: str) -> Diagnostic:
+    """A weight or a mask is finer than the values that it weighs.
+
+    A region loss has one value per sample and class, a cross entropy one per sample and place.
+    A weight per element cannot be applied to them.
+    """
+    return Diagnostic(
+        "",
+        f"`{what}` {_shape(found)} is finer than the values of `{term}`: {values}",
+        span,
+        fix={
+            "mask": "give it one channel: what is masked is masked for every class",
+            "one number": f"reduce it: `mean({what})`",
+        }.get(
+            what if what == "mask" else values,
+            "use one weight per sample, shape (B,), or a mask; weights of classes are `class_weight=`",
+        ),
+    )
+
+
+@mistake(
+    "E511",
+    form="python",
+    example="losslang.compile('mse')(torch.randn(2), torch.randn(2, device='meta'))",
+    repair="losslang.compile('mse')(torch.randn(2), torch.randn(2))",
+)
+def devices_differ(span: Span, term: str, operand: str, found: str, pred: str) -> Diagnostic:
+    """Two tensors of one term are on different devices."""
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` is on {found}, the prediction on {pred}",
+        span,
+        fix=f"move it: `.to('{pred}')`",
+    )
+
+
+@mistake(
+    "E513",
+    form="python",
+    example="losslang.compile('ce(class_weight=[1, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
+    repair="losslang.compile('ce(class_weight=[1, 2, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
+)
+def wrong_length(span: Span, term: str, option: str, found: int, classes: int) -> Diagnostic:
+    """A list of weights is not as long as there are classes.
+
+    With `background=false` channel 0 is gone, and the list starts at channel 1.
+    """
+    return Diagnostic(
+        "",
+        f"`{option}` of `{term}` has {found} entries, and the prediction {classes} classes",
+        span,
+        fix=f"give it {classes} entries, one per class in the loss",
+    )
+
+
+@mistake(
+    "E518",
+    form="python",
+    example="losslang.compile('linear_ce(head=const.head)', const={'head': torch.randn(8, 10)})(\n"
+    "    torch.randn(4, 8), torch.tensor([0, 9, 3, 3])\n)",
+    repair="losslang.compile('linear_ce(head=const.head)', const={'head': torch.randn(10, 8)})(\n"
+    "    torch.randn(4, 8), torch.tensor([0, 9, 3, 3])\n)",
+)
+def wrong_head(span: Span, term: str, operand: str, found: str, pred: Shape, fix: str) -> Diagnostic:
+    """A last layer does not fit the hidden states that it is applied to.
+
+    It is an `nn.Linear`, or a weight of shape (classes, D) as an `nn.Linear` has it: one row of D
+    numbers a class, where the hidden states have D numbers along their last axis.
+    """
+    return Diagnostic(
+        "",
+        f"`{operand}` of `{term}` is {found}, the hidden states {_shape(pred)}",
+        span,
+        caret=f"wants an nn.Linear, or its weight (classes, {pred[-1] if pred else 'D'})",
+        fix=fix,
+    )

@@ -1,0 +1,149 @@
+"""Activation inference: a term that writes no activation takes that of the other terms on its tensor.
+
+A loss that reads probabilities takes the activation that the other terms use on the same operand, when
+they agree on one. Decided before weights are folded: a term of weight 0 still offers its activation. A
+metric takes one and offers none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import meaning as mistakes
+from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite
+from losslang.primitives.primitive import Activation, Loss
+from losslang.registry import Registry
+
+IDENTITY = Choice("identity")
+
+
+@dataclass(frozen=True)
+class ActivationChoice:
+    """The activation of a use that reads probabilities, and how it takes the prediction: as logits, ..."""
+
+    use: LossUse
+    activation: Choice
+    as_what: str
+
+
+def resolve_activations(
+    terms: Sequence[Term], registry: Registry
+) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+    """The terms with every activation decided, and the mistakes where none can be."""
+    found: list[Diagnostic] = []
+    groups: dict[str, list[tuple[LossUse, bool]]] = defaultdict(list)
+    for term in terms:
+        for use in loss_uses(term):
+            groups[str(use.prediction)].append((use, term.metric))
+    taken: dict[LossUse, tuple[Choice, str]] = {}
+    for operand, members in groups.items():
+        group = _Group(operand, members, registry)
+        found += group.conflicts()
+        for use, _ in members:
+            if use.activation is None:
+                taken[use], wrong = group.decide(use)
+                found += wrong
+
+    def decided(use: LossUse) -> LossUse:
+        loss = loss_of(use, registry)
+        if use.activation is not None:
+            return replace(use, activation=_probabilities(use.activation, loss))
+        activation, origin = taken[use]
+        return replace(use, activation=activation, origin=origin)
+
+    return tuple(replace(t, body=rewrite(t.body, decided)) for t in terms), found
+
+
+class _Group:
+    """All uses that read one prediction, metrics told apart: these take an activation and offer none."""
+
+    def __init__(self, operand: str, members: Sequence[tuple[LossUse, bool]], registry: Registry):
+        self.operand = operand
+        self.registry = registry
+        trained = [use for use, metric in members if not metric]
+        self.choices = [choice for use in trained if (choice := self._choice(use))]
+        self.logits = [
+            use for use in trained if use.activation is not None and loss_of(use, registry).wants == "logits"
+        ]
+
+    def _choice(self, use: LossUse) -> ActivationChoice | None:
+        """The activation that a use offers to the others; None if it has none or reads no probabilities."""
+        loss = loss_of(use, self.registry)
+        if use.activation is None or (loss.wants == "logits" and not loss.activation):
+            return None
+        chosen = _probabilities(use.activation, loss)
+        activation = self.registry.get(Activation, chosen.name)
+        if activation is None:
+            return None
+        if chosen == IDENTITY:
+            return ActivationChoice(use, chosen, "probabilities") if loss.wants == "probs" else None
+        if activation.gives != "probs":
+            return None
+        return ActivationChoice(use, chosen, activation.takes)
+
+    def decide(self, use: LossUse) -> tuple[tuple[Choice, str], list[Diagnostic]]:
+        """The activation of a use that writes none, the name of the use that it is from, and the mistakes."""
+        offered = list(dict.fromkeys(choice.activation for choice in self.choices))
+        if len(offered) > 1:
+            written = [(c.use.span, c.use.name, str(c.activation)) for c in self.choices]
+            return (IDENTITY, "assumed"), [mistakes.no_agreement(use.span, use.loss, self.operand, written)]
+        if offered:
+            origin = self.choices[0].use.name
+            return (offered[0], origin), self._pulled(use, offered[0], origin)
+        if self.logits:
+            other = self.logits[0]
+            if loss_of(use, self.registry).metric_only:
+                # p > 1/2 where the logit is above 0, and the largest p is that of the largest logit.
+                return (Choice("sigmoid"), other.name), []
+            wrong = mistakes.two_readings(
+                use.span, use.loss, self.operand, other.span, other.loss, "probabilities"
+            )
+            return (IDENTITY, "assumed"), [wrong]
+        if use.loss == "bce":  # torch's binary_cross_entropy reads probabilities by its name
+            return (IDENTITY, "default"), []
+        return (IDENTITY, "assumed"), [mistakes.assumed(use.span, use.loss, self.operand)]
+
+    def _pulled(self, use: LossUse, choice: Choice, origin: str) -> list[Diagnostic]:
+        """The warning about a `bce` that takes a softmax over the classes from another term."""
+        activation = self.registry.get(Activation, choice.name)
+        if use.loss == "bce" and activation is not None and activation.over == "class":
+            return [mistakes.pulled(use.span, use.loss, str(choice), origin)]
+        return []
+
+    def conflicts(self) -> list[Diagnostic]:
+        """The mistakes of one tensor read as two things, and of two activations that are both written."""
+        found: list[Diagnostic] = []
+        as_logits = [c.use for c in self.choices if c.as_what == "logits"] + self.logits
+        for choice in self.choices:
+            if choice.as_what != "logits" and as_logits:
+                use, other = choice.use, as_logits[0]
+                what = "log-probabilities" if choice.as_what == "log_probs" else choice.as_what
+                found.append(
+                    mistakes.two_readings(use.span, use.loss, self.operand, other.span, other.loss, what)
+                )
+        written = [c for c in self.choices if c.use.origin == "written" and c.as_what == "logits"]
+        for choice in written[1:]:
+            first = written[0]
+            if choice.activation != first.activation:
+                found.append(
+                    mistakes.two_activations(
+                        choice.use.span,
+                        self.operand,
+                        str(first.activation),
+                        first.use.span,
+                        str(choice.activation),
+                    )
+                )
+        return found
+
+
+def _probabilities(choice: Choice, loss: Loss) -> Choice:
+    """The activation that gives probabilities, also where the loss is written on their logarithms."""
+    if choice.name == "log_softmax" and loss.wants == "log_probs":
+        return replace(choice, name="softmax")
+    if choice == IDENTITY and loss.wants == "log_probs":
+        return Choice("exp")
+    return choice

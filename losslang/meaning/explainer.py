@@ -1,0 +1,260 @@
+"""A program in words: what every term reads, through what, and which default decided what.
+
+    print(losslang.explain("0.5*bce(sigmoid) + dice"))    # the reading of a program
+    print(losslang.explain("E301"))                       # the page of a mistake
+
+`summary.summary` says the same in one line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import page, pages
+from losslang.diagnostics.mistakes.names import nearest
+from losslang.diagnostics.rendering import full
+from losslang.diagnostics.source import Source, Span
+from losslang.meaning.checker import analyze
+from losslang.meaning.layout import lies
+from losslang.meaning.meaning import (
+    Constant,
+    Expression,
+    Input,
+    Likeness,
+    LossUse,
+    Meaning,
+    Term,
+    loss_of,
+    loss_uses,
+    show,
+)
+from losslang.meaning.summary import affine, brief, short_number
+from losslang.primitives.libraries import LIBRARIES
+from losslang.primitives.presets import Preset
+from losslang.primitives.primitive import Activation, Loss
+from losslang.primitives.primitive import Reduction as ReductionPrimitive
+from losslang.registry import current_registry
+from losslang.syntax import formatter
+from losslang.vocabulary import IN_WORDS
+
+Row = tuple[str, str]
+CODE = re.compile(r"[EeWw]\d{3}")
+INDENT = "  "
+
+
+def explain(text_or_code: str | Source) -> str:
+    """What a program means, term by term, or the page of a mistake's code.
+
+    Raises LossError for a program that means nothing and for a code that does not exist.
+    """
+    text = text_or_code.text if isinstance(text_or_code, Source) else text_or_code
+    if CODE.fullmatch(text.strip()):
+        return _page(text.strip())
+    source = text_or_code if isinstance(text_or_code, Source) else Source(text_or_code)
+    checked = analyze(source)
+    if checked.meaning is None:
+        raise LossError(checked.diagnostics)
+    return "\n\n".join(_parts(checked.meaning, checked.diagnostics))
+
+
+def _page(code: str) -> str:
+    found = page(code)
+    if found is not None:
+        return str(found)
+    near = nearest(code.upper(), [known.code for known in pages()])
+    fix = f"did you mean `{near}`?" if near else "the codes are E0xx to E5xx, and W for warnings"
+    wrong = Diagnostic("E101", f"no mistake has the code `{code}`", Span(0, len(code)), fix=fix)
+    raise LossError([wrong.at(Source(code))])
+
+
+# ---------------------------------------------------------------------------- term by term
+
+
+def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
+    """The paragraphs of an explanation."""
+    yield formatter.format(meaning.source)
+    for term in meaning.terms:
+        if term.weight or term.metric:
+            yield "\n".join(_term(term, meaning.source))
+    dropped = [term.name for term in meaning.terms if not term.weight and not term.metric]
+    if dropped:
+        names = ", ".join(f"`{name}`" for name in dropped)
+        yield f"dropped, because the weight is 0: {names}"
+    yield from map(full, warnings)
+    yield f"fingerprint {meaning.fingerprint}"
+
+
+def _term(term: Term, source: Source) -> Iterator[str]:
+    yield term.name
+    whole = isinstance(term.body, LossUse)
+    rows = list(_weights(term))
+    if not whole:
+        rows += _computes(term.body)
+    elif isinstance(term.body, LossUse):
+        rows += _use(term.body, source)
+    yield from _table(rows, INDENT)
+    for use in () if whole else loss_uses(term):
+        yield ""
+        yield INDENT + use.name
+        yield from _table(_use(use, source), INDENT * 2)
+
+
+def _weights(term: Term) -> Iterator[Row]:
+    if term.metric:
+        yield "metric", "logged, adds nothing to the total, has no gradient"
+    if not term.metric or term.weight != 1:
+        yield "weight", short_number(term.weight)
+    if term.factor is not None:
+        yield "times", f"{term.factor}, after the reduction"
+
+
+def _computes(body: Expression) -> Iterator[Row]:
+    match body:
+        case Constant():
+            yield "is", f"the constant {body}: it moves the total and trains nothing"
+        case Input():
+            yield "is", f"{body} as it stands: one number that the call hands over"
+        case _:
+            # The names alone: what each of them reads is said below.
+            yield "computes", str(brief(body, lambda use: use.name))
+
+
+def _use(use: LossUse, source: Source) -> Iterator[Row]:
+    """One use of a loss, from its formula to its reduction."""
+    loss = loss_of(use, current_registry())
+    written = {name for name, _ in use.spans}
+    yield "formula", loss.summary.rstrip(".")
+    yield "reads", _operands(use)
+    yield "activation", _activation(use, loss, source)
+    options = [_option(name, value, loss, written) for name, value in use.options]
+    universal = [_universal(name, value, loss, use) for name, value in use.universal]
+    for label, listed in (("options", options), ("universal", universal)):
+        yield from zip([label, *[""] * len(listed)], _columns(listed), strict=False)
+    laid = lies(use, loss)
+    yield from zip(["lies", *[""] * len(laid)], laid, strict=False)
+    yield "reduction", _reduction(use, loss, written)
+    yield from _elements(use)
+    if use.like is not None:
+        yield "like", _likeness(use.like, use, loss)
+
+
+def _operands(use: LossUse) -> str:
+    spelled = [_operand(value) for _, value in use.operands]
+    names = [name for name, _ in use.operands]
+    if names == ["pred", "target"]:
+        return " against ".join(spelled)
+    return ", ".join(f"{name}={value}" for name, value in zip(names, spelled, strict=True))
+
+
+def _operand(value: Expression) -> str:
+    if isinstance(value, Input) and value.soft and value.steps:
+        return f"{value} (or {value.root}, if that is one tensor)"
+    return str(value)
+
+
+def _activation(use: LossUse, loss: Loss, source: Source) -> str:
+    """`sigmoid (taken from `bce`): logits to probabilities`."""
+    chosen = use.activation
+    found = current_registry().get(Activation, chosen.name) if chosen else None
+    origin = _origin(use, loss, source)
+    if chosen is None or found is None or chosen.name == "identity":
+        what = f"as {IN_WORDS[loss.wants]}" if loss.wants in IN_WORDS else "as it stands"
+        return f"identity ({origin}): {use.prediction} is read {what}"
+    takes, gives = (IN_WORDS.get(view, view) for view in (found.takes, found.gives))
+    return f"{chosen} ({origin}): {takes} to {gives}"
+
+
+def _origin(use: LossUse, loss: Loss, source: Source) -> str:
+    name = re.match(r"\w*", source.text[use.span.start :])
+    found = current_registry().loss(name[0]) if name else None
+    if use.origin == "written" and name and found and found.activation:
+        return f"`{name[0]}` is `{loss.name}({found.activation})`"
+    if use.origin == "assumed":
+        return "assumed: nothing says otherwise"
+    if use.origin in ("written", "default"):
+        return use.origin
+    return f"taken from `{use.origin}`"
+
+
+def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
+    said = f"{name}={show(value)}"
+    if name not in written:
+        return said, "(default)"
+    return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
+
+
+def _universal(name: str, value: object, loss: Loss, use: LossUse) -> Row:
+    said, origin = f"{name}={show(value)}", dict(use.taken).get(name)
+    if origin is not None:
+        return said, f"(taken from `{origin}`)"
+    return said, "(written)" if name in dict(use.spans) else f"(default of `{loss.name}`)"
+
+
+def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
+    chosen = use.reduction
+    found = current_registry().get(ReductionPrimitive, chosen.name)
+    if not loss.result_axes:
+        return "none needed: the loss is one number"
+    if "reduction" in written:
+        origin = "written"
+    elif chosen.name != loss.reduction:
+        origin = f"because of `class_weight`; without it {loss.reduction}"
+    else:
+        origin = "default"
+    by_label = (
+        chosen.name in ("wmean", "wmean_all") and use.get("class_weight") is not None and _by_label(use, loss)
+    )
+    soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
+    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
+
+
+def _by_label(use: LossUse, loss: Loss) -> bool:
+    """Whether its values are those of places, each with the weight of its label."""
+    activation = use.activation and current_registry().get(Activation, use.activation.name)
+    over_classes = activation is not None and activation.over == "class"
+    return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
+
+
+def _elements(use: LossUse) -> Iterator[Row]:
+    """What happens to the natural values before they are reduced."""
+    if use.scale != 1 or use.shift:
+        yield "values", f"{affine(use, 'v')} in the place of v, before the reduction"
+    if use.factor is not None:
+        yield "times", f"{use.factor}, before the reduction; the count stays what it was"
+
+
+def _likeness(like: Likeness, use: LossUse, loss: Loss) -> str:
+    """Whose number it is, or whose options they are where something stands beside them."""
+    preset, operands = loss.like[like.library], [operand.name for operand in loss.operands]
+    options = dict.fromkeys((*like.written, *(name for name, _ in use.taken)))
+    beside = [name for name in options if name not in operands and not _is_compared(name, use, preset)]
+    library = LIBRARIES[like.library]
+    if not beside:
+        return "; ".join(filter(None, (f"the number of {library}", preset.note)))
+    named = ", ".join(f"`{name}`" for name in beside)
+    said = f"{named} beside it: ours alone, or not compared"
+    return "; ".join(filter(None, (f"the options of {library}", preset.note, said)))
+
+
+def _is_compared(name: str, use: LossUse, preset: Preset) -> bool:
+    """Whether an option is one of the library too, and its number was compared."""
+    if name == "reduction":
+        chosen = use.reduction.name
+        known = ("mean", "sum", "none") if preset.takes_option(name) else ("mean",)
+        return chosen == preset.reduction or chosen in known
+    # A word makes weights of the batch, which no library does.
+    of_batch = name in ("class_weight", "pos_weight") and isinstance(use.get(name), str)
+    return preset.takes_option(name) and not of_batch
+
+
+def _table(rows: Iterable[Row], indent: str) -> Iterator[str]:
+    yield from (indent + line for line in _columns(rows, 13))
+
+
+def _columns(rows: Iterable[Row], least: int = 0) -> list[str]:
+    rows = list(rows)
+    width = max([least, *(len(left) + 2 for left, _ in rows)])
+    return [f"{left:<{width}}{right}".rstrip() for left, right in rows]

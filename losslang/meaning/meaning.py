@@ -1,0 +1,254 @@
+"""What a program means: a weighted sum of named terms over the tensors of the call.
+
+Frozen values that print themselves. Names are inlined, aliases resolved, every default explicit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from losslang.diagnostics.source import Source, Span
+from losslang.primitives.primitive import Loss
+from losslang.registry import Registry
+from losslang.syntax import formatter, tree
+from losslang.vocabulary import UNIVERSAL
+
+NOWHERE = Span(0, 0)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number known before anything runs."""
+
+    value: float
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return formatter.number(self.value)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A path into the call. `soft` marks a target that may also be one tensor, used whole."""
+
+    root: str
+    steps: tuple[tree.Access, ...] = ()
+    soft: bool = False
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.root + "".join(map(formatter.access, self.steps))
+
+
+@dataclass(frozen=True)
+class Apply:
+    """An operator (`+ - * / ** neg`) or a function over expressions."""
+
+    operator: str
+    arguments: tuple[Expression, ...]
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        if self.operator == "neg":
+            return f"-{_bracketed(self.arguments[0])}"
+        if self.operator in ("+", "-", "*", "/", "**"):
+            left, right = map(_bracketed, self.arguments)
+            space = " " if self.operator in "+-" else ""
+            return f"{left}{space}{self.operator}{space}{right}"
+        return f"{self.operator}({', '.join(map(str, self.arguments))})"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A named activation or reduction with its options."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={show(value)}" for name, value in self.options)
+        return f"{self.name}({inside})" if inside else self.name
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The library of a `like=`, where it is written, and the options that the program writes beside it."""
+
+    library: str
+    span: Span
+    written: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LossUse:
+    """One use of a loss: which tensors it reads, through what, and how it becomes a number.
+
+    `origin` says where the activation is from: "written", "default", "assumed", or the name of the
+    term that it was taken from; `taken` says the same of universal options. `scale*v + shift` is applied
+    to the natural values v, and `factor` weighs them.
+    """
+
+    loss: str
+    operands: tuple[tuple[str, Expression], ...]
+    activation: Choice | None
+    origin: str
+    options: tuple[tuple[str, Any], ...]
+    reduction: Choice
+    universal: tuple[tuple[str, Any], ...]
+    factor: Expression | None = None
+    scale: float = 1.0
+    shift: float = 0.0
+    name: str = field(default="", compare=False)
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+    spans: tuple[tuple[str, Span], ...] = field(default=(), compare=False, repr=False)
+    taken: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    like: Likeness | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def prediction(self) -> Expression:
+        return self.operands[0][1]
+
+    def get(self, option: str) -> Any:
+        """The value of a universal option, None where it is not used."""
+        return dict(self.universal).get(option)
+
+    def with_option(self, option: str, value: Any, origin: str) -> LossUse:
+        """The same use with a universal option that the term `origin` wrote for the tensor that both read."""
+        universal = {**dict(self.universal), option: value}
+        ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
+        return replace(self, universal=ordered, taken=(*self.taken, (option, origin)))
+
+    def span_of(self, part: str) -> Span:
+        """Where an operand or an option of this use is written; else the use itself."""
+        if part == "like" and self.like is not None:
+            return self.like.span
+        return dict(self.spans).get(part, self.span)
+
+    def __str__(self) -> str:
+        inside = [str(self.activation)] if self.activation is not None else []
+        inside += [f"{name}={show(value)}" for name, value in (*self.options, *self.universal)]
+        inside.append(f"reduction={self.reduction}")
+        called = f"{self.loss}({', '.join(inside)})"
+        called += f"@({', '.join(str(operand) for _, operand in self.operands)})"
+        if self.scale != 1 or self.shift:
+            called = f"({formatter.number(self.shift)} + {formatter.number(self.scale)}*{called})"
+        return called if self.factor is None else f"{_bracketed(self.factor)}*{called}"
+
+
+Expression = Constant | Input | Apply | LossUse
+
+
+@dataclass(frozen=True)
+class Term:
+    """One addend of the total: `weight * factor * body`, under its log key.
+
+    A metric is logged and adds nothing.
+    """
+
+    name: str
+    weight: float
+    body: Expression
+    factor: Expression | None = None
+    metric: bool = False
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        factor = "" if self.factor is None else f"{_bracketed(self.factor)}*"
+        text = f"{formatter.number(self.weight)}*{factor}{_bracketed(self.body)}"
+        return f"metric({text})" if self.metric else text
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A checked program."""
+
+    terms: tuple[Term, ...]
+    source: Source = field(compare=False, repr=False)
+
+    @property
+    def lock(self) -> str:
+        """The program with every default written out, a term a line, and what is taken from another term."""
+        return "\n".join(f"{term.name}: {term}{_taken(term)}" for term in self.terms)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for programs of the same mathematics, whatever names and order they are written in."""
+        # 1 - 0.9 and 0.1 are one weight, though not one float.
+        terms = [replace(t, weight=float(f"{t.weight:.12g}")) for t in self.terms if t.weight]
+        lines = sorted(map(str, terms))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    @property
+    def loss_uses(self) -> tuple[LossUse, ...]:
+        return tuple(r for term in self.terms for r in loss_uses(term))
+
+    def __str__(self) -> str:
+        return self.lock
+
+
+def below(expression: Expression) -> Iterator[Expression]:
+    """`expression` and every expression in it; a use's operands and weights too."""
+    yield expression
+    match expression:
+        case Apply(arguments=arguments):
+            for argument in arguments:
+                yield from below(argument)
+        case LossUse():
+            values = [v for _, v in (*expression.operands, *expression.universal)]
+            for value in (*values, expression.factor):
+                if isinstance(value, Constant | Input | Apply | LossUse):
+                    yield from below(value)
+        case _:
+            return
+
+
+def loss_uses(term: Term) -> Iterator[LossUse]:
+    """The uses of losses in a term."""
+    return (part for part in below(term.body) if isinstance(part, LossUse))
+
+
+def _taken(term: Term) -> str:
+    """A comment that says which universal options of a term are taken, and from which terms."""
+    taken = dict.fromkeys(f"{name} taken from {owner}" for r in loss_uses(term) for name, owner in r.taken)
+    return f"  # {', '.join(taken)}" if taken else ""
+
+
+def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Expression:
+    """`expression` with every use replaced by what `change` makes of it."""
+    match expression:
+        case LossUse():
+            return change(expression)
+        case Apply(arguments=arguments):
+            return replace(expression, arguments=tuple(rewrite(a, change) for a in arguments))
+        case _:
+            return expression
+
+
+def show(value: Any) -> str:
+    """An option's value as the language writes it."""
+    match value:
+        case bool() | None:
+            return {True: "true", False: "false", None: "none"}[value]
+        case int() | float():
+            return formatter.number(value)
+        case list() | tuple():
+            return f"[{', '.join(map(show, value))}]"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case _:
+            return str(value)
+
+
+def _bracketed(expression: Expression) -> str:
+    text = str(expression)
+    compound = isinstance(expression, Apply) and expression.operator in ("+", "-", "*", "/", "**", "neg")
+    return f"({text})" if compound else text
+
+
+def loss_of(use: LossUse, registry: Registry) -> Loss:
+    """The loss behind a checked use."""
+    found = registry.loss(use.loss)
+    if found is None:
+        raise LookupError(f"the loss `{use.loss}` is not registered here; import what defines it first")
+    return found.loss

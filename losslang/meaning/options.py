@@ -1,0 +1,159 @@
+"""The value of an option, read as its declared type says; bounds by pydantic, words by us."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from losslang.diagnostics.mistakes import options as mistakes
+from losslang.meaning.meaning import Constant
+from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
+from losslang.primitives.primitive import Function, Primitive, choices
+from losslang.syntax import tree
+from losslang.syntax.formatter import spell
+from losslang.vocabulary import LARGEST, SMALLEST
+
+Evaluate = Callable[[tree.Node], Value | None]
+"""Evaluates a node as an expression; None where a mistake was already reported."""
+
+
+def read_all(
+    owner: Primitive, written: Sequence[tree.Option], evaluate: Evaluate
+) -> tuple[dict[str, Any], list[MistakeError]]:
+    """The options of a primitive, defaults filled in, and what is wrong with the written ones."""
+    values, problems = dict(owner.defaults), list[MistakeError]()
+    for option in written:
+        if option.name not in owner.option_types:
+            known = tuple(owner.option_types)
+            problems.append(
+                MistakeError(mistakes.unknown_option(option.span, owner.name, option.name, known))
+            )
+            continue
+        try:
+            values[option.name] = read(owner.name, option, owner.option_types[option.name], evaluate)
+        except MistakeError as problem:
+            problems.append(problem)
+    return values, problems
+
+
+def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
+    """The value of one option, of its declared type."""
+    raw = plain(option.value, bool(choices(declared)) or _takes_names(declared), evaluate)
+    try:
+        return validated(raw, declared)
+    except ValidationError:
+        shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
+        raise MistakeError(
+            mistakes.bad_value(
+                option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw))
+            )
+        ) from None
+
+
+def validated(raw: Any, declared: Any) -> Any:
+    """`raw` if pydantic takes it as `declared`; a whole float may be an int."""
+    adapter: TypeAdapter[Any] = TypeAdapter(declared)
+    try:
+        return adapter.validate_python(raw, strict=True)
+    except ValidationError:
+        if isinstance(raw, float) and raw.is_integer():
+            return adapter.validate_python(int(raw), strict=True)
+        raise
+
+
+def _takes_names(declared: Any) -> bool:
+    return declared is str or any(_takes_names(part) for part in get_args(declared))
+
+
+def plain(node: tree.Node, words: bool, evaluate: Evaluate) -> Any:
+    """A node as a plain Python value: a list, a number, a text, a bare word where `words` are read."""
+    match node:
+        case tree.Text(value=value):
+            return value
+        case tree.Word(value=value):
+            return value
+        case tree.Items(items=items):
+            return [plain(item, words, evaluate) for item in items]
+        case tree.Call(name=name, arguments=(), options=()) if words:
+            return name
+        case tree.Path() if words:
+            return spell(node)
+        case _:
+            value = evaluate(node)
+            if value is None:
+                raise ReportedError
+            return value.value if isinstance(value, NumberValue) else value
+
+
+class ReportedError(Exception):
+    """The mistake inside this value has been reported already."""
+
+
+def _beyond(raw: Any) -> bool:
+    """Whether a number is too large or too small for what single precision can square or divide by."""
+    return isinstance(raw, int | float) and (abs(raw) > LARGEST or 0 < abs(raw) < SMALLEST)
+
+
+def wording(declared: Any, *, beyond: bool = False) -> str:
+    """A declared type in words: `a number of at least 0`; ends that nobody meets are said to who is `beyond`."""
+    origin, arguments = get_origin(declared), get_args(declared)
+    if origin is Annotated:
+        return wording(arguments[0]) + _bounds(arguments[1:], beyond)
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{choice}`" for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(wording(part, beyond=beyond) for part in arguments)
+    if origin is list:
+        return f"a list, each {wording(arguments[0], beyond=beyond)}"
+    names = {float: "a number", int: "a whole number", bool: "`true` or `false`", str: "a name"}
+    return "`none`" if declared is type(None) else names.get(declared, str(declared))
+
+
+def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
+    said = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    found: dict[str, float] = {}
+    for annotation in annotations:
+        for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
+            found.update({key: getattr(bound, key) for key in said if hasattr(bound, key)})
+    if not beyond and found.get("le") == LARGEST and found.get("ge", -1) >= 0:
+        del found["le"]
+        if found["ge"] == SMALLEST:
+            found = {"gt": 0}
+    if found.keys() == {"ge", "le"}:
+        return f" from {found['ge']:g} to {found['le']:g}"
+    return "".join(f" {said[key]} {value:g}" for key, value in found.items())
+
+
+def describe(value: Any) -> str:
+    """What a value is, in the user's words."""
+    match value:
+        case NumberValue():
+            return f"the number {Constant(value.value)}"
+        case TensorValue():
+            return f"the tensor `{value.expression}`"
+        case TermsValue():
+            return "a loss"
+        case str():
+            return f"`{value}`"
+        case list():
+            return "a list"
+        case _:
+            return f"`{str(value).lower()}`"
+
+
+def frozen(value: Any) -> Any:
+    """A list as a tuple, so that what holds it can be hashed."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
+def arity(function: Function) -> tuple[int, str]:
+    """How many arguments a function takes, as a number and in words; the least number where it takes any."""
+    parameters = list(function.signature.parameters.values())
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 2, "two or more arguments"
+    number = len(parameters)
+    return number, f"{number} argument{'s' * (number != 1)}"

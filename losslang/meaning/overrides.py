@@ -1,0 +1,69 @@
+"""Settings from outside: the weight and the numeric options of a term, by its log key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+from pydantic import ValidationError
+
+from losslang.diagnostics.mistakes import options as mistakes
+from losslang.diagnostics.source import Span
+from losslang.meaning.meaning import LossUse, Term
+from losslang.meaning.options import validated, wording
+from losslang.meaning.terms import MistakeError
+from losslang.registry import Registry
+
+
+def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
+    """`dice.weight`, `dice.smooth`: everything that an override can name, bound numbers apart."""
+    names: list[str] = []
+    for term in terms:
+        names.append(f"{term.name}.weight")
+        if isinstance(term.body, LossUse):
+            names += [f"{term.name}.{name}" for name, _ in term.body.options]
+    return tuple(names)
+
+
+def overridden(
+    terms: Sequence[Term], values: Mapping[str, Any], registry: Registry
+) -> tuple[tuple[Term, ...], list[MistakeError]]:
+    """The terms with the overrides applied, and the values that an option refuses."""
+    problems: list[MistakeError] = []
+    changed = list(terms)
+    for i, term in enumerate(changed):
+        for key, value in values.items():
+            name, _, option = key.rpartition(".")
+            if name != term.name:
+                continue
+            try:
+                changed[i] = term = _with(term, option, value, registry)
+            except MistakeError as problem:
+                problems.append(problem)
+    return tuple(changed), problems
+
+
+def number(value: Any, span: Span, owner: str, name: str) -> float:
+    """A value from outside that has to be a number. Raises MistakeError."""
+    if not isinstance(value, bool) and isinstance(value, Real):
+        return float(value)
+    raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
+
+
+def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
+    if option == "weight":
+        return replace(term, weight=number(value, term.span, term.name, option))
+    body = term.body
+    found = registry.loss(body.loss) if isinstance(body, LossUse) else None
+    if not isinstance(body, LossUse) or found is None or option not in found.loss.option_types:
+        return term
+    declared = found.loss.option_types[option]
+    try:
+        fitting = validated(value, declared)
+    except ValidationError:
+        wanted = wording(declared)
+        raise MistakeError(mistakes.bad_value(term.span, body.loss, option, f"`{value}`", wanted)) from None
+    options = tuple((name, fitting if name == option else old) for name, old in body.options)
+    return replace(term, body=replace(body, options=options))

@@ -1,0 +1,8 @@
+"""One use of a loss: `focal(sigmoid, gamma=2, mask=batch.valid)@seg` becomes a LossUse."""
+
+from __future__ import annotations
+
+from losslang.meaning.uses.operands import Scope
+from losslang.meaning.uses.use import read_use
+
+__all__ = ["Scope", "read_use"]

@@ -1,0 +1,138 @@
+"""The activation of a use: written, carried by an alias, or the loss's default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import meaning as meaning_mistakes
+from losslang.diagnostics.mistakes import names as name_mistakes
+from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.diagnostics.source import Span
+from losslang.meaning.meaning import Choice
+from losslang.meaning.options import Evaluate, ReportedError, frozen, read
+from losslang.meaning.terms import MistakeError
+from losslang.primitives.primitive import Activation, Primitive, Reduction
+from losslang.registry import Found, Registry
+from losslang.syntax import formatter, tree
+from losslang.vocabulary import Positive
+
+TEMPERATURE = {"temperature": Positive}
+"""Every activation over logits takes it."""
+
+
+def read_activation(
+    call: tree.Call, found: Found, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
+) -> tuple[Choice | None, str]:
+    """The activation that is written, carried by the alias, or the loss's default; and from where."""
+    loss = found.loss
+    default = Choice(loss.activation) if loss.activation else None
+    if not call.arguments:
+        if found.activation:
+            return Choice(found.activation), "written"
+        if default is None and not loss.inherits:
+            return Choice("identity"), "default"
+        return default, "default"
+    written, *more = call.arguments
+    if more or not isinstance(written, tree.Call):
+        problems.append(MistakeError(_not_an_activation(call)))
+        return None, ""
+    activation = registry.get(Activation, written.name)
+    if activation is None:
+        problems.append(MistakeError(_no_activation(written, registry)))
+        return None, ""
+    choice = read_choice(activation, written, evaluate, problems)
+    wrong = _fits(call, found, activation, choice, written.span)
+    if wrong is not None:
+        problems.append(wrong)
+    return choice, "written"
+
+
+def _not_an_activation(call: tree.Call) -> Diagnostic:
+    shown = ", ".join(map(formatter.spell, call.arguments))
+    if all(isinstance(a, tree.Path) for a in call.arguments):
+        fix = f"tensors stand behind `@`: `{call.name}@({shown})`"
+    else:
+        fix = f"write one activation, such as `{call.name}(sigmoid)`"
+    return name_mistakes.wrong_kind(
+        call.arguments[0].span, shown, "tensor or an expression", "one activation", fix
+    )
+
+
+def _no_activation(written: tree.Call, registry: Registry) -> Diagnostic:
+    kinds = registry.kinds_of(written.name)
+    known = registry.names(Activation)
+    if not kinds:
+        return name_mistakes.unknown_name(written.span, written.name, "activation", known)
+    fix = f"reductions are written `reduction={written.name}`" if "reduction" in kinds else ""
+    fix = fix or f"an activation is one of {', '.join(f'`{name}`' for name in known)}"
+    return name_mistakes.wrong_kind(written.span, written.name, kinds[0], "an activation", fix)
+
+
+def read_choice(
+    primitive: Primitive, written: tree.Call, evaluate: Evaluate, problems: list[MistakeError]
+) -> Choice:
+    """An activation or a reduction with its options; only those that differ from the defaults."""
+    allowed = primitive
+    values: dict[str, Any] = {}
+    heated = isinstance(primitive, Activation) and primitive.takes == "logits"
+    types = {**primitive.option_types, **(TEMPERATURE if heated else {})}
+    for argument in written.arguments:
+        wanted = "options by name" if types else "no arguments"
+        problems.append(
+            MistakeError(
+                option_mistakes.wrong_count(argument.span, primitive.name, len(written.arguments), wanted)
+            )
+        )
+    for option in written.options:
+        if option.name not in types:
+            problem = option_mistakes.unknown_option(option.span, allowed.name, option.name, tuple(types))
+            problems.append(MistakeError(problem))
+            continue
+        try:
+            values[option.name] = read(primitive.name, option, types[option.name], evaluate)
+        except MistakeError as problem:
+            problems.append(problem)
+        except ReportedError:
+            continue
+    defaults = {**primitive.defaults, **({"temperature": 1.0} if heated else {})}
+    merged = {**defaults, **values}
+    kept = {n: v for n, v in merged.items() if isinstance(primitive, Reduction) or v != defaults.get(n)}
+    return Choice(primitive.name, tuple((name, frozen(value)) for name, value in kept.items()))
+
+
+def _fits(
+    call: tree.Call, found: Found, activation: Activation, choice: Choice, span: Span
+) -> MistakeError | None:
+    """The mistake of an activation that does not give what the loss reads."""
+    loss, wants, gives = found.loss, found.loss.wants, activation.gives
+    fix = f"`{loss.name}`"
+    if found.activation:
+        wants = "logits"
+        fix = f"`{loss.name}({activation.name})`, which compiles to the same stable kernel"
+        fits = False
+    elif activation.name == "identity":
+        fits = loss.activation is None or loss.wants != "logits"
+    elif wants == "probs":
+        fits = gives == "probs"
+        fix = f"`{loss.name}(softmax)`" if gives == "log_probs" else f"`{loss.name}(sigmoid)`"
+    elif wants == "log_probs":
+        fits = gives == "log_probs"
+        fix = "`ce(softmax)`, which is the same with a stable kernel"
+    elif wants == "logits" and loss.activation:
+        fits = choice == Choice(loss.activation)
+        fix += ": it applies its softmax itself, at its own temperature"
+    elif wants == "logits":
+        fits = gives not in ("probs", "log_probs")
+    elif wants == "hidden":
+        fits = False
+        fix += " without an activation: it applies the head and the softmax over its classes itself"
+    elif wants == "parameters":
+        fits = False
+        fix += " without an activation: it reads no prediction"
+    else:
+        fits = True
+    if fits:
+        return None
+    wrong = meaning_mistakes.wrong_view(span, call.name, call.name_span, wants, activation.name, gives, fix)
+    return MistakeError(wrong)

@@ -1,0 +1,162 @@
+"""The options that every loss has where its axes allow. The compiler applies them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang.diagnostics.mistakes import names as name_mistakes
+from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.meaning.meaning import Choice
+from losslang.meaning.options import Evaluate, ReportedError, frozen, read
+from losslang.meaning.terms import MistakeError, TensorValue, TermsValue
+from losslang.meaning.uses.activation import read_choice
+from losslang.primitives.primitive import Loss, Planned, Reduction
+from losslang.registry import Registry
+from losslang.syntax import formatter, tree
+from losslang.vocabulary import UNIVERSAL, UNIVERSAL_TYPES
+
+BALANCED = ("balanced", "complement")
+_COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
+"""The forms of a target that say the class of each element or place."""
+TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
+
+
+def read_universal(
+    written: dict[str, tree.Option],
+    loss: Loss,
+    registry: Registry,
+    evaluate: Evaluate,
+    problems: list[MistakeError],
+) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for name, option in written.items():
+        why = _pointless(loss, name)
+        try:
+            if why:
+                raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why))
+            if name == "reduction":
+                said[name] = _reduction(option, registry, evaluate, problems)
+                _tells_truth(option, said[name], loss, registry)
+            else:
+                said[name] = _universal_value(option, loss, evaluate)
+                if name in ("class_weight", "pos_weight"):
+                    _counts_classes(option, loss, said[name])
+        except MistakeError as problem:
+            problems.append(problem)
+        except ReportedError:
+            continue
+    reduction = said.get("reduction")
+    if "avg_factor" in said and reduction is not None and reduction.name != "mean":
+        problems.append(
+            MistakeError(
+                option_mistakes.contradict(
+                    written["avg_factor"].span,
+                    f"reduction={reduction}",
+                    "avg_factor",
+                    "a factor is what the sum is divided by in place of the count",
+                    "leave out `reduction`",
+                )
+            )
+        )
+    if said.get("ignore_index", 0) is None:
+        # `none` turns a default off; it must not be filled in again.
+        said["ignore_index"] = "none"
+    return said
+
+
+def in_order(said: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Universal options as a use holds them."""
+    return tuple((name, frozen(said[name])) for name in UNIVERSAL if said.get(name) is not None)
+
+
+def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
+    """Raises MistakeError for a reduction of positives and negatives, of a loss that has neither."""
+    found = registry.get(Reduction, chosen.name)
+    by_element = {"target", "signs"} & set(loss.parameters) and loss.result_axes == ("*shape",)
+    has_truth = loss.has_classes and (by_element or {"labels", "positive_truth"} & set(loss.parameters))
+    if found is not None and found.reads_truth and not has_truth:
+        why = f"`{chosen.name}` tells positives from the background, and it has neither"
+        raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, "reduction", why))
+
+
+def _pointless(loss: Loss, name: str) -> str:
+    """Why a universal option can do nothing for this loss, or ''."""
+    if loss.wants == "parameters":
+        return "it reads no tensor of the call"
+    labelled = "labels" in loss.parameters or "positive_truth" in loss.parameters
+    by_class = loss.has_classes and (
+        labelled or "c" in loss.result_axes or loss.result_axes in (("*shape",), ("*event",))
+    )
+    if name == "class_weight" and not by_class:
+        return "its values are not told apart by class"
+    if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
+        return "it is not a loss of yes and no"
+    if name == "ignore_index" and not loss.reads_classes:
+        return "its target holds no classes"
+    if name in ("batch", "background", "empty") and not loss.is_region:
+        return "it does not sum over a region"
+    if name == "batch" and not (loss.has_total or loss.is_flat):
+        return "its regions have a form, and samples cannot be put together"
+    if name == "empty" and "c" not in loss.result_axes:
+        return "its values are not told apart by class"
+    if name in ("weight", "reduction") and not loss.result_axes:
+        return "it is one number already"
+    return ""
+
+
+def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
+    """Raises MistakeError for weights counted from a target that holds no classes."""
+    if isinstance(value, str) and not _COUNTED & set(loss.parameters):
+        why = "its target holds no classes to count"
+        raise MistakeError(
+            option_mistakes.does_not_apply(option.span, loss.name, f"{option.name}={value}", why)
+        )
+
+
+def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
+    node, name = option.value, option.name
+    declared = UNIVERSAL_TYPES[name]
+    is_word = isinstance(node, tree.Call) and not node.arguments and not node.options
+    if name in TENSORS and not isinstance(node, tree.Items | tree.Word | tree.Text):
+        if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
+            value = evaluate(node)
+            if value is None:
+                raise ReportedError
+            if isinstance(value, TensorValue):
+                return value.expression
+            if isinstance(value, TermsValue) or declared is Any:
+                shown = "a loss" if isinstance(value, TermsValue) else f"`{formatter.spell(node)}`"
+                raise MistakeError(
+                    option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
+                )
+    elif declared is Any:
+        wanted = "a path, such as `batch.w`"
+        if name == "weight" and isinstance(node, tree.Items):
+            wanted += "; weights of classes are `class_weight`"
+        shown = f"`{formatter.spell(node)}`"
+        raise MistakeError(option_mistakes.bad_value(node.span, loss.name, name, shown, wanted))
+    return read(loss.name, option, declared, evaluate)
+
+
+def _reduction(
+    option: tree.Option, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
+) -> Choice:
+    match option.value:
+        case tree.Call() as written:
+            pass
+        case tree.Text(value=name, span=span):
+            written = tree.Call(name=name, name_span=span, span=span)
+        case tree.Word(value=None, span=span):
+            written = tree.Call(name="none", name_span=span, span=span)
+        case other:
+            wanted = "the name of a reduction, such as `mean`"
+            shown = f"`{formatter.spell(other)}`"
+            raise MistakeError(option_mistakes.bad_value(other.span, "a loss", "reduction", shown, wanted))
+    found = registry.get(Reduction, written.name)
+    if found is not None:
+        return read_choice(found, written, evaluate, problems)
+    planned = registry.get(Planned, f"reduction:{written.name}")
+    if planned is not None:
+        raise MistakeError(name_mistakes.not_built(written.span, written.name, planned.summary))
+    known = registry.names(Reduction)
+    raise MistakeError(name_mistakes.unknown_name(written.span, written.name, "reduction", known))

@@ -1,0 +1,91 @@
+"""A call of a loss, put together: its options sorted, its parts read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.diagnostics.source import Span
+from losslang.meaning.meaning import Choice, LossUse
+from losslang.meaning.options import Evaluate, frozen, read_all
+from losslang.meaning.terms import MistakeError
+from losslang.meaning.uses.activation import read_activation
+from losslang.meaning.uses.operands import Scope, read_operands
+from losslang.meaning.uses.preset import with_preset
+from losslang.meaning.uses.universal import in_order, read_universal
+from losslang.primitives.primitive import Loss
+from losslang.registry import Found, Registry
+from losslang.syntax import tree
+from losslang.vocabulary import UNIVERSAL
+
+Report = Callable[[MistakeError], None]
+
+
+def read_use(
+    call: tree.Call, found: Found, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
+) -> LossUse | None:
+    """The use that a call of a loss says; None if it is too broken to go on with."""
+    loss = found.loss
+    problems: list[MistakeError] = []
+    likeness = None
+    try:
+        call, likeness = with_preset(call, found)
+    except MistakeError as problem:
+        problems.append(problem)
+    own, universal, operands = _sorted(call, loss, problems)
+    options, wrong = read_all(loss, own, evaluate)
+    problems += wrong
+    activation, origin = read_activation(call, found, registry, evaluate, problems)
+    said = read_universal(universal, loss, registry, evaluate, problems)
+    tensors = read_operands(call, loss, operands, scope, evaluate, problems)
+    for problem in problems:
+        report(problem)
+    if problems or tensors is None:
+        return None
+    reduction = said.pop("reduction", None)
+    if reduction is None:
+        weighted = "class_weight" in said and "class_weight" in loss.parameters
+        reduction = Choice("wmean" if weighted and loss.reduction == "mean" else loss.reduction)
+    if loss.ignore_index is not None:
+        said.setdefault("ignore_index", loss.ignore_index)
+    return LossUse(
+        loss=loss.name,
+        operands=tensors,
+        activation=activation,
+        origin=origin,
+        options=tuple((name, frozen(value)) for name, value in options.items()),
+        reduction=reduction,
+        universal=in_order(said),
+        name=f"{loss.name}@{scope.head}" if scope.head else loss.name,
+        span=call.span,
+        spans=tuple((o.name, o.value.span) for o in call.options),
+        like=likeness,
+    )
+
+
+def _sorted(
+    call: tree.Call, loss: Loss, problems: list[MistakeError]
+) -> tuple[list[tree.Option], dict[str, tree.Option], dict[str, tree.Option]]:
+    """The written options: the loss's own, the universal ones, the operands."""
+    own, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
+    seen: dict[str, Span] = {}
+    names = [operand.name for operand in loss.operands]
+    for option in call.options:
+        if option.name in seen:
+            problems.append(
+                MistakeError(option_mistakes.given_twice(option.span, option.name, seen[option.name]))
+            )
+        seen[option.name] = option.span
+        if option.name in loss.option_types:
+            own.append(option)
+        elif option.name in names:
+            operands[option.name] = option
+        elif option.name in UNIVERSAL:
+            if option.name != "like":  # what stands for it has been put in its place
+                universal[option.name] = option
+        else:
+            known = (*loss.option_types, *names, *UNIVERSAL)
+            problems.append(
+                MistakeError(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
+            )
+    return own, universal, operands

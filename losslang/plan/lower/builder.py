@@ -1,0 +1,101 @@
+"""Appends steps: the one place that names them, and the arithmetic on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from losslang.diagnostics.source import Source, Span
+from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, whole
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
+from losslang.plan.plan import Argument, Names, Ref, Step
+from losslang.registry import Registry
+from losslang.tensors.targets import Site
+
+OF_INTEGERS = {"+", "-", "*", "neg", "abs", "min", "max", "clip", "sum", "detach"}
+"""Arithmetic that makes integers of integers, as of labels; all else is computed in floats."""
+
+
+class Builder:
+    """The steps so far. `written` says of which tensors some term wrote where their channels lie."""
+
+    def __init__(self, registry: Registry, source: Source):
+        self.registry = registry
+        self.source = source
+        self.steps: list[Step] = []
+        self.names = Names()
+        self.term_name = ""
+        self.use_span = Span(0, 0)
+        self.written: dict[str, str] = {}
+
+    def emit(
+        self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
+    ) -> Ref:
+        """Appends a step and returns what it computes."""
+        name = self.names.after(operation)
+        owners = frozenset([self.term_name])
+        self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check, owners))
+        return Ref(name)
+
+    def number(self, expression: Expression) -> Argument:
+        """A tensor expression that has to be one number."""
+        if isinstance(expression, Constant):
+            return expression.value
+        site = Site(str(expression), str(expression), expression.span, self.source)
+        return self.emit("scalar", self.tensor(expression), site=site)
+
+    def tensor(self, expression: Expression, channel: int = BY_RANK) -> Argument:
+        """A tensor expression, in which slices and vectors lie along the axis `channel`."""
+        if channel == BY_RANK and self.written:
+            said = [self.written[path] for path in tensors_of(expression) if path in self.written]
+            channel = AXIS[said[0]] if said else channel
+        match expression:
+            case Constant(value=value):
+                return value
+            case Input():
+                # `pred` and `target` that nobody wrote stand where the loss does.
+                span = expression.span if expression.span.end else self.use_span
+                site = Site(self.term_name, str(expression), span, self.source)
+                return self.emit("input", site=site, path=expression, **self.sliced(expression, channel))
+            case Apply(operator=operator, arguments=arguments):
+                kind = "integer" if operator in OF_INTEGERS else "float"
+                values = [self.numbers(argument, channel, kind) for argument in arguments]
+                return self.emit(f"math:{operator}", *self.side_by_side(arguments, values, channel))
+            case LossUse():
+                raise AssertionError("the checker lets no loss into a tensor expression")
+
+    def numbers(self, expression: Expression, channel: int, kind: str) -> Argument:
+        """An operand of arithmetic, in a type in which nothing wraps around."""
+        value = self.tensor(expression, channel)
+        return self.emit("number", value, kind=kind) if isinstance(value, Ref) else value
+
+    def sliced(self, path: Input, channel: int) -> dict[str, Any]:
+        """Along which axis a path slices a tensor, if it slices anything."""
+        base = whole(path)
+        if base == path:
+            return {}
+        written = self.written.get(str(base))
+        return {"channel": channel if written is None else AXIS[written]}
+
+    def side_by_side(
+        self, expressions: Sequence[Expression], values: Sequence[Argument], channel: int
+    ) -> list[Argument]:
+        """Operands of arithmetic, each in the rank of all: numbers, and a tensor alone, stay as they are."""
+        tensors = [i for i, value in enumerate(values) if isinstance(value, Ref)]
+        if len(tensors) < 2:
+            return list(values)
+        laid = list(values)
+        for i in tensors:
+            others = [j for j in tensors if j != i]
+            expression = expressions[i]
+            site = Site(self.term_name, str(expression), expression.span, self.source)
+            laid[i] = self.emit(
+                "beside",
+                values[i],
+                *(values[j] for j in others),
+                site=site,
+                channel=channel,
+                roots=tuple(root_of(expressions[j]) for j in (i, *others)),
+                names=tuple(str(expressions[j]) for j in others),
+            )
+        return laid

@@ -1,0 +1,105 @@
+"""A whole program: its terms, and the mappings that it must read completely."""
+
+from __future__ import annotations
+
+from losslang.meaning.layout import tensors_of
+from losslang.meaning.meaning import (
+    Apply,
+    Constant,
+    Expression,
+    Input,
+    LossUse,
+    Meaning,
+    Term,
+    below,
+    loss_of,
+)
+from losslang.plan.lower.builder import Builder
+from losslang.plan.lower.use import Use
+from losslang.plan.plan import Argument, Output, Plan, Ref, verify
+from losslang.registry import Registry, current_registry
+from losslang.syntax import tree
+from losslang.tensors.targets import Site
+
+
+def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str, ...] = ()) -> Plan:
+    """The plan of a meaning, step by literal step.
+
+    `ignore` names entries of a mapping of losses that may go unread.
+    """
+    lowering = _Lowering(registry or current_registry(), meaning.source)
+    lowering.written = {
+        path: use.get("channels")
+        for use in meaning.loss_uses
+        if use.get("channels") is not None
+        for path in tensors_of(use.prediction)
+    }
+    outputs = tuple(lowering.term(term) for term in meaning.terms)
+    lowering.completeness(meaning, ignore)
+    return verify(Plan(tuple(lowering.steps), outputs))
+
+
+class _Lowering(Builder):
+    """Builds term after term."""
+
+    # ------------------------------------------------------------------------------- terms
+
+    def term(self, term: Term) -> Output:
+        self.term_name = term.name
+        value = self.scalar(term.body)
+        if term.factor is not None:
+            value = self.emit("math:*", self.number(term.factor), value)
+        return Output(term.name, term.weight, value, term.metric)
+
+    def scalar(self, expression: Expression) -> Argument:
+        """An expression of reduced losses, numbers and scalars."""
+        match expression:
+            case Constant(value=value):
+                return value
+            case LossUse():
+                return self.loss_use(expression)
+            case Apply(operator=operator, arguments=arguments) if _holds_loss(expression):
+                inputs = [
+                    self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
+                    for a in arguments
+                ]
+                return self.emit(f"math:{operator}", *inputs)
+            case _:
+                return self.number(expression)
+
+    def completeness(self, meaning: Meaning, ignore: tuple[str, ...]) -> None:
+        """Entries of a mapping whose losses are read one by one must all be read."""
+        read: dict[Input, list[str]] = {}
+        for term in meaning.terms:
+            body = term.body
+            # Keywords of the call that nobody reads are ignored: `batch` itself is no mapping of losses.
+            is_keyword = isinstance(body, Input) and body.root == "batch" and len(body.steps) == 1
+            if (
+                isinstance(body, Input)
+                and body.steps
+                and isinstance(body.steps[-1], tree.Key)
+                and not is_keyword
+            ):
+                parent = Input(body.root, body.steps[:-1], span=body.span)
+                read.setdefault(parent, []).append(body.steps[-1].name)
+        every = {str(i) for t in meaning.terms for i in _inputs(t)}
+        for parent, names in read.items():
+            site = Site(str(parent), str(parent), parent.span, self.source)
+            also = [
+                n.removeprefix(f"{parent}.").partition(".")[0]
+                for n in sorted(every)
+                if n.startswith(f"{parent}.")
+            ]
+            self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
+
+    def loss_use(self, use: LossUse) -> Ref:
+        return Use(self, loss_of(use, self.registry), use).lower()
+
+
+def _holds_loss(expression: Expression) -> bool:
+    return any(isinstance(part, LossUse) for part in below(expression))
+
+
+def _inputs(term: Term) -> list[Input]:
+    parts = [p for e in (term.body, term.factor) if e is not None for p in below(e)]
+    return [part for part in parts if isinstance(part, Input)]

@@ -1,0 +1,264 @@
+"""The steps of one use of a loss: its views, its values, their weights, one number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
+from losslang.plan.lower.align import Aligned
+from losslang.plan.lower.builder import Builder
+from losslang.plan.plan import Argument, Ref
+from losslang.primitives.primitive import Loss, Reduction
+from losslang.syntax import tree
+from losslang.vocabulary import TARGETS, VIEWS
+
+MEMORY = "module.memory."
+
+
+class Use(Aligned):
+    """One loss on its way into the plan."""
+
+    def __init__(self, builder: Builder, loss: Loss, use: LossUse):
+        super().__init__(builder, loss, use)
+        self.views: dict[str, Ref] = {}
+        self.skipped: Ref | None = None
+
+    def lower(self) -> Ref:
+        if self.loss.wants == "parameters":
+            return self.regularize()
+        self.align()
+        values = self.evaluate()
+        return self.reduce(values)
+
+    @property
+    def drops_background(self) -> bool:
+        """Whether channel 0 is left out: always, or unless it is `alone`."""
+        return self.use.get("background") in (False, "alone")
+
+    # -- views of the prediction
+
+    def view(self, name: str) -> Argument:
+        if name not in self.views:
+            made = self.made(name)
+            self.views[name] = self.emit("foreground", made) if self.drops_background else made
+        return self.views[name]
+
+    def made(self, name: str) -> Ref:
+        match name:
+            case "logits" if self.loss.activation:
+                return self.logits
+            case "log_probs" | "log_complement":
+                return self.emit(name.removesuffix("_probs"), self.activated())
+            case "p_true":
+                return self.truth("true", self.activated())
+            case "log_p_true" if self.over == "class":
+                return self.truth("true", self.view("log_probs"))
+            case "log_p_true":
+                return self.emit(
+                    "log_true_element", self.view("log_probs"), self.view("log_complement"), self.target
+                )
+            case _:
+                return self.activated()
+
+    def activated(self) -> Ref:
+        name = self.activation.name
+        options = {n: v for n, v in self.choice.options if n != "temperature"}
+        if name == "identity":
+            return self.logits
+        channel = self.layout.channel
+        if self.over == "element" or channel == 1:
+            return self.emit(f"activation:{name}", self.logits, check=False, **options)
+        # A distribution over classes runs along axis 1, and here they lie elsewhere.
+        second = self.emit("channels_second", self.logits, channel=channel)
+        found = self.emit(f"activation:{name}", second, check=False, **options)
+        return self.emit("channels_back", found, channel=channel)
+
+    def truth(self, what: str, view: Argument) -> Ref:
+        return self.emit(f"{what}_{'class' if self.over == 'class' else 'element'}", view, self.target)
+
+    # -- values
+
+    def evaluate(self) -> Ref:
+        loss, use = self.loss, self.use
+        arguments: list[Argument] = [self.argument(name) for name in loss.parameters]
+        if loss.is_flat:
+            batch = bool(use.get("batch"))
+            arguments = [
+                None if a is None else self.emit("flat", a, self.pred, batch=batch) for a in arguments
+            ]
+        options = dict(use.options)
+        if loss.has_total:
+            options["batch"] = bool(use.get("batch"))
+            arguments.append(self.region_mask())
+        values = self.emit(f"loss:{loss.name}", *arguments, site=self.site("pred"), **options)
+        if loss.skips:
+            both, values = values, self.emit("values_of", values)
+            self.skipped = self.emit("counted_of", both)
+        policy = use.get("empty")
+        if policy is not None and policy != "formula":
+            present = self.emit(
+                "present", self.view_target(), self.region_mask(), batch=bool(use.get("batch"))
+            )
+            values = self.emit("empty", values, present, policy=policy)
+            if policy == "skip":
+                self.skipped = (
+                    present if self.skipped is None else self.emit("mask_and", self.skipped, present)
+                )
+        if (pos := use.get("pos_weight")) is not None and "pos_weight" not in loss.parameters:
+            values = self.emit("pos_weighted", values, self.vector(pos, "pos_weight"), self.truth_weight())
+        if use.get("class_weight") is not None and "class_weight" not in loss.parameters:
+            values = self.emit(
+                "class_weighted", values, self.class_weight(), self.target, by=self.class_axis()
+            )
+        if use.scale != 1 or use.shift:
+            values = self.emit("affine", values, scale=use.scale, shift=use.shift)
+        return values
+
+    def argument(self, name: str) -> Argument:
+        if name == "total":
+            return None
+        if name == "class_weight":
+            return None if self.use.get("class_weight") is None else self.class_weight()
+        if name == "pos_weight":
+            pos = self.use.get("pos_weight")
+            return None if pos is None else self.vector(pos, "pos_weight")
+        if name == "positive_truth":
+            return self.truth_weight()
+        if name == "counted":
+            return None if self.mask is None else self.counting()
+        if name == "mask":
+            return self.region_mask()
+        if name == "memory":
+            return self.memory()
+        if name in VIEWS:
+            return self.view(name)
+        if name in TARGETS:
+            return self.view_target()
+        return self.layers[name] if name in self.layers else self.others[name]
+
+    def counting(self) -> Ref:
+        """Which rows or samples count, known before their values."""
+        return self.emit("counting", self.mask, self.pred, frame=self.frame)
+
+    def memory(self) -> Ref:
+        """What the module remembers for this use from call to call."""
+        number = sum(
+            s.operation == "input" and str(dict(s.options)["path"]).startswith(MEMORY) for s in self.out.steps
+        )
+        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.use.loss}_{number + 1}")))
+        return self.emit("input", site=self.site("pred"), path=path)
+
+    def regularize(self) -> Ref:
+        """A loss of the model's parameters: it reads no tensor of the call."""
+        options = dict(self.use.options)
+        given = self.out.tensor(self.use.prediction)
+        matched = self.emit("matching", given, site=self.site("match"), match=options.pop("match"))
+        return self.emit(f"loss:{self.loss.name}", matched, **options)
+
+    def view_target(self) -> Ref:
+        assert self.target is not None
+        if self.drops_background:
+            return self.emit("foreground", self.target)
+        return self.target
+
+    def counted_target(self) -> Ref:
+        """The target as its classes are counted: 0 or 1 for each element, or indices."""
+        target = self.view_target()
+        return self.emit("positives", target) if self.form() == "signs" else target
+
+    def truth_weight(self) -> Ref:
+        assert self.target is not None
+        by_label = self.form() == "labels"
+        return self.emit("not_background", self.target, self.pred) if by_label else self.target
+
+    def region_mask(self) -> Argument:
+        if self.mask is None or not self.drops_background:
+            return self.mask
+        return self.emit("foreground_mask", self.mask)
+
+    def class_axis(self) -> str:
+        """Whether values are told apart by class along an axis of theirs, or by the label of a place."""
+        by_label = self.form() == "labels"
+        return "label" if by_label else "axis"
+
+    def class_weight(self) -> Ref:
+        return self.vector(self.use.get("class_weight"), "class_weight")
+
+    def vector(self, value: Any, option: str) -> Ref:
+        """Weights per class in the prediction's type: given, or from the batch."""
+        site = self.site(option)
+        if isinstance(value, str):
+            return self.emit(
+                f"{option}_{value}", self.counted_target(), self.pred, self.region_mask(), site=site
+            )
+        if isinstance(value, Input | Apply):
+            given: Argument = self.out.tensor(value)
+        elif isinstance(value, int | float):
+            given = self.emit("constant", values=(float(value),))
+        else:
+            given = self.emit("constant", values=tuple(map(float, value)))
+        dropped = 1 if self.drops_background else 0
+        moved = self.layout.moved
+        weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped, moved=moved)
+        if isinstance(value, Input | Apply):
+            self.emit("check:bounds", weights, None, site=site, check=True)
+        return weights
+
+    # -- one number
+
+    def reduce(self, values: Ref) -> Ref:
+        use = self.use
+        # A weight is part of a weighted mean; a factor only multiplies, whatever the mean divides by.
+        weights, counted = self.laid(use.get("weight"), values), self.value_mask(values)
+        for weight in (weights, self.laid(use.factor, values)):
+            values = values if weight is None else self.emit("math:*", values, weight)
+        if counted is not None:
+            values = self.emit("zero_masked", values, counted)
+        factor = use.get("avg_factor")
+        if factor is not None:
+            total = self.emit("reduction:sum", values, weights, counted)
+            if isinstance(factor, int | float):
+                return self.emit("math:/", total, float(factor))
+            number, site = self.out.number(factor), self.site("avg_factor")
+            self.emit("check:bounds", number, None, site=site, check=True)
+            return self.emit("over_factor", total, number, site=site)
+        if not self.loss.result_axes and counted is None:
+            return values
+        name, options = use.reduction.name, dict(use.reduction.options)
+        is_weighted = name in ("wmean", "wmean_all")
+        if is_weighted and isinstance(weights, Ref):
+            self.emit("check:bounds", weights, counted, site=self.site("weight"), check=True)
+        if is_weighted and use.get("class_weight") is not None:
+            of_class = self.emit(
+                "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
+            )
+            weights = of_class if weights is None else self.emit("product", weights, of_class)
+        chosen = self.out.registry.get(Reduction, name)
+        positive = [self.truth_weight()] if chosen is not None and chosen.reads_truth else []
+        return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
+
+    def laid(self, expression: Expression | None, values: Ref) -> Argument:
+        """A weight over the values. Each factor of a product lies by its own rank."""
+        match expression:
+            case None:
+                return None
+            case Constant(value=value):
+                return value
+            case Apply(("+" | "-" | "*" | "/" | "neg") as operator, parts):
+                return self.emit(f"math:{operator}", *(self.laid(part, values) for part in parts))
+            case _:
+                laid = self.laid_over(expression, str(expression))
+                laid = self.emit("foreground_mask", laid) if self.drops_background else laid
+                site = self.site(str(expression))
+                return self.emit("weigh", laid, values, site=site, frame=self.frame)
+
+    def value_mask(self, values: Ref) -> Ref | None:
+        """Which values count, in their shape; None where all do."""
+        batch = bool(self.use.get("batch"))
+        found = [self.skipped] if self.skipped is not None else []
+        if self.mask is not None and self.frame != "number":
+            site = self.site("mask")
+            found.append(
+                self.emit("value_mask", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
+            )
+        return self.emit("mask_and", *found) if len(found) == 2 else found[0] if found else None

@@ -1,0 +1,171 @@
+"""What the steps of a plan do, besides the registered primitives. Runs with torch, and traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from losslang.plan.operations import call, checks, masks, regions, views, weights
+from losslang.primitives import activations
+from losslang.tensors import targets
+from losslang.tensors.lazy import torch
+from losslang.tensors.numerics import power
+from losslang.vocabulary import Tensor
+
+
+def _add(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def _subtract(a: Any, b: Any) -> Any:
+    return a - b
+
+
+def _multiply(a: Any, b: Any) -> Any:
+    return a * b
+
+
+def _divide(a: Any, b: Any) -> Any:
+    try:
+        return a / b
+    except ZeroDivisionError:
+        # Python numbers: as tensors divide them.
+        return ieee(torch.div, a, b)
+
+
+def _negate(a: Any) -> Any:
+    return -a
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, torch.Tensor):
+        return power(base, exponent)
+    try:
+        found = base**exponent
+    except ArithmeticError:
+        found = None
+    # Python makes a root of what is below 0 complex.
+    return (
+        ieee(partial(power, exponent=exponent), base)
+        if found is None or isinstance(found, complex)
+        else found
+    )
+
+
+def ieee(function: Callable[..., Tensor], *numbers: float) -> float:
+    """A function of Python numbers that Python refuses, as tensors have it: an infinity, or no number."""
+    return function(*(torch.tensor(float(number), dtype=torch.float64) for number in numbers)).item()
+
+
+MATH: dict[str, Callable[..., Any]] = {
+    "+": _add,
+    "-": _subtract,
+    "*": _multiply,
+    "/": _divide,
+    "neg": _negate,
+    "**": _power,
+}
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "input": call.fetch,
+    "complete": call.complete,
+    "log_softmax": activations.log_softmax.function,
+    "check:channels": checks.check_channels,
+    "check:region": checks.check_region,
+    "check:rank": checks.check_rank,
+    "check:layout": checks.check_layout,
+    "check:compared": checks.check_compared,
+    "check:indexed": checks.check_indexed,
+    "check:along": checks.check_along,
+    "check:hard": checks.check_hard,
+    "check:distribution": checks.check_distribution,
+    "check:probs": checks.check_probs,
+    "check:classes": checks.check_classes,
+    "check:ignored": checks.check_ignored,
+    "check:indices": checks.check_indices,
+    "check:signs": checks.check_signs,
+    "check:bounds": checks.check_bounds,
+    "check:nonnegative": checks.check_nonnegative,
+    "check:boxes": checks.check_boxes,
+    "check:position": checks.check_position,
+}
+"""Operation to function; what is not named here is named like its function."""
+
+for _function in (
+    activations.log,
+    activations.log_complement,
+    activations.log_sigmoid,
+    activations.log_complement_sigmoid,
+    activations.log_complement_softmax,
+    call.float_prediction,
+    call.hidden,
+    call.head,
+    call.net,
+    call.matching,
+    call.scalar,
+    call.number,
+    masks.moved,
+    masks.broadcast_to_pred,
+    masks.beside,
+    masks.mask,
+    masks.not_ignored,
+    masks.mask_and,
+    masks.zero_masked,
+    masks.zero_masked_raw,
+    masks.any_channel_mask,
+    masks.value_mask,
+    masks.counting,
+    masks.zero_masked_samples,
+    masks.weigh,
+    views.scale_by_temperature,
+    views.channels_second,
+    views.channels_back,
+    views.foreground,
+    views.foreground_mask,
+    views.flat,
+    views.values_of,
+    views.counted_of,
+    views.true_class,
+    views.true_element,
+    views.log_true_element,
+    views.not_background,
+    weights.constant,
+    weights.over_factor,
+    weights.per_class,
+    weights.class_weight_balanced,
+    weights.class_weight_complement,
+    weights.pos_weight_balanced,
+    weights.positives,
+    weights.pos_weighted,
+    weights.class_weighted,
+    weights.weight_of_class,
+    weights.product,
+    weights.affine,
+    regions.present,
+    regions.empty,
+    regions.region_sum,
+    targets.target_like_pred,
+    targets.float_target,
+    targets.last_axis,
+    targets.dense,
+    targets.labels,
+    targets.indices,
+    targets.signs,
+    targets.sign,
+    targets.sign_of_row,
+    targets.per_row,
+    targets.free,
+    targets.position,
+):
+    OPERATIONS[_function.__name__] = _function
+
+MAPS = {
+    "float_prediction", "mask", "mask_and", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
+    "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
+    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "float_target",
+    "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
+    "log", "log_complement", "log_sigmoid", "log_softmax",
+    "log_complement_sigmoid", "log_complement_softmax",
+}  # fmt: skip
+"""Operations of which a part of the batch or of space can be computed without the rest."""

@@ -1,0 +1,290 @@
+"""Looks at the tensors of a call. Those that look at values run in the first eager call; of labels a range in all."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from losslang.diagnostics.mistakes import counts, labels, presets, tensors
+from losslang.meaning.layout import channel_axis
+from losslang.primitives.libraries import LIBRARIES
+from losslang.tensors.lazy import torch
+from losslang.tensors.targets import Site, has_shape, lies_on
+from losslang.vocabulary import Head, Tensor
+
+
+def check_channels(pred: Tensor, site: Site, activation: str, channel: int = 1) -> None:
+    """Refuses a softmax over one channel, and a prediction without a class axis."""
+    if pred.ndim < 2:
+        wanted, fix = "(B, C, *S), with a class axis", "add the batch: `pred[None]`"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+    if pred.shape[channel_axis(channel, pred.ndim)] == 1:
+        raise site.error(tensors.one_channel_softmax(site.span, site.term, activation, tuple(pred.shape)))
+
+
+def check_rank(pred: Tensor, site: Site, axes: str, least: int = 0) -> None:
+    """Refuses a prediction that has not the axes that a loss names, one by one or with space behind them."""
+    names = axes.split()
+    fits = pred.ndim == len(names) if not names[-1].startswith("*") else pred.ndim >= (least or len(names))
+    if not fits:
+        shown = ", ".join(name.removeprefix("*").upper() for name in names)
+        wanted, fix = f"({shown})", "bring it to these axes"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+
+
+def check_layout(pred: Tensor, site: Site, of_rows: bool) -> None:
+    """Refuses a prediction of which the rank alone does not say where its channels lie."""
+    if of_rows and pred.ndim >= 4:
+        wanted = "to be told along which axis a row lies"
+        fix = "`channels=first` for maps (B, D, H, W), `channels=last` for (B, ..., D)"
+    elif not of_rows and pred.ndim == 3:
+        wanted = "(B, C, *S), or to be told that this is a signal (B, C, T)"
+        fix = (
+            "give an image its batch, `pred[None]`, or a batch of images their channel, `pred.unsqueeze(1)`;"
+        )
+        fix += " a signal is `channels=first`"
+    else:
+        return
+    raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+
+
+def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> None:
+    """Refuses a prediction that has nothing to sum over, or nothing but background."""
+    shape = tuple(pred.shape)
+    if pred.ndim < (2 if batch else 3):
+        wanted = "(B, C) or (B, C, *S)" if batch else "(B, C, *S), with an axis of space"
+        fix = "unsqueeze it: `pred[:, None]`" if batch else "add that axis, or sum over samples: `batch=true`"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
+    if not background and pred.shape[1] == 1:
+        wanted, fix = "a second channel: channel 0 is dropped", "remove `background=false`"
+        raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
+
+
+def check_compared(
+    pred: Tensor,
+    target: Any,
+    site: Site,
+    library: str,
+    ranks: tuple[int, ...],
+    channels: tuple[int, ...],
+    several: bool,
+    truth: str,
+) -> None:
+    """Refuses shapes that the preset of a library was not compared with."""
+    shape, what = tuple(pred.shape), f"on a prediction of shape {tuple(pred.shape)}"
+    number = shape[1] if len(shape) > 1 else 1
+    dense = isinstance(target, torch.Tensor) and tuple(target.shape) == shape
+    wanted = ""
+    if ranks and len(shape) not in ranks:
+        wanted = f"on predictions of rank {' and '.join(map(str, ranks))}"
+    elif (channels and number not in channels) or (number == 1 and several):
+        some = " or ".join(map(str, channels)) or "more than 1"
+        wanted = f"on {some} channel{'s' * (some != '1')}"
+    elif truth and number > 1 and dense != (truth == "dense"):
+        what = "of a truth like the prediction" if dense else "of class indices"
+        wanted = "on class indices" if dense else "on a truth like the prediction"
+    if wanted:
+        known = LIBRARIES[library]
+        raise site.error(presets.shape_not_compared(site.span, site.term, known, what, wanted))
+
+
+def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
+    """Refuses a label to ignore in a truth of the prediction's shape, where indices alone were compared."""
+    if (
+        isinstance(target, torch.Tensor)
+        and target.shape == pred.shape
+        and pred.ndim > 1
+        and pred.shape[1] > 1
+    ):
+        what, wanted = "with a label to ignore in a truth like the prediction", "on class indices"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
+    """Refuses a weight for each class where the library lays it along the last axis, and that is not the classes'."""
+    of_list = isinstance(weights, tuple) and len(cast("tuple[float, ...]", weights)) > 1
+    is_list = isinstance(weights, torch.Tensor) and weights.numel() > 1 and weights.ndim < 2
+    if (of_list or is_list) and pred.ndim > 2:
+        what = f"with a `pos_weight` for each class, on a prediction of shape {tuple(pred.shape)}"
+        wanted = "of rank 2: the library lays it along the last axis"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def check_hard(value: Any, site: Site, library: str, index: int | str | None) -> None:
+    """Refuses a truth between 0 and 1 where one of 0 and 1 was compared."""
+    truth = _seen(value)
+    if truth is None or not truth.dtype.is_floating_point:
+        return
+    between = truth != truth.round()
+    if bool((between if not isinstance(index, int) else between & (truth != index)).any()):
+        what, wanted = "of a truth between 0 and 1", "on a truth of 0 and 1"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def check_distribution(pred: Tensor, site: Site, library: str) -> None:
+    """Refuses channels that do not add up to 1, where a distribution over them was compared."""
+    probs = _seen(pred)
+    if (
+        probs is not None
+        and probs.ndim > 1 < probs.shape[1]
+        and bool(((probs.sum(1) - 1).abs() > 1e-3).any())
+    ):
+        what, wanted = "of channels that do not add up to 1", "on probabilities that do"
+        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
+        raise site.error(error)
+
+
+def _seen(value: Any) -> Tensor | None:
+    """A tensor whose values can be looked at."""
+    if isinstance(value, torch.Tensor) and value.numel() and not value.is_meta:
+        return value.detach()
+    return None
+
+
+def check_probs(value: Any, site: Site, over: str) -> None:
+    """Refuses values outside of [0, 1] where probabilities are read, and NaN, which is no probability."""
+    probs = _seen(value)
+    if probs is None:
+        return
+    low, high = (float(bound) for bound in probs.aminmax())
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise site.error(labels.not_probabilities(site.span, site.term, low, high, over))
+
+
+SIGNS = -1
+"""In the place of a number of classes: the truth is +1 and -1, element by element."""
+
+
+def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
+    """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
+    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    if target is None:
+        return
+    if target.ndim and not lies_on(target, pred):
+        # Its shape is refused by what reads it, with another repair.
+        return
+    classes = number_of_classes(value, target, pred, form)
+    refuse_classes(float(target.min()), float(target.max()), site, classes)
+
+
+def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
+    """How many classes a target may name; 0 if it says yes or no of every element, SIGNS if by signs."""
+    if isinstance(value, int | float) and form == "dense":
+        return 0
+    is_dense = target.dtype.is_floating_point or has_shape(target, pred.shape)
+    if is_dense or pred.ndim < 2 or pred.shape[1] == 1:
+        return SIGNS if form == "signs" else 0
+    return pred.shape[1]
+
+
+def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
+    """Refuses the range of labels, or of truths where there are no `classes`; NaN is in no range."""
+    found = float(high if low >= 0 else low)
+    if not classes and not (low >= 0 and high <= 1):
+        fix = "scale it to 0 and 1, as `target/255`"
+        if found.is_integer():
+            fix += (
+                f"; a label that marks what is unknown is left out: {labels.ignoring(site.term, int(found))}"
+            )
+        wrong = labels.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
+        raise site.error(wrong)
+    if classes == SIGNS and not (low >= -1 and high <= 1):
+        wanted = "+1 and -1, or 0 and 1 of integers and booleans"
+        raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, wanted))
+    if classes > 0 and (low < 0 or high >= classes):
+        raise site.error(labels.class_out_of_range(site.span, site.term, int(found), classes))
+
+
+def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
+    """Refuses to look for a class among one-hot or soft labels: their numbers are no classes."""
+    is_pair = isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)
+    if not is_pair or pred.ndim < 2 or not has_shape(target, pred.shape):
+        return
+    classes = pred.shape[1]
+    # One by one, elements may be marked by a number that is neither 0 nor 1, nor a sign.
+    least = -1 if form == "signs" else 0
+    if classes > 1 and least <= index < (classes if form == "labels" else 2):
+        raise site.error(counts.ignored_by_number(site.span, site.term, index, tuple(target.shape)))
+
+
+def check_indices(value: Any, head: Head, site: Site) -> None:
+    """Refuses class indices that a last layer has no row for."""
+    target, classes = (
+        _seen(torch.tensor(value) if isinstance(value, int | float) else value),
+        len(head.weight),
+    )
+    if target is None:
+        return
+    refuse_indices(int(target.min()), int(target.max()), site, classes)
+
+
+def refuse_indices(low: int, high: int, site: Site, classes: int) -> None:
+    """Refuses the range of the indices of a last layer's rows."""
+    if low < 0 or high >= classes:
+        raise site.error(
+            labels.class_out_of_range(site.span, site.term, low if low < 0 else high, classes, "head")
+        )
+
+
+def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
+    """Refuses a float 0, and NaN, where +1 and -1 are read."""
+    target = _seen(value)
+    if target is None or not target.dtype.is_floating_point:
+        return
+    seen = ~(target.abs() > 0)
+    if mask is not None:
+        seen = seen & (mask.any(-1) if mask.ndim > target.ndim else mask)
+    if bool(seen.any()):
+        raise site.error(labels.not_signs(site.span, site.term, site.operand))
+
+
+def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> None:
+    """Refuses boxes whose second corner lies before the first, and sizes below 0."""
+    seen = _seen(value)
+    if seen is None:
+        return
+    first, second = seen[..., :2], seen[..., 2:]
+    wrong = (second < first if format == "xyxy" else second < 0).any(-1)
+    if mask is not None:
+        wrong = wrong & mask.expand(seen.shape).any(-1)
+    if bool(wrong.any()):
+        index = tuple(int(i) for i in wrong.nonzero()[0])
+        box = tuple(round(float(x), 4) for x in seen[index])
+        raise site.error(labels.not_a_box(site.span, site.term, site.operand, index, box, format))
+
+
+def check_position(value: Any, pred: Tensor, site: Site) -> None:
+    """Refuses positions outside of the bins of the prediction."""
+    seen = _seen(value)
+    if seen is None:
+        return
+    low, high, last = float(seen.min()), float(seen.max()), pred.shape[-1] - 1
+    if not (low >= 0 and high <= last):
+        found = high if low >= 0 else low
+        raise site.error(
+            labels.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
+        )
+
+
+def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
+    """Refuses weights and factors that could not be written: below 0, infinite, or no numbers."""
+    seen = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    if seen is None:
+        return
+    wrong = ~((seen >= 0) & (seen < torch.inf))
+    if counted is not None:
+        wrong = wrong & counted
+        seen = seen.expand(wrong.shape)
+    if bool(wrong.any()):
+        found = float(seen[wrong][0])
+        raise site.error(counts.outside_bounds(site.span, site.term, site.operand, found))
+
+
+def check_nonnegative(value: Any, site: Site) -> None:
+    """Refuses values below 0."""
+    seen = _seen(value)
+    if seen is not None and not float(seen.min()) >= 0:
+        wrong = labels.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
+        raise site.error(wrong)

@@ -1,0 +1,261 @@
+"""Masks and weights, laid over a prediction and over the values of a loss.
+
+A prediction is (B, C, *S) unless its loss says otherwise. A mask is boolean and broadcasts against it;
+`frame` says how the values of a loss lie in it: `same` (B, C, *S), `places` (B, *S), `region` (B, C),
+`rows` all axes but the last, `values` any shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from losslang.diagnostics.mistakes import inputs, tensors
+from losslang.meaning.layout import channel_axis
+from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
+from losslang.tensors.devices import can_read_without_sync
+from losslang.tensors.lazy import torch, traces
+from losslang.tensors.targets import Site, has_shape
+from losslang.vocabulary import Tensor
+
+ACROSS = {"const", "batch"}
+"""Roots of two vectors that lie along different axes: one number a channel, and one a sample."""
+
+
+def moved(value: Any, pred: Any, source: int, target: int) -> Any:
+    """A tensor of the prediction's rank with its channel axis where the loss reads it: a view.
+
+    `channels=last` of a loss of (B, C, *S) moves the last axis to 1; class indices have none to move.
+    """
+    if not isinstance(value, torch.Tensor) or not isinstance(pred, torch.Tensor):
+        return value
+    return value.movedim(source, target) if value.ndim == pred.ndim > 1 else value
+
+
+def broadcast_to_pred(
+    value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
+) -> Any:
+    """A mask or a weight in the prediction's rank, so that it broadcasts against it; a number stays one.
+
+    Its rank and where it is from decide. Rank 1, a `vector`, lies along the "samples" or, from `const`, the "channels";
+    the prediction's own rank broadcasts, with its channels `moved` as the prediction's were; one rank less
+    lacks the `channel` axis. Sizes only refuse.
+    """
+    if value is None or isinstance(value, int | float):
+        return value
+    if not isinstance(value, torch.Tensor):
+        found = f"a {type(value).__name__}"
+        raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, found, ()))
+    if value.is_complex():
+        raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
+    rank = pred.ndim
+    if value.ndim == 0:
+        laid = value
+    elif value.ndim == 1 < rank:
+        laid = along(value, rank, channel_axis(channel, rank) % rank if vector == "channels" else 0)
+    elif value.ndim == rank:
+        laid = value.movedim(*moved) if moved and rank > 1 else value
+    else:
+        laid = value.unsqueeze(channel_axis(channel, rank)) if value.ndim == rank - 1 else value
+    if laid.ndim and not _fits(laid, pred.shape):
+        shapes = tuple(value.shape), tuple(pred.shape)
+        axis = channel_axis(channel, rank) % max(rank, 1)
+        along_channels = vector == "channels"
+        raise site.error(
+            tensors.does_not_lie(site.span, site.term, site.operand, *shapes, axis, along_channels)
+        )
+    if laid.device != pred.device:
+        devices = str(laid.device), str(pred.device)
+        raise site.error(tensors.devices_differ(site.span, site.term, site.operand, *devices))
+    return laid
+
+
+def along(vector: Tensor, rank: int, axis: int) -> Tensor:
+    """A vector along one axis of a tensor of this rank."""
+    return vector.reshape([-1 if i == axis else 1 for i in range(rank)])
+
+
+def beside(
+    value: Any, *others: Any, site: Site, channel: int, roots: tuple[str, ...], names: tuple[str, ...]
+) -> Any:
+    """A tensor beside others in arithmetic, in their rank: rank 1 lies as a weight does, sizes only refuse.
+
+    `roots` says where each is from, its own first: `const`, `batch`, or `pred` for what reads the prediction
+    or the target.
+    """
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        return value
+    ranks = [other.ndim if isinstance(other, torch.Tensor) else 0 for other in others]
+    rank = max(value.ndim, *ranks)
+    laid = value
+    if value.ndim == 1 < rank:
+        laid = along(value, rank, channel_axis(channel, rank) % rank if roots[0] == "const" else 0)
+    for other, root, name in zip(others, roots[1:], names, strict=True):
+        if isinstance(other, torch.Tensor) and other.ndim and not _meets(laid, other, (roots[0], root)):
+            shapes = tuple(value.shape), tuple(other.shape)
+            across = len(shapes[0]) == len(shapes[1]) == 1 and {roots[0], root} == ACROSS
+            raise site.error(tensors.no_arithmetic(site.span, site.term, site.operand, *shapes, name, across))
+    return laid
+
+
+def _meets(laid: Tensor, other: Tensor, roots: tuple[str, str]) -> bool:
+    """Whether two tensors lie on the same axes: all of them are equal, or one of them is 1."""
+    if laid.ndim == other.ndim == 1 and set(roots) == ACROSS:
+        # One number a sample and one a channel, however many there are of each.
+        return laid.shape[0] == 1 or other.shape[0] == 1
+    if other.ndim == 1 < laid.ndim:
+        # It is laid by its own rank, and refused where it does not fit.
+        return True
+    return laid.ndim == other.ndim and all(
+        a == b or a == 1 or b == 1 for a, b in zip(laid.shape, other.shape, strict=True)
+    )
+
+
+def _fits(value: Tensor, shape: Sequence[int]) -> bool:
+    """Whether `value` broadcasts against `shape` without adding to it."""
+    # Spelled out with `==`: a size may be symbolic while torch traces.
+    return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
+
+
+def mask(laid: Any, pred: Tensor) -> Tensor | None:
+    """True where an element of the prediction counts; None where all do."""
+    if isinstance(laid, int | float):
+        laid = torch.full((), bool(laid), device=pred.device)
+    if laid is None:
+        return None
+    if laid.ndim < pred.ndim:
+        # One truth for all.
+        laid = laid.reshape([1] * pred.ndim)
+    return laid if laid.dtype == torch.bool else laid != 0
+
+
+def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
+    """True where the target is not the ignored index; None where it holds no indices, or none of those.
+
+    Whether any is ignored is looked up only where nothing waits for it: on a CPU.
+    """
+    if not isinstance(target, torch.Tensor):
+        return None
+    is_distribution = target.dtype.is_floating_point or (
+        isinstance(pred, torch.Tensor) and has_shape(target, pred.shape)
+    )
+    if form == "labels" and is_distribution:
+        return None
+    if not (target.dtype.is_floating_point or target.dtype == torch.bool):
+        held = torch.iinfo(target.dtype)
+        if not held.min <= index <= held.max:
+            # A comparison would take it for another number.
+            return None
+    is_seen = target.is_cpu and target.numel() and not traces()
+    return _seen(target, index) if is_seen else target != index
+
+
+def _seen(target: Tensor, index: int) -> Tensor | None:
+    """True where a target is not the index; None if it is nowhere."""
+    # A number outside of the range of labels, as -100 mostly is, costs no tensor.
+    if not target.dtype.is_floating_point and target.dtype != torch.bool:
+        if target.min().item() > index or target.max().item() < index:
+            return None
+    found = differs(target, index)
+    return None if holds_all(found) else found
+
+
+def mask_and(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """True where both are; None is everywhere."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a & b
+
+
+def zero_masked(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+    """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient.
+
+    A value of one rank less than the mask lacks the axis `lacks`.
+    """
+    if mask is None or not isinstance(value, torch.Tensor):
+        return value
+    if mask.ndim == value.ndim + 1:
+        mask = mask.any(lacks)
+    return cleared(value, mask)
+
+
+def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+    """As `zero_masked`, for a target before its shape is known to fit: what does not lie plainly is left."""
+    if mask is None or not isinstance(target, torch.Tensor):
+        return target
+    if mask.ndim == target.ndim + 1:
+        mask = mask.any(lacks)
+    return zero_masked(target, mask) if _fits(mask, target.shape) else target
+
+
+def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
+    """The places where any channel counts: what may be hidden from a softmax over the channels."""
+    if mask is None or mask.ndim < 2:
+        return mask
+    axis = channel_axis(channel, mask.ndim)
+    return mask if mask.shape[axis] == 1 else mask.any(axis, keepdim=True)
+
+
+def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
+    """The mask over a loss's values, in their shape.
+
+    None where every region or sample holds something, as far as nothing waits for the answer.
+    """
+    if mask is None:
+        return None
+    if frame in ("region", "samples"):
+        keep = 2 if frame == "region" else 1
+        seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
+        if batch:
+            seen = seen.any(0, keepdim=True)
+        is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
+        return None if is_seen else seen.expand(values.shape)
+    return _over_values(mask, values, site, frame).expand(values.shape)
+
+
+def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
+    """Which rows or samples of a prediction hold anything that counts."""
+    if mask is None:
+        return None
+    wide = mask.expand(pred.shape)
+    return wide.any(-1) if frame == "rows" else wide.flatten(1).any(1)
+
+
+def zero_masked_samples(value: Tensor, mask: Tensor | None) -> Tensor:
+    """0 where a whole sample is masked, of a tensor that shares nothing with the mask but the batch."""
+    if mask is None:
+        return value
+    kept = mask.flatten(1).any(1) if mask.ndim > 1 else mask
+    return zero_masked(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
+
+
+def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:
+    """A weight over a loss's values."""
+    if not isinstance(laid, torch.Tensor) or laid.ndim == 0:
+        return laid
+    over = _over_values(laid, values, site, frame)
+    return over if over.dtype == values.dtype else over.to(values.dtype)
+
+
+def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor:
+    """What broadcasts against the prediction, as it broadcasts against the values."""
+    if laid.ndim == 0 or frame in ("same", "values"):
+        return laid
+    if frame == "places" and laid.shape[1] == 1:
+        return laid.squeeze(1)
+    if frame == "rows" and laid.shape[-1] == 1:
+        return laid.squeeze(-1)
+    if frame == "samples" and laid.flatten(1).shape[1] == 1:
+        return laid.flatten()
+    per_region = laid.flatten(2).shape[2] == 1 if laid.ndim > 2 else True
+    if frame == "region" and per_region and _fits(laid.flatten(1), values.shape):
+        return laid.flatten(1)
+    kinds = {
+        "places": "one per sample and place",
+        "rows": "one per row",
+        "region": "one per sample and class",
+        "samples": "one per sample",
+        "number": "one number",
+    }
+    wrong = tensors.too_fine(site.span, site.term, site.operand, tuple(laid.shape), kinds[frame])
+    raise site.error(wrong)

@@ -1,0 +1,80 @@
+"""What losses read of a prediction and its target, besides the activations themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang.meaning.layout import channel_axis
+from losslang.primitives.entropy import agreement, pick
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+
+def scale_by_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """x / T."""
+    return logits / temperature
+
+
+def channels_second(value: Tensor, channel: int) -> Tensor:
+    """The channel axis as axis 1: a view."""
+    return value.movedim(channel_axis(channel, value.ndim), 1) if value.ndim > 1 else value
+
+
+def channels_back(value: Tensor, channel: int) -> Tensor:
+    """Axis 1 as the channel axis again: a view."""
+    return value.movedim(1, channel_axis(channel, value.ndim)) if value.ndim > 1 else value
+
+
+def foreground(value: Tensor) -> Tensor:
+    """Without channel 0, the background. One channel alone is none: where it may not be, it was refused before."""
+    return value[:, 1:] if value.shape[1] > 1 else value
+
+
+def foreground_mask(mask: Any) -> Any:
+    """A mask or a weight of one channel covers all classes; so does a number."""
+    is_wide = isinstance(mask, torch.Tensor) and mask.ndim > 1 and mask.shape[1] > 1
+    return mask[:, 1:] if is_wide else mask
+
+
+def flat(value: Tensor | None, pred: Tensor, batch: bool) -> Tensor | None:
+    """Space as one axis, (B, C, N); with `batch` the places of all samples, (1, C, B N).
+
+    A mask may be narrower than the prediction; None is none.
+    """
+    if value is None:
+        return None
+    wide = value.expand(pred.shape[0], value.shape[1], *pred.shape[2:])
+    laid = wide.flatten(2) if wide.ndim > 2 else wide.unsqueeze(-1)
+    return laid.transpose(0, 1).flatten(1).unsqueeze(0) if batch else laid
+
+
+def values_of(found: tuple[Tensor, Tensor]) -> Tensor:
+    """The values of a loss that says which of them count."""
+    return found[0]
+
+
+def counted_of(found: tuple[Tensor, Tensor]) -> Tensor:
+    """Which of them count; what is no number does, so that it is seen."""
+    return ~(found[1].detach() <= 0)
+
+
+def true_class(values: Tensor, target: Tensor) -> Tensor:
+    """Σ_c t_c v_c."""
+    return pick(values, target)
+
+
+def true_element(probs: Tensor, target: Tensor) -> Tensor:
+    """t p + (1 - t)(1 - p): the probability given to what is true."""
+    return target * probs + (1 - target) * (1 - probs)
+
+
+def log_true_element(log_probs: Tensor, log_complement: Tensor, target: Tensor) -> Tensor:
+    """t log p + (1 - t) log(1 - p)."""
+    return agreement(log_probs, log_complement, target)
+
+
+def not_background(target: Tensor, pred: Tensor) -> Tensor:
+    """How far what is true is not class 0."""
+    if target.ndim == pred.ndim:
+        return 1 - target[:, 0]
+    return (target != 0).to(pred.dtype)

@@ -1,0 +1,139 @@
+"""Weights per class: given, or from the batch."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from losslang.diagnostics.mistakes import tensors
+from losslang.diagnostics.mistakes.counts import nothing_counted, one_class_to_balance
+from losslang.plan.operations.notices import warn_once
+from losslang.tensors.devices import can_read_without_sync, vector
+from losslang.tensors.lazy import torch, traces
+from losslang.tensors.numerics import divided
+from losslang.tensors.targets import Site
+from losslang.vocabulary import Tensor
+
+
+def constant(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Numbers of the program."""
+    return values
+
+
+def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
+    """total / factor, and 0 with a gradient of 0 where the factor is 0, which is warned of where it can be seen.
+
+    Whether it is 0 is asked only where nothing waits for the answer; on a GPU and in what traces it is chosen.
+    """
+    if isinstance(factor, torch.Tensor) and (not can_read_without_sync(factor) or traces()):
+        return divided(total, factor)
+    if factor != 0:
+        return total / factor
+    if not traces():
+        warn_once(site, nothing_counted(site.span, site.term))
+    return divided(total, torch.zeros_like(total))
+
+
+def per_class(
+    value: Any, pred: Tensor, site: Site, dropped: int, moved: tuple[int, int] | None = None
+) -> Tensor:
+    """One weight per class that is left in the loss, in the precision of the loss; a single one is for all."""
+    kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
+    if isinstance(value, tuple):
+        weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
+    else:
+        weights = torch.as_tensor(value, dtype=kind, device=pred.device)
+        axis = moved[0] if moved else 1
+        is_along = weights.ndim == pred.ndim > 1 and weights.shape[axis] == weights.numel()
+        if weights.ndim > 1 and not is_along:
+            shapes = tuple(weights.shape), tuple(pred.shape)
+            wanted, fix = "one number a class, (C,)", f"hand over `{site.operand}` of the shape (C,)"
+            raise site.error(tensors.shapes_differ(site.span, site.term, site.operand, *shapes, wanted, fix))
+        weights = weights.flatten()
+    classes = max((pred.shape[1] if pred.ndim > 1 else 1) - dropped, 1)
+    number = weights.numel()
+    if number != classes and not (number == 1 and site.operand == "pos_weight"):
+        raise site.error(tensors.wrong_length(site.span, site.term, site.operand, number, classes))
+    return weights
+
+
+def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
+    """N / (C N_c), the weights that give every class of the batch the same say; an absent one has none."""
+    counts, places = _class_counts(target, pred, mask, site, "balanced")
+    held = torch.where(counts > 0, counts, 1.0)
+    return torch.where(counts > 0, places / (counts.numel() * held), 0.0).to(pred.dtype)
+
+
+def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
+    """(N - N_c) / N of the batch."""
+    counts, places = _class_counts(target, pred, mask, site, "complement")
+    return ((places - counts) / places.clamp(min=1)).to(pred.dtype)
+
+
+def _class_counts(
+    target: Tensor, pred: Tensor, mask: Tensor | None, site: Site, how: str
+) -> tuple[Tensor, Tensor]:
+    """How many places each class has, and how many there are for it; a weight has no gradient."""
+    if target.ndim == pred.ndim:
+        if (target.ndim < 2 or target.shape[1] == 1) and not traces():
+            warn_once(site, one_class_to_balance(site.span, site.term, how))
+        dims = [i for i in range(target.ndim) if i != 1]
+        target = target.detach()
+        counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
+        return (target * counted).sum(dims), counted.sum(dims)
+    counted = torch.ones_like(target) if mask is None else mask.any(1).expand_as(target).long()
+    zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
+    found = zeros.scatter_add(0, target.flatten(), counted.flatten())
+    return found.to(pred.dtype), counted.sum()
+
+
+def positives(signs: Tensor) -> Tensor:
+    """1 where the sign is +1, 0 where it is -1: the class of each element, as it is counted."""
+    return (signs > 0).to(signs.dtype)
+
+
+def pos_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
+    """Negatives / positives of the batch; 1 where there is no positive to weigh."""
+    target = target.detach()
+    seen = torch.ones_like(target) if mask is None else mask.to(target.dtype).expand_as(target)
+    number = (target * seen).sum()
+    weight = (seen.sum() - number) / torch.where(number > 0, number, 1.0)
+    return torch.where(number > 0, weight, 1.0)
+
+
+def pos_weighted(values: Tensor, weight: Tensor, positive: Tensor) -> Tensor:
+    """Values of positives times the weight."""
+    along = weight.reshape(-1, *[1] * (values.ndim - 2)) if weight.ndim and values.ndim > 1 else weight
+    return values * (1 + (along - 1) * positive)
+
+
+def class_weighted(values: Tensor, weight: Tensor, target: Tensor, by: str) -> Tensor:
+    """Values times the weight of their class: along their class axis, or by the label of their place."""
+    if by == "axis":
+        return values * (weight.reshape(-1, *[1] * (values.ndim - 2)) if values.ndim > 1 else weight)
+    return values * _of_label(weight, target, values)
+
+
+def _of_label(weight: Tensor, target: Tensor, values: Tensor) -> Tensor:
+    if target.ndim == values.ndim:
+        return weight[target]
+    return (target * weight.reshape(-1, *[1] * (target.ndim - 2))).sum(1)
+
+
+def weight_of_class(weight: Tensor, target: Tensor, values: Tensor, by: str) -> Tensor | None:
+    """The class weight of each value, for a mean that divides by their sum.
+
+    None for soft labels: there the mean divides by the count, as torch's does.
+    """
+    if by == "axis":
+        return weight.reshape(-1, *[1] * (values.ndim - 2)).expand(values.shape)
+    return weight[target] if target.ndim == values.ndim else None
+
+
+def product(a: Any, b: Any) -> Any:
+    """a b, either of which may be missing."""
+    return a if b is None else b if a is None else a * b
+
+
+def affine(values: Tensor, scale: float, shift: float) -> Tensor:
+    """scale v + shift."""
+    return values * scale + shift

@@ -1,0 +1,42 @@
+"""The plan for a call in which no label is ignored: most calls, and they need no mask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from losslang.plan.passes.cse import cse
+from losslang.plan.passes.drop_dead_steps import drop_dead_steps
+from losslang.plan.plan import Argument, Plan, Ref, substituted
+
+OF_A_MASK = (
+    "broadcast_to_pred",
+    "mask",
+    "any_channel_mask",
+    "foreground_mask",
+    "value_mask",
+    "counting",
+    "flat",
+)
+"""Operations whose first input is a mask, and which make another of it."""
+
+
+def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
+    """The plan without these steps that look for ignored labels, and without all that hides by them."""
+    same: dict[str, Argument] = {}
+
+    def through(argument: Argument) -> Argument:
+        return same.get(argument.name, argument) if isinstance(argument, Ref) else argument
+
+    for step in plan.steps:
+        match step.operation, tuple(map(through, step.inputs)):
+            case "not_ignored", _ if step.name in absent:
+                same[step.name] = None
+            case operation, (None, *_) if operation in OF_A_MASK:
+                same[step.name] = None
+            case "mask_and", (left, right) if left is None or right is None:
+                same[step.name] = right if left is None else left
+            case "zero_masked" | "zero_masked_raw" | "zero_masked_samples", (value, None):
+                same[step.name] = value
+            case _:
+                pass
+    return drop_dead_steps(cse(substituted(plan, same)))

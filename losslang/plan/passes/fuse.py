@@ -1,0 +1,68 @@
+"""A loss of an activation that has a kernel of its own: `bce(sigmoid)`, `ce(softmax)`.
+
+The kernel reads the logits, so no view of the prediction is stored for it. It runs after `cse`,
+and only where the loss reads nothing but views that `stable` made from one activation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from losslang.plan.plan import Argument, Plan, Ref, Step
+from losslang.primitives.primitive import Loss
+from losslang.registry import Registry, current_registry, loss_behind
+from losslang.vocabulary import VIEWS
+
+VIEW_OF = {
+    "log_sigmoid": "sigmoid",
+    "log_complement_sigmoid": "sigmoid",
+    "log_softmax": "softmax",
+    "log_complement_softmax": "softmax",
+    "activation:sigmoid": "sigmoid",
+    "activation:softmax": "softmax",
+}
+OF_THE_TRUE = ("true_element", "log_true_element")
+"""Views of the probability given to what is true: of those of the prediction, and the target."""
+
+
+def fuse(plan: Plan, registry: Registry | None = None) -> Plan:
+    """Replaces a loss on views by its kernel on the logits. `registry` knows the kernels; else the current one."""
+    registry = registry or current_registry()
+    above = {step.name: step for step in plan.steps}
+    steps: list[Step] = []
+    for step in plan.steps:
+        loss = loss_behind(step.operation, registry)
+        fits = loss is not None and not loss.has_total
+        steps.append(_fused(step, loss, above) if fits and loss is not None else step)
+    return Plan(tuple(steps), plan.outputs)
+
+
+def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
+    by_name = dict(zip(loss.parameters, step.inputs, strict=True))
+    views = {i for n, i in by_name.items() if n in VIEWS}
+    origins = {_origin(view, above) for view in views}
+    if not loss.kernels:
+        return step
+    found = origins.pop() if len(origins) == 1 else None
+    if (found is None or found[0] not in loss.kernels) and len(views) == 1:
+        # Whatever the view is made of, the loss reads it as it stands.
+        found = "identity", next(iter(views))
+    if found is None or found[0] not in loss.kernels:
+        return step
+    activation, logits = found
+    others = tuple(i for n, i in by_name.items() if n not in VIEWS)
+    return replace(step, operation=f"kernel:{loss.name}.{activation}", inputs=(logits, *others))
+
+
+def _origin(view: Argument, above: dict[str, Step]) -> tuple[str, Argument] | None:
+    """The activation and the logits that a view is made of."""
+    step = above[view.name] if isinstance(view, Ref) else None
+    if step is None:
+        return None
+    if step.operation in VIEW_OF:
+        return VIEW_OF[step.operation], step.inputs[0]
+    if step.operation not in OF_THE_TRUE:
+        return None
+    # The last input is the target.
+    origins = {_origin(part, above) for part in step.inputs[:-1]}
+    return origins.pop() if len(origins) == 1 else None

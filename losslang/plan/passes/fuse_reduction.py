@@ -1,0 +1,67 @@
+"""The plan for tensors that are computed whole: a kernel that takes its own mean or sum saves a step.
+
+Not one of PASSES: block by block a mean is the sum of many, and has to stand by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from inspect import signature
+
+from losslang.plan.plan import Plan, Ref, Step
+from losslang.primitives.primitive import Loss
+from losslang.registry import Registry, loss_behind
+
+OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
+"""Reductions that torch's kernels have, by the names they have there."""
+
+
+def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
+    """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel.
+
+    A loss that is one number is its own mean, and may have a kernel for it.
+    """
+    plan = Plan(tuple(_of_number(step, registry) for step in plan.steps), plan.outputs)
+    above = {step.name: step for step in plan.steps}
+    readers = Counter(name for step in plan.steps for name in step.input_names)
+    readers.update(output.value.name for output in plan.outputs if isinstance(output.value, Ref))
+    merged: dict[str, Step] = {}
+    for step in plan.steps:
+        own = OWN.get(step.operation)
+        values = step.inputs[0] if own is not None else None
+        kernel = above[values.name] if isinstance(values, Ref) and step.inputs[1:] == (None, None) else None
+        if kernel is not None and readers[kernel.name] == 1 and _reduces(kernel, registry):
+            merged[step.name] = replace(
+                kernel, name=step.name, options=(*kernel.options, ("reduction", own)), owners=step.owners
+            )
+    gone = {step.inputs[0] for step in plan.steps if step.name in merged}
+    steps = (merged.get(step.name, step) for step in plan.steps if Ref(step.name) not in gone)
+    return Plan(tuple(steps), plan.outputs)
+
+
+def _of_number(step: Step, registry: Registry) -> Step:
+    """A loss that is one number, by its kernel, where nothing is masked."""
+    loss = loss_behind(step.operation, registry)
+    if loss is None or not loss.has_total or "identity" not in loss.kernels or step.inputs[-1] is not None:
+        return step
+    by_name = zip(loss.parameters, step.inputs[:-1], strict=True)
+    options = tuple((name, value) for name, value in step.options if name in loss.option_types)
+    return replace(
+        step,
+        operation=f"kernel:{loss.name}.identity",
+        inputs=tuple(value for name, value in by_name if name != "total"),
+        options=options,
+    )
+
+
+def _reduces(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel that reduces by itself, over tensors that it does not weigh."""
+    kind, _, name = step.operation.partition(":")
+    loss, _, activation = name.partition(".")
+    found = registry.get(Loss, loss) if kind == "kernel" else None
+    return (
+        found is not None
+        and "reduction" in signature(found.kernels[activation]).parameters
+        and all(given is None for given in step.inputs[2:])
+    )

@@ -1,0 +1,33 @@
+"""`log(sigmoid(x))` is mathematics; `log_sigmoid(x)` is what a machine can compute for every x."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from losslang.plan.plan import Argument, Plan, Step, substituted
+
+STABLE = {
+    ("log", "sigmoid"): "log_sigmoid",
+    ("log", "softmax"): "log_softmax",
+    ("log", "exp"): "",
+    ("log_complement", "sigmoid"): "log_complement_sigmoid",
+    ("log_complement", "softmax"): "log_complement_softmax",
+}
+"""A logarithm of an activation, and the one operation that it is; '' is the logits themselves."""
+
+
+def stable(plan: Plan) -> Plan:
+    """Replaces logarithms of activations by the operation that is exact at any size of logits."""
+    above = {step.name: step for step in plan.steps}
+    steps: list[Step] = []
+    logits: dict[str, Argument] = {}
+    for step in plan.steps:
+        inner = above.get(step.input_names[0]) if len(step.input_names) == 1 else None
+        activation = inner.operation.removeprefix("activation:") if inner is not None else ""
+        operation = STABLE.get((step.operation, activation))
+        if inner is not None and operation == "":
+            logits[step.name] = inner.inputs[0]
+        elif inner is not None and operation is not None:
+            step = replace(step, operation=operation, inputs=inner.inputs)
+        steps.append(step)
+    return substituted(Plan(tuple(steps), plan.outputs), logits)

@@ -1,0 +1,158 @@
+"""The plan: a flat list of steps, each one operation on what stands above it. It prints as code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from losslang.meaning.meaning import show
+from losslang.syntax import formatter
+from losslang.tensors.targets import Site
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value of an earlier step."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Argument = Ref | float | None
+ARITHMETIC = {"+": "sum", "-": "difference", "*": "product", "/": "ratio", "**": "power"}
+
+
+class Names:
+    """Gives out names of steps: what the step does, and a number where it was done before."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def after(self, operation: str) -> str:
+        last = operation.rpartition(":")[2]
+        stem = ARITHMETIC.get(last, last.partition(".")[0])
+        self.counts[stem] = self.counts.get(stem, 0) + 1
+        return stem if self.counts[stem] == 1 else f"{stem}{self.counts[stem]}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """`name = operation(inputs, options)`. `check` marks a step that only looks at values.
+
+    `owners` are the terms that asked for it: what a dropped term refuses is not refused.
+    """
+
+    name: str
+    operation: str
+    inputs: tuple[Argument, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    site: Site | None = field(default=None, compare=False, repr=False)
+    check: bool = False
+    owners: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        inside = [_shown(i) for i in self.inputs] + [
+            f"{n}={show(v)}" for n, v in self.options if v is not None
+        ]
+        called = f"{self.operation}({', '.join(inside)})"
+        return (
+            called
+            if self.operation == "complete" or self.operation.startswith("check:")
+            else f"{self.name} = {called}"
+        )
+
+    def with_inputs(self, inputs: Iterable[Argument]) -> Step:
+        """The same step with other inputs."""
+        found = tuple(inputs)
+        return self if found == self.inputs else replace(self, inputs=found)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(i.name for i in self.inputs if isinstance(i, Ref))
+
+
+@dataclass(frozen=True)
+class Output:
+    """A term: its log key, its weight in the total, and the step or the number that it is."""
+
+    name: str
+    weight: float
+    value: Argument
+    metric: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a program, in order, and its terms."""
+
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def inputs(self) -> tuple[Step, ...]:
+        """The steps that read what a call hands over."""
+        return tuple(step for step in self.steps if step.operation == "input")
+
+    @property
+    def is_one(self) -> bool:
+        """Whether its only value is the total."""
+        return [(output.weight, output.metric) for output in self.outputs] == [(1, False)]
+
+    def total(self, values: Sequence[Any]) -> Any:
+        """The weighted sum of the terms that are trained on, of their values in order."""
+        total: Any = None
+        for output, value in zip(self.outputs, values, strict=True):
+            if not output.metric:
+                part = value if output.weight == 1 else value * output.weight
+                total = part if total is None else total + part
+        return 0.0 if total is None else total
+
+    def __str__(self) -> str:
+        lines = [str(step) for step in self.steps]
+        weighed = [_weighed(o) for o in self.outputs if not o.metric]
+        lines += [f"metric {o.name}: {_shown(o.value)}" for o in self.outputs if o.metric]
+        return "\n".join([*lines, f"total = {' + '.join(weighed) or '0'}"])
+
+
+def _weighed(output: Output) -> str:
+    value = _shown(output.value)
+    return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
+
+
+def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
+    """The plan with steps replaced by what they are: their readers read that, and they are gone."""
+
+    def through(argument: Argument) -> Argument:
+        while isinstance(argument, Ref) and argument.name in values:
+            argument = values[argument.name]
+        return argument
+
+    steps = tuple(
+        step.with_inputs(map(through, step.inputs)) for step in plan.steps if step.name not in values
+    )
+    return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
+
+
+def _shown(argument: Argument) -> str:
+    if argument is None:
+        return "none"
+    return str(argument) if isinstance(argument, Ref) else formatter.number(argument)
+
+
+def verify(plan: Plan, given: Iterable[str] = ()) -> Plan:
+    """`plan`, if every step reads only what stands above it or is `given`, and every name is given once."""
+    known = set(given)
+    for step in plan.steps:
+        missing = [name for name in step.input_names if name not in known]
+        if missing:
+            raise AssertionError(f"not a plan: {step} reads {missing}, which nothing above it computes")
+        if step.name in known:
+            raise AssertionError(f"not a plan: {step} computes a second {step.name}")
+        known.add(step.name)
+    for output in plan.outputs:
+        if isinstance(output.value, Ref) and output.value.name not in known:
+            raise AssertionError(f"not a plan: the term {output.name} is never computed")
+    return plan

@@ -1,0 +1,104 @@
+"""Functions between views of a prediction, and the views that losses ask for.
+
+Every activation over logits takes `temperature` (logits are divided by it); the compiler does that
+once, so no function here knows of it.
+"""
+
+from __future__ import annotations
+
+from losslang.primitives.decorators import activation
+from losslang.tensors.lazy import F, torch
+from losslang.vocabulary import Float, Tensor
+
+
+@activation(takes="logits", gives="probs")
+def sigmoid(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """1 / (1 + e^-x): one probability per element."""
+    return torch.sigmoid(logits)
+
+
+@activation(takes="logits", gives="probs", over="class")
+def softmax(logits: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+    """e^x_c / Σ e^x over the class axis (dimension 1): one distribution per place."""
+    return torch.softmax(logits, 1)
+
+
+@activation(takes="logits", gives="log_probs", over="class")
+def log_softmax(logits: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+    """log softmax: log-probabilities, as `nll` reads them."""
+    return torch.log_softmax(logits, 1)
+
+
+@activation(takes="log_probs", gives="probs", over="class")
+def exp(log_probs: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+    """e^x: the probabilities of a model that returns log-probabilities."""
+    return torch.exp(log_probs)
+
+
+@activation(takes="logits", gives="values")
+def tanh(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """(e^x - e^-x) / (e^x + e^-x)."""
+    return torch.tanh(logits)
+
+
+@activation(takes="values", gives="values")
+def relu(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """max(x, 0)."""
+    return torch.relu(values)
+
+
+@activation(takes="values", gives="values")
+def softplus(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 + e^x)."""
+    return F.softplus(values)
+
+
+@activation(takes="any", gives="any")
+def identity(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x: the prediction already is what the loss reads."""
+    return values
+
+
+# ------------------------------------------------------------------- what the views are made of
+
+LOG_FLOOR = -100.0
+"""The logarithm of a probability of 0, as in torch's binary_cross_entropy."""
+
+
+def log(probs: Tensor) -> Tensor:
+    """log p of given probabilities, not below LOG_FLOOR; of NaN it is NaN.
+
+    At p = 0 the gradient is 0, as that of a constant. 1 / p would be infinite, and times the slope of a sigmoid or
+    softmax that has underflowed, 0, it would be NaN. torch's binary_cross_entropy has -1e12 there, its own bound
+    on p (1 - p), which is one step of 1e12 where nothing but a clamp stands behind the probability.
+    """
+    nothing = probs <= torch.finfo(probs.dtype).tiny
+    return torch.where(nothing, LOG_FLOOR, torch.where(nothing, 1.0, probs).log()).clamp(min=LOG_FLOOR)
+
+
+def log_complement(probs: Tensor) -> Tensor:
+    """log(1 - p) of given probabilities, not below LOG_FLOOR."""
+    return log(1 - probs)
+
+
+def log_sigmoid(logits: Tensor) -> Tensor:
+    """log sigmoid(x), exact for every x."""
+    return F.logsigmoid(logits)
+
+
+def log_complement_sigmoid(logits: Tensor) -> Tensor:
+    """log(1 - sigmoid(x)) = log sigmoid(-x), exact for every x."""
+    return F.logsigmoid(-logits)
+
+
+def log_complement_softmax(logits: Tensor) -> Tensor:
+    """log(1 - softmax(x)), exact also where one class takes all.
+
+    For the largest class it is the log-sum-exp of the others less that of all; for the others
+    p <= 1/2, and log1p(-p) loses nothing.
+    """
+    log_probs = torch.log_softmax(logits, 1)
+    largest = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(1, keepdim=True), True)
+    others = torch.logsumexp(log_probs.masked_fill(largest, -torch.inf), 1, keepdim=True)
+    small = torch.where(largest, 0.0, log_probs.exp())
+    return torch.where(largest, others, torch.log1p(-small)).clamp(min=LOG_FLOOR)

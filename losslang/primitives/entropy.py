@@ -1,0 +1,147 @@
+"""0 log 0 = 0 for every loss, and the entropy of a yes and no without cancellation.
+
+`-inf` is a logit like any other: it rules a class out, or says that something is not there. Its logarithm is -inf,
+which costs nothing where the truth gives it no share. A NaN stays NaN: only what is infinite is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from losslang.primitives.activations import log_complement_sigmoid, log_sigmoid
+from losslang.primitives.functions import softplus
+from losslang.primitives.primitive import Sloped
+from losslang.tensors.devices import MANY, can_read_without_sync, min_if_cheap
+from losslang.tensors.lazy import is_eager, torch
+from losslang.vocabulary import Tensor
+
+
+def possible(logs: Any, shares: Tensor) -> Any:
+    """The logarithms, and 0 for a logarithm of 0 that has no share: neither value nor gradient meets 0 * inf."""
+    # Symbols have no values. Where all can be seen to be finite, one look is cheaper than a mask.
+    if not isinstance(logs, torch.Tensor) or min_if_cheap(logs) > -math.inf:
+        return logs
+    return logs.masked_fill((logs == -math.inf) & (shares == 0), 0.0)
+
+
+def times_log(shares: Tensor, logs: Any) -> Tensor:
+    """shares * logs, with 0 log 0 = 0."""
+    return shares * possible(logs, shares)
+
+
+def agreement(log_probs: Any, log_complement: Any, target: Any) -> Any:
+    """t log p + (1 - t) log(1 - p)."""
+    return times_log(target, log_probs) + times_log(1 - target, log_complement)
+
+
+def pick(values: Tensor, labels: Tensor) -> Tensor:
+    """Σ_c t_c v_c over the class axis: a gather for indices, a sum for a distribution, with 0 log 0 = 0."""
+    if labels.ndim == values.ndim:
+        return times_log(labels, values).sum(1)
+    return values.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+# ------------------------------------------------------------------- a yes and no, by its logit
+
+
+def turned(logits: Tensor, target: Tensor) -> Tensor | None:
+    """(1 - 2 t) x, the logit of what is not true; None unless the target can be seen to be 0 or 1 everywhere."""
+    if not can_read_without_sync(target) or target.requires_grad or not is_eager():
+        return None
+    is_sure = torch.equal(target * target, target) if target.numel() < MANY else holds_sure(target)
+    return torch.rsub(target, 1, alpha=2) * logits if is_sure else None
+
+
+def holds_sure(target: Tensor, room: Tensor | None = None) -> bool:
+    """Whether a target is 0 or 1 everywhere: t - t² is 0. NaN is neither. It is computed in `room`, if that is given.
+
+    Of many elements the dot product takes a third of the time of a comparison.
+    """
+    apart = torch.addcmul(target, target, target, value=-1, out=room).flatten()
+    return apart.dot(apart).item() == 0
+
+
+def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """q = t (1 - p) + (1 - t) p, the probability given to what is not true, and the entropy."""
+    wrong = turned(logits, target)
+    if wrong is not None:
+        return torch.sigmoid(wrong), softplus.function(wrong)
+    # 1 - p is sigmoid(-x), since 1 - sigmoid(x) has lost its digits at x = 17; a lerp is exact at both ends.
+    mistaken = torch.lerp(torch.sigmoid(logits), torch.sigmoid(-logits), target)
+    return mistaken, binary_entropy(logits, target)
+
+
+def error(logits: Tensor, target: Tensor) -> Tensor:
+    """p - t, as (1 - t) p - t (1 - p): exact to a rounding of itself where t is 0 or 1."""
+    return torch.lerp(torch.sigmoid(logits), -torch.sigmoid(-logits), target)
+
+
+def binary_entropy(
+    logits: Tensor, yes: Tensor, no: Tensor | None = None, *, reduction: str = "none"
+) -> Tensor:
+    """-(a log p + b log(1 - p)), a how much is true and b how much is not; b = 1 - a unless it is given.
+
+    It is right to a rounding of itself at every logit, and so is its derivative where a or b is 0.
+    """
+    if no is None and logits.numel() < MANY:
+        # Of few elements the calls are the time: four in place of twelve and a function of their own.
+        wrong = turned(logits, yes)
+        if wrong is not None:
+            return reduced(softplus.function(wrong), reduction)
+    return _SLOPED(logits, yes, no, reduction=reduction)
+
+
+def reduced(values: Tensor, reduction: str) -> Tensor:
+    """What torch's kernels do by themselves; the mean of none is 0."""
+    if reduction == "none":
+        return values
+    return values.mean() if reduction == "mean" and values.numel() else values.sum()
+
+
+def _entropy(logits: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
+    """The formula, for torch to differentiate."""
+    is_differentiated = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (logits, yes, no)
+    )
+    if not is_differentiated and is_eager():
+        return _entropy_slope(logits, yes, no)[0]
+    return _formula(logits, yes, 1 - yes if no is None else no)
+
+
+def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same, and its derivative b p - a (1 - p), in three tensors.
+
+    With h = 1 where x >= 0 and 0 elsewhere, k = b where h = 1 and -a elsewhere, and e = sigmoid(-|x|), the
+    probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of which no
+    part cancels another: k x is b |x| or a |x|.
+    """
+    doubt = logits.abs().neg_().sigmoid_()
+    values = doubt.neg().log1p_()
+    share: Any = torch.ge(logits, 0, out=torch.empty_like(logits))  # pyright: ignore
+    doubt.addcmul_(share, doubt, value=-2)
+    if no is None:
+        share.sub_(yes)
+    else:
+        both = yes + no
+        values.mul_(both)
+        doubt.mul_(both)
+        # Not h (a + b) - a, which is b to a rounding of a.
+        share = torch.lerp(-yes, no, share)
+    if can_read_without_sync(values):
+        values.addcmul_(share, logits, value=-1).neg_()
+        if math.isnan(values.sum().item()):
+            # An infinite logit that is right has no share, or something is NaN: the formula tells which.
+            with torch.no_grad():
+                values = _formula(logits, yes, 1 - yes if no is None else no)
+    else:
+        # To look at a number waits for a GPU. What is NaN is so in the logarithm too.
+        values = (share * logits).masked_fill_(share == 0, 0.0).sub_(values)
+    return values, share.add_(doubt)
+
+
+def _formula(logits: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return -(times_log(yes, log_sigmoid(logits)) + times_log(no, log_complement_sigmoid(logits)))
+
+
+_SLOPED = Sloped(_entropy, _entropy_slope)

@@ -1,0 +1,228 @@
+"""Steps to something that runs: each bound to its function once, then a plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from inspect import signature
+from typing import Any
+
+from losslang.diagnostics.mistakes import tensors
+from losslang.meaning.meaning import Input
+from losslang.plan.operations import MATH, OPERATIONS, ieee
+from losslang.plan.operations.call import as_tensor
+from losslang.plan.operations.regions import Region, of_totals, region_total
+from losslang.plan.plan import Ref, Step
+from losslang.primitives import functions
+from losslang.primitives.primitive import Activation, Function, Loss, Reduction
+from losslang.registry import Registry, loss_behind
+from losslang.tensors.lazy import torch
+from losslang.tensors.targets import Site
+
+Call = tuple[int, Callable[..., Any], Callable[[Sequence[Any]], Sequence[Any]]]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Bound steps: every value has a slot, every call fills one."""
+
+    roots: int
+    template: tuple[Any, ...]
+    calls: tuple[Call, ...]
+
+    def run(self, *roots: Any) -> list[Any]:
+        """All slots, filled."""
+        slots = [*roots, *self.template]
+        for place, function, arguments in self.calls:
+            slots[place] = function(*arguments(slots))
+        return slots
+
+
+class Binding:
+    """Gives every value a slot, and every step its function.
+
+    `filled`: no tensor of a call is empty. `widens`: inputs may be of types that operations do not know.
+    """
+
+    def __init__(
+        self, registry: Registry, roots: Sequence[str], *, filled: bool = False, widens: bool = False
+    ):
+        self.registry = registry
+        self.filled = filled
+        self.widens = widens
+        self.roots = len(roots)
+        self.places = {name: i for i, name in enumerate(roots)}
+        self.template: list[Any] = []
+        self.calls: list[Call] = []
+
+    def place(self, argument: Any) -> int:
+        """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
+        if not isinstance(argument, Ref):
+            return self.slot(argument)
+        if argument.name not in self.places:
+            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.places)}")
+        return self.places[argument.name]
+
+    def slot(self, value: Any) -> int:
+        self.template.append(value)
+        return self.roots + len(self.template) - 1
+
+    def call(self, name: str, function: Callable[..., Any], inputs: Sequence[int]) -> None:
+        """The value `name` is what `function` makes of these slots."""
+        self.places[name] = self.slot(None)
+        self.calls.append((self.places[name], function, getter(inputs)))
+
+    def step(self, step: Step) -> None:
+        """A step, computed on everything at once."""
+        inputs = list(map(self.place, step.inputs))
+        path = dict(step.options).get("path")
+        if isinstance(path, Input):
+            inputs.insert(0, self.places[path.root])
+            if step.operation == "input" and self.widens:
+                self.call(f"{step.name} as it is", bound(step, self.registry)[0], inputs)
+                self.call(step.name, as_tensor, [self.places[f"{step.name} as it is"]])
+                return
+            if step.operation == "input" and not path.steps:
+                # A whole root is itself.
+                self.places[step.name] = inputs[0]
+                return
+        function, at = bound(step, self.registry, filled=self.filled)
+        if at is None:
+            self.call(step.name, function, inputs)
+        elif step.operation == "reduction:mean" and step.inputs[2] is None:
+            # The same number in one kernel.
+            self.call(step.name, functions.mean.function, inputs[:1])
+        else:
+            self._sum(step, function, at, inputs)
+
+    def _sum(self, step: Step, function: Callable[..., Any], at: int, inputs: list[int]) -> None:
+        """What sums gets its `total`: made once where nothing is masked, else in every call."""
+        over = region(step, self.registry)
+        if step.operation.startswith("reduction:"):
+            self.call(step.name, function, [*inputs, self.slot(region_total(None, over))])
+        elif step.inputs[-1] is None:
+            inputs[at] = self.slot(region_total(None, over))
+            self.call(step.name, function, inputs[:-1])
+        else:
+            self.call(step.name, partial(_masked, function, at, over), inputs)
+
+    def done(self) -> Calls:
+        return Calls(self.roots, tuple(self.template), tuple(self.calls))
+
+
+def bound(step: Step, registry: Registry, *, filled: bool = False) -> tuple[Callable[..., Any], int | None]:
+    """The function of a step with its options, and where it takes its `total`, if it takes one."""
+    function, at = _function(step.operation, registry)
+    options = dict(step.options)
+    if at is not None:
+        options.pop("batch", None)
+    if step.site is not None and _takes_site(function):
+        options["site"] = step.site
+    loss = loss_behind(step.operation, registry)
+    if step.site is not None and loss is not None and loss.whole:
+        function = partial(_or_refused, function, step.site)
+    if options.get("reduction") == "mean" and not filled:
+        return partial(
+            _mean, partial(function, **{**options, "reduction": "none"}), partial(function, **options)
+        ), at
+    return (partial(function, **options) if options else function), at
+
+
+@cache
+def _takes_site(function: Callable[..., Any]) -> bool:
+    """Whether a function can say whom to blame."""
+    return "site" in signature(function).parameters
+
+
+def region(step: Step, registry: Registry) -> Region:
+    """What the sums of a step run over."""
+    kind, _, name = step.operation.partition(":")
+    if kind == "reduction":
+        reduction = registry.get(Reduction, name)
+        return Region(1 if reduction is not None and reduction.per_sample else 0)
+    loss: Loss = _found(registry.get(Loss, name), step.operation)
+    return Region(
+        len(loss.sums), bool(dict(step.options).get("batch")), goes_on=loss.sums != loss.result_axes
+    )
+
+
+def getter(inputs: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What takes the inputs of a step out of the slots.
+
+    Spelled out for the usual numbers: on small tensors a loop here would be a tenth of the time.
+    """
+    match inputs:
+        case [a]:
+            return lambda slots: (slots[a],)
+        case [a, b]:
+            return lambda slots: (slots[a], slots[b])
+        case [a, b, c]:
+            return lambda slots: (slots[a], slots[b], slots[c])
+        case _:
+            return lambda slots: [slots[i] for i in inputs]
+
+
+def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], int | None]:
+    kind, _, name = operation.partition(":")
+    match kind:
+        case "math" if name in MATH:
+            return MATH[name], None
+        case "math":
+            return _arithmetic(_found(registry.get(Function, name), operation)), None
+        case "activation":
+            return _found(registry.get(Activation, name), operation).function, None
+        case "reduction":
+            reduction = _found(registry.get(Reduction, name), operation)
+            return reduction.function, 3 if reduction.has_total else None
+        case "kernel":
+            loss, _, activation = name.partition(".")
+            return _found(registry.get(Loss, loss), operation).kernels[activation], None
+        case "loss":
+            loss = _found(registry.get(Loss, name), operation)
+            return loss.function, loss.parameters.index("total") if loss.has_total else None
+        case "totals":
+            loss = _found(registry.get(Loss, name), operation)
+            return partial(of_totals, loss.function, loss.parameters.index("total")), None
+        case _:
+            return OPERATIONS[operation], None
+
+
+def _found(primitive: Any, operation: str) -> Any:
+    if primitive is None:
+        raise LookupError(f"`{operation}` is not registered here; import the module that defines it first")
+    return primitive
+
+
+def _arithmetic(function: Function) -> Callable[..., Any]:
+    """A function of tensors that folds plain numbers, as those of `compile(const=...)` are."""
+
+    def apply(*arguments: Any) -> Any:
+        if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
+            return function.function(*arguments)
+        try:
+            return function.fold(*arguments)
+        except (ArithmeticError, ValueError):
+            return ieee(function.function, *arguments)
+
+    return apply
+
+
+def _or_refused(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:
+    """What a loss computes. A ValueError of its own, about sizes that do not go together, gets its place."""
+    try:
+        return function(*arguments, **options)
+    except ValueError as error:
+        raise site.error(tensors.refused(site.span, site.term, str(error))) from error
+
+
+def _mean(values: Callable[..., Any], mean: Callable[..., Any], *arguments: Any) -> Any:
+    """The mean of a kernel; over nothing it is 0, where torch's is not a number."""
+    return mean(*arguments) if arguments[0].numel() else values(*arguments).sum()
+
+
+def _masked(function: Callable[..., Any], at: int, over: Region, *arguments: Any) -> Any:
+    """A loss that sums, under a mask that is known only now."""
+    *given, mask = arguments
+    given[at] = region_total(mask, over)
+    return function(*given)

@@ -1,0 +1,62 @@
+"""The totals of a walk, and what of their gradients belongs to a block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from losslang.runtime.blocks.cut import Block, Cut
+from losslang.runtime.blocks.sums import Sum
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+
+class Ledger:
+    """Adds up the parts of blocks: in float64 where the device has it, counts as integers."""
+
+    def __init__(self, cut: Cut, sums: Sequence[Sum]):
+        self.cut = cut
+        self.sums = sums
+        self.entries: list[list[list[Tensor]]] = []
+
+    def add(self, block: Block, parts: list[list[Tensor]]) -> None:
+        """Enters what a block adds to each sum."""
+        self.entries.append(
+            [
+                self._kept(block, i, own) if end.at is None else own
+                for i, (end, own) in enumerate(zip(self.sums, parts, strict=True))
+            ]
+        )
+
+    def _kept(self, block: Block, index: int, parts: list[Tensor]) -> list[Tensor]:
+        """Values that are no sum go to their place at once; every block enters the same whole tensors."""
+        if not self.entries:
+            whole = [part.new_empty(self.cut.grown(tuple(part.shape), block)) for part in parts]
+        else:
+            whole = self.entries[0][index]
+        for place, part in zip(whole, parts, strict=True):
+            self.cut.part(place, block).copy_(part)
+        return whole
+
+    def totals(self) -> list[list[Tensor]]:
+        """The sums of all blocks, in the type of the parts."""
+        by_sum = zip(self.sums, zip(*self.entries, strict=True), strict=True)
+        return [[self._total(end, parts) for parts in zip(*own, strict=True)] for end, own in by_sum]
+
+    def _total(self, end: Sum, parts: Sequence[Tensor]) -> Tensor:
+        return parts[0] if end.at is None else added(self.cut, parts, end.per_sample)
+
+
+def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
+    """The sum of what all blocks add to it; of different samples side by side."""
+    if per_sample and len(parts) > 1:
+        parts = [torch.cat(list(parts[i :: cut.across])) for i in range(cut.across)]
+    kind = parts[0].dtype
+    exact = kind if not kind.is_floating_point or parts[0].device.type == "mps" else torch.float64
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).sum(0, dtype=exact).to(kind)
+
+
+def of_block(cut: Cut, end: Sum, block: Block, total: Tensor) -> Tensor:
+    """What of a total, or of its gradient, belongs to a block: a view."""
+    if end.at is None:
+        return cut.part(total, block)
+    return total[block.first : block.last] if end.per_sample else total

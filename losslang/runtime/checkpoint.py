@@ -1,0 +1,79 @@
+"""What a checkpoint says of the loss that it was made with: the lock text, as bytes in a tensor.
+
+A tensor of bytes goes through whatever takes tensors: safetensors, averages of weights, half precision. The
+text carries its own hash, so that bytes which something else has changed are not taken for a program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from losslang.meaning.meaning import Meaning
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+KEY = "_extra_state"
+"""The key of a module's lock in a `state_dict`: the one that torch and those who load for it know."""
+
+
+class Lock(NamedTuple):
+    """A program as a checkpoint names it: its fingerprint, and its terms written out."""
+
+    fingerprint: str
+    terms: Mapping[str, str]
+
+    @classmethod
+    def of(cls, meaning: Meaning) -> Lock:
+        return cls(meaning.fingerprint, {term.name: str(term) for term in meaning.terms})
+
+    def changes(self, now: Lock) -> dict[str, str]:
+        """What another program has in place of each term, for terms that are not the same."""
+        if self.fingerprint == now.fingerprint:
+            return {}
+        absent = "absent"
+        names = sorted({*self.terms, *now.terms})
+        pairs = {name: (self.terms.get(name, absent), now.terms.get(name, absent)) for name in names}
+        return {name: f"{old} -> {new}" for name, (old, new) in pairs.items() if old != new}
+
+
+def written(lock: Lock) -> str:
+    """A lock as text: a line with its fingerprint and its hash, then a term a line."""
+    body = "\n".join(f"{name}: {term}" for name, term in lock.terms.items())
+    return f"losslang {lock.fingerprint} {_hash(body)}\n{body}"
+
+
+def understood(text: str) -> Lock | None:
+    """The lock that a text says; None for any other text."""
+    header, _, body = text.partition("\n")
+    match header.split(" "):
+        case ["losslang", fingerprint, digest] if digest == _hash(body):
+            lines = [line.partition(": ") for line in body.split("\n") if line]
+            return Lock(fingerprint, {name: term for name, _, term in lines})
+        case _:
+            return None
+
+
+def to_tensor(lock: Lock) -> Tensor:
+    """A lock as bytes."""
+    return torch.tensor(list(written(lock).encode()), dtype=torch.uint8, device="cpu")
+
+
+def from_state(state: Any) -> Lock | None:
+    """The lock that a checkpoint holds: bytes, in whatever type they come, or the mapping of old files.
+
+    None where there is nothing to read.
+    """
+    if isinstance(state, torch.Tensor):
+        if state.is_meta:
+            return None
+        numbers: Any = state.detach().flatten().double().nan_to_num().round().clamp(0, 255)
+        return understood(bytes(map(int, numbers.tolist())).decode(errors="replace"))
+    # A mapping, in files of the first version.
+    given = cast("dict[str, Any]", state) if isinstance(state, dict) else {}
+    return Lock(given["fingerprint"], given["terms"]) if {"fingerprint", "terms"} <= set(given) else None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

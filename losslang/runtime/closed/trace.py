@@ -1,0 +1,269 @@
+"""What a walk sums, as polynomials: its steps run once on symbols instead of tensors.
+
+The functions are the same that compute with tensors. What they do beyond sums, products and powers
+(a comparison, an exponential, a sort) a symbol refuses, and the walk is differentiated block by block
+by torch instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from losslang.plan.operations import views
+from losslang.plan.plan import Ref, Step
+from losslang.primitives.primitive import Loss
+from losslang.registry import Registry
+from losslang.runtime.binding import bound
+from losslang.runtime.blocks.split import Walk
+from losslang.runtime.blocks.sums import Sum
+from losslang.runtime.closed.algebra import ONE_HOT, Atom, Poly
+from losslang.runtime.closed.symbols import (
+    LABEL,
+    Hidden,
+    Labels,
+    Mask,
+    Outside,
+    Refused,
+    Symbol,
+    UntraceableError,
+)
+from losslang.vocabulary import VIEWS
+
+FIRST = ("logits", "target", ONE_HOT)
+"""What a block reads: it is hidden there, before anything is computed of it."""
+VIEWED = ("logits", "softplus", "probs", "log_probs", "target", ONE_HOT)
+COMPUTED = frozenset(VIEWED) | {name + LABEL for name in VIEWED}
+"""What a block computes, of all elements or of the class of each place."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sum: a polynomial over elements, or over places where the prediction's class axis is gone."""
+
+    poly: Poly
+    by_place: bool
+
+    def __str__(self) -> str:
+        return str(self.poly)
+
+
+@dataclass(frozen=True)
+class Number:
+    """How many elements or places are summed."""
+
+    by_place: bool
+
+    def __str__(self) -> str:
+        return "1"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one step sums, in the order in which it gets its totals."""
+
+    found: tuple[Part | Number, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.found if isinstance(part, Part))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.found))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All sums of a walk in closed form.
+
+    `prediction`, `target` and `masks` are inputs of the walk; `prepares` is the step that brings the target to
+    the form that is read. With masks every sum is over what counts by one of them, and they have to be alike.
+    """
+
+    activation: str
+    prediction: str
+    target: str
+    prepares: Step
+    masks: tuple[str, ...]
+    sums: tuple[Sums, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"Σ {own}" for own in self.sums)
+
+
+def trace(walk: Walk, sums: Sequence[Sum], registry: Registry, given: Mapping[str, Any]) -> Trace:
+    """The closed form of a walk over inputs like those given. Raises UntraceableError."""
+    return _Tracer(walk, registry, given).trace(sums)
+
+
+class _Tracer:
+    def __init__(self, walk: Walk, registry: Registry, given: Mapping[str, Any]):
+        self.walk = walk
+        self.registry = registry
+        self.given = given
+        self.values: dict[str, Any] = {name: Outside(name) for name, _ in walk.inputs}
+        self.activations: set[str] = set()
+        self.predictions: set[str] = set()
+        self.prepared: dict[tuple[str, str], Step] = {}
+        self.masks: dict[str, None] = {}
+        self.hidden: set[str] = set()
+
+    def trace(self, sums: Sequence[Sum]) -> Trace:
+        for step in self.walk.maps:
+            if not step.check:
+                self.values[step.name] = self.step(step)
+        found = [
+            self.parts(end, [self.value(a) for a in step.inputs])
+            for end, step in zip(sums, self.walk.sums, strict=True)
+        ]
+        if len(self.activations) != 1 or len(self.predictions) != 1 or len(self.prepared) != 1:
+            raise UntraceableError("more than one prediction, activation or target")
+        views = dict(self.walk.views)
+        if not self.hidden.issubset(views.get(mask, mask) for mask in self.masks):
+            raise UntraceableError("a target that is hidden where it counts")
+        (((target, _), prepares),) = self.prepared.items()
+        masks = tuple(self.masks)
+        read = frozenset[str]().union(*(part.poly.names for own in found for part in own.parts))
+        if not read <= COMPUTED:
+            raise AssertionError(
+                f"not a closed form: it reads {set(read - COMPUTED)}, which no block computes"
+            )
+        return Trace(self.activations.pop(), self.predictions.pop(), target, prepares, masks, tuple(found))
+
+    def value(self, argument: Any) -> Any:
+        return self.values[argument.name] if isinstance(argument, Ref) else argument
+
+    def parts(self, end: Sum, arguments: Sequence[Any]) -> Sums:
+        if end.at is None:
+            raise UntraceableError("values that are kept")
+        try:
+            parts, mask = end.handed(arguments)
+        except Exception as error:
+            # A function of tensors, somebody else's too, may raise anything when it is handed a symbol.
+            raise UntraceableError(str(error)) from error
+        values = parts[0].value if isinstance(parts[0], Hidden) else parts[0]
+        is_masked = isinstance(parts[0], Hidden) or isinstance(mask, Mask)
+        if not isinstance(values, Symbol) or is_masked != bool(self.masks):
+            raise UntraceableError("a mask")
+        number = Number(by_place=values.ndim < len(self.walk.shape))
+        if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
+            raise UntraceableError("a sum that is masked beside one that is not")
+        found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
+        return Sums(tuple(found) if mask is None else (*found, number))
+
+    def part(self, part: Any, number: Number) -> Part | Number:
+        """One of the tensors that a step asks the sum of."""
+        match part:
+            case Symbol() | Hidden():
+                values = part.value if isinstance(part, Hidden) else part
+                return Part(values.poly, by_place=values.ndim < len(self.walk.shape))
+            case Mask():
+                return number
+            case _:
+                raise UntraceableError("a tensor from outside")
+
+    def step(self, step: Step) -> Any:
+        values = [self.value(a) for a in step.inputs]
+        kind, _, name = step.operation.partition(":")
+        match kind:
+            case "float_prediction" if isinstance(values[0], Outside):
+                self.predictions.add(values[0].name)
+                return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
+            case "mask" if isinstance(values[0], Outside):
+                self.masks[values[0].name] = None
+                return Mask(values[0].name)
+            case "any_channel_mask" | "value_mask" if isinstance(values[0], Mask):
+                return values[0]
+            case "zero_masked" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
+                return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
+            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], Outside | Labels) and isinstance(
+                values[1], Mask
+            ):
+                return values[0]
+            case "zero_masked" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
+                self.hidden.add(values[1].name)
+                return values[0]
+            case "zero_masked" | "zero_masked_raw" | "mask":
+                return Refused("a mask")
+            case "dense" | "labels" if isinstance(values[0], Outside):
+                return self.target(step, values[0])
+            case "activation" if name in VIEWS_OF:
+                return self.view(name, "probs", values[0])
+            case "log_sigmoid" | "log_complement_sigmoid" | "log_softmax":
+                view, _, name = kind.rpartition("_")
+                return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
+            case "kernel":
+                return self.formula(step, name, values)
+            case _ if kind != "loss" and any(isinstance(value, Refused) for value in values):
+                return Refused(f"{step.operation} of what is refused")
+            case _:
+                function, _ = bound(step, self.registry)
+                try:
+                    return function(*values)
+                except Exception as error:
+                    # A loss may be handed what it does not use: only a sum of it is beyond us.
+                    return Refused(str(error))
+
+    def target(self, step: Step, given: Outside) -> Any:
+        """A target in the form that a loss reads; class indices stay indices beside a softmax."""
+        target: Any = self.given.get(given.name)
+        rank = len(self.walk.shape)
+        if not hasattr(target, "shape"):
+            raise UntraceableError("a target that is computed, or a number")
+        shape = tuple(target.shape)
+        is_index = shape != tuple(self.walk.shape) and self.walk.shape[1] > 1
+        by_label = step.operation == "labels" or dict(step.options)["over"] == "class"
+        if by_label and not is_index:
+            raise UntraceableError("a distribution over classes")
+        form = "labels" if by_label else "dense"
+        self.prepared.setdefault((given.name, form), step)
+        if step.operation == "labels":
+            return Labels(rank - 1)
+        return Symbol(Poly.atom(Atom(ONE_HOT if by_label else "target")), rank)
+
+    def view(self, activation: str, view: str, value: Any) -> Symbol:
+        if not (isinstance(value, Symbol) and value.poly == Poly.atom(Atom("logits"))):
+            raise UntraceableError("an activation of something else than the prediction")
+        self.activations.add(activation)
+        return Symbol(VIEWS_OF[activation][view], value.ndim)
+
+    def formula(self, step: Step, kernel: str, values: Sequence[Any]) -> Any:
+        """What a kernel computes, by the formula of its loss."""
+        name, _, activation = kernel.partition(".")
+        if activation not in VIEWS_OF:
+            return Refused(f"the kernel {kernel}")
+        loss = self.registry.get(Loss, name)
+        assert loss is not None
+        logits, *others = values
+        given = dict(zip((n for n in loss.parameters if n not in VIEWS), others, strict=True))
+        try:
+            arguments = [
+                self.read(n, activation, logits, given) if n in VIEWS else given[n] for n in loss.parameters
+            ]
+            return loss.function(*arguments, **dict(step.options))
+        except Exception as error:
+            raise UntraceableError(str(error)) from error
+
+    def read(self, view: str, activation: str, logits: Any, given: Mapping[str, Any]) -> Symbol:
+        """A view of the prediction; that of what is true reads the target too."""
+        if view == "p_true":
+            probs: Any = self.view(activation, "probs", logits)
+            return cast("Symbol", views.true_element(probs, given["positive_truth"]))
+        if view == "log_p_true":
+            log_probs: Any = self.view(activation, "log_probs", logits)
+            log_complement: Any = self.view(activation, "log_complement", logits)
+            return cast("Symbol", views.log_true_element(log_probs, log_complement, given["positive_truth"]))
+        return self.view(activation, view, logits)
+
+
+def _views() -> dict[str, dict[str, Poly]]:
+    """The views of every activation, in terms of the tensors that a block computes."""
+    x, s, p, log_p = (Poly.atom(Atom(name)) for name in ("logits", "softplus", "probs", "log_probs"))
+    return {
+        "sigmoid": {"logits": x, "probs": p, "log_probs": x - s, "log_complement": -s},
+        "softmax": {"logits": x, "probs": p, "log_probs": log_p},
+    }
+
+
+VIEWS_OF = _views()

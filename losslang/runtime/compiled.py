@@ -1,0 +1,109 @@
+"""Text to what runs it: one `Programs` for all modules of one text, since it holds none of their state."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import Checked, analyze
+from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
+from losslang.plan.lower import lower
+from losslang.plan.passes import drop_dead_steps, optimize, summed
+from losslang.plan.plan import Plan
+from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
+from losslang.registry import Registry
+from losslang.runtime.executor import Executor, Fuse
+
+
+class Order(NamedTuple):
+    """What `compile` is asked for that decides the program. The type of an override is part of what it says."""
+
+    source: Source
+    overrides: tuple[tuple[str, str, Any], ...]
+    ignore: tuple[str, ...]
+    fuse: Fuse | None
+
+    @classmethod
+    def of(
+        cls, source: Source, overrides: Mapping[str, Any], ignore: Sequence[str], fuse: Fuse | None
+    ) -> Order:
+        typed = tuple((name, type(value).__name__, value) for name, value in overrides.items())
+        return cls(source, typed, tuple(ignore), fuse)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The overrides by name, as they were given."""
+        return {name: value for name, _, value in self.overrides}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A plan with what runs it, and the registry whose primitives it is made of.
+
+    `total` runs what is trained on, `terms` the same term by term, `full` the metrics too. Shared by copies.
+    """
+
+    order: Order
+    meaning: Meaning
+    registry: Registry
+    plan: Plan
+    total: Executor
+    terms: Executor
+    full: Executor
+
+    @classmethod
+    def of(cls, order: Order, meaning: Meaning, registry: Registry) -> Programs:
+        plan = optimize(lower(meaning, registry, order.ignore), registry)
+        trained = drop_dead_steps(plan, metrics=False)
+        full = Executor(plan, registry, order.fuse)
+        terms = full if trained == plan else Executor(trained, registry, order.fuse)
+        # What is compiled as a whole adds up its terms too: two operations on numbers take longer than that.
+        total = terms if order.fuse is None else Executor(summed(trained), registry, order.fuse)
+        return cls(order, meaning, registry, plan, total, terms, full)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Programs:
+        return self
+
+    @property
+    def extensions(self) -> dict[tuple[str, str], str]:
+        """The primitives that are not part of losslang, by kind and name, and the module of each."""
+        used = {(p.kind, p.name): p.function.__module__ for p in _primitives(self.meaning, self.registry)}
+        return {name: module for name, module in used.items() if not module.startswith("losslang.")}
+
+
+def understand(order: Order, registry: Registry) -> tuple[Checked, Programs | None]:
+    """All that a text decides, whatever tensors come: kept, since a text is compiled more than once.
+
+    `registry` is a snapshot: names that are registered later are not in it.
+    """
+    known = (
+        _understood if all(isinstance(value, Hashable) for _, _, value in order.overrides) else _understand
+    )
+    return known(order, registry)
+
+
+def _understand(order: Order, registry: Registry) -> tuple[Checked, Programs | None]:
+    checked = analyze(order.source, overrides=order.changes, registry=registry)
+    if checked.meaning is None:
+        return checked, None
+    return checked, Programs.of(order, checked.meaning, registry)
+
+
+_understood = lru_cache(maxsize=256)(_understand)
+
+
+def _primitives(meaning: Meaning, registry: Registry) -> Iterator[Primitive]:
+    """The primitives that a program uses."""
+    for term in meaning.terms:
+        for expression in (term.body, term.factor):
+            for part in below(expression) if expression is not None else ():
+                found: list[Primitive | None] = []
+                if isinstance(part, Apply):
+                    found.append(registry.get(Function, part.operator))
+                elif isinstance(part, LossUse):
+                    found += [loss_of(part, registry), registry.get(Reduction, part.reduction.name)]
+                    found.append(part.activation and registry.get(Activation, part.activation.name))
+                yield from (primitive for primitive in found if primitive is not None)

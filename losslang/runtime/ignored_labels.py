@@ -1,0 +1,117 @@
+"""Whether labels of a call are ignored: mostly none is, and then nothing has to be masked.
+
+To look at labels takes as long as a few small operations, so it is done in the way that asks least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from inspect import signature
+from typing import Any, NamedTuple
+
+from losslang.plan.passes import drop_masks, fuse_reduction
+from losslang.plan.plan import Plan, Ref, Step
+from losslang.primitives.primitive import Loss
+from losslang.registry import Registry
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+
+class Look(NamedTuple):
+    """Where among the inputs of a plan labels stand, and which of them is ignored."""
+
+    place: int
+    label: int
+
+    def finds(self, inputs: Sequence[Any]) -> bool:
+        """Whether any may be ignored: whether its number lies within the range of the labels.
+
+        Read as numbers of half the width, two for each: those have instructions for a minimum. The upper half
+        is 0 or -1, and what is read of a label of more than 31 bits is only one to look at again.
+        """
+        labels: Tensor = inputs[self.place]
+        if labels.stride(-1) == 1:
+            labels = labels.view(torch.int32)
+        return labels.min().item() <= self.label if self.label < 0 else labels.max().item() >= self.label
+
+
+def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
+    """Where to look; None where more than a range has to be asked.
+
+    They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
+    the steps themselves. So is a label that halves cannot hold.
+    """
+    places = {step.name: place for place, step in enumerate(plan.inputs)}
+    found: list[Look] = []
+    for step in asking(plan):
+        label, target = int(dict(step.options)["index"]), step.inputs[0]
+        place = places.get(target.name) if isinstance(target, Ref) else None
+        if place is None or not _are_plain(inputs[place]) or not -(2**31) <= label < 2**31:
+            return None
+        found.append(Look(place, label))
+    return list(dict.fromkeys(found))
+
+
+def asking(plan: Plan) -> list[Step]:
+    """The steps that look whether labels are ignored."""
+    return [step for step in plan.steps if step.operation == "not_ignored"]
+
+
+def _are_plain(target: Any) -> bool:
+    if not isinstance(target, torch.Tensor) or target.dtype != torch.long:
+        return False
+    return target.is_cpu and target.ndim > 0 and target.numel() > 0
+
+
+def left_out(plan: Plan, registry: Registry, first: int = 0) -> Plan:
+    """The plan with labels to ignore left to those kernels that can leave them out, as `ce` beside a dice.
+
+    A plan like this looks at no labels, and its checks would refuse those to ignore.
+    """
+    steps = asking(plan)[first:]
+    if not steps:
+        return plan
+    found = _left_to_kernels(steps[0], plan, registry)
+    return left_out(plan, registry, first + 1) if found is None else left_out(found, registry, first)
+
+
+def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
+    """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
+    masked = {kept.name}
+    for step in plan.steps:
+        if not masked.isdisjoint(step.input_names):
+            masked.add(step.name)
+    told = ("ignore_index", int(dict(kept.options)["index"]))
+    steps = [
+        replace(step, options=(*step.options, told)) if step.name in masked and _is_kernel(step) else step
+        for step in plan.steps
+    ]
+    above = {step.name: step for step in plan.steps}
+    for step in steps:
+        if step.name in masked and step.operation.startswith("loss:"):
+            return None
+        # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
+        if step.name in masked and _is_kernel(step) and above[step.input_names[0]].operation != "zero_masked":
+            return None
+    free = drop_masks(Plan(tuple(steps), plan.outputs), [kept.name])
+    kernels = [
+        step for step in fuse_reduction(free, registry).steps if told in step.options and _is_kernel(step)
+    ]
+    return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
+
+
+def refuses_labels(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel of torch's over classes, which looks at every label itself."""
+    name, _, activation = step.operation.removeprefix("kernel:").partition(".")
+    found = registry.get(Loss, name) if _is_kernel(step) else None
+    return found is not None and "ignore_index" in signature(found.kernels[activation]).parameters
+
+
+def _is_kernel(step: Step) -> bool:
+    return step.operation.startswith("kernel:")
+
+
+def _leaves_out(step: Step, registry: Registry) -> bool:
+    """Whether a step is a kernel that takes its own mean or sum, and can be told what to leave out of it."""
+    return "reduction" in dict(step.options) and refuses_labels(step, registry)

@@ -1,0 +1,187 @@
+"""Labels that name no class: a look at the range of integer targets in every call.
+
+On a CPU before anything is computed of them. On a GPU their range is left in memory of the host, and read in a
+later call: no call waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from losslang.plan.operations.checks import number_of_classes, refuse_classes, refuse_indices
+from losslang.plan.plan import Argument, Plan, Ref, Step
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+CHECKS = ("check:classes", "check:indices")
+"""Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
+SAME = ("zero_masked", "zero_masked_raw", "moved", "number", "beside")
+"""Steps that give the labels that they are given: on other axes, or in a wider type."""
+KINDS = ("uint8", "int8", "int16", "int32", "int64")
+
+
+class Sources:
+    """The inputs of a call behind the steps of a plan, and the checks of integer targets among these."""
+
+    def __init__(self, plan: Plan, inputs: Sequence[Any]):
+        self.inputs = inputs
+        self.above: Mapping[str, Step] = {step.name: step for step in plan.steps}
+        self.places: Mapping[str, int] = {step.name: place for place, step in enumerate(plan.inputs)}
+        self.checks = [s for s in plan.steps if s.operation in CHECKS and self.is_whole(s.inputs[0])]
+        kept = [step for step in plan.steps if step.operation == "not_ignored"]
+        self.ignored = {(self.place(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
+
+    def place(self, argument: Argument) -> int | None:
+        """Which input an argument is, but for what is hidden of it and its type; None if it is computed."""
+        while isinstance(argument, Ref) and argument.name not in self.places:
+            step = self.above[argument.name]
+            is_same = step.operation in (
+                "zero_masked",
+                "zero_masked_raw",
+                "float_prediction",
+                "hidden",
+                "head",
+            )
+            argument = step.inputs[0] if is_same else None
+        return self.places[argument.name] if isinstance(argument, Ref) else None
+
+    def is_whole(self, argument: Argument) -> bool:
+        """Whether an argument is, or is computed of, whole numbers that can be looked at."""
+        if not isinstance(argument, Ref):
+            return argument is not None and argument == int(argument)
+        if argument.name in self.places:
+            return _is_whole(self.inputs[self.places[argument.name]])
+        step = self.above[argument.name]
+        if step.operation in SAME:
+            return self.is_whole(step.inputs[0])
+        is_exact = step.operation in ("math:+", "math:-", "math:*", "math:neg")
+        return is_exact and all(map(self.is_whole, step.inputs))
+
+
+def _is_whole(value: Any) -> bool:
+    if not isinstance(value, torch.Tensor):
+        return isinstance(value, int) and not isinstance(value, bool)
+    return str(value.dtype).removeprefix("torch.") in KINDS and value.numel() > 0 and not value.is_meta
+
+
+class Range(NamedTuple):
+    """Where among the inputs of a plan labels stand, how many classes there are, and which labels are ignored."""
+
+    place: int
+    classes: int
+    ignored: tuple[int, ...] = ()
+
+    def finds(self, inputs: Sequence[Any]) -> bool:
+        """Whether a label is no class, or may be one that is ignored."""
+        low, high = _ends(inputs[self.place])
+        return low < 0 or high >= self.classes or any(low <= label <= high for label in self.ignored)
+
+
+def _ends(labels: Any) -> tuple[int, int]:
+    """The smallest and the largest label: in one operation, 2 us of few labels and 0.25 ms of a million."""
+    if isinstance(labels, int):
+        return labels, labels
+    low, high = labels.aminmax()
+    return low.item(), high.item()
+
+
+def ranges(sources: Sources) -> list[Range] | None:
+    """The ranges of the integer targets that a plan checks.
+
+    None where one is computed, or what says its classes: the checks themselves have to run.
+    """
+    found: list[Range] = []
+    for step in sources.checks:
+        place, of_classes = map(sources.place, step.inputs)
+        if place is None or of_classes is None:
+            return None
+        number = _classes(step, sources.inputs[place], sources.inputs[of_classes])
+        ignored = sorted(label for at, label in sources.ignored if at == place)
+        # What is 0 or 1 at every element is of two classes.
+        found.append(Range(place, number or 2, tuple(ignored)))
+    return list(dict.fromkeys(found))
+
+
+def _classes(step: Step, labels: Any, source: Any) -> int:
+    """How many classes labels may name; 0 if they say yes or no of every element."""
+    if step.operation == "check:indices":
+        return len(getattr(source, "weight", source))
+    target = labels if isinstance(labels, torch.Tensor) else torch.tensor(labels)
+    return number_of_classes(labels, target, source, str(dict(step.options)["form"]))
+
+
+def are_read_by_kernels(plan: Plan, is_meant: Callable[[Step], bool]) -> bool:
+    """Whether nothing reads labels but kernels that refuse by themselves what is no class."""
+    labels = {step.inputs[0] for step in plan.steps if step.operation in CHECKS}
+    for step in plan.steps:
+        if labels.isdisjoint(step.inputs) or step.operation.startswith("check:"):
+            continue
+        if step.operation in ("labels", "zero_masked", "zero_masked_raw"):
+            labels.add(Ref(step.name))
+        elif not is_meant(step):
+            return False
+    return True
+
+
+@dataclass
+class Later:
+    """A look at labels on a GPU: what a call leaves there is refused in a later one.
+
+    `read` gives what each of the checks reads, of the inputs of a call.
+    """
+
+    way: Callable[..., list[Any]]
+    checks: Sequence[Step]
+    read: Callable[..., Sequence[Any]]
+    classes: list[int] = field(default_factory=list[int])
+    host: Tensor | None = None
+    event: Any = None
+    is_pending: bool = False
+
+    def __call__(self, *inputs: Any) -> list[Any]:
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+            # What is captured as a graph can ask for nothing.
+            return self.way(*inputs)
+        if self.is_pending and (self.event is None or self.event.query()):
+            self._refuse()
+        values = self.way(*inputs)
+        if not self.is_pending:
+            self._leave(self.read(*inputs))
+        return values
+
+    def _refuse(self) -> None:
+        self.is_pending = False
+        assert self.host is not None
+        found = cast("list[tuple[int, int]]", self.host.tolist())  # pyright: ignore[reportUnknownMemberType]
+        for step, classes, (low, high) in zip(self.checks, self.classes, found, strict=True):
+            assert step.site is not None
+            refuse = refuse_indices if step.operation == "check:indices" else refuse_classes
+            refuse(low, high, step.site, classes)
+
+    def _leave(self, read: Sequence[Any]) -> None:
+        labels, sources = read[::2], read[1::2]
+        device = getattr(sources[0], "weight", sources[0]).device
+        if device.type not in ("cpu", "cuda"):
+            # Whether an answer is there can be asked of these alone.
+            return
+        each = zip(self.checks, labels, sources, strict=True)
+        self.classes = [_classes(step, own, source) for step, own, source in each]
+        found = torch.stack([_ends_there(own, device) for own in labels])
+        if not found.is_cuda:
+            self.host = found
+        else:
+            if self.host is None:
+                self.host = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
+                self.event = torch.cuda.Event()
+            self.host.copy_(found, non_blocking=True)
+            self.event.record()
+        self.is_pending = True
+
+
+def _ends_there(labels: Any, device: torch.device) -> Tensor:
+    """The smallest and the largest label, where they are."""
+    if isinstance(labels, torch.Tensor):
+        return torch.stack(labels.aminmax()).long()
+    return torch.full((2,), labels, dtype=torch.long, device=device)

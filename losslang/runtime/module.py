@@ -1,0 +1,241 @@
+"""The compiled loss: one torch module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from losslang.diagnostics.errors import LossError, LossWarning
+from losslang.diagnostics.mistakes.checkpoints import extension_missing
+from losslang.diagnostics.mistakes.names import not_built
+from losslang.diagnostics.rendering import full
+from losslang.diagnostics.source import Source, Span
+from losslang.meaning.meaning import Meaning
+from losslang.plan.plan import Plan
+from losslang.registry import current_registry
+from losslang.runtime import checkpoint
+from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
+from losslang.runtime.compiled import Order, understand
+from losslang.runtime.executor import LABELS, NOTHING, VALUES, Executor, Fuse
+from losslang.runtime.saved import Saved
+from losslang.syntax.formatter import format
+from losslang.tensors.devices import vector
+from losslang.tensors.eager import is_eager, is_transformed
+from losslang.tensors.torch_private import tree_flatten
+
+
+class Detail(NamedTuple):
+    """One evaluation, term by term.
+
+    `values`, `weights` and `contributions` are 1-D, aligned with `names`, detached, in the dtype of
+    `total`. The contributions add up to the total; a metric contributes 0.
+    """
+
+    total: Tensor
+    names: tuple[str, ...]
+    values: Tensor
+    weights: Tensor
+    contributions: Tensor
+
+
+def compile(
+    text: str | Source,
+    *,
+    device: str | torch.device | None = None,
+    const: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, float] | None = None,
+    ignore: Sequence[str] = (),
+    params: Iterable[tuple[str, Tensor]] | None = None,
+    validate: Validate = "first",
+    fuse: Fuse | None = None,
+    source: str = "<expression>",
+) -> Loss:
+    """The loss that `text` says, as a torch module on `device`.
+
+    `const` holds tensors, numbers or modules that the program reads as `const.name`; `overrides` sets
+    bound numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses
+    that a model returns and the program may leave unread; `source` names the file in messages.
+
+    A Parameter in `const`, and a network of which a parameter asks for a gradient now, are part of the loss: of
+    its `parameters()` and its checkpoints. Other tensors and networks move with it and are not saved.
+
+    `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part
+    of the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
+    tensors are looked at (probabilities, boxes, signs): "first", "always" or "never"; shapes and types are
+    checked in all of them, and so are class indices but with "never": on a GPU one call later, without a wait.
+
+    Large tensors are walked over block by block, which keeps nothing between forward and backward but
+    the gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a
+    minute, and later ones run as generated code.
+
+    Raises LossError with every mistake of the program at once, before anything is built.
+    """
+    if fuse not in (None, "inductor"):
+        raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
+    if validate not in VALIDATE:
+        raise ValueError(f"validate={validate!r}: it is one of {', '.join(map(repr, VALIDATE))}")
+    placed = text if isinstance(text, Source) else Source(text, source)
+    order = Order.of(placed, overrides or {}, ignore, fuse)
+    checked, programs = understand(order, current_registry().snapshot())
+    if programs is None:
+        raise LossError(checked.errors)
+    for diagnostic in checked.diagnostics:
+        warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
+    loss = Loss(programs, const or {}, hold(programs.plan, params), validate)
+    return loss if device is None else loss.to(device)
+
+
+class Loss(Saved):
+    """A compiled loss: `loss(pred, target, **batch)` is the total, a 0-d tensor in float32 at least.
+
+    `pred` and `target` are tensors, or mappings, lists, named tuples and dataclasses of tensors that
+    the program takes apart by its paths. Keywords that the program does not read are ignored.
+    """
+
+    __module__ = "losslang"
+
+    def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
+        """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
+        executor = self._programs.total
+        values = self._run(executor, pred, target, batch, moves=self.training)
+        total = values[0] if executor.is_one else executor.plan.total(values)
+        return _tensor(total)
+
+    def _run(
+        self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], *, moves: bool = False
+    ) -> list[Any]:
+        """The values of a plan's terms; the first call with values looks at them. `moves`: memories go on."""
+        if "norm" in batch:
+            later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
+            raise LossError([later.at(self.meaning.source)])
+        roots = (pred, target, batch, *(self._still or (self.const, self._own(moves))))
+        careful = not self._checked and is_eager()
+        later = NOTHING if self.validate == "never" else LABELS
+        values = executor.run(roots, VALUES if careful else later)
+        if careful:
+            self._checked = self.validate == "first" and _has_values((pred, target, batch))
+        return values
+
+    def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
+        """The total with its terms, metrics too: for logging. What losses remember is read and does not go on."""
+        values = self._run(self._programs.full, pred, target, batch)
+        outputs = self._programs.full.plan.outputs
+        total = _tensor(self._programs.full.plan.total(values))
+        dtype, device = total.dtype, total.device
+        numbers = [
+            v.detach().to(device, dtype)
+            if isinstance(v, Tensor)
+            else torch.full((), v, dtype=dtype, device=device)
+            for v in values
+        ]
+        weights = vector([0.0 if o.metric else o.weight for o in outputs], dtype, device)
+        stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
+        return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
+
+    def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
+        """The contribution of each trained term, with its gradient: for methods that weigh gradients.
+
+        What losses remember is read and does not go on: that is done by calling the loss itself, once a step.
+        """
+        terms = self._programs.terms
+        values = self._run(terms, pred, target, batch)
+        named = zip(terms.plan.outputs, values, strict=True)
+        return {o.name: _tensor(v * o.weight) for o, v in named}
+
+    @property
+    def const(self) -> Mapping[str, Any]:
+        """What `const.name` reads: tensors where the module has been moved to."""
+        return self._const.of(self)
+
+    def train(self, mode: bool = True) -> Loss:
+        """Of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
+        self.training = mode
+        return self
+
+    def _own(self, moves: bool) -> Mapping[str, Any]:
+        """What the module itself holds for its terms: parameters of the model, and what losses remember."""
+        memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        if not moves or is_transformed():
+            memory = {name: value.clone() for name, value in memory.items()}
+        return {"parameters": self.held, "memory": memory}
+
+    @property
+    def meaning(self) -> Meaning:
+        """The program, checked, with every default written out."""
+        return self._programs.meaning
+
+    @property
+    def plan(self) -> Plan:
+        """The steps that the program takes."""
+        return self._programs.plan
+
+    @property
+    def fuse(self) -> Fuse | None:
+        """What the plan is handed to, if it is."""
+        return self._programs.order.fuse
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every path that the program reads, roots in the order pred, target, batch, const."""
+        paths = {str(dict(step.options)["path"]) for step in self.plan.inputs}
+        order = ("pred", "target", "batch", "const")
+        paths = {path for path in paths if not path.startswith("module.")}
+        return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))
+
+    @property
+    def canonical(self) -> str:
+        """The program in its one spelling."""
+        return format(self.meaning.source)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for programs of the same mathematics."""
+        return self.meaning.fingerprint
+
+    def extra_repr(self) -> str:
+        return self.canonical
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Text, constants and state: neither functions nor plans."""
+        return restored, (self.record,), self.__getstate__()
+
+
+def restored(record: Mapping[str, Any]) -> Loss:
+    """The loss of a pickle, compiled again; its tensors follow. Pickles name this function: it stays where it is.
+
+    Raises LossError for a primitive that is not registered here, and warns if the text means something else.
+    """
+    source = Source(*record["source"])
+    registry = current_registry().snapshot()
+    missing = [
+        extension_missing(Span(0, len(source.text)), kind, name, module).at(source)
+        for (kind, name), module in record["extensions"].items()
+        if kind not in registry.kinds_of(name)
+    ]
+    if missing:
+        raise LossError(missing)
+    order = Order.of(source, record["overrides"], record["ignore"], record["fuse"])
+    checked, programs = understand(order, registry)
+    if programs is None:
+        raise LossError(checked.errors)
+    loss = Loss(programs, {}, Held({}), record["validate"])
+    loss.warn_if_other(checkpoint.understood(record["lock"]), "pickle")
+    return loss
+
+
+restored.__module__ = Detail.__module__ = "losslang"
+
+
+def _tensor(number: Any) -> Tensor:
+    """A term: also one that is a number of the call."""
+    return number if isinstance(number, Tensor) else torch.tensor(float(number))
+
+
+def _has_values(inputs: Any) -> bool:
+    """Whether every tensor of a call holds something to look at."""
+    leaves, _ = tree_flatten(inputs)
+    return not any(isinstance(x, Tensor) and (x.is_meta or not x.numel()) for x in leaves)

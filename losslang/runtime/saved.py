@@ -1,0 +1,205 @@
+"""What a compiled loss hands to checkpoints, pickles and copies, and takes from them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losslang.diagnostics.errors import LossWarning
+from losslang.diagnostics.mistakes.checkpoints import another_loss
+from losslang.diagnostics.rendering import full
+from losslang.diagnostics.source import Span
+from losslang.runtime import checkpoint
+from losslang.runtime.buffers import Held, Validate, memories
+from losslang.runtime.checkpoint import KEY, Lock
+from losslang.runtime.compiled import Programs
+from losslang.runtime.constants import Constants
+
+PROGRAM = ("_programs", "held", "validate", "_memories", "_still")
+"""Attributes that a pickle does not hold: they are made again from the text."""
+
+
+class Saved(nn.Module):
+    """A module of programs, constants and memories: what of it is saved, and under which keys.
+
+    Without tensors of its own it has no key in a `state_dict`. A Parameter or a trained network in `const` is
+    under `const_NAME`, what losses remember under `memory_LOSS_NUMBER`, and beside them the lock text.
+    """
+
+    def __init__(self, programs: Programs, const: Mapping[str, Any], held: Held, validate: Validate):
+        super().__init__()
+        self._programs = programs
+        self.held = held
+        self.validate: Validate = validate
+        self._memories = memories(programs.plan, programs.registry)
+        self._checked = validate == "never"
+        self.reset_parameters()
+        self._keep(const)
+
+    def _keep(self, const: Mapping[str, Any]) -> None:
+        self._const = Constants(self, const)
+        own: Mapping[str, Any] = {"parameters": self.held, "memory": {}}
+        # What a module without tensors of its own hands to every call alike.
+        self._still = () if self._memories or self._const.registers else (self._const.values, own)
+
+    def reset_parameters(self) -> None:
+        """Forgets what losses remember; constants stay as they are."""
+        # Also where nothing is differentiated: a tensor of inference mode could not go on in training.
+        with torch.inference_mode(mode=False):
+            for name, length in self._memories.items():
+                self.register_buffer(f"memory_{name}", torch.zeros(length))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Moves everything; what losses remember stays in float32, where its counts have room."""
+        kept = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
+        self._const.move(self, fn)
+        for name, memory in kept.items():
+            now = getattr(self, f"memory_{name}")
+            if memory.is_meta and not now.is_meta:
+                now = torch.zeros_like(now, dtype=torch.float32)
+            elif now.dtype != torch.float32:
+                now = memory.to(now.device)
+            setattr(self, f"memory_{name}", now)
+        return self
+
+    # ---------------------------------------------------------------------------- checkpoints
+
+    @property
+    def _lock(self) -> Lock:
+        return Lock.of(self._programs.meaning)
+
+    def get_extra_state(self) -> Tensor:
+        """The lock text as bytes."""
+        return checkpoint.to_tensor(self._lock)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Warns with the terms that changed if a checkpoint is from another loss."""
+        self.warn_if_other(checkpoint.from_state(state), "checkpoint")
+
+    def warn_if_other(self, lock: Lock | None, kept: str) -> bool:
+        """Whether a lock is that of another program, which is said; `kept` is what it came with."""
+        changes = {} if lock is None else lock.changes(self._lock)
+        if changes:
+            _warn(self._programs, kept, changes)
+        return bool(changes)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # pyright: ignore
+        if not (self._memories or self._const.registers):
+            del destination[prefix + KEY]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Loads what has a place here. The lock may be missing, old, or that of another program.
+
+        What another program remembered is left out where nothing here has its shape; memories that no file
+        holds stay as they are, and so do trained constants, which files of the first version did not hold.
+        """
+        # It is a copy of the caller's, which torch lets a module change: networks in `const` are loaded from it next.
+        kept = state_dict.pop(prefix + KEY, None)
+        is_other = self.warn_if_other(checkpoint.from_state(kept), "checkpoint")
+        self._load_frozen(state_dict, prefix, local_metadata, error_msgs)
+        for key in list(state_dict) if is_other else ():
+            if not self._has_place(key, state_dict[key], prefix):
+                del state_dict[key]
+        missing: list[str] = []
+        rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # pyright: ignore
+        may_miss = {prefix + KEY, *(f"{prefix}memory_{name}" for name in self._memories)}
+        missing_keys += [key for key in missing if key not in may_miss and not isinstance(kept, dict)]
+        for name in self._memories:
+            memory = getattr(self, f"memory_{name}")
+            if memory.dtype != torch.float32:
+                setattr(self, f"memory_{name}", memory.float())
+
+    def _load_frozen(
+        self, state: dict[str, Any], prefix: str, metadata: Mapping[str, Any], error_msgs: list[str]
+    ) -> None:
+        """A network that is frozen here and was trained where the file is from, or came with an old file."""
+        for name, network in self._const.frozen:
+            start = f"{prefix}{name}."
+            inside = {key: state.pop(key) for key in list(state) if key.startswith(start)}
+            if inside:
+                named = {key.removeprefix(start): value for key, value in inside.items()}
+                try:
+                    network.load_state_dict(named, assign=metadata.get("assign_to_params_buffers", False))
+                except RuntimeError as error:
+                    error_msgs.append(str(error))
+
+    def _has_place(self, key: str, value: Any, prefix: str) -> bool:
+        name = key.removeprefix(prefix)
+        if not key.startswith(prefix) or not name.startswith(("memory_", "const_")):
+            return True
+        here = getattr(self, name.partition(".")[0], None)
+        return isinstance(here, nn.Module) or (
+            here is not None and here.shape == getattr(value, "shape", None)
+        )
+
+    # ---------------------------------------------------------------------------- copies and pickles
+
+    def __copy__(self) -> Any:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(super().__getstate__())  # pyright: ignore
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """With tensors of its own and the same programs: those of the names as they were when it was compiled."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(super().__getstate__(), memo))  # pyright: ignore
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The tensors, and what torch keeps with a module. The program is in `record`."""
+        state: dict[str, Any] = super().__getstate__()  # pyright: ignore
+        state = {name: value for name, value in state.items() if name not in PROGRAM}
+        return {**state, "_const": dict(self._const.of(self))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_programs" not in self.__dict__:
+            raise pickle.UnpicklingError(
+                "this loss was pickled by a losslang that kept no text: compile it again and load its state_dict"
+            )
+        fresh = dict(self.named_buffers(recurse=False))
+        super().__setstate__({name: value for name, value in state.items() if name != "_const"})  # pyright: ignore
+        restored = dict(self.named_buffers(recurse=False))
+        for name, memory in fresh.items():
+            kept = restored.get(name)
+            if kept is None or kept.shape != memory.shape:
+                self.register_buffer(name, memory)  # the text means another program here, and that was said
+        self._keep(state["_const"])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The program as plain values that later versions can read: the text, and what was asked with it."""
+        order, source = self._programs.order, self._programs.order.source
+        return {
+            "source": (source.text, source.filename, source.key, source.file_text, source.offsets),
+            "overrides": order.changes,
+            "ignore": order.ignore,
+            "fuse": order.fuse,
+            "validate": self.validate,
+            "extensions": self._programs.extensions,
+            "lock": checkpoint.written(self._lock),
+        }
+
+
+def _warn(programs: Programs, kept: str, changes: Mapping[str, str]) -> None:
+    source = programs.meaning.source
+    diagnostic = another_loss(Span(0, len(source.text)), kept, changes).at(source)
+    warnings.warn(full(diagnostic), LossWarning, stacklevel=2)

@@ -1,0 +1,111 @@
+"""Text to tree. Lark does the grammar; this file says what went wrong where it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+from lark import Lark, Token, Tree, lexer
+from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import syntax
+from losslang.diagnostics.source import Source, Span
+from losslang.syntax import tree
+from losslang.syntax.refusal import CLOSING, OPENING, refused_character, refused_token
+from losslang.syntax.tree_builder import grow
+
+MAX_CHARACTERS = 4096
+OPERATORS = {"PLUS", "MINUS", "STAR", "SLASH", "_POWER", "_AT", "_EQUALS"}
+
+
+def parse(text: str | Source) -> tree.Program:
+    """The tree of `text`. Raises LossError with the one syntax mistake of a text that has no tree."""
+    source = text if isinstance(text, Source) else Source(text)
+    try:
+        return _parse(source.text)
+    except LossError as error:
+        raise LossError([d.at(source) for d in error.diagnostics]) from None
+
+
+def _parse(text: str) -> tree.Program:
+    if len(text) > MAX_CHARACTERS:
+        span = Span(MAX_CHARACTERS, MAX_CHARACTERS + 1)
+        raise LossError([syntax.too_big(span, "characters", MAX_CHARACTERS)])
+    # Lark's own types are partly unknown; these two lines are where they are known again.
+    lark: Any = _lark()
+    try:
+        parsed: Tree[Token] = lark.parse(text)
+    except UnexpectedCharacters as error:
+        at: Any = error.pos_in_stream
+        raise LossError([refused_character(text, at)]) from None
+    except UnexpectedToken as error:
+        refused: Any = error.token
+        tokens: Any = _lark(None)
+        raise LossError([refused_token(text, refused, tokens.lex(text))]) from None
+    return grow(parsed, text)
+
+
+class _Statements:
+    """Drops comments, and the line breaks that end no statement; the rest become one `_SEP`.
+
+    A break counts only outside brackets, and neither after an operator nor before one.
+    """
+
+    always_accept = ("_BREAK", "_SEMICOLON", "COMMENT")
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        depth = 0
+        before: Token | None = None
+        pending: Token | None = None
+        for token in stream:
+            if token.type == "COMMENT" or (token.type == "_BREAK" and depth > 0):
+                continue
+            if token.type in ("_BREAK", "_SEMICOLON"):
+                if before is not None and (pending is None or token.type == "_SEMICOLON"):
+                    pending = token
+                continue
+            if pending is not None and before is not None:
+                joins = before.type in OPERATORS or token.type in OPERATORS
+                if pending.type == "_SEMICOLON" or not joins:
+                    yield Token.new_borrow_pos("_SEP", str(pending), pending)
+            pending = None
+            depth += (token.type in OPENING) - (token.type in CLOSING)
+            before = token
+            yield token
+        if pending is not None and before is not None and before.type in OPERATORS:
+            if pending.type == "_SEMICOLON":
+                yield Token.new_borrow_pos("_SEP", str(pending), pending)
+
+
+def grammar() -> str:
+    """The text of the grammar: beside the modules in a wheel, beside the package in a checkout."""
+    packaged = files("losslang") / "grammars" / "loss.lark"
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    checkout = FilePath(__file__).parent.parent.parent / "grammars" / "loss.lark"
+    return checkout.read_text(encoding="utf-8")
+
+
+@cache
+def _lark(parser: Literal["lalr"] | None = "lalr") -> Lark:
+    """The parser, built once; with None what only cuts a text into tokens, for texts that are refused."""
+    # Where `interegular` is installed, lark compares every two terminals for overlaps: most of the
+    # time of a check, for what a test has shown once and for all.
+    compares = lexer.has_interegular
+    lexer.has_interegular = False
+    try:
+        return Lark(
+            grammar(),
+            start="program",
+            parser=parser,
+            lexer="basic",
+            propagate_positions=True,
+            maybe_placeholders=False,
+            postlex=_Statements(),
+        )
+    finally:
+        lexer.has_interegular = compares

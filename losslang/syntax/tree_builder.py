@@ -1,0 +1,165 @@
+"""Lark's tree as ours: bottom up and without recursion, so that depth is checked before it can hurt."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from lark import Token, Tree
+
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import syntax
+from losslang.diagnostics.source import Span
+from losslang.syntax import tree
+from losslang.syntax.refusal import span_of
+
+MAX_NODES = 500
+MAX_NESTING = 64
+
+
+def grow(parsed: Tree[Token], text: str) -> tree.Program:
+    """The program that a parse tree of `text` says."""
+    built: dict[int, Any] = {}
+    heights: dict[int, int] = {}
+    for nodes, part in enumerate(parsed.iter_subtrees(), start=1):
+        below = [heights[id(child)] for child in part.children if isinstance(child, Tree)]
+        height = heights[id(part)] = 1 + max(below, default=0)
+        span = Span(getattr(part.meta, "start_pos", 0), getattr(part.meta, "end_pos", 0))
+        # A program and its statement are one level of the lark tree above the first operand.
+        if height > MAX_NESTING + 2:
+            raise LossError([syntax.too_big(span, "levels of nesting", MAX_NESTING)])
+        if nodes > MAX_NODES:
+            raise LossError([syntax.too_big(span, "nodes", MAX_NODES)])
+        children = [built[id(c)] if isinstance(c, Tree) else c for c in part.children]
+        built[id(part)] = BUILDERS[part.data](children, span)
+    return _program(built[id(parsed)], text)
+
+
+def _number(children: list[Any], span: Span) -> tree.Number:
+    text = str(children[0])
+    for i, char in enumerate(text):
+        if char == "_" and not (text[i - 1 : i].isdigit() and text[i + 1 : i + 2].isdigit()):
+            raise LossError([syntax.bad_number(span, text, "holds a `_` that is not between digits")])
+    # A text of digits alone is an int; float() decides whether the language can hold it.
+    value = float(text)
+    if not math.isfinite(value):
+        raise LossError([syntax.bad_number(span, text, "is too large for a float")])
+    return tree.Number(value=int(text) if text.replace("_", "").isdigit() else value, span=span)
+
+
+def _named(token: Token) -> str:
+    if str(token) in (*tree.RESERVED, "True", "False", "None"):
+        raise LossError([syntax.calls_reserved(span_of(token), str(token))])
+    return str(token)
+
+
+def _name(children: list[Any], span: Span) -> tree.Node:
+    name = str(children[0])
+    if name in tree.ROOTS:
+        return tree.Path(root=name, span=span)
+    if name.lower() in tree.WORDS and name in (name.lower(), name.capitalize()):
+        return tree.Word(value=tree.WORDS[name.lower()], span=span)
+    return tree.Call(name=name, name_span=span, span=span)
+
+
+def _call(children: list[Any], span: Span) -> tree.Call:
+    name, *arguments = children
+    positional = [a for a in arguments if not isinstance(a, tree.Option)]
+    options = [a for a in arguments if isinstance(a, tree.Option)]
+    for before, argument in pairwise(arguments):
+        if isinstance(before, tree.Option) and not isinstance(argument, tree.Option):
+            raise LossError([syntax.positional_after_option(argument.span)])
+    return tree.Call(
+        name=_named(name),
+        name_span=span_of(name),
+        arguments=tuple(positional),
+        options=tuple(options),
+        span=span,
+    )
+
+
+def _integer(children: list[Any], span: Span) -> int:
+    text = "".join(str(child) for child in children)
+    if not text.lstrip("-").isdigit() or len(text) > 18:
+        raise LossError([syntax.bad_index(span, text)])
+    return int(text)
+
+
+def _flat(children: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return tuple(children[::2]), tuple(str(operator) for operator in children[1::2])
+
+
+def _sum(children: list[Any], span: Span) -> tree.Sum:
+    terms, operators = _flat(children)
+    return tree.Sum(terms=terms, operators=operators, span=span)
+
+
+def _product(children: list[Any], span: Span) -> tree.Product:
+    factors, operators = _flat(children)
+    return tree.Product(factors=factors, operators=operators, span=span)
+
+
+def _binding(children: list[Any], span: Span) -> tree.Binding:
+    name, value = children
+    return tree.Binding(name=_named(name), name_span=span_of(name), value=value, span=span)
+
+
+def _head(children: list[Any], span: Span) -> tree.Route:
+    root, *steps = children
+    return tree.Route(path=tree.Path(root=str(root), steps=tuple(steps), span=span), span=span)
+
+
+BUILDERS: dict[str, Callable[[list[Any], Span], Any]] = {
+    "program": lambda children, span: children,
+    "binding": _binding,
+    "sum": _sum,
+    "product": _product,
+    "negative": lambda c, span: tree.Negative(operand=c[1], span=span),
+    "power": lambda c, span: tree.Power(base=c[0], exponent=c[1], span=span),
+    "routed": lambda c, span: tree.Routed(body=c[0], route=c[1], span=span),
+    "number": _number,
+    "name": _name,
+    "path": lambda c, span: tree.Path(root=str(c[0]), steps=tuple(c[1:]), span=span),
+    "call": _call,
+    "option": lambda c, span: tree.Option(name=str(c[0]), value=c[1], span=span),
+    "text": lambda c, span: tree.Text(value=str(c[0])[1:-1], span=span),
+    "items": lambda c, span: tree.Items(items=tuple(c), span=span),
+    "key": lambda c, span: tree.Key(str(c[0])),
+    "index": lambda c, span: tree.Index(c[0]),
+    "slice": lambda c, span: tree.Slice(c[0], c[1]),
+    "bound": lambda c, span: c[0] if c else None,
+    "integer": _integer,
+    "head": _head,
+    "operands": lambda c, span: tree.Operands(items=tuple(c), span=span),
+}
+
+
+def _program(statements: list[tree.Node], text: str) -> tree.Program:
+    *above, last = statements
+    for i, statement in enumerate(above):
+        if not isinstance(statement, tree.Binding):
+            raise LossError([syntax.two_results(statements[i + 1].span, statement.span)])
+    if isinstance(last, tree.Binding):
+        raise LossError([syntax.no_result(last.name_span, last.name, _continued(last, text))])
+    return tree.Program.model_construct(
+        bindings=tuple(above), result=last, comments=_comments(text), span=Span(0, len(text))
+    )
+
+
+def _continued(binding: tree.Binding, text: str) -> bool:
+    """Whether a line of a binding starts with an operator."""
+    return bool(re.search(r"\n\s*[-+*/@]", text[binding.span.start : binding.span.end]))
+
+
+def _comments(text: str) -> tuple[tree.Comment, ...]:
+    if "#" not in text:
+        return ()
+    found: list[tree.Comment] = []
+    for match in re.finditer(r"'[^'\n]*'|\"[^\"\n]*\"|(#[^\n]*)", text):
+        if match[1] is not None:
+            line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+            found.append(tree.Comment(match[1].rstrip(), match.start(), not line.strip()))
+    return tuple(found)

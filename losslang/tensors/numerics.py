@@ -1,0 +1,67 @@
+"""Arithmetic whose value and gradient are right at the edges: roots and powers at 0, means of nothing, 0 log 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang.tensors.devices import min_if_cheap
+from losslang.tensors.lazy import F, eager, torch
+from losslang.vocabulary import Tensor
+
+
+def mean_along(x: Tensor, axis: int) -> Tensor:
+    """x.mean(axis). torch's mean divides its gradient after it is as large as x, that of a sum before."""
+    return x.sum(axis) / x.shape[axis]
+
+
+def root(x: Tensor) -> Tensor:
+    """sqrt(x) whose derivative at 0 is 0."""
+    zero = x == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
+
+
+def divided(total: Tensor, number: Tensor) -> Tensor:
+    """total / number, and 0 with a gradient of 0 where the number is 0: the mean over nothing."""
+    if min_if_cheap(number) > 0:
+        return total / number
+    nothing = number == 0
+    return torch.where(nothing, 0.0, total / torch.where(nothing, 1.0, number))
+
+
+def xlogx(x: Tensor) -> Tensor:
+    """x log x with 0 log 0 = 0; its derivative at 0, where it is infinite, is that at the smallest normal number."""
+    if not x.requires_grad:
+        return torch.xlogy(x, x)
+    return x * x.clamp(min=torch.finfo(x.dtype).tiny).log()
+
+
+def power(base: Tensor, exponent: float | Tensor) -> Tensor:
+    """base ** exponent, with derivative 0 where base is 0 and the exponent below 1.
+
+    A base that should not be below 0, and is by a rounding, has no fraction of a power: it counts as 0.
+    """
+    if not isinstance(exponent, int | float):
+        return base**exponent
+    if 0 < exponent < 1:
+        if min_if_cheap(base) > 0:
+            return base**exponent
+        # A base of 1 stands in for what has no slope, by arithmetic: to choose by a mask takes longer.
+        return base.detach().sign().relu() * F.threshold(base, 0.0, 1.0) ** exponent
+    if exponent != int(exponent):
+        base = base.clamp(min=0)
+    if exponent <= 0:
+        zero = base == 0
+        return torch.where(zero, torch.inf if exponent < 0 else 1.0, torch.where(zero, 1.0, base) ** exponent)
+    return base**exponent
+
+
+def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
+    """A slope where x is above its bound, 0 elsewhere; in place."""
+    return written(slope, torch.ops.aten.threshold_backward, slope, x, bound)
+
+
+def written(out: Tensor, operation: Any, *given: Any) -> Tensor:
+    """What a derivative of torch's gives, in `out`. A mode that watches what is written to may not find it there."""
+    if eager.has_modes():
+        return out.copy_(operation.default(*given))
+    return operation.grad_input(*given, grad_input=out)

@@ -1,0 +1,265 @@
+"""Targets in every form that makes sense, brought to the one form that a loss reads.
+
+Forms are told apart by shape and type alone, never by values, and what could mean two things is an
+error. Class indices stay indices wherever a loss reads `labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import inputs, tensors
+from losslang.diagnostics.source import Source, Span
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+
+@dataclass(frozen=True)
+class Site:
+    """Whom to blame: a term of the program, one of its operands, and where it is written."""
+
+    term: str
+    operand: str
+    span: Span
+    source: Source
+
+    def error(self, diagnostic: Diagnostic) -> LossError:
+        return LossError([diagnostic.at(self.source)])
+
+    def mismatch(self, found: Tensor, pred: Tensor, wanted: str, fix: str) -> LossError:
+        shapes = tuple(found.shape), tuple(pred.shape)
+        return self.error(tensors.shapes_differ(self.span, self.term, self.operand, *shapes, wanted, fix))
+
+    def type_error(self, found: Tensor, wanted: str, fix: str) -> LossError:
+        name = str(found.dtype).removeprefix("torch.")
+        return self.error(tensors.wrong_dtype(self.span, self.term, self.operand, name, wanted, fix))
+
+
+def has_shape(value: Tensor, shape: Sequence[int]) -> bool:
+    """Whether a tensor has a shape. Of unequal ranks no sizes are compared: they may be symbols of a trace."""
+    return value.ndim == len(shape) and value.shape == shape
+
+
+def lies_on(target: Tensor, pred: Tensor) -> bool:
+    """Whether a target has one of the shapes that a prediction may have: its own, (B, *S), or (B, 1, *S)."""
+    places = pred.shape[2:]
+    shapes = (pred.shape, (*pred.shape[:1], *places), (*pred.shape[:1], 1, *places))
+    return any(has_shape(target, shape) for shape in shapes)
+
+
+def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
+    target = _tensor(target, pred, site)
+    if has_shape(target, pred.shape):
+        return target if target.dtype == pred.dtype else target.to(pred.dtype)
+    fix = _reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
+    raise site.mismatch(target, pred, "the prediction's shape", fix)
+
+
+def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """As `target_like_pred`, and a class index is refused."""
+    target = _tensor(target, pred, site)
+    if not target.dtype.is_floating_point:
+        raise site.type_error(target, "floats like the prediction", "convert it with `.float()`")
+    return target_like_pred(target, pred, site)
+
+
+def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
+    """A target that lacks the prediction's last axis, which holds `size` entries."""
+    target = _tensor(target, pred, site)
+    if pred.ndim == 0 or pred.shape[-1] != size or not has_shape(target, pred.shape[:-1]):
+        wanted = f"a prediction with a last axis of {size} more than the target"
+        raise site.mismatch(target, pred, wanted, f"predict {size} numbers per target, in the last axis")
+    return target.to(pred.dtype).unsqueeze(-1)
+
+
+def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
+    """A target like the prediction: soft, one-hot, binary, or class indices made one-hot."""
+    target = _tensor(target, pred, site)
+    if has_shape(target, pred.shape):
+        if over == "class" and pred.ndim < 2:
+            raise _needs_classes(target, pred, site)
+        return target if target.dtype == pred.dtype else target.to(pred.dtype)
+    if pred.ndim > 1 and pred.shape[1] == 1:
+        if target.ndim > 1 and has_shape(target, pred.shape[:1] + pred.shape[2:]):
+            return target.to(pred.dtype).unsqueeze(1)
+        raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
+    indices = _indices(target, pred, site)
+    # A comparison, not one_hot: it waits for no device, and needs an eighth of the memory.
+    classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
+    return (indices.unsqueeze(1) == classes).to(pred.dtype)
+
+
+def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """The class of each place: indices (B, *S), or a distribution like the prediction."""
+    place = pred.shape[:1] + pred.shape[2:]
+    if isinstance(target, torch.Tensor) and target.dtype == torch.long and pred.ndim > 1:
+        # What most calls hand over is seen at once: on small tensors every look counts.
+        if has_shape(target, place) and target.device == pred.device:
+            return target
+    target = _tensor(target, pred, site, place)
+    if pred.ndim < 2:
+        raise _needs_classes(target, pred, site)
+    if has_shape(target, pred.shape) and (pred.ndim > 2 or pred.shape[1] > 1):
+        return target if target.dtype == pred.dtype else target.to(pred.dtype)
+    if pred.shape[1] == 1 and has_shape(target, pred.shape):
+        return target.to(pred.dtype)
+    return _indices(target, pred, site)
+
+
+def indices(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """The class of each row: integers (*B) for a prediction (*B, D)."""
+    target = _tensor(target, pred, site, pred.shape[:-1])
+    if not has_shape(target, pred.shape[:-1]):
+        wanted = f"one class a row: {tuple(pred.shape[:-1])}"
+        fix = "hand over the target of these rows"
+        if target.ndim == pred.ndim:
+            one = target.shape[-1] == 1
+            fix = "drop its last axis: `target." + (
+                "squeeze(-1)`" if one else "argmax(-1)`, if it is one-hot"
+            )
+        raise site.mismatch(target, pred, wanted, fix)
+    if target.dtype.is_floating_point:
+        raise site.type_error(target, "integer class indices", "convert it with `.long()`")
+    return target.long()
+
+
+def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """+1 and -1 like the prediction; booleans, 0/1 integers and class indices are mapped."""
+    target = _tensor(target, pred, site)
+    if target.dtype.is_floating_point:
+        return dense(target, pred, site, "element")
+    return _plus_or_minus(dense(target, pred, site, "element"))
+
+
+def sign(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """+1 and -1 in the prediction's shape, beside the target; booleans and 0/1 integers are mapped."""
+    return _signs(_tensor(value, pred, site), pred, pred.shape, site)
+
+
+def sign_of_row(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """+1 and -1, one a row."""
+    return _signs(_tensor(value, pred, site, pred.shape[:-1]), pred, pred.shape[:-1], site)
+
+
+def _signs(value: Tensor, pred: Tensor, shape: Sequence[int], site: Site) -> Tensor:
+    if not has_shape(value, shape):
+        raise site.mismatch(value, pred, f"{tuple(shape)}", f"give `{site.operand}` that shape")
+    if value.dtype.is_floating_point:
+        return value.to(pred.dtype)
+    return _plus_or_minus(value.to(pred.dtype))
+
+
+def _plus_or_minus(value: Tensor) -> Tensor:
+    """+1 above 0, -1 elsewhere; by arithmetic, since to choose by a mask takes longer."""
+    return 2 * value.sign().relu() - 1
+
+
+def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """One number a row: the prediction's shape without its last axis."""
+    rows = pred.shape[:-1]
+    value = _tensor(value, pred, site, rows)
+    if not has_shape(value, rows):
+        raise site.mismatch(
+            value, pred, f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
+        )
+    return value if value.dtype == pred.dtype else value.to(pred.dtype)
+
+
+def position(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """A real number a row, between 0 and the last index of the prediction's last axis."""
+    rows = pred.shape[:-1]
+    target = _tensor(target, pred, site, rows)
+    if not has_shape(target, rows):
+        wanted = f"one number a row: {tuple(rows)}"
+        raise site.mismatch(target, pred, wanted, "hand over the position of each row among its bins")
+    return target.to(pred.dtype)
+
+
+def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
+    """A tensor of axes of its own; those before them are the prediction's first, and so is its `*space`."""
+    value = _tensor(value, pred, site)
+    names = axes.split()
+    shared = value.ndim - 1
+    if names[-1] == "*space":
+        fits = value.ndim == pred.ndim and value.shape[2:] == pred.shape[2:]
+    else:
+        fits = names[-1].startswith("*") or (
+            0 < shared <= pred.ndim and value.shape[:-1] == pred.shape[:shared]
+        )
+    if not fits:
+        shown = ", ".join(name.removeprefix("*").upper() for name in names)
+        wanted = f"axes ({shown}), of the prediction's samples and space"
+        raise site.mismatch(value, pred, wanted, f"bring `{site.operand}` to these axes")
+    if value.ndim == 0 or value.shape[:1] != pred.shape[:1]:
+        wanted, fix = (
+            f"{len(pred)} samples along its first axis",
+            f"hand over `{site.operand}` of the same samples",
+        )
+        raise site.mismatch(value, pred, wanted, fix)
+    return value if value.dtype == pred.dtype else value.to(pred.dtype)
+
+
+def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
+    """Class indices (B, *S); a channel axis of 1 is dropped."""
+    place = pred.shape[:1] + pred.shape[2:]
+    if target.ndim > 2 and has_shape(target, (*pred.shape[:1], 1, *pred.shape[2:])):
+        target = target.squeeze(1)
+    if not has_shape(target, place):
+        wanted = f"class indices {tuple(place)} or the prediction's shape"
+        raise site.mismatch(target, pred, wanted, _reshape(target, pred))
+    if target.dtype.is_floating_point:
+        raise site.type_error(
+            target, "integer class indices, or one float per class", "convert it with `.long()`"
+        )
+    return target.long()
+
+
+def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None = None) -> Tensor:
+    """`target`, or a number as a tensor of `shape` (the prediction's unless told otherwise)."""
+    if isinstance(target, torch.Tensor):
+        if target.device != pred.device:
+            raise site.error(
+                tensors.devices_differ(
+                    site.span, site.term, site.operand, str(target.device), str(pred.device)
+                )
+            )
+        return target
+    if target is None:
+        raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
+    if not isinstance(target, int | float):
+        found, path = f"a {type(target).__name__}", site.operand
+        raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
+    # A fraction is read in the prediction's own precision; a whole number may be a class.
+    kind = pred.dtype if isinstance(target, float) else None
+    number = torch.full((), target, dtype=kind, device=pred.device)
+    return number.expand(pred.shape if shape is None else shape)
+
+
+def _keys(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
+
+
+def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:
+    return site.mismatch(
+        target, pred, "a prediction (B, C, ...) with a class axis", "unsqueeze the batch: `pred[None]`"
+    )
+
+
+def _reshape(target: Tensor, pred: Tensor) -> str:
+    """The repair for a target of the wrong shape, if one is plain."""
+    if pred.ndim > 2 and has_shape(target, pred.shape[:-1]):
+        return "if the classes are the last axis, write `channels=last`, or hand over `pred.movedim(-1, 1)`"
+    if target.ndim == pred.ndim - 1 and pred.ndim > 1 and pred.shape[1] == 1:
+        return "add the channel: `target.unsqueeze(1)`"
+    if target.ndim == pred.ndim + 1 and target.shape[1] == 1:
+        return "drop the channel of the target: `target.squeeze(1)`"
+    if target.ndim == pred.ndim and sorted(target.shape) == sorted(pred.shape):
+        return "move the axes: predictions are (B, C, *S), channels first"
+    if target.numel() == pred.numel():
+        return "reshape one of them to the other's shape"
+    return "hand over the target of this prediction"

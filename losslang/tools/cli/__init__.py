@@ -1,0 +1,206 @@
+"""The command line: `losslang check conf/train.yaml`. torch is never imported here.
+
+A command is a function from arguments to an Outcome, in a module of its own, loaded when it is
+asked for: whoever checks a file does not wait for what formats one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from time import perf_counter
+from typing import Any, TextIO
+
+from losslang.tools.cli.outcome import Outcome
+
+STARTED = perf_counter()
+
+# What could steer a terminal or hide there, our own colours apart.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
+
+KEY = "where the expressions are, if not under loss: a key, a path, or a pattern such as losses[*]"
+INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, or - for standard input"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status: 0 well, 1 mistakes, 2 nothing could be done."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    run: Callable[[argparse.Namespace], Outcome] = import_module(f"losslang.tools.cli.{arguments.module}").run
+    try:
+        outcome = run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    refused = [_written(sys.stdout, outcome.out), _written(sys.stderr, outcome.err)]
+    return 2 if any(refused) else outcome.status
+
+
+def _written(stream: TextIO | None, text: str) -> bool:
+    """Prints `text`, whatever the terminal can show. True if it got lost, and not because nobody listens."""
+    if stream is None or not text:
+        return False
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+    text = text.rstrip("\n") + "\n"
+    try:
+        stream.write(STEERING.sub("�", text) if stream.isatty() else text)
+        stream.flush()
+    except OSError as error:
+        # Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            return False
+        print(f"losslang: the output got lost: {error.strerror}", file=sys.stderr)
+        return True
+    return False
+
+
+# ---------------------------------------------------------------------------- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "losslang",
+        description="The language for the loss line of a training config.",
+        epilog="losslang COMMAND --help says more, with an example.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    # Told its name, argparse need not measure the terminal to find it.
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="losslang")
+    for add in (_check, _explain, _list, _show, _fmt, _plan):
+        add(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("losslang")
+        except PackageNotFoundError:  # a checkout that nobody has installed
+            found = "(not installed)"
+        print(f"losslang {found}")
+        parser.exit()
+
+
+Commands = Any  # argparse has no public name for what add_subparsers returns
+
+
+def _add(commands: Commands, name: str, says: str, example: str, module: str = "") -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=says,
+        description=f"{says[0].upper()}{says[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.set_defaults(module=module or name, usage_error=command.error)
+    return command
+
+
+def _check(commands: Commands) -> None:
+    example = "losslang check conf/*.yaml --output github"
+    command = _add(commands, "check", "find every mistake of every expression, and say where it is", example)
+    command.add_argument("files", nargs="*", metavar="FILE[:KEY]", help=INPUTS)
+    command.add_argument(
+        "-e", dest="expressions", metavar="EXPR", action="append", default=[], help="an expression"
+    )
+    command.add_argument("--key", metavar="GLOB", help=KEY)
+    _settings(command)
+    outputs = ("full", "concise", "json", "github", "sarif")
+    command.add_argument(
+        "--output", choices=outputs, default="full", help="full (default) is for people, the others for tools"
+    )
+
+
+def _explain(commands: Commands) -> None:
+    example = "losslang explain '0.5*bce(sigmoid) + dice'\n  losslang explain E301"
+    says = "say what an expression means, default by default, or what a mistake is about"
+    command = _add(commands, "explain", says, example)
+    command.add_argument(
+        "what", metavar="EXPR|CODE|FILE", help="an expression, the code of a mistake, or a file"
+    )
+    command.add_argument("--key", metavar="GLOB", help=KEY)
+
+
+def _list(commands: Commands) -> None:
+    example = "losslang list --kind loss"
+    command = _add(commands, "list", "list every name: what it computes, and its aliases", example, "listing")
+    kinds = ("loss", "activation", "reduction", "function")
+    command.add_argument("--kind", choices=kinds, help="only these")
+
+
+def _show(commands: Commands) -> None:
+    command = _add(commands, "show", "say everything about one name", "losslang show dice")
+    command.add_argument(
+        "name", metavar="NAME", help="a loss, an activation, a reduction, a function or an option"
+    )
+
+
+def _fmt(commands: Commands) -> None:
+    example = "losslang fmt conf/train.yaml\n  echo 'ce+dice' | losslang fmt -"
+    command = _add(commands, "fmt", "write expressions in their canonical form", example)
+    command.add_argument("files", nargs="+", metavar="FILE[:KEY]", help=INPUTS)
+    command.add_argument("--key", metavar="GLOB", help=KEY)
+    command.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
+    command.add_argument("--diff", action="store_true", help="write nothing; print what would change")
+
+
+def _plan(commands: Commands) -> None:
+    command = _add(commands, "plan", "print what an expression compiles to", "losslang plan 'ce + dice'")
+    command.add_argument("what", metavar="EXPR|FILE", help="an expression, or a file")
+    command.add_argument("--key", metavar="GLOB", help=KEY)
+    _settings(command)
+    stages = ("tree", "meaning", "plan", "optimized")
+    command.add_argument(
+        "--stage",
+        choices=stages,
+        default="optimized",
+        type=_stage,
+        help="where to stop; optimized (default) is the plan after every pass",
+    )
+
+
+def _stage(text: str) -> str:
+    """A stage by its name; `improved` is what `optimized` was called before."""
+    return "optimized" if text == "improved" else text
+
+
+def _settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        dest="settings",
+        metavar="NAME=NUMBER",
+        action="append",
+        default=[],
+        type=_setting,
+        help="set a named number, a weight or an option: alpha=0.3, dice.weight=2, dice.smooth=1",
+    )
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not name.strip() or not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"`{text}` is not NAME=NUMBER, such as alpha=0.3")
+    return name.strip(), number

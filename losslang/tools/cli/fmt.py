@@ -1,0 +1,138 @@
+"""`losslang fmt`: expressions in their canonical form, in the style of the file around them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.rendering import full
+from losslang.diagnostics.source import Source
+from losslang.syntax.formatter import format
+from losslang.tools.cli.inputs import no_file, split, standard_input, wrong
+from losslang.tools.cli.outcome import Outcome, counted, harmless, in_color
+from losslang.tools.configfile import read, rewrite
+
+
+class Formatted(NamedTuple):
+    """One file: as it was, as it should be, and what is in the way."""
+
+    name: str
+    before: str = ""
+    after: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return self.before != self.after
+
+
+def run(arguments: Namespace) -> Outcome:
+    done = [_formatted(file, arguments.key) for file in arguments.files]
+    found = [d for one in done for d in one.diagnostics if d.is_error]
+    status = wrong(tuple(found))
+    out: list[str] = []
+    err = [full(diagnostic, color=in_color(sys.stderr)) + "\n" for diagnostic in found]
+    looks = arguments.check or arguments.diff
+    for one in done:
+        if arguments.diff:
+            out += _difference(one)
+        elif one.name == "-" and not looks and not one.diagnostics:
+            out.append(one.after)
+        elif one.changes and looks:
+            out.append(f"would rewrite {harmless(one.name)}")
+        elif one.changes:
+            refused = _written(one)
+            status = max(status, 2 if refused else 0)
+            err.append(refused or f"rewrote {harmless(one.name)}")
+    if arguments.check and any(one.changes for one in done):
+        status = max(status, 1)
+    err.append(_closing(done, bool(looks)))
+    return Outcome(status, "\n".join(out), "\n".join(filter(None, err)))
+
+
+# ---------------------------------------------------------------------------- one file
+
+
+def _formatted(argument: str, key: str | None) -> Formatted:
+    if argument == "-":
+        text = standard_input()
+        try:
+            return Formatted("-", text, format(Source(text, "<stdin>")) + "\n")
+        except LossError as error:
+            return Formatted("-", diagnostics=error.diagnostics)
+    filename, key = split(argument, key)
+    missing = no_file(filename)
+    if missing is not None:
+        return Formatted(filename, diagnostics=(missing,))
+    reading = read(filename, key=key)
+    if any(diagnostic.is_error for diagnostic in reading.diagnostics):
+        return Formatted(filename, diagnostics=reading.diagnostics)
+    # Line breaks and a byte order mark stay what they are.
+    with open(filename, encoding="utf-8", newline="") as file:
+        before = file.read()
+    return _rewritten(filename, before, reading.sources)
+
+
+def _rewritten(filename: str, before: str, sources: Sequence[Source]) -> Formatted:
+    """A file with every expression formatted, or as it was where one of them cannot be read."""
+    after = before
+    found: list[Diagnostic] = []
+    # The last one first: a new text moves what stands behind it.
+    for source in sorted(sources, key=lambda source: source.place(0), reverse=True):
+        try:
+            after = rewrite(after, source, format(source))
+        except LossError as error:
+            found = [*error.diagnostics, *found]
+    return Formatted(filename, before, before if found else after, tuple(found))
+
+
+def _written(one: Formatted) -> str:
+    """Puts the new text in the place of the old one, all of it or nothing. What went wrong, or ''."""
+    # What a link points to is rewritten; the link stays one.
+    path = Path(os.path.realpath(one.name))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(one.after)
+            shutil.copymode(path, temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        return f"{harmless(one.name)} cannot be written: {error.strerror or error}"
+    return ""
+
+
+# ---------------------------------------------------------------------------- what is printed
+
+
+def _difference(one: Formatted) -> list[str]:
+    before, after = one.before.splitlines(), one.after.splitlines()
+    name = harmless(one.name)
+    return list(difflib.unified_diff(before, after, name, name, lineterm=""))
+
+
+def _closing(done: Sequence[Formatted], looks: bool) -> str:
+    """`3 files: 1 rewritten, 1 unchanged, 1 with errors`."""
+    if [one.name for one in done] == ["-"]:
+        return ""
+    refused = sum(any(d.is_error for d in one.diagnostics) for one in done)
+    changed = sum(one.changes for one in done)
+    parts = {
+        "would change" if looks else "rewritten": changed,
+        "unchanged": len(done) - changed - refused,
+        "left alone": refused,
+    }
+    said = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
+    return f"{counted(len(done), 'file')}: {said}"

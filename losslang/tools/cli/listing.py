@@ -1,0 +1,75 @@
+"""`losslang list`: every name, what it computes, and its aliases."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from losslang.primitives.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.registry import Registry, current_registry
+from losslang.tools.cli.outcome import Outcome
+
+KINDS: dict[str, type[Primitive]] = {
+    "loss": Loss,
+    "activation": Activation,
+    "reduction": Reduction,
+    "function": Function,
+}
+TITLES = {
+    "loss": "losses",
+    "activation": "activations, the argument of a loss: dice(sigmoid)",
+    "reduction": "reductions, the value of an option: ce(reduction=topk)",
+    "function": "functions, of numbers, tensors and reduced losses: sqrt(mse)",
+}
+WIDTH = 110
+
+
+def run(arguments: Namespace) -> Outcome:
+    registry = current_registry()
+    kinds = [arguments.kind] if arguments.kind else list(KINDS)
+    parts = ["\n".join(_section(kind, registry)) for kind in kinds]
+    if not arguments.kind:
+        parts.append("\n".join(_planned(registry)))
+        parts.append("`losslang show NAME` says everything about one of them.")
+    return Outcome(0, "\n\n".join(filter(None, parts)))
+
+
+def _section(kind: str, registry: Registry) -> Iterator[str]:
+    primitives = registry.all(KINDS[kind])
+    width = max(len(primitive.name) for primitive in primitives) + 2
+    if kind != "loss":
+        yield TITLES[kind]
+        yield from _rows(primitives, width)
+        return
+    families = groupby(sorted(primitives, key=_family), key=_family)
+    for i, (family, members) in enumerate(families):
+        yield from ([""] if i else [])
+        yield f"{TITLES[kind]}: {family}"
+        yield from _rows(list(members), width)
+
+
+def _family(primitive: Primitive) -> str:
+    """The module that a loss is written in: `region`, or the user's own."""
+    return primitive.function.__module__.removeprefix("losslang.losses.")
+
+
+def _rows(primitives: Sequence[Primitive], width: int) -> Iterator[str]:
+    for primitive in primitives:
+        indent = " " * (width + 2)
+        first, *more = textwrap.wrap(primitive.summary.rstrip("."), WIDTH - len(indent)) or [""]
+        yield f"  {primitive.name:<{width}}{first}"
+        yield from (f"{indent}  {line}" for line in more)
+        if primitive.aliases:
+            also = "also " + ", ".join(primitive.aliases)
+            # A blank inside `sigmoid_ce = bce(sigmoid)` is no place to break a line.
+            wrapped = textwrap.wrap(also.replace(" = ", "\0=\0"), WIDTH - len(indent), break_on_hyphens=False)
+            yield from (indent + line.replace("\0", " ") for line in wrapped)
+
+
+def _planned(registry: Registry) -> Iterator[str]:
+    names = [planned.name.removeprefix("reduction:") for planned in registry.all(Planned)]
+    if names:
+        yield "in the language, not built yet"
+        yield from textwrap.wrap(", ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ")

@@ -1,0 +1,64 @@
+"""`losslang plan`: an expression at one station of its way to torch."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.source import Source
+from losslang.meaning.checker import analyze
+from losslang.syntax import formatter, tree
+from losslang.syntax.parser import parse
+from losslang.tools.cli.inputs import from_either, wrong
+from losslang.tools.cli.outcome import Outcome, failed
+
+
+def run(arguments: Namespace) -> Outcome:
+    given = from_either(arguments.what, arguments.key)
+    found: list[Diagnostic] = list(given.diagnostics)
+    texts: list[str] = []
+    for source in given.sources:
+        try:
+            texts.append(_station(source, arguments.stage, dict(arguments.settings)))
+        except LossError as error:
+            found += error.diagnostics
+    return Outcome(wrong(tuple(found)), "\n\n".join(texts), failed(found))
+
+
+def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
+    if stage == "tree":
+        return "\n".join(_tree(parse(source)))
+    checked = analyze(source, overrides=settings)
+    if checked.meaning is None:
+        raise LossError(checked.diagnostics)
+    if stage == "meaning":
+        return str(checked.meaning)
+    # The compiler is not needed by who only looks at the meaning.
+    from losslang.plan.lower import lower
+    from losslang.plan.passes import optimize
+
+    plan = lower(checked.meaning)
+    return str(optimize(plan) if stage == "optimized" else plan)
+
+
+def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:
+    """A node a line, what is below it indented."""
+    kind: str = type(node).model_fields["kind"].default
+    yield "  " * depth + " ".join(filter(None, (kind, _label(node))))
+    for child in tree.children(node):
+        yield from _tree(child, depth + 1)
+
+
+def _label(node: tree.Node) -> str:
+    """What a node says for itself."""
+    match node:
+        case tree.Call(name=name) | tree.Option(name=name) | tree.Binding(name=name):
+            return name
+        case tree.Sum(operators=operators) | tree.Product(operators=operators):
+            return " ".join(operators)
+        case tree.Number() | tree.Word() | tree.Text() | tree.Path():
+            return formatter.spell(node)
+        case _:
+            return ""

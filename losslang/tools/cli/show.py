@@ -1,0 +1,227 @@
+"""`losslang show NAME`: the page of a name, for every kind that has it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from argparse import Namespace
+from collections.abc import Iterator
+
+from losslang.diagnostics.mistakes import page
+from losslang.diagnostics.mistakes.names import ELSEWHERE, unknown_name
+from losslang.diagnostics.source import Span
+from losslang.meaning.meaning import show
+from losslang.meaning.options import wording
+from losslang.meaning.uses.activation import TEMPERATURE
+from losslang.meaning.uses.preset import listed
+from losslang.primitives.libraries import LIBRARIES
+from losslang.primitives.primitive import Activation, Loss, Planned, Primitive, Reduction
+from losslang.registry import Registry, current_registry
+from losslang.tools.cli.listing import KINDS, WIDTH
+from losslang.tools.cli.outcome import Outcome, columns
+from losslang.vocabulary import GIVEN, IN_WORDS, LAYERS, TARGETS, UNIVERSAL_TYPES, VIEWS
+
+AXES = {"b": "sample", "c": "class", "*space": "place"}
+ANY_SHAPE = {"*shape", "*event", "*b"}
+ROOTS = {
+    "pred": "the first argument of the call: what the model returns",
+    "target": "the second argument of the call: what it should have returned",
+    "batch": "the keyword arguments of the call: `batch.mask` is `loss(pred, target, mask=...)`",
+    "const": "what `compile(text, const={...})` is given: tensors, numbers or modules",
+    "metric": "`metric(x)` logs x: it adds nothing to the total and has no gradient",
+}
+UNIVERSALLY = {
+    "reduction": "how the values become one number: `ce(reduction=topk(frac=0.2))`",
+    "mask": "which values count: `l1(mask=batch.valid)`; the others change neither value nor gradient",
+    "ignore_index": "the class index that does not count: `ce(ignore_index=255)`; else the one that another term wrote on the same target; else -100 for ce, nll and linear_ce, none elsewhere",
+    "weight": "a weight for every value: `l1(weight=batch.w)`",
+    "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path; the mean of `ce` divides by the weights of class indices, and by the number of soft or one-hot labels, as torch's",
+    "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
+    "batch": "`true` sums a region loss over the samples too",
+    "background": "`false` leaves channel 0 out of a region loss, `alone` does unless it is the only one",
+    "avg_factor": "what the sum is divided by, in place of the count: a number or a path; by 0 it is 0",
+    "empty": "what a class that is absent gives in a region loss",
+    "channels": "where the channels of the prediction lie: first, (B, C, *S), or last, (B, *S, C)",
+    "like": "the numbers of another library, `dice(sigmoid, like=smp)`: its options, where none are written",
+}
+
+
+def run(arguments: Namespace) -> Outcome:
+    name: str = arguments.name.strip()
+    pages = list(_pages(name, current_registry()))
+    if pages:
+        return Outcome(0, "\n\n\n".join(pages))
+    known = (*current_registry().names(Loss), *(n for kind in KINDS.values() for n in _names(kind)))
+    wrong = unknown_name(Span(0, len(name)), name, "name", (*known, *ROOTS, *UNIVERSALLY))
+    return Outcome(1, err=f"losslang show: {wrong.message}; {wrong.fix}")
+
+
+def _names(kind: type[Primitive]) -> tuple[str, ...]:
+    return current_registry().names(kind)
+
+
+def _pages(name: str, registry: Registry) -> Iterator[str]:
+    """One page for every kind of thing that has the name."""
+    for kind in KINDS.values():
+        primitive = registry.get(kind, name)
+        if primitive is not None:
+            yield "\n".join(_page(primitive))
+    alias = registry.loss(name)
+    if alias is not None and alias.loss.name != name:
+        stands = f"{alias.loss.name}({alias.activation})" if alias.activation else alias.loss.name
+        yield "\n".join([f"`{name}` is `{stands}`", "", *_page(alias.loss)])
+    for planned in registry.all(Planned):
+        if planned.name.removeprefix("reduction:") == name:
+            yield f"{name} ({planned.role}): {planned.summary}\n\nIn the language, but not built yet."
+    if name in ELSEWHERE and name.islower():
+        # A name of the field; those of classes are refused, because their defaults differ.
+        yield f"{name}: here it is spelled `{ELSEWHERE[name]}`"
+    if name in ROOTS:
+        yield f"{name}: {ROOTS[name]}"
+    if code := page(name):
+        yield str(code)
+    if name in UNIVERSALLY:
+        yield "\n".join(_universal(name))
+    owners = [p for kind in KINDS.values() for p in registry.all(kind) if name in p.option_types]
+    if owners:
+        yield "\n".join(_option(name, owners))
+
+
+def _page(primitive: Primitive) -> Iterator[str]:
+    yield f"{primitive.name} ({primitive.kind})"
+    yield ""
+    yield f"    {_signature(primitive)}"
+    yield ""
+    yield from primitive.doc.split("\n")
+    facts = list(_facts(primitive))
+    if facts:
+        yield ""
+        yield from columns(facts, 13)
+
+
+def _signature(primitive: Primitive) -> str:
+    """`dice(sigmoid, smooth=1e-5, squared=false)`: as the language writes it, defaults included."""
+    inside: list[str] = []
+    if isinstance(primitive, Loss) and _activation_of(primitive):
+        inside.append(_activation_of(primitive))
+    elif not isinstance(primitive, Loss | Activation | Reduction):
+        parameters = primitive.signature.parameters.values()
+        inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in parameters]
+    inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in primitive.option_types]
+    if isinstance(primitive, Activation) and primitive.takes == "logits":
+        inside.append("temperature=1")
+    return f"{primitive.name}({', '.join(inside)})" if inside else primitive.name
+
+
+def _activation_of(loss: Loss) -> str:
+    """What stands in the place of the activation."""
+    return "ACTIVATION" if loss.inherits else "" if loss.activation == "identity" else loss.activation or ""
+
+
+def _facts(primitive: Primitive) -> Iterator[tuple[str, str]]:
+    if isinstance(primitive, Loss):
+        yield from _reads(primitive)
+    if isinstance(primitive, Activation):
+        over = "the class axis, dimension 1" if primitive.over == "class" else "every element by itself"
+        yield "turns", f"{_view(primitive.takes)} into {_view(primitive.gives)}"
+        yield "over", over
+    yield from zip(["options", *[""] * len(primitive.option_types)], _options(primitive), strict=False)
+    if isinstance(primitive, Loss):
+        yield from _gives(primitive)
+    if isinstance(primitive, Loss) and primitive.like:
+        lines = columns(listed(primitive))
+        yield from zip(["like", *[""] * len(lines)], lines, strict=False)
+    if primitive.paper:
+        yield "paper", primitive.paper
+    if primitive.aliases:
+        aliases = _wrapped(primitive.aliases)
+        yield from zip(["aliases", *[""] * len(aliases)], aliases, strict=False)
+
+
+def _wrapped(aliases: tuple[str, ...]) -> list[str]:
+    """`a, b = bce(sigmoid)`: an alias that carries an activation says so."""
+    # A blank inside of an alias is no place to break a line.
+    text = ", ".join(aliases).replace(" = ", "\0=\0")
+    return [line.replace("\0", " ") for line in textwrap.wrap(text, WIDTH - 13)]
+
+
+def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
+    yield "reads", f"{_view(loss.wants)} of the prediction"
+    for name in loss.parameters:
+        if name in TARGETS:
+            said, _, classes = TARGETS[name].partition("; ")
+            yield "target", f"{said}; {classes}" if classes and loss.has_classes else said
+        elif name not in VIEWS and name not in GIVEN:
+            yield name, LAYERS.get(name, "a tensor of its own")
+    if len(loss.operands) > 2 or [operand.name for operand in loss.operands][1:] != ["target"]:
+        yield "tensors", f"{loss.name}@({', '.join(operand.name for operand in loss.operands)})"
+    yield "activation", _default_activation(loss)
+
+
+def _view(name: str) -> str:
+    return {"any": "anything"}.get(name) or IN_WORDS.get(name, name)
+
+
+def _default_activation(loss: Loss) -> str:
+    if loss.inherits:
+        return "the one that the other terms use on the same prediction, unless one is written"
+    if loss.activation in (None, "identity"):
+        return "none: the prediction is read as it stands"
+    found = current_registry().get(Activation, loss.activation or "")
+    takes = f", from {_view(found.takes)}" if found else ""
+    return f"{loss.activation}{takes}, unless another is written"
+
+
+def _options(primitive: Primitive) -> list[str]:
+    rows = [
+        (name, f"{wording(declared)}; default {show(primitive.defaults[name])}")
+        if name in primitive.defaults
+        else (name, f"{wording(declared)}; required")
+        for name, declared in primitive.option_types.items()
+    ]
+    if isinstance(primitive, Activation) and primitive.takes == "logits":
+        what = f"{wording(TEMPERATURE['temperature'])}; the logits are divided by it; default 1"
+        rows.append(("temperature", what))
+    return columns(rows)
+
+
+def _gives(loss: Loss) -> Iterator[tuple[str, str]]:
+    axes = [axis for axis in loss.result_axes if axis not in ANY_SHAPE]
+    if not loss.result_axes:
+        yield "values", "one number"
+    elif not axes:
+        yield "values", "one per element" if "*b" not in loss.result_axes else "one per row"
+    else:
+        yield "values", f"one per {' and '.join(AXES.get(axis, axis) for axis in axes)}"
+    yield "reduction", loss.reduction
+    if loss.range is not None:
+        yield (
+            "range",
+            _range(*loss.range)
+            + {"": "", "equal": "; 0 where equal"}.get(loss.zero_when, "; 0 when perfect"),
+        )
+    if loss.metric_only:
+        yield "gradient", f"none: only inside metric({loss.name})"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+
+
+def _universal(name: str) -> Iterator[str]:
+    yield f"{name} (option of every loss, where its axes allow)"
+    yield ""
+    yield UNIVERSALLY[name]
+    if name == "like":
+        yield ""
+        yield from columns([(library, version) for library, version in LIBRARIES.items()], 21)
+    elif name not in ("reduction", "mask", "weight"):
+        yield ""
+        yield from columns([("value", wording(UNIVERSAL_TYPES[name]))], 13)
+
+
+def _option(name: str, owners: list[Primitive]) -> Iterator[str]:
+    yield f"{name} (option)"
+    yield ""
+    rows = [(f"{p.name}({name}={show(p.defaults.get(name))})", wording(p.option_types[name])) for p in owners]
+    yield from columns(rows)

@@ -1,0 +1,172 @@
+"""A file to the expressions in it, and what is wrong with how it holds them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import files
+from losslang.diagnostics.source import Source, Span
+from losslang.tools.configfile.doubts import cut, interpolated, swallows
+from losslang.tools.configfile.find import KEYS, Found, builds_below, find, rule
+from losslang.tools.configfile.forms import FORMS, SUFFIXES, YAML, Form
+from losslang.tools.configfile.nodes import MAX_CHARACTERS, Decoded, Mapping, Scalar
+
+MARK = "\ufeff"  # a byte order mark, which some editors put before UTF-8
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The expressions of one file, and what is wrong with the file; both in the order of the file.
+
+    A value that a diagnostic refuses (E4xx) is not among the sources. A warning leaves it there.
+    """
+
+    sources: tuple[Source, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def read(filename: str, text: str | None = None, *, key: str | None = None) -> Reading:
+    """The expressions in a config file. Never raises: whatever is wrong is a diagnostic.
+
+    `text` is read instead of the file where it is given; the suffix of `filename` says what it is.
+    In YAML, TOML and JSON an expression is the text under a key called `loss`, `criterion` or
+    `objective`, at any depth, or the `text` of a Hydra node for losslang (`_target_: losslang.compile`).
+    `key` names others instead: a last name, a whole path such as `losses[0].loss`, or a pattern of
+    either (`train.*`, `losses[*]`).
+
+    What is found and is no text is an error. A mapping or a list is one only if nothing in it is
+    found. An object of another library (a mapping with `_target_`, a value with a tag) is left alone
+    beside other finds, and is an error when `key` asks for it or when nothing else is found.
+    A value that YAML aliases repeat is reported once, where it is written.
+    """
+    try:
+        form = _form(filename)
+        file = Source(_text(filename) if text is None else text.removeprefix(MARK), filename)
+        if len(file.text) > MAX_CHARACTERS:
+            raise LossError([_too_long(file)])
+        return _expressions(file, form, key) if form else _whole(file)
+    except LossError as error:
+        return Reading((), error.diagnostics)
+
+
+def _form(filename: str) -> Form | None:
+    """The format that the suffix names; None for a file that is one expression."""
+    suffix = PurePath(filename).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise LossError([files.unknown_kind(filename, SUFFIXES).at(Source("", filename))])
+    return FORMS.get(suffix)
+
+
+def _text(filename: str) -> str:
+    longest = 4 * MAX_CHARACTERS  # a character of UTF-8 has up to four bytes
+    try:
+        with open(filename, "rb") as file:
+            data = file.read(longest + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        nowhere = Source("", filename)
+        raise LossError([files.unreadable(filename, reason).at(nowhere)]) from None
+    if len(data) > longest:
+        raise LossError([_too_long(Source(data.decode("utf-8", "replace"), filename))])
+    try:
+        return data.decode("utf-8").removeprefix(MARK)
+    except UnicodeDecodeError as error:
+        at = len(data[: error.start].decode("utf-8"))
+        shown = Source(data.decode("utf-8", "replace"), filename)
+        broken = files.not_utf8(Span(at, at + 1), filename, data[error.start], error.start)
+        raise LossError([broken.at(shown)]) from None
+
+
+def _too_long(file: Source) -> Diagnostic:
+    span = Span(MAX_CHARACTERS, MAX_CHARACTERS + 1)
+    return files.too_big(span, "characters", MAX_CHARACTERS).at(file)
+
+
+def _whole(file: Source) -> Reading:
+    """The file as one expression, its line breaks as every parser hands them over."""
+    breaks = [match.start() for match in re.finditer("\r\n", file.text)]
+    kept = sorted(set(range(len(file.text) + 1)).difference(breaks))
+    written = Decoded(file.text.replace("\r\n", "\n"), tuple(kept))
+    refused = interpolated(written)
+    if refused is not None:
+        return Reading((), (refused.at(file),))
+    if not breaks:
+        return Reading((file,))
+    return Reading((_source(file, "", written),))
+
+
+def _source(file: Source, key: str, written: Decoded) -> Source:
+    return Source(written.text, file.filename, key, file.text, written.offsets)
+
+
+# ---------------------------------------------------------------------------- the values of a file
+
+
+def _expressions(file: Source, form: Form, key: str | None) -> Reading:
+    documents = form.tree(file)
+
+    def says(scalar: Scalar) -> str:
+        return form.decoded(file.text, scalar).text
+
+    found = find(file, documents, rule(key), says, own=key is None)
+    if not found:
+        others = find(file, documents, lambda path, name: key is not None or _sounds_right(name), says)
+        return Reading((), (files.nothing_found(key, _similar(others, key)).at(file),))
+    judged: list[tuple[int, Source | Diagnostic]] = []
+    foreign = [builds_below(one.node, says) for one in found]
+    # Objects of other libraries are none of our business where a file holds expressions, too.
+    left_alone = key is None and not all(foreign)
+    for one, target in zip(found, foreign, strict=True):
+        if not (target and left_alone):
+            judged += ((one.node.start, part) for part in _judged(file, form, one, target))
+    judged.sort(key=lambda pair: pair[0])
+    return Reading(
+        tuple(part for _, part in judged if isinstance(part, Source)),
+        tuple(part for _, part in judged if isinstance(part, Diagnostic)),
+    )
+
+
+def _sounds_right(name: str) -> bool:
+    return any(key in name.lower() for key in KEYS)
+
+
+def _similar(others: list[Found], key: str | None) -> list[str]:
+    """The paths of texts that the user may have meant."""
+    paths = [one.path for one in others[:1000] if isinstance(one.node, Scalar) and one.node.kind == "text"]
+    return paths[:3] if key is None else difflib.get_close_matches(key, paths)
+
+
+def _judged(file: Source, form: Form, one: Found, builds: str) -> Iterator[Source | Diagnostic]:
+    """The expression in a value, with a warning where one is due, or what is wrong with the value."""
+    node = one.node
+    if builds or not isinstance(node, Scalar) or node.kind != "text":
+        yield _no_text(file, form, one, builds).at(file)
+        return
+    written = form.decoded(file.text, node)
+    refused = interpolated(written) or swallows(file.text, written, form.name)
+    if refused is not None:
+        yield refused.at(file)
+        return
+    yield _source(file, one.path, written)
+    doubt = cut(file.text, node, written, one.path) if form is YAML else None
+    if doubt is not None:
+        yield doubt.at(file)
+
+
+def _no_text(file: Source, form: Form, one: Found, builds: str) -> Diagnostic:
+    node, path = one.node, one.path
+    if builds:
+        return files.foreign(one.span, path, builds)
+    if not isinstance(node, Scalar):
+        return files.container(one.span, path, "mapping" if isinstance(node, Mapping) else "list")
+    span = Span(node.start if node.head < 0 else node.head, node.end)
+    written = file.text[span.start : span.end]
+    if node.kind == "nothing":
+        return files.empty(span if written else one.span, path, written, form.name)
+    return files.not_text(span, path, node.kind, written, form.name)

@@ -1,8 +1,0 @@
-"""One use of a loss: `focal(sigmoid, gamma=2, mask=batch.valid)@seg` becomes a Reading."""
-
-from __future__ import annotations
-
-from losslang.uses.operands import Scope
-from losslang.uses.use import read_use
-
-__all__ = ["Scope", "read_use"]

@@ -1,0 +1,47 @@
+"""From which size on tensors are cut, and into what."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import losslang
+from losslang.runtime import block_sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "is_cut"),
+    [
+        ("ce + dice", (1, 2, 2**18), True),
+        ("ce + dice", (1, 2, 2**18 - 1), False),
+        ("0.5*bce(sigmoid) + dice", (1, 1, 2**20), True),
+        ("0.5*bce(sigmoid) + dice", (1, 1, 2**20 - 1), False),
+        ("dice(sigmoid)", (1, 1, 2**20), False),
+        ("dice(sigmoid)", (1, 1, 2**21), True),
+        ("l1 + huber", (1, 1, 2**22), False),
+        ("l1 + huber", (1, 1, 2**23), True),
+    ],
+)
+def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, monkeypatch: pytest.MonkeyPatch):
+    """Where a walk takes less time than the whole plan: by its activation, and by how many sums it has."""
+    asked, of = list[int](), block_sizes.Maps.of
+    monkeypatch.setattr(block_sizes.Maps, "of", lambda *given: asked.append(given[-1]) or of(*given))
+    pred = torch.zeros(shape, requires_grad=True)
+    target = torch.zeros(1, *shape[2:], dtype=torch.long) if text.startswith("ce") else torch.zeros(shape)
+    losslang.compile(text)(pred, target).backward()
+    assert bool(asked) == is_cut
+
+
+def test_a_block_is_as_large_as_there_are_threads(monkeypatch: pytest.MonkeyPatch):
+    """Of the threads of a call: how many there were in another decides no bit."""
+    asked, of, before = list[int](), block_sizes.Maps.of, torch.get_num_threads()
+    monkeypatch.setattr(block_sizes.Maps, "of", lambda *given: asked.append(given[-1]) or of(*given))
+    loss, pred = losslang.compile("0.5*bce(sigmoid) + dice"), torch.zeros(8, 1, 2**17, requires_grad=True)
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            loss(pred, torch.zeros_like(pred)).backward()
+            loss(pred, torch.zeros_like(pred)).backward()
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(set(asked)) == [2**18, 2**19]
