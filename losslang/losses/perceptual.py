@@ -86,7 +86,8 @@ def _frozen(net: Any, *images: Tensor) -> Any:
     if not isinstance(net, torch.nn.Module):
         return net(*images)
     parameters = {name: value.detach() for name, value in net.named_parameters()}
-    kind = next((p.dtype for p in parameters.values()), images[0].dtype)
+    kinds = [p.dtype for p in parameters.values()]
+    kind = kinds[0] if kinds else images[0].dtype
     # Copies: the first layer may work in place.
     return torch.func.functional_call(net, parameters, tuple(image.to(kind, copy=True) for image in images))
 

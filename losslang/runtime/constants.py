@@ -33,7 +33,7 @@ class Constants:
             value = as_tensor(value) if hasattr(value, "__array__") else value
             leaves, shape = tree_flatten(value)
             whole = len(leaves) == 1 and leaves[0] is value
-            if not any(isinstance(leaf, Tensor | nn.Module) for leaf in leaves):
+            if not any(isinstance(leaf, (Tensor, nn.Module)) for leaf in leaves):
                 leaves, whole = [value], True
             names = [f"const_{name}"] if whole else [f"const_{name}_{i}" for i in range(len(leaves))]
             self.leaves[name] = [_held(module, *pair) for pair in zip(names, leaves, strict=True)]

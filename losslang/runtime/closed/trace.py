@@ -149,7 +149,7 @@ class _Tracer:
         number = Number(by_place=values.ndim < len(self.walk.shape))
         if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
             raise UntraceableError("a sum that is masked beside one that is not")
-        found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
+        found = [self.part(part, number) for part in parts if not isinstance(part, (int, float))]
         return Sums(tuple(found) if mask is None else (*found, number))
 
     def part(self, part: Any, number: Number) -> Part | Number:
@@ -177,7 +177,7 @@ class _Tracer:
                 return values[0]
             case "zero_masked" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
                 return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
-            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], Outside | Labels) and isinstance(
+            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], (Outside, Labels)) and isinstance(
                 values[1], Mask
             ):
                 return values[0]
