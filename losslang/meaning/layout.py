@@ -95,7 +95,7 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
         f"{said or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
         f"one rank less than the prediction lacks {axis}"
         for said, value in given
-        if isinstance(value, Input | Apply)
+        if isinstance(value, (Input, Apply))
     ]
 
 

@@ -32,7 +32,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     """What can only be said of the program as a whole."""
     found: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(part, Input | LossUse) for term in terms for part in below(term.body))
+        detached = any(isinstance(part, (Input, LossUse)) for term in terms for part in below(term.body))
         found.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
@@ -82,7 +82,7 @@ def _learns(expression: Expression) -> bool:
         case Apply(arguments=arguments):
             return any(map(_learns, arguments))
         case _:
-            return isinstance(expression, Input | LossUse)
+            return isinstance(expression, (Input, LossUse))
 
 
 def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
