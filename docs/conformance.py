@@ -46,7 +46,7 @@ test, or to what the type can tell apart where that is more.
   others the case is not said, with that reason.
 
 `tests/conformance/tensors.py` holds this: the tensors of a case raise on everything else, and each case is translated
-for another batch, too. `tests/test_conformance.py` runs the cases, and shows translations that are refused.
+for another batch, too. `tests/conformance/test_conformance.py` runs the cases, and shows translations that are refused.
 
 This page is written by `python docs/conformance.py`; a test holds it to the code.
 """
@@ -134,7 +134,7 @@ LIKE = """\
 code (`tests/conformance/record.py`): activations x labels to ignore x weights of classes x reductions x ranks and
 channels x forms of a truth. "Refused" is what the library has a number for and we refuse, because ours is not known to
 be it or for a reason of its own, as a softmax over one channel; "neither" are calls that the library refuses. There is
-no other column: `tests/test_presets.py` sees to it."""
+no other column: `tests/conformance/test_presets.py` sees to it."""
 
 
 def promises() -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, Meaning, Reading, Term
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Meaning, Term
 from losslang.syntax import tree
 
 # What a loss wants of its target, and which axes its natural values have.
@@ -107,8 +107,8 @@ class _Call:
                 return self.path(e)
             case Apply(operator=operator, arguments=arguments):
                 return FUNCTIONS[operator](*map(self.expression, arguments))
-            case Reading():
-                return self.reading(e)
+            case LossUse():
+                return self.loss_use(e)
 
     def path(self, path: Input) -> Any:
         value = self.roots[path.root]
@@ -128,7 +128,7 @@ class _Call:
 
     # ---------------------------------------------------------------- one loss
 
-    def reading(self, r: Reading) -> Tensor:
+    def loss_use(self, r: LossUse) -> Tensor:
         given = dict(r.operands)
         x = self.expression(given["pred"]).double()
         activation = r.activation.name if r.activation is not None else "identity"

@@ -11,18 +11,18 @@ from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Source
-from losslang.meaning.activation_choice import agree
-from losslang.meaning.ignored_label import agree_on_labels
-from losslang.meaning.layout import agree_on_channels
+from losslang.meaning.activation_choice import resolve_activations
+from losslang.meaning.ignored_label import resolve_ignored_labels
+from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.meaning.options import ReportedError, arity
 from losslang.meaning.overrides import number, overridden, settable
 from losslang.meaning.rules import distinct, of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
-    Num,
-    Sums,
-    Tens,
+    NumberValue,
+    TensorValue,
+    TermsValue,
     Value,
     add,
     applied,
@@ -111,13 +111,13 @@ class _Checker:
         result = self.evaluate(program.result, Scope())
         if result is None:
             return None
-        terms, found = agree(distinct(as_terms(result)), self.registry)
+        terms, found = resolve_activations(distinct(as_terms(result)), self.registry)
         self.found += found
-        terms, found = agree_on_labels(terms, self.registry)
+        terms, found = resolve_ignored_labels(terms, self.registry)
         self.found += found
-        terms, found = agree_on_channels(terms)
+        terms, found = resolve_channels(terms)
         self.found += found
-        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, Num)}
+        numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, NumberValue)}
         for name in self.overrides:
             known = (*numbers, *settable(terms, self.registry))
             if name not in known:
@@ -130,9 +130,9 @@ class _Checker:
 
     def _bind(self, name: str, binding: tree.Binding) -> Value | None:
         value = self.evaluate(binding.value, Scope())
-        if isinstance(value, Num) and name in self.overrides:
+        if isinstance(value, NumberValue) and name in self.overrides:
             try:
-                return Num(number(self.overrides[name], value.span, "overrides", name), value.span)
+                return NumberValue(number(self.overrides[name], value.span, "overrides", name), value.span)
             except MistakeError as problem:
                 self.found.append(problem.diagnostic)
         return value
@@ -152,11 +152,11 @@ class _Checker:
     def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
         match node:
             case tree.Number(value=value):
-                return Num(value, node.span)
+                return NumberValue(value, node.span)
             case tree.Word() | tree.Text():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
-                return Tens(self._path(node, scope), node.span)
+                return TensorValue(self._path(node, scope), node.span)
             case tree.Negative(operand=operand):
                 return negate(self._need(self.evaluate(operand, scope)), node)
             case tree.Power(base=base, exponent=exponent):
@@ -200,18 +200,18 @@ class _Checker:
             case _:
                 raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
 
-    def _scope(self, route: tree.Head | tree.Operands, scope: Scope) -> Scope:
-        if isinstance(route, tree.Head):
-            return self._headed(route, scope)
+    def _scope(self, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
+        if isinstance(route, tree.Route):
+            return self._behind(route, scope)
         values = self._all(route.items, scope)
-        if any(isinstance(value, Sums) for value in values):
+        if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
         items = [collapse(value, spell(route)) for value in values]
         # A number has no parts to route further; it is what every element is compared with.
         target = items[1] if len(items) > 1 else scope.target
         return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
 
-    def _headed(self, route: tree.Head, scope: Scope) -> Scope:
+    def _behind(self, route: tree.Route, scope: Scope) -> Scope:
         path = route.path
         if path.root in tree.ROOTS:
             pred = self._path(path, scope)
@@ -226,7 +226,7 @@ class _Checker:
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
         value = self._need(self.evaluate(body, scope))
-        if not isinstance(value, Sums) or not any(map(self._is_routed, tree.walk(body))):
+        if not isinstance(value, TermsValue) or not any(map(self._is_routed, tree.walk(body))):
             raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
         return value
 
@@ -247,13 +247,13 @@ class _Checker:
         if name in self.bindings:
             return self._bound(call)
         if found := self.registry.loss(name):
-            reading = read_use(
+            use = read_use(
                 call, found, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
             )
-            if reading is None:
+            if use is None:
                 raise ReportedError
-            return Sums((Term(reading.name, 1.0, reading, span=call.span),), call.span)
-        if name == "metric":
+            return TermsValue((Term(use.name, 1.0, use, span=call.span),), call.span)
+        if name == tree.METRIC:
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
             raise MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary))
@@ -278,13 +278,13 @@ class _Checker:
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
-        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), "metric")
+        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
         if len(call.arguments) != 1 or call.options:
             count = len(call.arguments) + len(call.options)
-            raise MistakeError(option_mistakes.wrong_count(call.span, "metric", count, "one expression"))
+            raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
         return each_term(value, lambda term: replace(term, metric=True))
 
@@ -297,17 +297,17 @@ class _Checker:
             raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
         if function.name == "detach":
             return self._detached(values[0], call)
-        if function.reduces and isinstance(values[0], Sums):
+        if function.reduces and isinstance(values[0], TermsValue):
             body = spell(call.arguments[0])
             raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
-        if all(isinstance(value, Num) for value in values):
-            plain = [float(value.value) for value in values if isinstance(value, Num)]
+        if all(isinstance(value, NumberValue) for value in values):
+            plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
             assert function.fold is not None
             compute: Callable[..., float] = function.fold
             return fold(lambda: compute(*plain), call.span, spell(call))
         return applied(call.name, values, call)
 
     def _detached(self, value: Value, call: tree.Call) -> Value:
-        if not isinstance(value, Sums):
-            return value if isinstance(value, Num) else applied("detach", [value], call)
+        if not isinstance(value, TermsValue):
+            return value if isinstance(value, NumberValue) else applied("detach", [value], call)
         return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

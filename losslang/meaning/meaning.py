@@ -83,7 +83,7 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LossUse:
     """One use of a loss: which tensors it reads, through what, and how it becomes a number.
 
     `origin` says where the activation is from: "written", "default", "assumed", or the name of the
@@ -115,7 +115,7 @@ class Reading:
         """The value of a universal option, None where it is not used."""
         return dict(self.universal).get(option)
 
-    def told(self, option: str, value: Any, origin: str) -> Reading:
+    def with_option(self, option: str, value: Any, origin: str) -> LossUse:
         """The same use with a universal option that the term `origin` wrote for the tensor that both read."""
         universal = {**dict(self.universal), option: value}
         ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
@@ -138,7 +138,7 @@ class Reading:
         return called if self.factor is None else f"{_bracketed(self.factor)}*{called}"
 
 
-Expression = Constant | Input | Apply | Reading
+Expression = Constant | Input | Apply | LossUse
 
 
 @dataclass(frozen=True)
@@ -182,44 +182,44 @@ class Meaning:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
-    def readings(self) -> tuple[Reading, ...]:
-        return tuple(r for term in self.terms for r in readings(term))
+    def loss_uses(self) -> tuple[LossUse, ...]:
+        return tuple(r for term in self.terms for r in loss_uses(term))
 
     def __str__(self) -> str:
         return self.lock
 
 
 def below(expression: Expression) -> Iterator[Expression]:
-    """`expression` and every expression in it; a reading's operands and weights too."""
+    """`expression` and every expression in it; a use's operands and weights too."""
     yield expression
     match expression:
         case Apply(arguments=arguments):
             for argument in arguments:
                 yield from below(argument)
-        case Reading():
+        case LossUse():
             values = [v for _, v in (*expression.operands, *expression.universal)]
             for value in (*values, expression.factor):
-                if isinstance(value, Constant | Input | Apply | Reading):
+                if isinstance(value, Constant | Input | Apply | LossUse):
                     yield from below(value)
         case _:
             return
 
 
-def readings(term: Term) -> Iterator[Reading]:
+def loss_uses(term: Term) -> Iterator[LossUse]:
     """The uses of losses in a term."""
-    return (part for part in below(term.body) if isinstance(part, Reading))
+    return (part for part in below(term.body) if isinstance(part, LossUse))
 
 
 def _taken(term: Term) -> str:
     """A comment that says which universal options of a term are taken, and from which terms."""
-    taken = dict.fromkeys(f"{name} taken from {owner}" for r in readings(term) for name, owner in r.taken)
+    taken = dict.fromkeys(f"{name} taken from {owner}" for r in loss_uses(term) for name, owner in r.taken)
     return f"  # {', '.join(taken)}" if taken else ""
 
 
-def rewrite(expression: Expression, change: Callable[[Reading], Reading]) -> Expression:
-    """`expression` with every reading replaced by what `change` makes of it."""
+def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Expression:
+    """`expression` with every use replaced by what `change` makes of it."""
     match expression:
-        case Reading():
+        case LossUse():
             return change(expression)
         case Apply(arguments=arguments):
             return replace(expression, arguments=tuple(rewrite(a, change) for a in arguments))
@@ -246,9 +246,9 @@ def _bracketed(expression: Expression) -> str:
     return f"({text})" if compound else text
 
 
-def loss_of(reading: Reading, registry: Registry) -> Loss:
+def loss_of(use: LossUse, registry: Registry) -> Loss:
     """The loss behind a checked use."""
-    found = registry.loss(reading.loss)
+    found = registry.loss(use.loss)
     if found is None:
-        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
+        raise LookupError(f"the loss `{use.loss}` is not registered here; import what defines it first")
     return found.loss

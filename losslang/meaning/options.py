@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.meaning.meaning import Constant
-from losslang.meaning.terms import MistakeError, Num, Sums, Tens, Value
+from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
 from losslang.primitives.primitive import Function, Primitive, choices
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
@@ -86,7 +86,7 @@ def plain(node: tree.Node, words: bool, evaluate: Evaluate) -> Any:
             value = evaluate(node)
             if value is None:
                 raise ReportedError
-            return value.value if isinstance(value, Num) else value
+            return value.value if isinstance(value, NumberValue) else value
 
 
 class ReportedError(Exception):
@@ -131,11 +131,11 @@ def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
 def describe(value: Any) -> str:
     """What a value is, in the user's words."""
     match value:
-        case Num():
+        case NumberValue():
             return f"the number {Constant(value.value)}"
-        case Tens():
+        case TensorValue():
             return f"the tensor `{value.expression}`"
-        case Sums():
+        case TermsValue():
             return "a loss"
         case str():
             return f"`{value}`"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import Reading, Term
+from losslang.meaning.meaning import LossUse, Term
 from losslang.meaning.options import validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
@@ -22,7 +22,7 @@ def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
     names: list[str] = []
     for term in terms:
         names.append(f"{term.name}.weight")
-        if isinstance(term.body, Reading):
+        if isinstance(term.body, LossUse):
             names += [f"{term.name}.{name}" for name, _ in term.body.options]
     return tuple(names)
 
@@ -56,8 +56,8 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     if option == "weight":
         return replace(term, weight=number(value, term.span, term.name, option))
     body = term.body
-    found = registry.loss(body.loss) if isinstance(body, Reading) else None
-    if not isinstance(body, Reading) or found is None or option not in found.loss.option_types:
+    found = registry.loss(body.loss) if isinstance(body, LossUse) else None
+    if not isinstance(body, LossUse) or found is None or option not in found.loss.option_types:
         return term
     declared = found.loss.option_types[option]
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, Reading, Term
+from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, LossUse, Term
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 
@@ -27,7 +27,7 @@ class MistakeError(Exception):
 
 
 @dataclass(frozen=True)
-class Num:
+class NumberValue:
     """A constant."""
 
     value: float
@@ -35,7 +35,7 @@ class Num:
 
 
 @dataclass(frozen=True)
-class Tens:
+class TensorValue:
     """Arithmetic on tensors of the call. `label` is the name it was bound to."""
 
     expression: Expression
@@ -44,26 +44,26 @@ class Tens:
 
 
 @dataclass(frozen=True)
-class Sums:
+class TermsValue:
     """A weighted sum of terms."""
 
     terms: tuple[Term, ...]
     span: Span = NOWHERE
 
 
-Value = Num | Tens | Sums
+Value = NumberValue | TensorValue | TermsValue
 
 
-def number(value: float, span: Span, spelled: str) -> Num:
+def number(value: float, span: Span, spelled: str) -> NumberValue:
     """A folded constant, if a float can hold it."""
     if isinstance(value, complex):
         raise MistakeError(mistakes.impossible_number(span, spelled, "is not a real number"))
     if not math.isfinite(value):
         raise MistakeError(mistakes.impossible_number(span, spelled, "is not a finite number"))
-    return Num(value, span)
+    return NumberValue(value, span)
 
 
-def fold(compute: Callable[[], float], span: Span, spelled: str) -> Num:
+def fold(compute: Callable[[], float], span: Span, spelled: str) -> NumberValue:
     """A constant computed in float arithmetic; what cannot be computed is a mistake with a place."""
     try:
         return number(compute(), span, spelled)
@@ -78,11 +78,13 @@ def fold(compute: Callable[[], float], span: Span, spelled: str) -> Num:
 def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
     """Σ sign * value."""
     spelled = spell(node)
-    if all(isinstance(value, Num) for _, value in parts):
+    if all(isinstance(value, NumberValue) for _, value in parts):
         return fold(
-            lambda: sum(s * float(v.value) for s, v in parts if isinstance(v, Num)), node.span, spelled
+            lambda: sum(s * float(v.value) for s, v in parts if isinstance(v, NumberValue)),
+            node.span,
+            spelled,
         )
-    if not any(isinstance(value, Sums) for _, value in parts):
+    if not any(isinstance(value, TermsValue) for _, value in parts):
         total: Expression | None = None
         for sign, value in parts:
             part = collapse(value, spelled)
@@ -91,27 +93,27 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
             else:
                 total = Apply("+" if sign > 0 else "-", (total, part), node.span)
         assert total is not None
-        return Tens(total, node.span)
+        return TensorValue(total, node.span)
     beside = _beside_one_loss(parts)
     if beside is not None:
         shift, term = beside
         body = _affine(term, shift)
-        return Sums((Term(spelled, 1.0, body, span=node.span),), node.span)
+        return TermsValue((Term(spelled, 1.0, body, span=node.span),), node.span)
     terms = [replace(t, weight=sign * t.weight) for sign, value in parts for t in as_terms(value)]
-    return Sums(tuple(terms), node.span)
+    return TermsValue(tuple(terms), node.span)
 
 
 def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term] | None:
     """The constant and the term of `1 - ssim`: one plain loss with constants beside it."""
-    constants = [s * v.value for s, v in parts if isinstance(v, Num)]
-    others = [(s, v) for s, v in parts if not isinstance(v, Num)]
+    constants = [s * v.value for s, v in parts if isinstance(v, NumberValue)]
+    others = [(s, v) for s, v in parts if not isinstance(v, NumberValue)]
     if not constants or len(others) != 1:
         return None
     sign, value = others[0]
-    if not isinstance(value, Sums) or len(value.terms) != 1 or value.terms[0].metric:
+    if not isinstance(value, TermsValue) or len(value.terms) != 1 or value.terms[0].metric:
         return None
     term = value.terms[0]
-    if not isinstance(term.body, Reading) or term.factor is not None:
+    if not isinstance(term.body, LossUse) or term.factor is not None:
         return None
     return sum(constants), replace(term, weight=sign * term.weight)
 
@@ -126,31 +128,31 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
     spelled = spell(node)
     constant = fold(lambda: _constant(parts), node.span, spelled)
     tensor: Expression | None = None
-    linear: Sums | None = None
+    linear: TermsValue | None = None
     bent = False
     for operator, value, _ in parts:
-        if isinstance(value, Tens):
+        if isinstance(value, TensorValue):
             tensor = _times(tensor, operator, value.expression, node.span)
-        elif isinstance(value, Sums):
+        elif isinstance(value, TermsValue):
             bent = bent or operator == "/" or linear is not None
             linear = linear or value
     if linear is None:
         if tensor is None:
             return constant
         whole = tensor if constant.value == 1 else Apply("*", (Constant(constant.value), tensor), node.span)
-        return Tens(whole, node.span)
+        return TensorValue(whole, node.span)
     if bent:
         return _bent(parts, constant.value, node)
     weighted = [replace(t, weight=_scaled(constant.value, t, spelled)) for t in linear.terms]
     if tensor is not None:
         weighted = [_weigh(t, tensor) for t in weighted]
-    return Sums(tuple(weighted), node.span)
+    return TermsValue(tuple(weighted), node.span)
 
 
 def _constant(parts: Sequence[tuple[str, Value, tree.Node]]) -> float:
     folded = 1.0
     for operator, value, _ in parts:
-        if isinstance(value, Num):
+        if isinstance(value, NumberValue):
             folded = folded * float(value.value) if operator == "*" else folded / float(value.value)
     return folded
 
@@ -159,12 +161,12 @@ def _scaled(constant: float, term: Term, spelled: str) -> float:
     return number(constant * term.weight, term.span, spelled).value
 
 
-def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node) -> Sums:
+def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node) -> TermsValue:
     """A product of losses, or a division by one: a single term named by its text, numbers apart."""
     body: Expression | None = None
     kept: list[tuple[str, tree.Node]] = []
     for operator, value, part in parts:
-        if isinstance(value, Num):
+        if isinstance(value, NumberValue):
             continue
         body = _times(body, operator, collapse(value, spell(node)), node.span)
         kept.append((operator, part))
@@ -175,7 +177,7 @@ def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: 
         factors=tuple(part for _, part in kept), operators=tuple(operator for operator, _ in kept[1:])
     )
     name = spell(named) if len(kept) > 1 else spell(kept[0][1])
-    return Sums((Term(name, constant, body, span=node.span),), node.span)
+    return TermsValue((Term(name, constant, body, span=node.span),), node.span)
 
 
 def _times(left: Expression | None, operator: str, right: Expression, span: Span) -> Expression:
@@ -194,13 +196,13 @@ def _weigh(term: Term, tensor: Expression) -> Term:
 
 def _pushed(body: Expression, tensor: Expression) -> Expression | None:
     match body:
-        case Reading():
+        case LossUse():
             return replace(body, factor=_times(body.factor, "*", tensor, body.span))
-        case Apply("+", (Constant(shift), Apply("*", (Constant(scale), Reading() as reading)))):
+        case Apply("+", (Constant(shift), Apply("*", (Constant(scale), LossUse() as use)))):
             # w (c + k f v) = w c + k (w f) v: the constant is reduced as the loss beside it is.
-            constant = replace(reading, scale=0.0, shift=shift, factor=tensor)
-            weighed = replace(reading, factor=_times(reading.factor, "*", tensor, body.span))
-            if reading.factor is None and (reading.scale, reading.shift) == (1.0, 0.0):
+            constant = replace(use, scale=0.0, shift=shift, factor=tensor)
+            weighed = replace(use, factor=_times(use.factor, "*", tensor, body.span))
+            if use.factor is None and (use.scale, use.shift) == (1.0, 0.0):
                 return replace(weighed, scale=scale, shift=shift)
             scaled = Apply("*", (Constant(scale), weighed), body.span)
             return Apply("+", (constant, scaled), body.span)
@@ -214,7 +216,7 @@ def _pushed(body: Expression, tensor: Expression) -> Expression | None:
 def power(base: Value, exponent: Value, node: tree.Node) -> Value:
     """base ** exponent."""
     spelled = spell(node)
-    if isinstance(base, Num) and isinstance(exponent, Num):
+    if isinstance(base, NumberValue) and isinstance(exponent, NumberValue):
         b, e = float(base.value), float(exponent.value)
         return fold(lambda: b**e, node.span, spelled)
     return applied("**", (base, exponent), node)
@@ -223,38 +225,38 @@ def power(base: Value, exponent: Value, node: tree.Node) -> Value:
 def negate(value: Value, node: tree.Node) -> Value:
     """-value."""
     match value:
-        case Num():
-            return Num(-value.value, node.span)
-        case Tens():
-            return Tens(Apply("neg", (value.expression,), node.span), node.span)
-        case Sums():
-            return Sums(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
+        case NumberValue():
+            return NumberValue(-value.value, node.span)
+        case TensorValue():
+            return TensorValue(Apply("neg", (value.expression,), node.span), node.span)
+        case TermsValue():
+            return TermsValue(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
 
 
 def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
     """A function or an operator that is not linear: one tensor, or one term named by its text."""
     spelled = spell(node)
     whole = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
-    if any(isinstance(value, Sums) for value in values):
-        return Sums((Term(spelled, 1.0, whole, span=node.span),), node.span)
-    return Tens(whole, node.span)
+    if any(isinstance(value, TermsValue) for value in values):
+        return TermsValue((Term(spelled, 1.0, whole, span=node.span),), node.span)
+    return TensorValue(whole, node.span)
 
 
-def each_term(value: Value, change: Callable[[Term], Term]) -> Sums:
+def each_term(value: Value, change: Callable[[Term], Term]) -> TermsValue:
     """The same change to every term of a value."""
-    return Sums(tuple(map(change, as_terms(value))), value.span)
+    return TermsValue(tuple(map(change, as_terms(value))), value.span)
 
 
 def as_terms(value: Value) -> tuple[Term, ...]:
     """A value as terms of the total: a number is one, and so is each addend of a tensor sum."""
     match value:
-        case Sums():
+        case TermsValue():
             return value.terms
-        case Num():
+        case NumberValue():
             return (Term(str(Constant(value.value)), 1.0, Constant(value.value), span=value.span),)
-        case Tens(label=""):
+        case TensorValue(label=""):
             return tuple(_addends(value.expression, 1.0, value.span))
-        case Tens():
+        case TensorValue():
             return (Term(value.label, 1.0, value.expression, span=value.span),)
 
 
@@ -276,11 +278,11 @@ def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
 def collapse(value: Value, outside: str) -> Expression:
     """A value as one expression."""
     match value:
-        case Num():
+        case NumberValue():
             return Constant(value.value, value.span)
-        case Tens():
+        case TensorValue():
             return value.expression
-        case Sums():
+        case TermsValue():
             whole: Expression | None = None
             for term in value.terms:
                 if term.metric:
@@ -298,11 +300,11 @@ def collapse(value: Value, outside: str) -> Expression:
 def renamed(value: Value, name: str) -> Value:
     """A bound value where it is used: its terms are logged under the name it was given."""
     match value:
-        case Num():
+        case NumberValue():
             return value
-        case Tens():
+        case TensorValue():
             return replace(value, label=name)
-        case Sums(terms=(only,)):
+        case TermsValue(terms=(only,)):
             return replace(value, terms=(replace(only, name=name),))
-        case Sums():
+        case TermsValue():
             return replace(value, terms=tuple(replace(t, name=f"{name}/{t.name}") for t in value.terms))

@@ -64,13 +64,13 @@ class Step:
             else f"{self.name} = {called}"
         )
 
-    def reading(self, inputs: Iterable[Argument]) -> Step:
+    def with_inputs(self, inputs: Iterable[Argument]) -> Step:
         """The same step with other inputs."""
         found = tuple(inputs)
         return self if found == self.inputs else replace(self, inputs=found)
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def input_names(self) -> tuple[str, ...]:
         return tuple(i.name for i in self.inputs if isinstance(i, Ref))
 
 
@@ -96,11 +96,6 @@ class Plan:
         """The steps that read what a call hands over."""
         return tuple(step for step in self.steps if step.operation == "input")
 
-    @property
-    def is_one(self) -> bool:
-        """Whether its only value is the total."""
-        return [(output.weight, output.metric) for output in self.outputs] == [(1, False)]
-
     def total(self, values: Sequence[Any]) -> Any:
         """The weighted sum of the terms that are trained on, of their values in order."""
         total: Any = None
@@ -122,6 +117,15 @@ def _weighed(output: Output) -> str:
     return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
 
 
+def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
+    """The roots, and the names of all that they read, directly or through other steps: a backward search."""
+    needed = set(roots)
+    for step in reversed(steps):
+        if step.name in needed:
+            needed.update(step.input_names)
+    return needed
+
+
 def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
     """The plan with steps replaced by what they are: their readers read that, and they are gone."""
 
@@ -130,7 +134,9 @@ def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
             argument = values[argument.name]
         return argument
 
-    steps = tuple(step.reading(map(through, step.inputs)) for step in plan.steps if step.name not in values)
+    steps = tuple(
+        step.with_inputs(map(through, step.inputs)) for step in plan.steps if step.name not in values
+    )
     return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
 
 
@@ -144,7 +150,7 @@ def verify(plan: Plan, given: Iterable[str] = ()) -> Plan:
     """`plan`, if every step reads only what stands above it or is `given`, and every name is given once."""
     known = set(given)
     for step in plan.steps:
-        missing = [name for name in step.reads if name not in known]
+        missing = [name for name in step.input_names if name not in known]
         if missing:
             raise AssertionError(f"not a plan: {step} reads {missing}, which nothing above it computes")
         if step.name in known:

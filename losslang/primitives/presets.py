@@ -6,7 +6,7 @@
         "torch": "",
     }
 
-A text alone is a preset that was compared for everything that both have. tests/test_presets.py compares every
+A text alone is a preset that was compared for everything that both have. tests/conformance/test_presets.py compares every
 preset with numbers that the library gave, and holds what it declares against what was recorded.
 """
 

@@ -71,7 +71,7 @@ def memories(plan: Plan, registry: Registry) -> dict[str, int]:
     names = {step: path.removeprefix(MEMORY) for step, path in paths.items() if path.startswith(MEMORY)}
     found: dict[str, int] = {}
     for step in plan.steps:
-        for name in (names[read] for read in step.reads if read in names):
+        for name in (names[read] for read in step.input_names if read in names):
             loss = registry.get(Loss, name.rpartition("_")[0])
             assert loss is not None
             (option,) = loss.axes["memory"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, NamedTuple
 
-from losslang.plan.passes import merge, unmask
+from losslang.plan.passes import drop_masks, fuse_reduction
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
@@ -25,14 +25,8 @@ class Look(NamedTuple):
     label: int
 
     def finds(self, inputs: Sequence[Any]) -> bool:
-        """Whether any may be ignored: whether its number lies within the range of the labels.
-
-        Read as numbers of half the width, two for each: those have instructions for a minimum. The upper half
-        is 0 or -1, and what is read of a label of more than 31 bits is only one to look at again.
-        """
+        """Whether any may be ignored: whether its number lies within the range of the labels."""
         labels: Tensor = inputs[self.place]
-        if labels.stride(-1) == 1:
-            labels = labels.view(torch.int32)
         return labels.min().item() <= self.label if self.label < 0 else labels.max().item() >= self.label
 
 
@@ -40,14 +34,14 @@ def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
     """Where to look; None where more than a range has to be asked.
 
     They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
-    the steps themselves. So is a label that halves cannot hold.
+    the steps themselves.
     """
     places = {step.name: place for place, step in enumerate(plan.inputs)}
     found: list[Look] = []
     for step in asking(plan):
         label, target = int(dict(step.options)["index"]), step.inputs[0]
         place = places.get(target.name) if isinstance(target, Ref) else None
-        if place is None or not _are_plain(inputs[place]) or not -(2**31) <= label < 2**31:
+        if place is None or not _are_plain(inputs[place]):
             return None
         found.append(Look(place, label))
     return list(dict.fromkeys(found))
@@ -55,7 +49,7 @@ def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
 
 def asking(plan: Plan) -> list[Step]:
     """The steps that look whether labels are ignored."""
-    return [step for step in plan.steps if step.operation == "kept"]
+    return [step for step in plan.steps if step.operation == "not_ignored"]
 
 
 def _are_plain(target: Any) -> bool:
@@ -80,7 +74,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
     masked = {kept.name}
     for step in plan.steps:
-        if not masked.isdisjoint(step.reads):
+        if not masked.isdisjoint(step.input_names):
             masked.add(step.name)
     told = ("ignore_index", int(dict(kept.options)["index"]))
     steps = [
@@ -92,10 +86,12 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
         if step.name in masked and step.operation.startswith("loss:"):
             return None
         # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
-        if step.name in masked and _is_kernel(step) and above[step.reads[0]].operation != "hide":
+        if step.name in masked and _is_kernel(step) and above[step.input_names[0]].operation != "zero_masked":
             return None
-    free = unmask(Plan(tuple(steps), plan.outputs), [kept.name])
-    kernels = [step for step in merge(free, registry).steps if told in step.options and _is_kernel(step)]
+    free = drop_masks(Plan(tuple(steps), plan.outputs), [kept.name])
+    kernels = [
+        step for step in fuse_reduction(free, registry).steps if told in step.options and _is_kernel(step)
+    ]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 

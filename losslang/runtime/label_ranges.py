@@ -17,7 +17,7 @@ from losslang.vocabulary import Tensor
 
 CHECKS = ("check:classes", "check:indices")
 """Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
-SAME = ("hide", "hide_raw", "moved", "number", "beside")
+SAME = ("zero_masked", "zero_masked_raw", "moved", "number", "beside")
 """Steps that give the labels that they are given: on other axes, or in a wider type."""
 KINDS = ("uint8", "int8", "int16", "int32", "int64")
 
@@ -30,14 +30,20 @@ class Sources:
         self.above: Mapping[str, Step] = {step.name: step for step in plan.steps}
         self.places: Mapping[str, int] = {step.name: place for place, step in enumerate(plan.inputs)}
         self.checks = [s for s in plan.steps if s.operation in CHECKS and self.is_whole(s.inputs[0])]
-        kept = [step for step in plan.steps if step.operation == "kept"]
+        kept = [step for step in plan.steps if step.operation == "not_ignored"]
         self.ignored = {(self.place(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
 
     def place(self, argument: Argument) -> int | None:
         """Which input an argument is, but for what is hidden of it and its type; None if it is computed."""
         while isinstance(argument, Ref) and argument.name not in self.places:
             step = self.above[argument.name]
-            is_same = step.operation in ("hide", "hide_raw", "real", "hidden", "head")
+            is_same = step.operation in (
+                "zero_masked",
+                "zero_masked_raw",
+                "float_prediction",
+                "hidden",
+                "head",
+            )
             argument = step.inputs[0] if is_same else None
         return self.places[argument.name] if isinstance(argument, Ref) else None
 
@@ -112,7 +118,7 @@ def are_read_by_kernels(plan: Plan, is_meant: Callable[[Step], bool]) -> bool:
     for step in plan.steps:
         if labels.isdisjoint(step.inputs) or step.operation.startswith("check:"):
             continue
-        if step.operation in ("labels", "hide", "hide_raw"):
+        if step.operation in ("labels", "zero_masked", "zero_masked_raw"):
             labels.add(Ref(step.name))
         elif not is_meant(step):
             return False

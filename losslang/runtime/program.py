@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslang.plan.passes import may_idle, merge, once, settle
-from losslang.plan.plan import Plan, Ref, Step, verify
+from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
+from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
 from losslang.runtime.blocks import Sum, Totals, Walk, Walker, looks_at
@@ -35,20 +35,6 @@ class Program:
         slots = self.calls.run(*roots)
         return [slots[place] for place in self.places]
 
-    def way(self) -> Callable[..., list[Any]]:
-        """The same, with nothing to loop over where it is one call."""
-        match self.calls.calls, self.places:
-            case [(place, function, arguments)], [only] if only == place:
-                rest = self.calls.template
-                read = tuple(arguments(range(place + 1)))
-                if place in read:
-                    raise AssertionError("not a program: its one call reads its own result")
-                if read == tuple(range(self.calls.roots)):
-                    return lambda *roots: [function(*roots)]
-                return lambda *roots: [function(*arguments((*roots, *rest)))]
-            case _:
-                return self.run
-
     def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
         """The steps that changed nothing. That a mask is missing is no sign of it: the next one may be there."""
         return tuple(
@@ -70,7 +56,7 @@ def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
     """The plan for tensors that are computed whole."""
-    return verify(once(merge(plan, registry), registry))
+    return verify(share_sums(fuse_reduction(plan, registry), registry))
 
 
 def _without(plan: Plan, operations: Sequence[str]) -> Plan:
@@ -80,11 +66,11 @@ def _without(plan: Plan, operations: Sequence[str]) -> Plan:
 def _all(binding: Binding, plan: Plan, careful: bool) -> Program:
     """Every step of a plan, and its own outputs: what a pass has left out, no output may be."""
     steps = tuple(step for step in plan.steps if careful or not step.check)
-    verify(Plan(steps, plan.outputs), given=binding.places)
+    verify(Plan(steps, plan.outputs), given=binding.slots)
     for step in steps:
         binding.step(step)
     idle = [
-        (step.name, binding.places[step.name], binding.place(step.inputs[0]))
+        (step.name, binding.slots[step.name], binding.slot(step.inputs[0]))
         for step in steps
         if may_idle(step)
     ]
@@ -103,17 +89,14 @@ def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Pr
 
 def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
     """From the values of the inputs on, what these steps read."""
-    names = {name for step in ends for name in step.reads}
+    names = {name for step in ends for name in step.input_names}
     values = [value for step in ends for value in step.inputs]
     return _needed(plan, registry, [step for step in plan.steps if step.name in names], values)
 
 
 def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequence[Any]) -> Program:
     """These steps of a plan, and those that they need."""
-    wanted = {step.name for step in ends}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(step.reads)
+    wanted = needed_steps(plan.steps, (step.name for step in ends))
     binding = from_inputs(plan, registry)
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
@@ -123,7 +106,7 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
 
 def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
-    short = settle(_without(_uncut(plan, registry), READING), idle)
+    short = specialize(_without(_uncut(plan, registry), READING), idle)
     return _all(from_inputs(plan, registry, filled=filled), short, careful=False)
 
 
@@ -166,13 +149,13 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
     except Exception:
         # What does not fit is refused, with all its reasons, by the whole program.
         return None
-    predictions = [step.name for step in plan.steps if step.operation == "real"]
-    return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
+    predictions = [step.name for step in plan.steps if step.operation == "float_prediction"]
+    return {name: tuple(slots[binding.slots[name]].shape) for name in predictions}
 
 
 def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:
     # Values that are numbers take slots of their own: before the template is closed.
-    places = tuple(map(binding.place, values))
+    places = tuple(map(binding.slot, values))
     return Program(binding.done(), places, tuple(idle))
 
 
@@ -192,12 +175,12 @@ def in_blocks(plan: Plan, walks: Sequence[Prepared], registry: Registry, *, care
 def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
     """One call that runs the walk, and one for every sum that it ends in."""
     name = f"walk over {walk.shape}"
-    binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
+    binding.call(name, walker, [binding.slots[given] for given, _ in walk.inputs])
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
         live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
         finish = _finish(walker.maps.sums[index], index, live)
-        places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
+        places = [binding.slots[name], *(binding.slot(step.inputs[i]) for i in live)]
         binding.call(step.name, finish, places)
 
 
@@ -218,16 +201,15 @@ def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[S
     wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
     wanted |= {name for walk in walks for name, _ in walk.inputs}
     wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
-    kept: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.name in wanted and step.name not in ends and step.operation not in READING:
-            kept.append(step)
-            wanted.update(step.reads)
+    others = [step for step in plan.steps if step.name not in ends and step.operation not in READING]
+    needed = needed_steps(others, wanted)
     late = set(ends)
     before: list[Step] = []
     after: list[Step] = []
-    for step in reversed(kept):
-        if late.isdisjoint(step.reads):
+    for step in others:
+        if step.name not in needed:
+            continue
+        if late.isdisjoint(step.input_names):
             before.append(step)
         else:
             late.add(step.name)

@@ -6,7 +6,7 @@ a comparison of floats 51 instead of 164, and to clear what is masked 67 instead
 
 from __future__ import annotations
 
-from losslang.tensors.devices import MANY, near
+from losslang.tensors.devices import MANY, can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.vocabulary import Tensor
 
@@ -21,14 +21,16 @@ def holds_all(mask: Tensor) -> bool:
 
 def any_of(mask: Tensor, axis: int) -> Tensor:
     """Whether any along an axis is true."""
-    is_quick = near(mask) and mask.shape[axis] and not traces()
+    is_quick = can_read_without_sync(mask) and mask.shape[axis] and not traces()
     return mask.view(torch.uint8).amax(axis).bool() if is_quick else mask.any(axis)
 
 
 def numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """1 where true, 0 elsewhere."""
     return (
-        ones(mask).to(dtype) if mask.dtype == torch.bool and near(mask) and not traces() else mask.to(dtype)
+        ones(mask).to(dtype)
+        if mask.dtype == torch.bool and can_read_without_sync(mask) and not traces()
+        else mask.to(dtype)
     )
 
 
@@ -61,7 +63,7 @@ def cleared(values: Tensor, mask: Tensor) -> Tensor:
 
 def _is_quick(values: Tensor) -> bool:
     is_float = values.dtype.is_floating_point and values.element_size() in (4, 8)
-    if not is_float or values.numel() > CACHED or not near(values):
+    if not is_float or values.numel() > CACHED or not can_read_without_sync(values):
         return False
     from losslang.tensors.eager import is_eager
 

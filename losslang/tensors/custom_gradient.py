@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import hands_over, is_eager, stands_for_many
+from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad, is_eager
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
@@ -51,7 +51,7 @@ class _Applied(torch.autograd.Function):
     def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
         found, rise = how.slope(x, *others, **how.options)
         values, *counted = _several(found)
-        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not hands_over())
+        is_given_up = callable(rise) or (_is_own(rise, (values, x, *others)) and not has_saved_tensor_hooks())
         ctx.rise = rise if is_given_up else None
         ctx.save_for_backward(None if is_given_up else rise, x, *others)
         if isinstance(found, Tensor):
@@ -62,27 +62,28 @@ class _Applied(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (saved, x, *others), how = ctx.saved_tensors, ctx.how
         # What is given up turns into the gradient and is gone: a second backward makes it again.
         rise, ctx.rise = ctx.rise, None
-        if torch.is_grad_enabled() or stands_for_many(flow):
+        if torch.is_grad_enabled() or is_batched_grad(grad_output):
             # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
             with torch.enable_grad():
                 alone = x.view_as(x)
                 values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
-            (pulled,) = cast(
-                "list[Tensor]", torch.autograd.grad(values, alone, flow, create_graph=torch.is_grad_enabled())
+            (grad_input,) = cast(
+                "list[Tensor]",
+                torch.autograd.grad(values, alone, grad_output, create_graph=torch.is_grad_enabled()),
             )
         else:
-            share = flow / ctx.number if how.reduction == "mean" and ctx.number else flow
+            share = grad_output / ctx.number if how.reduction == "mean" and ctx.number else grad_output
             if saved is not None:
-                pulled = saved * _along(share, saved)
+                grad_input = saved * _along(share, saved)
             else:
                 if rise is None:
                     _, rise = how.slope(x, *others, **how.options)
-                pulled = rise(share) if callable(rise) else rise.mul_(_along(share, rise))
-        return None, pulled, *[None] * len(others)
+                grad_input = rise(share) if callable(rise) else rise.mul_(_along(share, rise))
+        return None, grad_input, *[None] * len(others)
 
 
 def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
@@ -97,9 +98,13 @@ def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
     return True
 
 
-def _along(flow: Tensor, rise: Tensor) -> Tensor:
+def _along(grad_output: Tensor, rise: Tensor) -> Tensor:
     """What flows into each value, beside all elements of x that the value reads."""
-    return flow.reshape(*flow.shape, *[1] * (rise.ndim - flow.ndim)) if flow.ndim else flow
+    return (
+        grad_output.reshape(*grad_output.shape, *[1] * (rise.ndim - grad_output.ndim))
+        if grad_output.ndim
+        else grad_output
+    )
 
 
 def _several(found: Any) -> tuple[Tensor, ...]:

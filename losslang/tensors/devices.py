@@ -13,12 +13,12 @@ MANY = 2**14
 """Numbers from which on it takes longer to write one gradient for each than to divide once more."""
 
 
-def near(tensor: Tensor) -> bool:
+def can_read_without_sync(tensor: Tensor) -> bool:
     """Whether to look at a number waits for nothing: on a CPU, not on a GPU, which computes later."""
     return tensor.is_cpu
 
 
-def least(x: Tensor) -> float:
+def min_if_cheap(x: Tensor) -> float:
     """The smallest element, if it takes less to ask than to hold all above a bound.
 
     NaN, which is above nothing, on a GPU, where the answer would have to be waited for; where nothing may be

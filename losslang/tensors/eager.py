@@ -47,7 +47,7 @@ def has_modes() -> bool:
     return _number_of_modes() > 0
 
 
-def hands_over() -> bool:
+def has_saved_tensor_hooks() -> bool:
     """Whether what is saved for the backward pass is handed to hooks, which move it or make it again later.
 
     Before torch 2.8 that could not be asked, and may be so.
@@ -55,6 +55,6 @@ def hands_over() -> bool:
     return _hooks is None or _hooks(True) is not None
 
 
-def stands_for_many(flow: Any) -> bool:
+def is_batched_grad(grad_output: Any) -> bool:
     """Whether a flow is many at once, as under `is_grads_batched` or vmap: nothing may be written to in place."""
-    return _transform() is not None or _inside._functorch.is_legacy_batchedtensor(flow)
+    return _transform() is not None or _inside._functorch.is_legacy_batchedtensor(grad_output)

@@ -7,28 +7,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import is_eager, stands_for_many
+from losslang.tensors.eager import is_batched_grad, is_eager
 
 
-def shielded(x: Tensor, kept: Tensor) -> Tensor:
+def masked_fill_grad(x: Tensor, kept: Tensor) -> Tensor:
     """x, with a gradient of 0 where it is not kept, even if none of it is a number there.
 
     x itself may be none there, as long as nothing reads that: this writes the gradient once more, and to hide x
     would write x too.
     """
-    return _Shielded.apply(x, kept)  # pyright: ignore
+    return _MaskedFillGrad.apply(x, kept)  # pyright: ignore
 
 
-class _Shielded(torch.autograd.Function):
+class _MaskedFillGrad(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kept: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.save_for_backward(kept)
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
-        return flow.masked_fill(~kept, 0.0), None
+        return grad_output.masked_fill(~kept, 0.0), None
 
 
 def cleared_bits(x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:
@@ -47,9 +47,9 @@ class _Cleared(torch.autograd.Function):
         return cleared_bits(x.detach(), kept, kind)
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (kept,) = ctx.saved_tensors
         # What is differentiated forward or batched has more to it than its bits.
-        if stands_for_many(flow) or flow.is_neg() or not is_eager():
-            return torch.where(kept != 0, flow, 0.0), None, None
-        return cleared_bits(flow, kept, ctx.kind), None, None
+        if is_batched_grad(grad_output) or grad_output.is_neg() or not is_eager():
+            return torch.where(kept != 0, grad_output, 0.0), None, None
+        return cleared_bits(grad_output, kept, ctx.kind), None, None

@@ -39,7 +39,7 @@ else:
     eager = _Proxy("losslang.tensors.eager")
 
 
-NO_LABEL = -(2**31)
+NO_IGNORED_LABEL = -(2**31)
 """What no label is: torch's kernels leave out -100 unless they are told another."""
 
 
@@ -71,4 +71,4 @@ def load() -> None:
         import_module(name)
 
 
-__all__ = ["NO_LABEL", "REDUCTIONS", "F", "eager", "is_eager", "kernels", "load", "torch", "traces"]
+__all__ = ["NO_IGNORED_LABEL", "REDUCTIONS", "F", "eager", "is_eager", "kernels", "load", "torch", "traces"]

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losslang.tensors.eager import stands_for_many
+from losslang.tensors.eager import is_batched_grad
+from losslang.tensors.lazy import NO_IGNORED_LABEL
 
 SMALL = 2**20
 """Logits of which all are made at once: torch's kernels are faster then, and the logits are no memory to speak of.
@@ -28,8 +29,6 @@ CHUNK = 32 * 2**20
 """Bytes of logits at a time: few beside all of them, and enough work for each operation."""
 PIECE = 2**20
 """Elements of them whose softmax is made at a time: what it needs beside them."""
-NONE = -(2**31)
-"""What no label is: those to be ignored are not among the rows."""
 FEW = 256
 """With fewer rows at a time a pass over a large weight takes longer than its arithmetic."""
 
@@ -49,14 +48,14 @@ class Gradients(NamedTuple):
     weight: Tensor | None
     bias: Tensor | None
 
-    def scale(self, flow: Tensor) -> None:
+    def scale(self, grad_output: Tensor) -> None:
         """In place: each row by what flows into it, the layer by what flows into all of them."""
         if self.hidden is not None:
-            self.hidden.mul_(flow.unsqueeze(1))
+            self.hidden.mul_(grad_output.unsqueeze(1))
         for gradient in (self.weight, self.bias):
             if gradient is not None:
                 # The sum of the first alone: 0 where there is no row.
-                gradient.mul_(flow[:1].sum())
+                gradient.mul_(grad_output[:1].sum())
 
 
 def cross_entropy(
@@ -95,7 +94,9 @@ def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, h
         logits = logits.float()
     if how.softcap is not None:
         logits = how.softcap * torch.tanh(logits / how.softcap)
-    return F.cross_entropy(logits, truth, reduction="none", ignore_index=NONE, label_smoothing=how.smoothing)
+    return F.cross_entropy(
+        logits, truth, reduction="none", ignore_index=NO_IGNORED_LABEL, label_smoothing=how.smoothing
+    )
 
 
 class _Chunked(torch.autograd.Function):
@@ -118,14 +119,19 @@ class _Chunked(torch.autograd.Function):
         return values
 
     @staticmethod
-    def backward(ctx: Any, flow: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         hidden, weight, bias, truth = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled() or stands_for_many(flow):
+        if torch.is_grad_enabled() or is_batched_grad(grad_output):
             # create_graph=True: what is handed out will be differentiated once more; or several flows at once.
-            return (*_differentiable(hidden, weight, bias, truth, needed, ctx.how, flow), None, None, None)
+            return (
+                *_differentiable(hidden, weight, bias, truth, needed, ctx.how, grad_output),
+                None,
+                None,
+                None,
+            )
         of_layer = (False, *needed[1:])
-        even = not any(of_layer) or _is_even(flow)
+        even = not any(of_layer) or _is_even(grad_output)
         found: Gradients | None = ctx.gradients
         # What is handed out belongs to the caller: a second backward pass starts afresh.
         ctx.gradients = None
@@ -133,21 +139,21 @@ class _Chunked(torch.autograd.Function):
             made = needed if even else (needed[0], False, False)
             _, found = _walk(hidden, weight, bias, truth, ctx.how, made)
         if even:
-            found.scale(flow)
+            found.scale(grad_output)
         else:
             rows = found._replace(weight=None, bias=None)
             del found  # the sums as if 1 flowed, before the right ones are made
-            rows.scale(flow)
-            _, sums = _walk(hidden, weight, bias, truth, ctx.how, of_layer, flow)
+            rows.scale(grad_output)
+            _, sums = _walk(hidden, weight, bias, truth, ctx.how, of_layer, grad_output)
             found = sums._replace(hidden=rows.hidden)
         each = zip(found, (hidden, weight, bias), strict=True)
         typed = [None if gradient is None else gradient.to(like.dtype) for gradient, like in each]
         return (*typed, None, None, None)
 
 
-def _is_even(flow: Tensor) -> bool:
+def _is_even(grad_output: Tensor) -> bool:
     """Whether one number flows into every row; that of a mean or a sum is one number already, expanded."""
-    return not any(flow.stride()) or bool((flow == flow[:1]).all())
+    return not any(grad_output.stride()) or bool((grad_output == grad_output[:1]).all())
 
 
 def _differentiable(
@@ -157,7 +163,7 @@ def _differentiable(
     truth: Tensor,
     needed: Sequence[bool],
     how: How,
-    flow: Tensor,
+    grad_output: Tensor,
 ) -> list[Tensor | None]:
     """The gradients by the plain formula, as results that can be differentiated where that is asked for."""
     again = torch.is_grad_enabled()
@@ -170,7 +176,7 @@ def _differentiable(
         assert first is not None
         assert layer is not None
         values = _plain(first, layer, shift, truth, how)
-    found = iter(torch.autograd.grad(values, wanted, flow, create_graph=again))
+    found = iter(torch.autograd.grad(values, wanted, grad_output, create_graph=again))
     return [next(found) if needs else None for needs in needed]
 
 
@@ -181,11 +187,11 @@ def _walk(
     truth: Tensor,
     how: How,
     needed: Sequence[bool],
-    flow: Tensor | None = None,
+    grad_output: Tensor | None = None,
 ) -> tuple[Tensor, Gradients]:
     """Values and gradients, chunk by chunk: products in `how.kind`, softmax and sums in float32 at least.
 
-    `flow` is what flows back into each row; without it 1 does.
+    `grad_output` is what flows back into each row; without it 1 does.
     """
     kind, wide = how.kind, torch.promote_types(how.kind, torch.float32)
     number, classes = len(hidden), len(weight)
@@ -214,8 +220,8 @@ def _walk(
             z.sub_(how.smoothing / classes)
         if slope is not None:
             z.mul_(slope)
-        if flow is not None:
-            z.mul_(flow[part].unsqueeze(1))
+        if grad_output is not None:
+            z.mul_(grad_output[part].unsqueeze(1))
         if of_bias is not None:
             of_bias.add_(z.sum(0))
         narrow = z.to(kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losslang.tensors.devices import least
+from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, eager, torch
 from losslang.vocabulary import Tensor
 
@@ -22,7 +22,7 @@ def root(x: Tensor) -> Tensor:
 
 def divided(total: Tensor, number: Tensor) -> Tensor:
     """total / number, and 0 with a gradient of 0 where the number is 0: the mean over nothing."""
-    if least(number) > 0:
+    if min_if_cheap(number) > 0:
         return total / number
     nothing = number == 0
     return torch.where(nothing, 0.0, total / torch.where(nothing, 1.0, number))
@@ -43,7 +43,7 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     if not isinstance(exponent, int | float):
         return base**exponent
     if 0 < exponent < 1:
-        if least(base) > 0:
+        if min_if_cheap(base) > 0:
             return base**exponent
         # A base of 1 stands in for what has no slope, by arithmetic: to choose by a mask takes longer.
         return base.detach().sign().relu() * F.threshold(base, 0.0, 1.0) ** exponent

@@ -51,7 +51,7 @@ def lies_on(target: Tensor, pred: Tensor) -> bool:
     return any(has_shape(target, shape) for shape in shapes)
 
 
-def like(target: Any, pred: Tensor, site: Site) -> Tensor:
+def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
     """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
     target = _tensor(target, pred, site)
     if has_shape(target, pred.shape):
@@ -60,12 +60,12 @@ def like(target: Any, pred: Tensor, site: Site) -> Tensor:
     raise site.mismatch(target, pred, "the prediction's shape", fix)
 
 
-def floats(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """As `like`, and a class index is refused."""
+def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
+    """As `target_like_pred`, and a class index is refused."""
     target = _tensor(target, pred, site)
     if not target.dtype.is_floating_point:
         raise site.type_error(target, "floats like the prediction", "convert it with `.float()`")
-    return like(target, pred, site)
+    return target_like_pred(target, pred, site)
 
 
 def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:

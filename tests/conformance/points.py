@@ -2,7 +2,7 @@
 
 A point is a program without its `like=`, and the name of a call; the tensors of all calls are in one file.
 `record.py` asks a library for the number of each point;
-tests/test_presets.py asks ours, and reads nothing but what was recorded.
+tests/conformance/test_presets.py asks ours, and reads nothing but what was recorded.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A loss inside a model that real libraries save, load and average. `make test-all` installs them.
 
-tests/test_saved.py makes the same calls without the libraries.
+tests/runtime/test_saved.py makes the same calls without the libraries.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import Apply, Constant, Expression, Input
 from losslang.meaning.options import Evaluate
-from losslang.meaning.terms import MistakeError, Num, Sums, Tens, Value
+from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
 from losslang.primitives.primitive import Loss
 from losslang.syntax import formatter, tree
 
@@ -101,9 +101,9 @@ def _listed(loss: Loss) -> Sequence[str]:
 
 def _tensor(value: Value) -> Expression | None:
     match value:
-        case Num():
+        case NumberValue():
             return Constant(value.value, value.span)
-        case Tens():
+        case TensorValue():
             return value.expression
-        case Sums():
+        case TermsValue():
             return None

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.meaning.meaning import Choice
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read
-from losslang.meaning.terms import MistakeError, Sums, Tens
+from losslang.meaning.terms import MistakeError, TensorValue, TermsValue
 from losslang.meaning.uses.activation import read_choice
 from losslang.primitives.primitive import Loss, Planned, Reduction
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
-from losslang.vocabulary import NonNegative, Positive
+from losslang.vocabulary import UNIVERSAL, UNIVERSAL_TYPES
 
 BALANCED = ("balanced", "complement")
 _COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
 """The forms of a target that say the class of each element or place."""
-UNIVERSAL: dict[str, Any] = {
-    "reduction": Any,
-    "mask": Any,
-    "ignore_index": int | None,
-    "weight": Any,
-    "class_weight": list[NonNegative] | Literal["balanced", "complement"],
-    "pos_weight": NonNegative | list[NonNegative] | Literal["balanced"],
-    "batch": bool,
-    "background": bool | Literal["alone"],
-    "avg_factor": Positive,
-    "empty": Literal["formula", "zero", "one", "skip"],
-    "channels": Literal["first", "last"],
-}
-"""The options that every loss has where its axes allow. The compiler applies them."""
 TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
 
 
@@ -129,17 +115,17 @@ def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
 
 def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
     node, name = option.value, option.name
-    declared = UNIVERSAL[name]
+    declared = UNIVERSAL_TYPES[name]
     is_word = isinstance(node, tree.Call) and not node.arguments and not node.options
     if name in TENSORS and not isinstance(node, tree.Items | tree.Word | tree.Text):
         if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
             value = evaluate(node)
             if value is None:
                 raise ReportedError
-            if isinstance(value, Tens):
+            if isinstance(value, TensorValue):
                 return value.expression
-            if isinstance(value, Sums) or declared is Any:
-                shown = "a loss" if isinstance(value, Sums) else f"`{formatter.spell(node)}`"
+            if isinstance(value, TermsValue) or declared is Any:
+                shown = "a loss" if isinstance(value, TermsValue) else f"`{formatter.spell(node)}`"
                 raise MistakeError(
                     option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
                 )

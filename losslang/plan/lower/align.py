@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
-from losslang.meaning.meaning import Apply, Choice, Expression, Input, Reading
+from losslang.meaning.meaning import Apply, Choice, Expression, Input, LossUse
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
@@ -16,12 +16,12 @@ from losslang.vocabulary import LAYERS, TARGETS
 class Aligned:
     """One use of a loss: prediction, mask, target and other operands as steps."""
 
-    def __init__(self, builder: Builder, loss: Loss, reading: Reading):
+    def __init__(self, builder: Builder, loss: Loss, use: LossUse):
         self.out = builder
         self.loss = loss
-        self.reading = reading
+        self.use = use
         self.emit = builder.emit
-        choice = reading.activation or Choice("identity")
+        choice = use.activation or Choice("identity")
         activation = builder.registry.get(Activation, choice.name)
         assert activation is not None
         self.activation, self.choice = activation, choice
@@ -32,25 +32,25 @@ class Aligned:
         self.others: dict[str, Ref] = {}
         self.layers: dict[str, Ref] = {}
         self.frame = _frame(loss, self.over)
-        self.layout = layout(reading, loss)
+        self.layout = layout(use, loss)
 
     def site(self, part: str) -> Site:
         """Whom to blame for an operand or an option of this use."""
-        return Site(self.reading.name, part, self.reading.span_of(part), self.out.source)
+        return Site(self.use.name, part, self.use.span_of(part), self.out.source)
 
     def align(self) -> None:
         """The prediction, its mask and its target, each in the form that the loss reads.
 
         The target comes first: what is wrong with its shape is said of the target, not of a mask.
         """
-        reading, loss = self.reading, self.loss
-        self.out.use_span = reading.span
+        use, loss = self.use, self.loss
+        self.out.use_span = use.span
         given = self.operands()
         last = loss.axes[loss.views[0]][-1]
         size = int(last) if last.isdigit() else None
         self.raw = given["pred"]
         # Hidden states stay in half precision: the product with the head is what takes the time.
-        kind = "hidden" if loss.wants == "hidden" else "real"
+        kind = "hidden" if loss.wants == "hidden" else "float_prediction"
         self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
         if self.activation.name in ("softmax", "log_softmax"):
             along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
@@ -66,25 +66,25 @@ class Aligned:
                 "check:region",
                 self.pred,
                 site=self.site("pred"),
-                batch=bool(reading.get("batch")),
-                background=reading.get("background") is not False,
+                batch=bool(use.get("batch")),
+                background=use.get("background") is not False,
             )
         self.compared(given.get("target"))
         is_listed = axes[0] == "b" and axes[-1].startswith("*")
         if is_listed and not loss.is_region and not is_of_images(loss):
             # Classes without space, and lists.
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
-        stated = reading.get("mask")
+        stated = use.get("mask")
         self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"), self.raw)
         self.stated = self.mask
         target, kept = given.get("target"), None
-        index = reading.get("ignore_index")
+        index = use.get("ignore_index")
         if isinstance(target, Ref) and index is not None and index != "none":
             if index >= (-1 if self.form() == "signs" else 0):
                 site = self.site("ignore_index")
                 self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
-            kept = self.emit("kept", target, self.raw, index=index, form=self.form())
-            target = self.emit("hide", target, kept)
+            kept = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
+            target = self.emit("zero_masked", target, kept)
         self.layers = {
             name: self.emit(name, value, self.pred, site=self.site(name))
             for name, value in given.items()
@@ -98,16 +98,16 @@ class Aligned:
         }
         if kept is not None:
             channel, site = self.layout.channel, self.site("target")
-            laid = self.emit("lay", kept, self.raw, site=site, channel=channel, vector="samples")
+            laid = self.emit(
+                "broadcast_to_pred", kept, self.raw, site=site, channel=channel, vector="samples"
+            )
             shown = self.emit("mask", laid, self.raw)
-            self.mask = shown if self.mask is None else self.emit("both", self.mask, shown)
-        self.hide()
+            self.mask = shown if self.mask is None else self.emit("mask_and", self.mask, shown)
+        self.mask_inputs()
 
     def operands(self) -> dict[str, Argument]:
         """What the use reads, with channels where the loss expects them."""
-        given = {
-            name: self.out.tensor(operand, self.layout.before) for name, operand in self.reading.operands
-        }
+        given = {name: self.out.tensor(operand, self.layout.before) for name, operand in self.use.operands}
         if self.layout.moved is None:
             return given
         source, target = self.layout.moved
@@ -123,7 +123,7 @@ class Aligned:
         """A mask or a weight in the prediction's rank."""
         value = self.out.tensor(expression, self.layout.before)
         return self.emit(
-            "lay",
+            "broadcast_to_pred",
             value,
             self.raw,
             site=self.site(part),
@@ -134,7 +134,7 @@ class Aligned:
 
     def compared(self, target: Argument) -> None:
         """Looks whether the tensors are of a kind that the preset of a `like=` was compared with."""
-        like = self.reading.like
+        like = self.use.like
         if like is None:
             return
         preset, site = self.loss.like[like.library], self.site("like")
@@ -142,7 +142,7 @@ class Aligned:
         # Each by itself, several channels do not add up to 1.
         apart = preset.distribution and self.over == "element" and not is_given
         channels = (1,) if apart else preset.channels
-        index = self.reading.get("ignore_index")
+        index = self.use.get("ignore_index")
         if preset.looks:
             self.emit(
                 "check:compared",
@@ -155,7 +155,7 @@ class Aligned:
                 several=preset.several,
                 truth=preset.truth,
             )
-        pos = self.reading.get("pos_weight")
+        pos = self.use.get("pos_weight")
         if preset.takes_option("pos_weight") and isinstance(pos, Input | Apply | tuple):
             given = (
                 self.emit("constant", values=tuple(map(float, cast("tuple[float, ...]", pos))))
@@ -170,20 +170,20 @@ class Aligned:
         if preset.hard:
             self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
 
-    def hide(self) -> None:
+    def mask_inputs(self) -> None:
         """Hides what is masked, in everything that the loss reads; then looks at the values once."""
         whole = self.mask
         if self.over == "class" and self.activation.takes == "logits" and whole is not None:
             # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
             along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
-            whole = self.emit("places", whole, **along)
-        self.logits = self.pred if whole is None else self.emit("hide", self.pred, whole)
+            whole = self.emit("any_channel_mask", whole, **along)
+        self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:
-            self.logits = self.emit("cool", self.logits, temperature=temperature)
+            self.logits = self.emit("scale_by_temperature", self.logits, temperature=temperature)
         # An ignored label is hidden already, before it became what the loss reads.
         if self.target is not None and self.stated is not None:
-            self.target = self.emit("hide", self.target, self.stated, **self.lacking(self.form()))
+            self.target = self.emit("zero_masked", self.target, self.stated, **self.lacking(self.form()))
         self.others = {name: self.hidden(name, value) for name, value in self.others.items()}
         for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]
@@ -192,7 +192,7 @@ class Aligned:
             self.emit("check:signs", self.target, self.mask, site=self.site("target"), check=True)
         for value, name in ((self.pred, "pred"), (self.target, "target")):
             if self.loss.wants == "boxes" and value is not None:
-                form = dict(self.reading.options).get("format", "xyxy")
+                form = dict(self.use.options).get("format", "xyxy")
                 self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
@@ -203,15 +203,15 @@ class Aligned:
             return value
         form = self.other_form(name)
         if form == "free":
-            return self.emit("hide_samples", value, self.mask)
-        return self.emit("hide", value, self.mask, **self.lacking(form))
+            return self.emit("zero_masked_samples", value, self.mask)
+        return self.emit("zero_masked", value, self.mask, **self.lacking(form))
 
     def other_form(self, name: str) -> str:
         """How an operand beyond prediction and target lies: its axes say it."""
         own, pred = self.loss.axes[name], self.loss.axes[self.loss.views[0]]
         if name == "sign":
             return "sign_of_row" if own == pred[:-1] else "sign"
-        return "like" if own == pred else "per_row" if own == pred[:-1] else "free"
+        return "target_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
 
     def lacking(self, form: str) -> dict[str, Any]:
         """Which axis of a mask a tensor lacks: the second, unless it holds one thing a row."""
@@ -235,15 +235,15 @@ class Aligned:
         if "position" in names:
             return "position"
         if names & {"target_probs", "target_logits", "distance"}:
-            return "floats"
-        return "dense" if self.loss.has_classes else "like"
+            return "float_target"
+        return "dense" if self.loss.has_classes else "target_like_pred"
 
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:
         site = self.site(operand)
         if self.mask is not None and form != "free":
-            value = self.emit("hide_raw", value, self.mask, **self.lacking(form))
-        quantiles = dict(self.reading.options).get(self.loss.extra_axis)
-        if form == "like" and isinstance(quantiles, tuple):
+            value = self.emit("zero_masked_raw", value, self.mask, **self.lacking(form))
+        quantiles = dict(self.use.options).get(self.loss.extra_axis)
+        if form == "target_like_pred" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
         elif form == "dense":
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)

@@ -7,7 +7,7 @@ from typing import Any
 
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, whole
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, Reading
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
 from losslang.plan.plan import Argument, Names, Ref, Step
 from losslang.registry import Registry
 from losslang.tensors.targets import Site
@@ -61,7 +61,7 @@ class Builder:
                 kind = "integer" if operator in OF_INTEGERS else "float"
                 values = [self.numbers(argument, channel, kind) for argument in arguments]
                 return self.emit(f"math:{operator}", *self.side_by_side(arguments, values, channel))
-            case Reading():
+            case LossUse():
                 raise AssertionError("the checker lets no loss into a tensor expression")
 
     def numbers(self, expression: Expression, channel: int, kind: str) -> Argument:

@@ -8,8 +8,8 @@ from losslang.meaning.meaning import (
     Constant,
     Expression,
     Input,
+    LossUse,
     Meaning,
-    Reading,
     Term,
     below,
     loss_of,
@@ -29,10 +29,10 @@ def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str,
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.written = {
-        path: reading.get("channels")
-        for reading in meaning.readings
-        if reading.get("channels") is not None
-        for path in tensors_of(reading.prediction)
+        path: use.get("channels")
+        for use in meaning.loss_uses
+        if use.get("channels") is not None
+        for path in tensors_of(use.prediction)
     }
     outputs = tuple(lowering.term(term) for term in meaning.terms)
     lowering.completeness(meaning, ignore)
@@ -56,8 +56,8 @@ class _Lowering(Builder):
         match expression:
             case Constant(value=value):
                 return value
-            case Reading():
-                return self.reading(expression)
+            case LossUse():
+                return self.loss_use(expression)
             case Apply(operator=operator, arguments=arguments) if _holds_loss(expression):
                 inputs = [
                     self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
@@ -92,12 +92,12 @@ class _Lowering(Builder):
             ]
             self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
-    def reading(self, reading: Reading) -> Ref:
-        return Use(self, loss_of(reading, self.registry), reading).lower()
+    def loss_use(self, use: LossUse) -> Ref:
+        return Use(self, loss_of(use, self.registry), use).lower()
 
 
 def _holds_loss(expression: Expression) -> bool:
-    return any(isinstance(part, Reading) for part in below(expression))
+    return any(isinstance(part, LossUse) for part in below(expression))
 
 
 def _inputs(term: Term) -> list[Input]:

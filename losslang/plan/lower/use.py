@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, Reading
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Ref
@@ -18,8 +18,8 @@ MEMORY = "module.memory."
 class Use(Aligned):
     """One loss on its way into the plan."""
 
-    def __init__(self, builder: Builder, loss: Loss, reading: Reading):
-        super().__init__(builder, loss, reading)
+    def __init__(self, builder: Builder, loss: Loss, use: LossUse):
+        super().__init__(builder, loss, use)
         self.views: dict[str, Ref] = {}
         self.skipped: Ref | None = None
 
@@ -33,7 +33,7 @@ class Use(Aligned):
     @property
     def drops_background(self) -> bool:
         """Whether channel 0 is left out: always, or unless it is `alone`."""
-        return self.reading.get("background") in (False, "alone")
+        return self.use.get("background") in (False, "alone")
 
     # -- views of the prediction
 
@@ -79,46 +79,48 @@ class Use(Aligned):
     # -- values
 
     def evaluate(self) -> Ref:
-        loss, reading = self.loss, self.reading
+        loss, use = self.loss, self.use
         arguments: list[Argument] = [self.argument(name) for name in loss.parameters]
         if loss.is_flat:
-            batch = bool(reading.get("batch"))
+            batch = bool(use.get("batch"))
             arguments = [
                 None if a is None else self.emit("flat", a, self.pred, batch=batch) for a in arguments
             ]
-        options = dict(reading.options)
+        options = dict(use.options)
         if loss.has_total:
-            options["batch"] = bool(reading.get("batch"))
+            options["batch"] = bool(use.get("batch"))
             arguments.append(self.region_mask())
         values = self.emit(f"loss:{loss.name}", *arguments, site=self.site("pred"), **options)
         if loss.skips:
             both, values = values, self.emit("values_of", values)
             self.skipped = self.emit("counted_of", both)
-        policy = reading.get("empty")
+        policy = use.get("empty")
         if policy is not None and policy != "formula":
             present = self.emit(
-                "present", self.view_target(), self.region_mask(), batch=bool(reading.get("batch"))
+                "present", self.view_target(), self.region_mask(), batch=bool(use.get("batch"))
             )
             values = self.emit("empty", values, present, policy=policy)
             if policy == "skip":
-                self.skipped = present if self.skipped is None else self.emit("both", self.skipped, present)
-        if (pos := reading.get("pos_weight")) is not None and "pos_weight" not in loss.parameters:
+                self.skipped = (
+                    present if self.skipped is None else self.emit("mask_and", self.skipped, present)
+                )
+        if (pos := use.get("pos_weight")) is not None and "pos_weight" not in loss.parameters:
             values = self.emit("pos_weighted", values, self.vector(pos, "pos_weight"), self.truth_weight())
-        if reading.get("class_weight") is not None and "class_weight" not in loss.parameters:
+        if use.get("class_weight") is not None and "class_weight" not in loss.parameters:
             values = self.emit(
                 "class_weighted", values, self.class_weight(), self.target, by=self.class_axis()
             )
-        if reading.scale != 1 or reading.shift:
-            values = self.emit("affine", values, scale=reading.scale, shift=reading.shift)
+        if use.scale != 1 or use.shift:
+            values = self.emit("affine", values, scale=use.scale, shift=use.shift)
         return values
 
     def argument(self, name: str) -> Argument:
         if name == "total":
             return None
         if name == "class_weight":
-            return None if self.reading.get("class_weight") is None else self.class_weight()
+            return None if self.use.get("class_weight") is None else self.class_weight()
         if name == "pos_weight":
-            pos = self.reading.get("pos_weight")
+            pos = self.use.get("pos_weight")
             return None if pos is None else self.vector(pos, "pos_weight")
         if name == "positive_truth":
             return self.truth_weight()
@@ -143,13 +145,13 @@ class Use(Aligned):
         number = sum(
             s.operation == "input" and str(dict(s.options)["path"]).startswith(MEMORY) for s in self.out.steps
         )
-        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.reading.loss}_{number + 1}")))
+        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.use.loss}_{number + 1}")))
         return self.emit("input", site=self.site("pred"), path=path)
 
     def regularize(self) -> Ref:
         """A loss of the model's parameters: it reads no tensor of the call."""
-        options = dict(self.reading.options)
-        given = self.out.tensor(self.reading.prediction)
+        options = dict(self.use.options)
+        given = self.out.tensor(self.use.prediction)
         matched = self.emit("matching", given, site=self.site("match"), match=options.pop("match"))
         return self.emit(f"loss:{self.loss.name}", matched, **options)
 
@@ -180,7 +182,7 @@ class Use(Aligned):
         return "label" if by_label else "axis"
 
     def class_weight(self) -> Ref:
-        return self.vector(self.reading.get("class_weight"), "class_weight")
+        return self.vector(self.use.get("class_weight"), "class_weight")
 
     def vector(self, value: Any, option: str) -> Ref:
         """Weights per class in the prediction's type: given, or from the batch."""
@@ -205,14 +207,14 @@ class Use(Aligned):
     # -- one number
 
     def reduce(self, values: Ref) -> Ref:
-        reading = self.reading
+        use = self.use
         # A weight is part of a weighted mean; a factor only multiplies, whatever the mean divides by.
-        weights, counted = self.laid(reading.get("weight"), values), self.counted(values)
-        for weight in (weights, self.laid(reading.factor, values)):
+        weights, counted = self.laid(use.get("weight"), values), self.value_mask(values)
+        for weight in (weights, self.laid(use.factor, values)):
             values = values if weight is None else self.emit("math:*", values, weight)
         if counted is not None:
-            values = self.emit("hide", values, counted)
-        factor = reading.get("avg_factor")
+            values = self.emit("zero_masked", values, counted)
+        factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
             if isinstance(factor, int | float):
@@ -222,11 +224,11 @@ class Use(Aligned):
             return self.emit("over_factor", total, number, site=site)
         if not self.loss.result_axes and counted is None:
             return values
-        name, options = reading.reduction.name, dict(reading.reduction.options)
+        name, options = use.reduction.name, dict(use.reduction.options)
         is_weighted = name in ("wmean", "wmean_all")
         if is_weighted and isinstance(weights, Ref):
             self.emit("check:bounds", weights, counted, site=self.site("weight"), check=True)
-        if is_weighted and reading.get("class_weight") is not None:
+        if is_weighted and use.get("class_weight") is not None:
             of_class = self.emit(
                 "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
             )
@@ -250,13 +252,13 @@ class Use(Aligned):
                 site = self.site(str(expression))
                 return self.emit("weigh", laid, values, site=site, frame=self.frame)
 
-    def counted(self, values: Ref) -> Ref | None:
+    def value_mask(self, values: Ref) -> Ref | None:
         """Which values count, in their shape; None where all do."""
-        batch = bool(self.reading.get("batch"))
+        batch = bool(self.use.get("batch"))
         found = [self.skipped] if self.skipped is not None else []
         if self.mask is not None and self.frame != "number":
             site = self.site("mask")
             found.append(
-                self.emit("counted", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
+                self.emit("value_mask", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
             )
-        return self.emit("both", *found) if len(found) == 2 else found[0] if found else None
+        return self.emit("mask_and", *found) if len(found) == 2 else found[0] if found else None

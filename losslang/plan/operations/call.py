@@ -222,7 +222,7 @@ def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
             raise site.error(inputs.unread_losses(site.span, str(path), tuple(unread)))
 
 
-def real(value: Any, site: Site, last: int | None = None) -> Tensor:
+def float_prediction(value: Any, site: Site, last: int | None = None) -> Tensor:
     """A prediction: a float tensor, in float32 at least."""
     value = hidden(value, site, last)
     return value if value.dtype in (torch.float32, torch.float64) else value.float()

@@ -13,7 +13,7 @@ from typing import Any
 from losslang.diagnostics.mistakes import inputs, tensors
 from losslang.meaning.layout import channel_axis
 from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.targets import Site, has_shape
 from losslang.vocabulary import Tensor
@@ -32,7 +32,7 @@ def moved(value: Any, pred: Any, source: int, target: int) -> Any:
     return value.movedim(source, target) if value.ndim == pred.ndim > 1 else value
 
 
-def lay(
+def broadcast_to_pred(
     value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
 ) -> Any:
     """A mask or a weight in the prediction's rank, so that it broadcasts against it; a number stays one.
@@ -129,7 +129,7 @@ def mask(laid: Any, pred: Tensor) -> Tensor | None:
     return laid if laid.dtype == torch.bool else laid != 0
 
 
-def kept(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
+def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     """True where the target is not the ignored index; None where it holds no indices, or none of those.
 
     Whether any is ignored is looked up only where nothing waits for it: on a CPU.
@@ -160,14 +160,14 @@ def _seen(target: Tensor, index: int) -> Tensor | None:
     return None if holds_all(found) else found
 
 
-def both(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def mask_and(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """True where both are; None is everywhere."""
     if a is None or b is None:
         return b if a is None else a
     return a & b
 
 
-def hide(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+def zero_masked(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient.
 
     A value of one rank less than the mask lacks the axis `lacks`.
@@ -179,16 +179,16 @@ def hide(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     return cleared(value, mask)
 
 
-def hide_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
-    """As `hide`, for a target before its shape is known to fit: what does not lie plainly is left."""
+def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
+    """As `zero_masked`, for a target before its shape is known to fit: what does not lie plainly is left."""
     if mask is None or not isinstance(target, torch.Tensor):
         return target
     if mask.ndim == target.ndim + 1:
         mask = mask.any(lacks)
-    return hide(target, mask) if _fits(mask, target.shape) else target
+    return zero_masked(target, mask) if _fits(mask, target.shape) else target
 
 
-def places(mask: Tensor | None, channel: int = 1) -> Tensor | None:
+def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
     """The places where any channel counts: what may be hidden from a softmax over the channels."""
     if mask is None or mask.ndim < 2:
         return mask
@@ -196,7 +196,7 @@ def places(mask: Tensor | None, channel: int = 1) -> Tensor | None:
     return mask if mask.shape[axis] == 1 else mask.any(axis, keepdim=True)
 
 
-def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
+def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
     """The mask over a loss's values, in their shape.
 
     None where every region or sample holds something, as far as nothing waits for the answer.
@@ -208,7 +208,7 @@ def counted(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: 
         seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
         if batch:
             seen = seen.any(0, keepdim=True)
-        is_seen = near(seen) and not traces() and holds_all(seen)
+        is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
         return None if is_seen else seen.expand(values.shape)
     return _over_values(mask, values, site, frame).expand(values.shape)
 
@@ -221,12 +221,12 @@ def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
     return wide.any(-1) if frame == "rows" else wide.flatten(1).any(1)
 
 
-def hide_samples(value: Tensor, mask: Tensor | None) -> Tensor:
+def zero_masked_samples(value: Tensor, mask: Tensor | None) -> Tensor:
     """0 where a whole sample is masked, of a tensor that shares nothing with the mask but the batch."""
     if mask is None:
         return value
     kept = mask.flatten(1).any(1) if mask.ndim > 1 else mask
-    return hide(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
+    return zero_masked(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
 
 
 def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:

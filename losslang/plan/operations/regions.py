@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from losslang.tensors.byte_masks import numbers
-from losslang.tensors.devices import least
+from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -114,7 +114,7 @@ def finished(
     its sums stay 0.
     """
     # Mostly every region holds something: to see that takes less than what follows.
-    is_full = not isinstance(count, torch.Tensor) or least(count) > 0
+    is_full = not isinstance(count, torch.Tensor) or min_if_cheap(count) > 0
     some = count if is_full else count.clamp(min=1)
     left = iter(sums)
     totals = tuple(next(left) if isinstance(v, torch.Tensor) else v * some for v in parts)

@@ -10,7 +10,7 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 
-def cool(logits: Tensor, temperature: float) -> Tensor:
+def scale_by_temperature(logits: Tensor, temperature: float) -> Tensor:
     """x / T."""
     return logits / temperature
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from losslang.diagnostics.mistakes import tensors
 from losslang.diagnostics.mistakes.counts import nothing_counted, one_class_to_balance
 from losslang.plan.operations.notices import warn_once
-from losslang.tensors.devices import near, vector
+from losslang.tensors.devices import can_read_without_sync, vector
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.numerics import divided
 from losslang.tensors.targets import Site
@@ -24,7 +24,7 @@ def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
 
     Whether it is 0 is asked only where nothing waits for the answer; on a GPU and in what traces it is chosen.
     """
-    if isinstance(factor, torch.Tensor) and (not near(factor) or traces()):
+    if isinstance(factor, torch.Tensor) and (not can_read_without_sync(factor) or traces()):
         return divided(total, factor)
     if factor != 0:
         return total / factor

@@ -8,7 +8,7 @@ from typing import Any
 from losslang.plan.plan import Argument, Plan, Ref, substituted
 
 
-def share(plan: Plan) -> Plan:
+def cse(plan: Plan) -> Plan:
     """Replaces every step that computes what an earlier one did by that one."""
     first: dict[Any, str] = {}
     same: dict[str, Argument] = {}

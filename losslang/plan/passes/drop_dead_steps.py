@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from losslang.plan.plan import Argument, Names, Plan, Ref, Step
+from losslang.plan.plan import Argument, Names, Plan, Ref, Step, needed_steps
 
 
-def prune(plan: Plan, *, metrics: bool = True) -> Plan:
+def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
     """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
     terms = {output.name for output in outputs}
-    wanted = {output.value.name for output in outputs if isinstance(output.value, Ref)}
-    kept: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.name in wanted or _guards(step, terms):
-            kept.append(step)
-            wanted.update(step.reads)
-    return _renamed(Plan(tuple(reversed(kept)), outputs))
+    roots = {output.value.name for output in outputs if isinstance(output.value, Ref)}
+    roots |= {step.name for step in plan.steps if _guards(step, terms)}
+    needed = needed_steps(plan.steps, roots)
+    return _renamed(Plan(tuple(step for step in plan.steps if step.name in needed), outputs))
 
 
 def _guards(step: Step, terms: set[str]) -> bool:
@@ -34,7 +31,7 @@ def _renamed(plan: Plan) -> Plan:
 
     steps = [
         step if step.name == new[step.name].name else replace(step, name=new[step.name].name)
-        for step in (step.reading(map(through, step.inputs)) for step in plan.steps)
+        for step in (step.with_inputs(map(through, step.inputs)) for step in plan.steps)
     ]
     outputs = [replace(output, value=through(output.value)) for output in plan.outputs]
     return Plan(tuple(steps), tuple(outputs))

@@ -18,7 +18,7 @@ def fold(plan: Plan) -> Plan:
 
 def _unchanged(step: Step) -> Argument:
     """The input that a step returns as it is, if it does."""
-    if step.operation == "cool" and dict(step.options)["temperature"] == 1:
+    if step.operation == "scale_by_temperature" and dict(step.options)["temperature"] == 1:
         return step.inputs[0]
     if len(step.inputs) != 2:
         return None

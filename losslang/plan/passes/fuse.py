@@ -1,6 +1,6 @@
 """A loss of an activation that has a kernel of its own: `bce(sigmoid)`, `ce(softmax)`.
 
-The kernel reads the logits, so no view of the prediction is stored for it. It runs after `share`,
+The kernel reads the logits, so no view of the prediction is stored for it. It runs after `cse`,
 and only where the loss reads nothing but views that `stable` made from one activation.
 """
 

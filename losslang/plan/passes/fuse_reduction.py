@@ -17,14 +17,14 @@ OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
 """Reductions that torch's kernels have, by the names they have there."""
 
 
-def merge(plan: Plan, registry: Registry) -> Plan:
+def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
     """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel.
 
     A loss that is one number is its own mean, and may have a kernel for it.
     """
     plan = Plan(tuple(_of_number(step, registry) for step in plan.steps), plan.outputs)
     above = {step.name: step for step in plan.steps}
-    readers = Counter(name for step in plan.steps for name in step.reads)
+    readers = Counter(name for step in plan.steps for name in step.input_names)
     readers.update(output.value.name for output in plan.outputs if isinstance(output.value, Ref))
     merged: dict[str, Step] = {}
     for step in plan.steps:

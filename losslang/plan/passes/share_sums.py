@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from losslang.plan.operations.regions import Product
-from losslang.plan.passes.cse import share
+from losslang.plan.passes.cse import cse
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry, loss_behind
@@ -18,12 +18,12 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 
-def once(plan: Plan, registry: Registry) -> Plan:
+def share_sums(plan: Plan, registry: Registry) -> Plan:
     """The plan with the sums of products that its losses take as steps of their own, if some of them are equal."""
     if sum(_takes_total(step, registry) for step in plan.steps) < 2:
         return plan
     split = Plan(tuple(part for step in plan.steps for part in _split(step, registry)), plan.outputs)
-    shared = share(split)
+    shared = cse(split)
     return shared if _sums(shared) < _sums(split) else plan
 
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from losslang.plan.plan import Plan, Ref, Step, substituted
 
 IDLE = {
-    "real", "hidden", "scalar", "net", "like", "floats", "dense", "labels", "indices", "signs", "sign",
-    "sign_of_row", "per_row", "free", "mask", "weigh", "lay", "beside", "moved", "number",
+    "float_prediction", "hidden", "scalar", "net", "target_like_pred", "float_target", "dense", "labels", "indices", "signs", "sign",
+    "sign_of_row", "per_row", "free", "mask", "weigh", "broadcast_to_pred", "beside", "moved", "number",
 }  # fmt: skip
 """Steps that may give back what they are given, as shape and type alone decide."""
 
@@ -17,7 +17,7 @@ def may_idle(step: Step) -> bool:
     return step.operation in IDLE and isinstance(step.inputs[0], Ref)
 
 
-def settle(plan: Plan, idle: Collection[str]) -> Plan:
+def specialize(plan: Plan, idle: Collection[str]) -> Plan:
     """The plan without the checks that passed, and without the steps that changed nothing."""
     same = {step.name: step.inputs[0] for step in plan.steps if step.name in idle}
     steps = tuple(step for step in plan.steps if not step.operation.startswith("check:"))

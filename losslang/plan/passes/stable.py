@@ -22,7 +22,7 @@ def stable(plan: Plan) -> Plan:
     steps: list[Step] = []
     logits: dict[str, Argument] = {}
     for step in plan.steps:
-        inner = above.get(step.reads[0]) if len(step.reads) == 1 else None
+        inner = above.get(step.input_names[0]) if len(step.input_names) == 1 else None
         activation = inner.operation.removeprefix("activation:") if inner is not None else ""
         operation = STABLE.get((step.operation, activation))
         if inner is not None and operation == "":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from losslang.registry import Registry
-from losslang.runtime.binding import Binding, Calls, getter
+from losslang.runtime.binding import Binding, Calls
 from losslang.runtime.blocks.cut import Cut
 from losslang.runtime.blocks.ledger import Ledger, of_block
 from losslang.runtime.blocks.split import Walk
@@ -23,8 +23,8 @@ class Maps:
     cut: Cut
     is_cut: tuple[bool, ...]
     calls: Calls
-    arguments: tuple[Callable[[list[Any]], Sequence[Any]], ...]
-    """What takes the arguments of each sum out of the slots."""
+    arguments: tuple[tuple[int, ...], ...]
+    """The slots of the arguments of each sum."""
     sums: tuple[Sum, ...]
 
     @classmethod
@@ -35,7 +35,7 @@ class Maps:
             Cut.of(walk.shape, walk.across, elements),
             tuple(is_cut for _, is_cut in walk.inputs),
             # The arguments may be numbers, which take slots of their own: before the template is closed.
-            arguments=tuple(getter(list(map(binding.place, step.inputs))) for step in walk.sums),
+            arguments=tuple(tuple(map(binding.slot, step.inputs)) for step in walk.sums),
             calls=binding.done(),
             sums=tuple(Sum.of(step, registry) for step in walk.sums),
         )
@@ -76,7 +76,7 @@ class Maps:
     def given(self, inputs: Sequence[Any]) -> list[Sequence[Any]]:
         """The arguments of every sum."""
         slots = self.calls.run(*inputs)
-        return [arguments(slots) for arguments in self.arguments]
+        return [[slots[argument] for argument in arguments] for arguments in self.arguments]
 
     def number(self, end: Sum, empty: Sequence[Any]) -> int:
         """How many elements go into a sum of which these are the arguments over no elements."""
@@ -99,24 +99,24 @@ class Maps:
     def gradients(
         self,
         inputs: Sequence[Any],
-        weights: Sequence[Sequence[Tensor]],
+        cotangents: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         filled: bool = False,
     ) -> None:
-        """Writes the gradient of Σ weight * part to the places, or adds it where a place is seen again."""
+        """Writes the gradient of Σ cotangent * sum to the places, or adds it where a place is seen again."""
         once = [self.visits_once(index, value) for index, value in enumerate(inputs)]
         blocks = zip(self.cut.blocks, self.blocks(inputs), self.blocks(places), strict=True)
         for block, own, own_places in blocks:
             shares = [
                 [of_block(self.cut, end, block, weight) for weight in given]
-                for end, given in zip(self.sums, weights, strict=True)
+                for end, given in zip(self.sums, cotangents, strict=True)
             ]
             self._gradient(own, shares, own_places, once)
 
     def _gradient(
         self,
         inputs: Sequence[Any],
-        weights: Sequence[Sequence[Tensor]],
+        cotangents: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         once: Sequence[bool],
     ) -> None:
@@ -126,7 +126,7 @@ class Maps:
                 value.detach().requires_grad_() if want else value
                 for value, want in zip(inputs, wanted, strict=True)
             ]
-            found = pulled(self.parts(leaves), leaves, wanted, weights, again=False)
+            found = vjp(self.parts(leaves), leaves, wanted, cotangents, again=False)
         for place, part, written in zip(places, found, once, strict=True):
             if place is not None and part is not None:
                 place.copy_(part) if written else place.add_(part)
@@ -146,18 +146,18 @@ def _bound(walk: Walk, registry: Registry) -> Binding:
     return binding
 
 
-def pulled(
+def vjp(
     parts: Sequence[Sequence[Tensor]],
     inputs: Sequence[Any],
     wanted: Sequence[bool],
-    weights: Sequence[Sequence[Tensor]],
+    cotangents: Sequence[Sequence[Tensor]],
     *,
     again: bool,
 ) -> list[Tensor | None]:
-    """The gradient of Σ weight * part for every wanted input; `again` if it is differentiated in turn."""
+    """The gradient of Σ cotangent * sum for every wanted input; `again` if it is differentiated in turn."""
     pairs = [
         (part, weight)
-        for own, given in zip(parts, weights, strict=True)
+        for own, given in zip(parts, cotangents, strict=True)
         for part, weight in zip(own, given, strict=True)
         if part.requires_grad
     ]

@@ -45,10 +45,10 @@ class Pieces:
             # No address is left. Without what is kept there may be; if not, torch says so as it always does.
             self.free.clear()
             return torch.empty_like(tensor)
-        lent = memoryview(piece)
-        # The memory that torch makes of it holds `lent` itself, and whatever reads that memory holds it in turn.
-        finalize(lent, self._back, piece).atexit = False
-        memory = torch.frombuffer(lent, dtype=tensor.dtype, count=tensor.numel()).untyped_storage()
+        view = memoryview(piece)
+        # The memory that torch makes of it holds `view` itself, and whatever reads that memory holds it in turn.
+        finalize(view, self._release, piece).atexit = False
+        memory = torch.frombuffer(view, dtype=tensor.dtype, count=tensor.numel()).untyped_storage()
         strides = torch.empty_like(tensor, device="meta").stride()
         return torch.empty(0, dtype=tensor.dtype, device="cpu").set_(memory, 0, tensor.shape, strides)  # pyright: ignore
 
@@ -64,7 +64,7 @@ class Pieces:
             self.free.append(piece)
         return None
 
-    def _back(self, piece: mmap.mmap) -> None:
+    def _release(self, piece: mmap.mmap) -> None:
         try:
             piece.madvise(mmap.MADV_FREE)
         except OSError:

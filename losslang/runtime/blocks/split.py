@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from losslang.plan.operations import MAPS
-from losslang.plan.plan import Plan, Ref, Step
+from losslang.plan.plan import Plan, Ref, Step, needed_steps
 from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
 Shape = tuple[int, ...]
-LYING = ("input", "kept", "hide", "lay", "moved", "number", "beside")
+LYING = ("input", "not_ignored", "zero_masked", "broadcast_to_pred", "moved", "number", "beside")
 """Steps whose value lies along a prediction, from outside of a walk."""
 RELAID = ("channels_second", "channels_back")
 """Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
@@ -58,24 +58,31 @@ class Walk:
 def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: int) -> tuple[Walk, ...]:
     """The walks of a plan, given the shapes of its predictions; smaller ones than `least` are left whole."""
     sources: dict[str, frozenset[str]] = {}
-    predictions = {read: step.name for step in plan.steps if step.operation == "real" for read in step.reads}
+    predictions = {
+        read: step.name
+        for step in plan.steps
+        if step.operation == "float_prediction"
+        for read in step.input_names
+    }
     lying: dict[str, frozenset[str]] = {}
     after: set[str] = set()
     touched: set[str] = set()
     ends: dict[Shape, list[Step]] = {}
     for step in plan.steps:
-        if step.operation == "lay":
+        if step.operation == "broadcast_to_pred":
             # A view of a mask or a weight in the prediction's rank: made before, and cut as the prediction is.
             raw = step.inputs[1]
             own = predictions.get(raw.name) if isinstance(raw, Ref) else None
             lying[step.name] = frozenset() if own is None else frozenset([own])
             continue
-        found = (sources.get(name) or lying.get(name) or frozenset() for name in step.reads)
+        found = (sources.get(name) or lying.get(name) or frozenset() for name in step.input_names)
         read = frozenset[str]().union(*found)
-        late = any(name in after for name in step.reads) or not _has_samples(step, registry, read, shapes)
-        if step.operation == "real" or not touched.isdisjoint(step.reads):
+        late = any(name in after for name in step.input_names) or not _has_samples(
+            step, registry, read, shapes
+        )
+        if step.operation == "float_prediction" or not touched.isdisjoint(step.input_names):
             touched.add(step.name)
-        if step.operation == "real" and not late:
+        if step.operation == "float_prediction" and not late:
             sources[step.name] = frozenset([step.name])
         elif read and not late and _is_map(step, registry):
             sources[step.name] = read
@@ -98,35 +105,32 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
     walked = _behind(sums, plan, blocked)
     made = {step.name: step for step in plan.steps}
     # What is hidden of a target is hidden block by block, and is no second target.
-    read = {name for step in plan.steps if step.name in walked for name in step.reads}
-    walked |= {name for name in read - walked if made[name].operation == "hide"}
+    read = {name for step in plan.steps if step.name in walked for name in step.input_names}
+    walked |= {name for name in read - walked if made[name].operation == "zero_masked"}
     maps = tuple(step for step in plan.steps if step.name in walked)
     looks = tuple(
         step
         for step in plan.steps
         if step.check
-        and not walked.isdisjoint(step.reads)
-        and walked.issuperset(blocked.intersection(step.reads))
+        and not walked.isdisjoint(step.input_names)
+        and walked.issuperset(blocked.intersection(step.input_names))
     )
     inputs = dict.fromkeys(
         (name, _is_cut(made[name], step))
         for step in (*maps, *looks, *sums)
-        for name in step.reads
+        for name in step.input_names
         if name not in walked
     )
     across = len(shape) > 2 and all(_is_across(step, registry) for step in (*maps, *sums))
-    laid = [made[name] for name, _ in inputs if made[name].operation == "lay"]
+    laid = [made[name] for name, _ in inputs if made[name].operation == "broadcast_to_pred"]
     views = tuple((step.name, step.inputs[0].name) for step in laid if isinstance(step.inputs[0], Ref))
     return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across)
 
 
 def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
     """The maps that these steps need."""
-    wanted = {name for step in steps for name in step.reads if name in blocked}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(name for name in step.reads if name in blocked)
-    return wanted
+    maps = [step for step in plan.steps if step.name in blocked]
+    return blocked & needed_steps(maps, (name for step in steps for name in step.input_names))
 
 
 def _is_cut(made: Step, reader: Step) -> bool:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from losslang.runtime.binding import Calls
-from losslang.runtime.blocks.maps import Maps, pulled
+from losslang.runtime.blocks.maps import Maps, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.tensors.devices import exact
-from losslang.tensors.eager import hands_over, stands_for_many
+from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad
 
 
 class Totals(NamedTuple):
@@ -53,11 +53,11 @@ class Form(Protocol):
     def gradients(
         self,
         inputs: Sequence[Any],
-        weights: Sequence[Sequence[Tensor]],
+        cotangents: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         filled: bool,
     ) -> None:
-        """Writes the gradient of Σ weight * part to the places of the inputs that want one.
+        """Writes the gradient of Σ cotangent * sum to the places of the inputs that want one.
 
         It is added where more than one block writes. `filled`: the place of what the form keeps holds it.
         """
@@ -94,7 +94,7 @@ class Walker:
                 self.looking.run(*own)
         form = self.form if self.form is not None and self.form.fits(inputs) else maps
         # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
-        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not hands_over() else None
+        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not has_saved_tensor_hooks() else None
         flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
         totals = _grouped(cast("tuple[Tensor, ...]", flat), self.lengths)
         return Totals(totals, self.empty, self.numbers)
@@ -117,20 +117,20 @@ class _Walk(torch.autograd.Function):
         return tuple(totals)
 
     @staticmethod
-    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         saved = zip(ctx.saved_tensors, ctx.others, strict=True)
         inputs = [other if tensor is None else tensor for tensor, other in saved]
-        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(weights, ctx.lengths)
+        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(cotangents, ctx.lengths)
         # What is kept turns into the gradient and is gone: a second backward computes it again.
         kept, ctx.kept = ctx.kept, None
         with exact(_tensor(inputs)):
             again = torch.is_grad_enabled()
-            if again or any(map(stands_for_many, weights)):
+            if again or any(map(is_batched_grad, cotangents)):
                 # The gradient is differentiated in turn, or many at once: everything is one block. Each input
                 # stands for itself: one that is made of another must not send its gradient there a second time.
                 with torch.enable_grad():
                     alone = [v.view_as(v) if want else v for v, want in zip(inputs, wanted, strict=True)]
-                    found = pulled(maps.parts(alone), alone, wanted, grouped, again=again)
+                    found = vjp(maps.parts(alone), alone, wanted, grouped, again=again)
             else:
                 found = _by_blocks(maps, ctx.form, inputs, wanted, grouped, ctx.fill, kept)
         return None, None, None, None, *found
@@ -147,7 +147,7 @@ def _by_blocks(
     form: Form,
     inputs: Sequence[Any],
     wanted: Sequence[bool],
-    weights: Sequence[Sequence[Tensor]],
+    cotangents: Sequence[Sequence[Tensor]],
     fill: int | None,
     kept: Tensor | None,
 ) -> list[Tensor | None]:
@@ -159,7 +159,7 @@ def _by_blocks(
         else _fresh(value, maps.visits_once(index, value))
         for index, (value, want) in enumerate(zip(inputs, wanted, strict=True))
     ]
-    form.gradients(inputs, weights, gradients, filled=kept is not None)
+    form.gradients(inputs, cotangents, gradients, filled=kept is not None)
     return gradients
 
 

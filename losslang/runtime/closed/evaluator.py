@@ -8,7 +8,7 @@ from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
-from losslang.plan.operations.call import real
+from losslang.plan.operations.call import float_prediction
 from losslang.registry import Registry
 from losslang.runtime.blocks.ledger import added, of_block
 from losslang.runtime.blocks.maps import Maps
@@ -83,7 +83,7 @@ class Closed:
             if self.by_label
             else partial(targets.dense, site=site, over="element")
         )
-        self.real = partial(real, site=site)
+        self.float_prediction = partial(float_prediction, site=site)
         self.numbers = [
             (end, part) for end, own in self.ends for part in own.found if isinstance(part, Number)
         ]
@@ -153,11 +153,11 @@ class Closed:
     def gradients(
         self,
         inputs: Sequence[Any],
-        weights: Sequence[Sequence[Tensor]],
+        cotangents: Sequence[Sequence[Tensor]],
         places: Sequence[Tensor | None],
         filled: bool,
     ) -> None:
-        """Writes the gradient of Σ weight * part for the prediction to its place.
+        """Writes the gradient of Σ cotangent * sum for the prediction to its place.
 
         If it is `filled`, the probabilities stand there.
         """
@@ -166,7 +166,7 @@ class Closed:
             return
         shares = [
             self._shares(end, weight)
-            for (end, own), given in zip(self.ends, weights, strict=True)
+            for (end, own), given in zip(self.ends, cotangents, strict=True)
             for part, weight in zip(own.found, given, strict=True)
             if isinstance(part, Part)
         ]
@@ -199,11 +199,11 @@ class Closed:
         mask = inputs[self.masks[0]] if self.masks else None
         is_ready = is_ready and mask is None and prediction.dtype in EXACT
         for logits, own, kept in zip(*map(self.maps.cut.parts, (prediction, target, mask)), strict=True):
-            scratch.back(0)
+            scratch.release(0)
             yield (logits, own, None) if is_ready else self._read(logits, own, kept, scratch)
 
     def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None, scratch: Scratch) -> Read:
-        logits = self.real(logits)
+        logits = self.float_prediction(logits)
         kept = mask if mask is None or mask.dtype == torch.bool else mask != 0
         if kept is None or holds_all(kept):
             return logits, self.prepare(target, logits), None

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from losslang.runtime.blocks.cut import workers
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -23,30 +23,30 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self.buffers: list[Tensor] = []
-        self.lent = 0
+        self.in_use = 0
 
     def __enter__(self) -> Scratch:
         return self
 
     def like(self, tensor: Tensor) -> Tensor:
         """A tensor of this shape and type, with anything in it, until it is taken back."""
-        if not near(tensor):
+        if not can_read_without_sync(tensor):
             return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-        if self.lent == len(self.buffers):
+        if self.in_use == len(self.buffers):
             self.buffers.append(_empty(tensor))
-        found = self.buffers[self.lent]
+        found = self.buffers[self.in_use]
         if found.shape != tensor.shape or found.dtype != tensor.dtype:
-            found = self.buffers[self.lent] = _again(found, tensor)
-        self.lent += 1
+            found = self.buffers[self.in_use] = _again(found, tensor)
+        self.in_use += 1
         return found
 
-    def back(self, lent: int) -> None:
-        """Takes back all but the first `lent` tensors: the next ones are the same memory."""
-        self.lent = lent
+    def release(self, in_use: int) -> None:
+        """Takes back all but the first `in_use` tensors: the next ones are the same memory."""
+        self.in_use = in_use
 
     def __exit__(self, *_: object) -> None:
         """Nothing reads them any more; what an uncommonly large one took is given back."""
-        self.lent = 0
+        self.in_use = 0
         kept = KEPT * workers()
         self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= kept]
 

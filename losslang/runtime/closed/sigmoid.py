@@ -15,7 +15,7 @@ from losslang.runtime.closed.algebra import ONE_HOT, Atom, Monomial, Poly
 from losslang.runtime.closed.evaluate import Polynomials, Region, Weighed, everywhere, mixed, summing
 from losslang.runtime.closed.scratch import Scratch
 from losslang.runtime.closed.symbols import LABEL, UntraceableError
-from losslang.runtime.closed.tape import Draft, Maker, Tape
+from losslang.runtime.closed.tape import Maker, Tape, TapeBuilder
 from losslang.runtime.closed.trace import Part
 from losslang.runtime.closed.turned import (
     HARD,
@@ -31,7 +31,7 @@ from losslang.runtime.closed.turned import (
     stable,
     turned,
 )
-from losslang.tensors.devices import near
+from losslang.tensors.devices import can_read_without_sync
 from losslang.vocabulary import Tensor
 
 BOUNDED = {"probs", "target", "wrong", "rest", ONE_HOT}
@@ -70,11 +70,11 @@ class Sigmoid:
 
     def basis(self, target: Tensor, scratch: Scratch) -> Basis:
         """The short one if the target can be seen to be 0 or 1 everywhere: then t - t² is 0."""
-        if self.hard is self.soft or not near(target):
+        if self.hard is self.soft or not can_read_without_sync(target):
             return self.soft
-        lent = scratch.lent
+        in_use = scratch.in_use
         is_sure = holds_sure(target, scratch.like(target))
-        scratch.back(lent)
+        scratch.release(in_use)
         return self.hard if is_sure else self.soft
 
     def sums(
@@ -107,19 +107,19 @@ class Sigmoid:
         self,
         logits: Tensor,
         target: Tensor,
-        weights: Sequence[Any],
+        cotangents: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
         kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`, where g stands if it is `filled`."""
+        """Writes d(Σ cotangent * sum) / d(logits) to `out`, where g stands if it is `filled`."""
         basis = self.known.pop(out.data_ptr(), None) if filled else None
         basis = basis or self.basis(target, scratch)
         if filled:
-            found = basis.slope_of_kept.of((out, target), weights, scratch)
+            found = basis.slope_of_kept.of((out, target), cotangents, scratch)
         else:
-            found = basis.slope.of((logits, target), weights, scratch, out)
+            found = basis.slope.of((logits, target), cotangents, scratch, out)
         if found is not out:
             out.copy_(everywhere(found, logits, logits))
 
@@ -173,12 +173,12 @@ class Basis:
 
     def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None) -> list[Any]:
         """Every piece, summed over its region."""
-        lent = scratch.lent
+        in_use = scratch.in_use
         given, tape = (logits, target), self.tape
         if place is not None:
             given, tape = (logits, target, place), self.keeping
-        found = tape.run(given, [scratch.like(logits) for _ in range(tape.lent)])
-        scratch.back(lent)
+        found = tape.run(given, [scratch.like(logits) for _ in range(tape.buffers)])
+        scratch.release(in_use)
         return found
 
 
@@ -197,17 +197,19 @@ def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
 
 def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given: Sequence[str]) -> Tape:
     """The sums of all pieces."""
-    draft = Draft(makers, given)
+    builder = TapeBuilder(makers, given)
     results: list[int] = []
     for poly, region in pieces:
         if poly.terms == ((TAIL, 1.0),):
-            results.append(draft.write(partial(_tails, region), doubt(draft), is_lent=False))
+            results.append(builder.write(partial(_tails, region), doubt(builder), in_buffer=False))
         else:
-            values = Polynomials(draft).write(poly)
-            if values in draft.constants:
-                values = draft.write(everywhere, values, draft["logits"], draft["logits"], is_lent=False)
-            results.append(draft.write(summing(region, rank), values, is_lent=False))
-    return draft.done(*results)
+            values = Polynomials(builder).write(poly)
+            if values in builder.constants:
+                values = builder.write(
+                    everywhere, values, builder["logits"], builder["logits"], in_buffer=False
+                )
+            results.append(builder.write(summing(region, rank), values, in_buffer=False))
+    return builder.done(*results)
 
 
 def _tails(region: Region, doubt: Tensor) -> Tensor:

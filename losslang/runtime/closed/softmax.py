@@ -154,13 +154,13 @@ class Softmax:
         self,
         logits: Tensor,
         labels: Tensor,
-        weights: Sequence[Any],
+        cotangents: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
         filled: bool = False,
         kept: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ weight * part) / d(logits) to `out`, where the probabilities stand if it is `filled`.
+        """Writes d(Σ cotangent * sum) / d(logits) to `out`, where the probabilities stand if it is `filled`.
 
         Where a place is not kept it is 0.
         """
@@ -168,10 +168,10 @@ class Softmax:
         if filled:
             values.known["probs"] = out
         probs = values["probs"]
-        placed = [self._placed(i, weight, values) for i, weight in enumerate(weights)]
+        placed = [self._placed(i, weight, values) for i, weight in enumerate(cotangents)]
         q = self.chain.of(values.of(self.chain.given), placed, scratch)
         q = everywhere(q, labels, logits)
-        v = self.slope.of(values.of(self.slope.given), weights, scratch)
+        v = self.slope.of(values.of(self.slope.given), cotangents, scratch)
         inward = (q + _inner(v, probs)).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
         if kept is not None:
@@ -199,14 +199,14 @@ class Piece:
         logits, labels = values.logits, values.labels
         total = None
         if self.dense is not None:
-            given, lent = values.of(self.dense.given), values.scratch.lent
+            given, in_use = values.of(self.dense.given), values.scratch.in_use
             found = everywhere(result(self.dense, given, values.scratch), logits, logits)
             if share is not None:
                 found = torch.mul(found, share.unsqueeze(1), out=values.scratch.like(logits))
             total = summing(self.region, self.rank)(found)
-            values.scratch.back(lent)
+            values.scratch.release(in_use)
         if self.placed is not None:
-            given, lent = values.of(self.placed.given), values.scratch.lent
+            given, in_use = values.of(self.placed.given), values.scratch.in_use
             found = result(self.placed, given, values.scratch)
             if share is not None:
                 found = share * found
@@ -214,7 +214,7 @@ class Piece:
                 part = _by_class(found, values, self.region[1])
             else:
                 part = summing(self.region, self.rank - 1)(everywhere(found, labels, logits))
-            values.scratch.back(lent)
+            values.scratch.release(in_use)
             total = part if total is None else total + part
         assert total is not None
         return total

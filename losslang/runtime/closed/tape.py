@@ -10,32 +10,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from losslang.runtime.binding import Calls, getter
+from losslang.runtime.binding import Calls
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
-Maker = Callable[["Draft"], int]
+Maker = Callable[["TapeBuilder"], int]
 """Writes down how a tensor is made that is known by name."""
-Multiplier = Callable[["Draft", int], int]
+Multiplier = Callable[["TapeBuilder", int], int]
 """Writes down the product of a tensor that is known by name and another one, without making the first."""
 
 
 @dataclass(frozen=True)
 class Tape:
-    """Operations on the tensors that are `given`, on numbers, and in `lent` tensors like the first of those.
+    """Operations on the tensors that are `given`, on numbers, and in `buffers` tensors like the first of those.
 
-    The first tensor that is lent holds the result, if the tape ends in one tensor that it made.
+    The first buffer holds the result, if the tape ends in one tensor that it made.
     """
 
     given: tuple[str, ...]
-    lent: int
+    buffers: int
     calls: Calls
     results: tuple[int, ...]
     lines: tuple[str, ...]
 
-    def run(self, given: Sequence[Tensor], lent: Sequence[Tensor], numbers: Sequence[Any] = ()) -> list[Any]:
+    def run(
+        self, given: Sequence[Tensor], buffers: Sequence[Tensor], numbers: Sequence[Any] = ()
+    ) -> list[Any]:
         """The results."""
-        slots = self.calls.run(*given, *numbers, *lent)
+        slots = self.calls.run(*given, *numbers, *buffers)
         return [slots[place] for place in self.results]
 
     def __str__(self) -> str:
@@ -43,15 +45,15 @@ class Tape:
 
 
 class _Line(NamedTuple):
-    """`is_lent`: the function writes to a tensor that it is handed first, else it makes its result."""
+    """`in_buffer`: the function writes to a tensor that it is handed first, else it makes its result."""
 
     function: Callable[..., Any]
     reads: tuple[int, ...]
     result: int
-    is_lent: bool
+    in_buffer: bool
 
 
-class Draft:
+class TapeBuilder:
     """A tape that is being written. Values are known by numbers, what has a name is made once."""
 
     def __init__(
@@ -92,35 +94,35 @@ class Draft:
         """Whether a value is one, and no number."""
         return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
-    def write(self, function: Callable[..., Any], *reads: int, is_lent: bool = True) -> int:
+    def write(self, function: Callable[..., Any], *reads: int, in_buffer: bool = True) -> int:
         """An operation, and the number of its result.
 
-        One that `is_lent` a tensor to write to computes every element by itself, so that this may be a tensor that
+        `in_buffer`: it writes to a buffer, element by element, so that the buffer may be a tensor that
         it reads; any other makes its result, of any shape.
         """
         self.names.append(f"t{len(self.names)}")
-        self.lines.append(_Line(function, reads, len(self.names) - 1, is_lent))
+        self.lines.append(_Line(function, reads, len(self.names) - 1, in_buffer))
         return len(self.names) - 1
 
     def done(self, *results: int, into: str = "") -> Tape:
         """The tape that ends in these values; `into` names a given tensor that the last one is written to."""
-        places, lent = self._places(results)
-        if into and self.lines and self.lines[-1].is_lent and self.lines[-1].result == results[-1]:
+        places, buffers = self._places(results)
+        if into and self.lines and self.lines[-1].in_buffer and self.lines[-1].result == results[-1]:
             # The last operation may read what it writes to, element by element; nothing is read after it.
             places[results[-1]] = self.known[into]
-        template = [*self.constants.values(), *(None for line in self.lines if not line.is_lent)]
+        template = [*self.constants.values(), *(None for line in self.lines if not line.in_buffer)]
         calls = tuple(
             (
                 places[line.result],
                 line.function,
-                getter([places[i] for i in ([line.result] * line.is_lent + [*line.reads])]),
+                tuple(places[i] for i in ([line.result] * line.in_buffer + [*line.reads])),
             )
             for line in self.lines
         )
         return Tape(
             self.given,
-            lent,
-            Calls(self.roots + lent, tuple(template), calls),
+            buffers,
+            Calls(self.roots + buffers, tuple(template), calls),
             tuple(places[value] for value in results),
             tuple(self._said(line, places) for line in self.lines),
         )
@@ -131,13 +133,13 @@ class Draft:
         for index, line in reversed(list(enumerate(self.lines))):
             for value in line.reads:
                 last.setdefault(value, index)
-        is_lent = {line.result for line in self.lines if line.is_lent}
+        in_buffer = {line.result for line in self.lines if line.in_buffer}
         lies: dict[int, int] = {}
         free: list[int] = []
         number = 0
         for index, line in enumerate(self.lines):
-            free += [lies[v] for v in dict.fromkeys(line.reads) if v in is_lent and last[v] == index]
-            if not line.is_lent:
+            free += [lies[v] for v in dict.fromkeys(line.reads) if v in in_buffer and last[v] == index]
+            if not line.in_buffer:
                 continue
             if len(results) == 1 and line.result == results[0] and number:
                 assert index == len(self.lines) - 1, "what is read again would be overwritten"
@@ -148,7 +150,7 @@ class Draft:
                 number += 1
             lies[line.result] = free.pop()
         places = {i: i for i in range(self.roots)} | {v: self.roots + place for v, place in lies.items()}
-        own = [*self.constants, *(line.result for line in self.lines if not line.is_lent)]
+        own = [*self.constants, *(line.result for line in self.lines if not line.in_buffer)]
         return places | {value: self.roots + number + i for i, value in enumerate(own)}, number
 
     def _said(self, line: _Line, places: Mapping[int, int]) -> str:

@@ -167,24 +167,24 @@ class _Tracer:
         values = [self.value(a) for a in step.inputs]
         kind, _, name = step.operation.partition(":")
         match kind:
-            case "real" if isinstance(values[0], Outside):
+            case "float_prediction" if isinstance(values[0], Outside):
                 self.predictions.add(values[0].name)
                 return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
             case "mask" if isinstance(values[0], Outside):
                 self.masks[values[0].name] = None
                 return Mask(values[0].name)
-            case "places" | "counted" if isinstance(values[0], Mask):
+            case "any_channel_mask" | "value_mask" if isinstance(values[0], Mask):
                 return values[0]
-            case "hide" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
+            case "zero_masked" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
                 return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
-            case "hide" | "hide_raw" if isinstance(values[0], Outside | Labels) and isinstance(
+            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], Outside | Labels) and isinstance(
                 values[1], Mask
             ):
                 return values[0]
-            case "hide" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
+            case "zero_masked" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
                 self.hidden.add(values[1].name)
                 return values[0]
-            case "hide" | "hide_raw" | "mask":
+            case "zero_masked" | "zero_masked_raw" | "mask":
                 return Refused("a mask")
             case "dense" | "labels" if isinstance(values[0], Outside):
                 return self.target(step, values[0])

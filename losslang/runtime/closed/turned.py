@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from losslang.runtime.closed.algebra import ONE_HOT, Atom, Poly
-from losslang.runtime.closed.tape import Draft, Maker, Multiplier, plus_product, times
+from losslang.runtime.closed.tape import Maker, Multiplier, TapeBuilder, plus_product, times
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import written
 from losslang.vocabulary import Tensor
@@ -78,9 +78,9 @@ def _wrong(out: Tensor, turned: Tensor) -> Tensor:
     return torch.sigmoid(turned, out=out)
 
 
-def kept_wrong(draft: Draft) -> int:
+def kept_wrong(builder: TapeBuilder) -> int:
     """g, in the tensor that will be the gradient."""
-    return draft.write(_wrong, draft["place"], draft["turned"], is_lent=False)
+    return builder.write(_wrong, builder["place"], builder["turned"], in_buffer=False)
 
 
 def _relu(out: Tensor, turned: Tensor) -> Tensor:
@@ -93,10 +93,10 @@ def _bound(out: Tensor, turned: Tensor) -> Tensor:
     return torch.clamp(turned, limits.min, limits.max, out=out)
 
 
-def doubt(draft: Draft) -> int:
+def doubt(builder: TapeBuilder) -> int:
     """min(g, 1 - g), the probability of the less likely side."""
-    wrong = draft["wrong"]
-    return draft.write(_minimum, wrong, draft.write(_complement, wrong))
+    wrong = builder["wrong"]
+    return builder.write(_minimum, wrong, builder.write(_complement, wrong))
 
 
 def _complement(out: Tensor, probs: Tensor) -> Tensor:

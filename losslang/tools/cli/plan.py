@@ -37,15 +37,16 @@ def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
         return str(checked.meaning)
     # The compiler is not needed by who only looks at the meaning.
     from losslang.plan.lower import lower
-    from losslang.plan.passes import improve
+    from losslang.plan.passes import optimize
 
     plan = lower(checked.meaning)
-    return str(improve(plan) if stage == "improved" else plan)
+    return str(optimize(plan) if stage == "optimized" else plan)
 
 
 def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:
     """A node a line, what is below it indented."""
-    yield "  " * depth + " ".join(filter(None, (type(node).__name__.lower(), _label(node))))
+    kind: str = type(node).model_fields["kind"].default
+    yield "  " * depth + " ".join(filter(None, (kind, _label(node))))
     for child in tree.children(node):
         yield from _tree(child, depth + 1)
 
