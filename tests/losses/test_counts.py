@@ -39,6 +39,14 @@ def is_program(text: str) -> bool:
     return not any(found.is_error for found in losslang.check(text))
 
 
+def program(text: str) -> losslang.Loss | None:
+    """What a text is compiled to; None if it is refused."""
+    try:
+        return compiled(text)
+    except losslang.LossError:
+        return None
+
+
 def value_and_gradient(text: str, pred: Tensor, target: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
     x = pred.clone().requires_grad_()
     value = compiled(text)(x, target, **batch)
@@ -326,9 +334,8 @@ def test_class_indices_and_one_hot_labels_are_one_truth(name: str, use: str) -> 
         # Weights of the batch are counted before anything is reduced.
         for reduction in ("", *REDUCTIONS) if options in ([], [weights]) else counting:
             text = text_of(name, use, *options, *([f"reduction={reduction}"] if reduction else []))
-            if not is_program(text):
+            if (loss := program(text)) is None:
                 continue
-            loss = compiled(text)
             wanted = loss(pred, indices, **batch)
             for form in (onehot, certain, onehot.bool()):
                 found = loss(pred, form, **batch)
