@@ -58,16 +58,32 @@ class Step:
             f"{n}={show(v)}" for n, v in self.options if v is not None
         ]
         called = f"{self.operation}({', '.join(inside)})"
-        return (
-            called
-            if self.operation == "complete" or self.operation.startswith("check:")
-            else f"{self.name} = {called}"
-        )
+        return called if self.operation == "complete" or self.kind == "check" else f"{self.name} = {called}"
 
     def with_inputs(self, inputs: Iterable[Argument]) -> Step:
         """The same step with other inputs."""
         found = tuple(inputs)
         return self if found == self.inputs else replace(self, inputs=found)
+
+    @property
+    def kind(self) -> str:
+        """`loss` of `loss:dice`: which kind of primitive `op` names; empty for an operation of the plan itself."""
+        return self.operation.rpartition(":")[0]
+
+    @property
+    def op(self) -> str:
+        """`dice` of `loss:dice`, `mask` of `mask`."""
+        return self.operation.rpartition(":")[2]
+
+    @property
+    def loss_name(self) -> str:
+        """`ce` of `loss:ce` and of `kernel:ce.softmax`."""
+        return self.op.partition(".")[0]
+
+    @property
+    def kernel_activation(self) -> str:
+        """`softmax` of `kernel:ce.softmax`."""
+        return self.op.partition(".")[2]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -117,15 +133,6 @@ def _weighed(output: Output) -> str:
     return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
 
 
-def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
-    """The roots, and the names of all that they read, directly or through other steps: a backward search."""
-    needed = set(roots)
-    for step in reversed(steps):
-        if step.name in needed:
-            needed.update(step.input_names)
-    return needed
-
-
 def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
     """The plan with steps replaced by what they are: their readers read that, and they are gone."""
 
@@ -138,6 +145,15 @@ def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
         step.with_inputs(map(through, step.inputs)) for step in plan.steps if step.name not in values
     )
     return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
+
+
+def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
+    """The names of `roots` and of everything that they read, directly or through other steps."""
+    needed = set(roots)
+    for step in reversed(steps):
+        if step.name in needed:
+            needed.update(step.input_names)
+    return needed
 
 
 def _shown(argument: Argument) -> str:

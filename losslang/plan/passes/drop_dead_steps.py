@@ -11,15 +11,14 @@ def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
     """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
     terms = {output.name for output in outputs}
-    roots = {output.value.name for output in outputs if isinstance(output.value, Ref)}
-    roots |= {step.name for step in plan.steps if _guards(step, terms)}
-    needed = needed_steps(plan.steps, roots)
+    roots = [output.value.name for output in outputs if isinstance(output.value, Ref)]
+    needed = needed_steps(plan.steps, [*roots, *(step.name for step in plan.steps if _guards(step, terms))])
     return _renamed(Plan(tuple(step for step in plan.steps if step.name in needed), outputs))
 
 
 def _guards(step: Step, terms: set[str]) -> bool:
     """Whether a step refuses something on behalf of a term that is still there."""
-    return step.operation == "complete" or (step.operation.startswith("check:") and bool(step.owners & terms))
+    return step.operation == "complete" or (step.kind == "check" and bool(step.owners & terms))
 
 
 def _renamed(plan: Plan) -> Plan:

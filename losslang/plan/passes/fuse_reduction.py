@@ -57,11 +57,9 @@ def _of_number(step: Step, registry: Registry) -> Step:
 
 def _reduces(step: Step, registry: Registry) -> bool:
     """Whether a step is a kernel that reduces by itself, over tensors that it does not weigh."""
-    kind, _, name = step.operation.partition(":")
-    loss, _, activation = name.partition(".")
-    found = registry.get(Loss, loss) if kind == "kernel" else None
+    found = registry.get(Loss, step.loss_name) if step.kind == "kernel" else None
     return (
         found is not None
-        and "reduction" in signature(found.kernels[activation]).parameters
+        and "reduction" in signature(found.kernels[step.kernel_activation]).parameters
         and all(given is None for given in step.inputs[2:])
     )

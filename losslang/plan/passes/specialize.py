@@ -20,5 +20,5 @@ def may_idle(step: Step) -> bool:
 def specialize(plan: Plan, idle: Collection[str]) -> Plan:
     """The plan without the checks that passed, and without the steps that changed nothing."""
     same = {step.name: step.inputs[0] for step in plan.steps if step.name in idle}
-    steps = tuple(step for step in plan.steps if not step.operation.startswith("check:"))
+    steps = tuple(step for step in plan.steps if step.kind != "check")
     return substituted(Plan(steps, plan.outputs), same)

@@ -23,7 +23,7 @@ def stable(plan: Plan) -> Plan:
     logits: dict[str, Argument] = {}
     for step in plan.steps:
         inner = above.get(step.input_names[0]) if len(step.input_names) == 1 else None
-        activation = inner.operation.removeprefix("activation:") if inner is not None else ""
+        activation = inner.op if inner is not None else ""
         operation = STABLE.get((step.operation, activation))
         if inner is not None and operation == "":
             logits[step.name] = inner.inputs[0]

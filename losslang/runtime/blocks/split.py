@@ -42,7 +42,7 @@ class Walk:
     @property
     def looking(self) -> Walk:
         """What looks at values, with the maps that it needs, over the same inputs."""
-        needed = _behind(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
+        needed = _needed_maps(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
         maps = tuple(step for step in self.maps if step.name in needed)
         return replace(self, maps=(*maps, *self.looks), sums=(), looks=())
 
@@ -91,18 +91,14 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
             if len(over) == 1 and prod(next(iter(over))) >= least:
                 ends.setdefault(over.pop(), []).append(step)
             after.add(step.name)
-        elif (
-            late
-            or step.operation in RELAID
-            or (step.name in touched and step.operation.startswith(("loss:", "kernel:")))
-        ):
+        elif late or step.operation in RELAID or (step.name in touched and step.kind in ("loss", "kernel")):
             # Behind a loss that is no map there is nothing left to cut.
             after.add(step.name)
     return tuple(_walk(shape, sums, plan, registry, set(sources)) for shape, sums in ends.items())
 
 
 def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocked: set[str]) -> Walk:
-    walked = _behind(sums, plan, blocked)
+    walked = _needed_maps(sums, plan, blocked)
     made = {step.name: step for step in plan.steps}
     # What is hidden of a target is hidden block by block, and is no second target.
     read = {name for step in plan.steps if step.name in walked for name in step.input_names}
@@ -127,44 +123,45 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
     return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across)
 
 
-def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
-    """The maps that these steps need."""
+def _needed_maps(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
+    """The maps that these steps need, among those that can run on a block."""
     maps = [step for step in plan.steps if step.name in blocked]
-    return blocked & needed_steps(maps, (name for step in steps for name in step.input_names))
+    return needed_steps(maps, (name for step in steps for name in step.input_names)) & blocked
 
 
 def _is_cut(made: Step, reader: Step) -> bool:
     """Whether a value from outside lies along the prediction, other than a weight per class."""
-    lies_along = made.operation in LYING or made.operation.startswith("math:")
+    lies_along = made.operation in LYING or made.kind == "math"
     return lies_along and reader.operation != "per_class"
 
 
 def _is_map(step: Step, registry: Registry) -> bool:
-    kind, _, name = step.operation.partition(":")
-    match kind:
-        case "activation":
+    match step:
+        case Step(kind="activation", op=name):
             return registry.get(Activation, name) is not None
-        case "loss" | "kernel":
-            loss = _loss(name, registry)
+        case Step(kind="loss" | "kernel", loss_name=name):
+            loss = registry.get(Loss, name)
             return loss is not None and loss.is_map and not loss.has_total and _lies_along(loss)
-        case "math":
+        case Step(kind="math", op=name):
             return name in ("+", "-", "*", "/", "**", "neg")
         case _:
             return step.operation in MAPS
 
 
 def _is_sum(step: Step, registry: Registry) -> bool:
-    kind, _, name = step.operation.partition(":")
-    if kind == "reduction":
-        return registry.get(Reduction, name) is not None
-    loss = _loss(name, registry) if kind == "loss" else None
-    return loss is not None and loss.is_map and loss.has_total
+    match step:
+        case Step(kind="reduction", op=name):
+            return registry.get(Reduction, name) is not None
+        case Step(kind="loss", op=name):
+            loss = registry.get(Loss, name)
+            return loss is not None and loss.is_map and loss.has_total
+        case _:
+            return False
 
 
 def _has_samples(step: Step, registry: Registry, read: Iterable[str], shapes: Mapping[str, Shape]) -> bool:
     """Whether the first axis of the predictions is none that a loss goes along, as of one row (D) alone."""
-    kind, _, name = step.operation.partition(":")
-    loss = _loss(name, registry) if kind in ("loss", "kernel") else None
+    loss = _loss(step, registry)
     if loss is None or not loss.views or not loss.axes[loss.views[0]][0].startswith("*"):
         return True
     own = len(loss.axes[loss.views[0]]) - 1
@@ -180,12 +177,12 @@ def _lies_along(loss: Loss) -> bool:
 
 def _is_across(step: Step, registry: Registry) -> bool:
     """Whether a step does not care where a sample is cut along dimension 2."""
-    kind, _, name = step.operation.partition(":")
-    if kind not in ("loss", "kernel"):
+    if step.kind not in ("loss", "kernel"):
         return step.operation != "last_axis"
-    loss = _loss(name, registry)
+    loss = _loss(step, registry)
     return loss is not None and loss.axes[loss.views[0]][0] in ("b", "*shape", "*event")
 
 
-def _loss(name: str, registry: Registry) -> Loss | None:
-    return registry.get(Loss, name.partition(".")[0])
+def _loss(step: Step, registry: Registry) -> Loss | None:
+    """The loss that a step computes, by its formula or by a kernel; None for any other step."""
+    return registry.get(Loss, step.loss_name) if step.kind in ("loss", "kernel") else None

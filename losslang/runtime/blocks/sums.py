@@ -33,7 +33,7 @@ class Sum:
     def of(cls, step: Step, registry: Registry) -> Sum:
         function, at = bound(step, registry)
         over = Region(0) if at is None else region(step, registry)
-        return cls(function, at, over, step.operation.startswith("loss:"))
+        return cls(function, at, over, step.kind == "loss")
 
     @property
     def per_sample(self) -> bool:

@@ -7,7 +7,7 @@ by torch instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -164,49 +164,73 @@ class _Tracer:
                 raise UntraceableError("a tensor from outside")
 
     def step(self, step: Step) -> Any:
+        """Computes a step on symbols: by the rule for its operation, else by its own function."""
         values = [self.value(a) for a in step.inputs]
-        kind, _, name = step.operation.partition(":")
-        match kind:
-            case "float_prediction" if isinstance(values[0], Outside):
-                self.predictions.add(values[0].name)
-                return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
-            case "mask" if isinstance(values[0], Outside):
-                self.masks[values[0].name] = None
-                return Mask(values[0].name)
-            case "any_channel_mask" | "value_mask" if isinstance(values[0], Mask):
-                return values[0]
-            case "zero_masked" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
-                return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
-            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], Outside | Labels) and isinstance(
-                values[1], Mask
-            ):
-                return values[0]
-            case "zero_masked" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
-                self.hidden.add(values[1].name)
-                return values[0]
-            case "zero_masked" | "zero_masked_raw" | "mask":
-                return Refused("a mask")
-            case "dense" | "labels" if isinstance(values[0], Outside):
-                return self.target(step, values[0])
-            case "activation" if name in VIEWS_OF:
-                return self.view(name, "probs", values[0])
-            case "log_sigmoid" | "log_complement_sigmoid" | "log_softmax":
-                view, _, name = kind.rpartition("_")
-                return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
-            case "kernel":
-                return self.formula(step, name, values)
-            case _ if kind != "loss" and any(isinstance(value, Refused) for value in values):
-                return Refused(f"{step.operation} of what is refused")
-            case _:
-                function, _ = bound(step, self.registry)
-                try:
-                    return function(*values)
-                except Exception as error:
-                    # A loss may be handed what it does not use: only a sum of it is beyond us.
-                    return Refused(str(error))
+        rule = RULES.get(step.operation) or RULES.get(step.kind)
+        found = None if rule is None else rule(self, step, values)
+        return self.run(step, values) if found is None else found
 
-    def target(self, step: Step, given: Outside) -> Any:
-        """A target in the form that a loss reads; class indices stay indices beside a softmax."""
+    def run(self, step: Step, values: Sequence[Any]) -> Any:
+        """Calls the function of a step on symbols. Only a sum of what it refuses is beyond a closed form."""
+        # A loss may be handed what it does not use.
+        if step.kind != "loss" and any(isinstance(value, Refused) for value in values):
+            return Refused(f"{step.operation} of what is refused")
+        function, _ = bound(step, self.registry)
+        try:
+            return function(*values)
+        except Exception as error:
+            return Refused(str(error))
+
+    # -- rules: each returns None where the function of the step is to run
+
+    def prediction(self, step: Step, values: Sequence[Any]) -> Symbol | None:
+        """An input of the walk becomes the symbol of the logits."""
+        if not isinstance(values[0], Outside):
+            return None
+        self.predictions.add(values[0].name)
+        return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
+
+    def mask(self, step: Step, values: Sequence[Any]) -> Mask | Refused:
+        """An input of the walk becomes a mask; a mask that is computed has no closed form."""
+        if not isinstance(values[0], Outside):
+            return Refused("a mask")
+        self.masks[values[0].name] = None
+        return Mask(values[0].name)
+
+    def same_mask(self, step: Step, values: Sequence[Any]) -> Mask | None:
+        """A mask over channels or over values is the same mask: `fits` looks that it is of places."""
+        return values[0] if isinstance(values[0], Mask) else None
+
+    def zero_masked(self, step: Step, values: Sequence[Any]) -> Any:
+        """Logits and targets stay as they are, since a block masks them; computed values are marked as masked."""
+        match values[0], values[1]:
+            case Symbol() as value, Mask():
+                return value if str(value.poly) in FIRST else Hidden(value)
+            case Outside() as value, Outside() as mask:
+                self.hidden.add(mask.name)
+                return value
+            case _:
+                return self.zero_masked_raw(step, values)
+
+    def zero_masked_raw(self, step: Step, values: Sequence[Any]) -> Any:
+        """A target stays as it is, since a block masks it."""
+        is_target = isinstance(values[0], Outside | Labels) and isinstance(values[1], Mask)
+        return values[0] if is_target else Refused("a mask")
+
+    def activation(self, step: Step, values: Sequence[Any]) -> Symbol | None:
+        """A sigmoid or a softmax becomes its probabilities."""
+        return self.view(step.op, "probs", values[0]) if step.op in VIEWS_OF else None
+
+    def logarithm(self, step: Step, values: Sequence[Any]) -> Symbol:
+        """`log_complement_sigmoid` becomes the view `log_complement` of a sigmoid."""
+        view, _, name = step.operation.rpartition("_")
+        return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
+
+    def target(self, step: Step, values: Sequence[Any]) -> Any:
+        """An input of the walk becomes the target that the loss reads; class indices stay indices beside a softmax."""
+        given = values[0]
+        if not isinstance(given, Outside):
+            return None
         target: Any = self.given.get(given.name)
         rank = len(self.walk.shape)
         if not hasattr(target, "shape"):
@@ -228,12 +252,12 @@ class _Tracer:
         self.activations.add(activation)
         return Symbol(VIEWS_OF[activation][view], value.ndim)
 
-    def formula(self, step: Step, kernel: str, values: Sequence[Any]) -> Any:
-        """What a kernel computes, by the formula of its loss."""
-        name, _, activation = kernel.partition(".")
+    def formula(self, step: Step, values: Sequence[Any]) -> Any:
+        """Computes a kernel by the formula of its loss."""
+        activation = step.kernel_activation
         if activation not in VIEWS_OF:
-            return Refused(f"the kernel {kernel}")
-        loss = self.registry.get(Loss, name)
+            return Refused(f"the kernel {step.op}")
+        loss = self.registry.get(Loss, step.loss_name)
         assert loss is not None
         logits, *others = values
         given = dict(zip((n for n in loss.parameters if n not in VIEWS), others, strict=True))
@@ -267,3 +291,19 @@ def _views() -> dict[str, dict[str, Poly]]:
 
 
 VIEWS_OF = _views()
+RULES: Mapping[str, Callable[[_Tracer, Step, Sequence[Any]], Any]] = {
+    "float_prediction": _Tracer.prediction,
+    "mask": _Tracer.mask,
+    "any_channel_mask": _Tracer.same_mask,
+    "value_mask": _Tracer.same_mask,
+    "zero_masked": _Tracer.zero_masked,
+    "zero_masked_raw": _Tracer.zero_masked_raw,
+    "dense": _Tracer.target,
+    "labels": _Tracer.target,
+    "activation": _Tracer.activation,
+    "log_sigmoid": _Tracer.logarithm,
+    "log_complement_sigmoid": _Tracer.logarithm,
+    "log_softmax": _Tracer.logarithm,
+    "kernel": _Tracer.formula,
+}
+"""Operations, and kinds of them, that are not computed by their own function."""
