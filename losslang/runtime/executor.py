@@ -20,7 +20,7 @@ from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes
-from losslang.runtime.closed import Prepared
+from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import Look, asking, left_out, looks, refuses_labels
 from losslang.runtime.label_ranges import CHECKS, Later, Range, Sources, are_read_by_kernels, ranges
 from losslang.runtime.program import (
@@ -271,7 +271,7 @@ class Executor:
             return way
         return self.careful.run if careful else partial(self._settling, route)
 
-    def _walks(self, inputs: Sequence[Any], signature: Signature) -> list[Prepared]:
+    def _walks(self, inputs: Sequence[Any], signature: Signature) -> list[WalkEvaluators]:
         """What is cut into blocks of these tensors."""
         if self.fuse is not None or not block_sizes.are_large(inputs):
             return []

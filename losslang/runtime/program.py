@@ -10,8 +10,8 @@ from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specializ
 from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
-from losslang.runtime.blocks import Sum, Totals, Walk, Walker, looks_at
-from losslang.runtime.closed import Prepared
+from losslang.runtime.blocks import Sum, Totals, Walk, Walker, value_checks
+from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import asking
 from losslang.tensors.lazy import torch
 
@@ -159,14 +159,14 @@ def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, 
     return Program(binding.done(), places, tuple(idle))
 
 
-def in_blocks(plan: Plan, walks: Sequence[Prepared], registry: Registry, *, careful: bool) -> Program:
+def in_blocks(plan: Plan, walks: Sequence[WalkEvaluators], registry: Registry, *, careful: bool) -> Program:
     """The same with walks for their steps, from the values of the inputs on."""
     binding = from_inputs(plan, registry)
     before, after = _around(plan, [walk for walk, _, _ in walks], careful=careful)
     for step in before:
         binding.step(step)
-    for walk, maps, closed in walks:
-        _walk(binding, walk, Walker(maps, closed, looks_at(walk, registry) if careful else None))
+    for walk, autograd, closed in walks:
+        _walk(binding, walk, Walker(autograd, closed, value_checks(walk, registry) if careful else None))
     for step in after:
         binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])
@@ -179,7 +179,7 @@ def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
         live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
-        finish = _finish(walker.maps.sums[index], index, live)
+        finish = _finish(walker.autograd.sums[index], index, live)
         places = [binding.slots[name], *(binding.slot(step.inputs[i]) for i in live)]
         binding.call(step.name, finish, places)
 
