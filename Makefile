@@ -1,5 +1,5 @@
 # make demo      refuses a typo, then trains on handwritten digits
-# make test      runs the tests
+# make test      runs the tests, one process for each core
 # make test-all  runs them with the libraries of tests/libraries, which save, load and average models
 # make lint      ruff and pyright, both strict
 # make bench     measures against hand-written torch and other libraries
@@ -9,6 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test test-all lint format bench clean
 
@@ -16,10 +17,10 @@ demo: $(READY)
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(READY) .venv/.libraries
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .

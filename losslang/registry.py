@@ -18,10 +18,9 @@ from losslang import losses
 from losslang.primitives import activations, functions, planned, reductions
 from losslang.primitives.decorators import DEFINED
 from losslang.primitives.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
-from losslang.syntax import tree
+from losslang.syntax.tree import METRIC, RESERVED
 
 Kind = TypeVar("Kind", bound=Primitive)
-RESERVED = (*tree.RESERVED, "metric")
 BUILTIN = (activations, functions, losses, planned, reductions)
 
 
@@ -73,7 +72,9 @@ class Registry:
     def _fits(self, primitive: Primitive) -> None:
         """Raises ValueError for a name that is taken, and for defaults that nobody has defined."""
         name, kind = primitive.name, primitive.kind
-        if isinstance(primitive, Loss | Function) and (name in RESERVED or self.get(Planned, name)):
+        if isinstance(primitive, (Loss, Function)) and (
+            name in (*RESERVED, METRIC) or self.get(Planned, name)
+        ):
             raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")
         taken = self._by_kind.get(type(primitive), {}).get(name)
         if isinstance(primitive, Loss):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -70,11 +70,23 @@ LAYERS: Mapping[str, str] = {
 }
 # What the compiler hands to a loss that asks for it.
 GIVEN = ("total", "class_weight", "pos_weight", "counted", "mask", "memory")
-# The options that every loss has where its axes allow.
-UNIVERSAL = (
-    "reduction", "mask", "ignore_index", "weight", "class_weight", "pos_weight", "batch", "background",
-    "avg_factor", "empty", "channels", "like",
-)  # fmt: skip
+UNIVERSAL_TYPES: Mapping[str, Any] = {
+    "reduction": Any,
+    "mask": Any,
+    "ignore_index": int | None,
+    "weight": Any,
+    "class_weight": list[NonNegative] | Literal["balanced", "complement"],
+    "pos_weight": NonNegative | list[NonNegative] | Literal["balanced"],
+    "batch": bool,
+    "background": bool | Literal["alone"],
+    "avg_factor": Positive,
+    "empty": Literal["formula", "zero", "one", "skip"],
+    "channels": Literal["first", "last"],
+    "like": Any,
+}
+"""The options that every loss has where its axes allow, with their types. The compiler applies them."""
+UNIVERSAL = tuple(UNIVERSAL_TYPES)
+"""Their names, in the order in which a meaning prints them."""
 IN_WORDS = {
     "probs": "probabilities",
     "log_probs": "log-probabilities",
@@ -92,6 +104,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "VIEWS", "Count", "Float", "Fraction", "Head",
-    "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
+    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Count", "Float",
+    "Fraction", "Head", "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
 ]  # fmt: skip

@@ -43,7 +43,7 @@ def compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     values = st.one_of(inner, TEXTS, tuples(inner | TEXTS, 0, 3).map(lambda items: tree.Items(items=items)))
     options = st.builds(tree.Option, name=KEYS, value=values)
     heads = st.builds(
-        lambda name, steps: tree.Head(path=tree.Path(root=name, steps=steps)),
+        lambda name, steps: tree.Route(path=tree.Path(root=name, steps=steps)),
         KEYS,
         tuples(ACCESS, 0, 2),
     )

@@ -108,7 +108,7 @@ class _Call:
             case Apply(operator=operator, arguments=arguments):
                 return FUNCTIONS[operator](*map(self.expression, arguments))
             case LossUse():
-                return self.reading(e)
+                return self.loss_use(e)
 
     def path(self, path: Input) -> Any:
         value = self.roots[path.root]
@@ -128,7 +128,7 @@ class _Call:
 
     # ---------------------------------------------------------------- one loss
 
-    def reading(self, r: LossUse) -> Tensor:
+    def loss_use(self, r: LossUse) -> Tensor:
         given = dict(r.operands)
         x = self.expression(given["pred"]).double()
         activation = r.activation.name if r.activation is not None else "identity"

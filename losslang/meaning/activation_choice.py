@@ -1,8 +1,8 @@
-"""One prediction, one activation.
+"""Activation inference: a term that writes no activation takes that of the other terms on its tensor.
 
-A term that reads probabilities and writes no activation takes the one that the other terms use on
-the same operand, when they agree on one. Decided before weights are folded, so a zero weight still
-speaks; metrics listen and do not speak.
+A loss that reads probabilities takes the activation that the other terms use on the same operand, when
+they agree on one. Decided before weights are folded: a term of weight 0 still offers its activation. A
+metric takes one and offers none.
 """
 
 from __future__ import annotations
@@ -21,121 +21,120 @@ IDENTITY = Choice("identity")
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A reading that says how its prediction becomes probabilities."""
+class ActivationChoice:
+    """The activation of a use that reads probabilities, and how it takes the prediction: as logits, ..."""
 
-    reading: LossUse
-    choice: Choice
+    use: LossUse
+    activation: Choice
     as_what: str
 
 
-def agree(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], list[Diagnostic]]:
-    """The terms with every activation decided, and what could not be decided."""
+def resolve_activations(
+    terms: Sequence[Term], registry: Registry
+) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+    """The terms with every activation decided, and the mistakes where none can be."""
     found: list[Diagnostic] = []
     groups: dict[str, list[tuple[LossUse, bool]]] = defaultdict(list)
     for term in terms:
-        for reading in loss_uses(term):
-            groups[str(reading.prediction)].append((reading, term.metric))
+        for use in loss_uses(term):
+            groups[str(use.prediction)].append((use, term.metric))
     taken: dict[LossUse, tuple[Choice, str]] = {}
-    spoken: dict[str, _Group] = {}
     for operand, members in groups.items():
-        group = spoken[operand] = _Group(operand, members, registry)
+        group = _Group(operand, members, registry)
         found += group.conflicts()
-        for reading, _ in members:
-            if reading.activation is None:
-                taken[reading], wrong = group.decide(reading)
+        for use, _ in members:
+            if use.activation is None:
+                taken[use], wrong = group.decide(use)
                 found += wrong
 
-    def decided(reading: LossUse) -> LossUse:
-        loss = loss_of(reading, registry)
-        if reading.activation is not None:
-            return replace(reading, activation=_probabilities(reading.activation, loss))
-        choice, origin = taken[reading]
-        return replace(reading, activation=choice, origin=origin)
+    def decided(use: LossUse) -> LossUse:
+        loss = loss_of(use, registry)
+        if use.activation is not None:
+            return replace(use, activation=_probabilities(use.activation, loss))
+        activation, origin = taken[use]
+        return replace(use, activation=activation, origin=origin)
 
     return tuple(replace(t, body=rewrite(t.body, decided)) for t in terms), found
 
 
 class _Group:
-    """Everything that reads one operand."""
+    """All uses that read one prediction, metrics told apart: these take an activation and offer none."""
 
     def __init__(self, operand: str, members: Sequence[tuple[LossUse, bool]], registry: Registry):
         self.operand = operand
         self.registry = registry
-        speaking = [reading for reading, metric in members if not metric]
-        self.voices = [voice for reading in speaking if (voice := self._voice(reading))]
+        trained = [use for use, metric in members if not metric]
+        self.choices = [choice for use in trained if (choice := self._choice(use))]
         self.logits = [
-            r for r in speaking if r.activation is not None and loss_of(r, registry).wants == "logits"
+            use for use in trained if use.activation is not None and loss_of(use, registry).wants == "logits"
         ]
 
-    def _voice(self, reading: LossUse) -> Voice | None:
-        loss = loss_of(reading, self.registry)
-        if reading.activation is None or (loss.wants == "logits" and not loss.activation):
+    def _choice(self, use: LossUse) -> ActivationChoice | None:
+        """The activation that a use offers to the others; None if it has none or reads no probabilities."""
+        loss = loss_of(use, self.registry)
+        if use.activation is None or (loss.wants == "logits" and not loss.activation):
             return None
-        choice = _probabilities(reading.activation, loss)
-        activation = self.registry.get(Activation, choice.name)
+        chosen = _probabilities(use.activation, loss)
+        activation = self.registry.get(Activation, chosen.name)
         if activation is None:
             return None
-        if choice == IDENTITY:
-            return Voice(reading, choice, "probabilities") if loss.wants == "probs" else None
+        if chosen == IDENTITY:
+            return ActivationChoice(use, chosen, "probabilities") if loss.wants == "probs" else None
         if activation.gives != "probs":
             return None
-        return Voice(reading, choice, activation.takes)
+        return ActivationChoice(use, chosen, activation.takes)
 
-    def decide(self, reading: LossUse) -> tuple[tuple[Choice, str], list[Diagnostic]]:
-        """What a reading without an activation takes, from whom, and the mistakes of that."""
-        choices = list(dict.fromkeys(voice.choice for voice in self.voices))
-        if len(choices) > 1:
-            speakers = [(v.reading.span, v.reading.name, str(v.choice)) for v in self.voices]
-            wrong = mistakes.no_agreement(reading.span, reading.loss, self.operand, speakers)
-            return (IDENTITY, "assumed"), [wrong]
-        if choices:
-            origin = self.voices[0].reading.name
-            return (choices[0], origin), self._pulled(reading, choices[0], origin)
+    def decide(self, use: LossUse) -> tuple[tuple[Choice, str], list[Diagnostic]]:
+        """The activation of a use that writes none, the name of the use that it is from, and the mistakes."""
+        offered = list(dict.fromkeys(choice.activation for choice in self.choices))
+        if len(offered) > 1:
+            written = [(c.use.span, c.use.name, str(c.activation)) for c in self.choices]
+            return (IDENTITY, "assumed"), [mistakes.no_agreement(use.span, use.loss, self.operand, written)]
+        if offered:
+            origin = self.choices[0].use.name
+            return (offered[0], origin), self._pulled(use, offered[0], origin)
         if self.logits:
-            if loss_of(reading, self.registry).metric_only:
-                # Whether p > 1/2 or p is the largest is the same question about the logits.
-                return (Choice("sigmoid"), self.logits[0].name), []
             other = self.logits[0]
+            if loss_of(use, self.registry).metric_only:
+                # p > 1/2 where the logit is above 0, and the largest p is that of the largest logit.
+                return (Choice("sigmoid"), other.name), []
             wrong = mistakes.two_readings(
-                reading.span, reading.loss, self.operand, other.span, other.loss, "probabilities"
+                use.span, use.loss, self.operand, other.span, other.loss, "probabilities"
             )
             return (IDENTITY, "assumed"), [wrong]
-        # torch's binary_cross_entropy reads probabilities by its name.
-        silent = reading.loss == "bce"
-        warning = [] if silent else [mistakes.assumed(reading.span, reading.loss, self.operand)]
-        return (IDENTITY, "default" if silent else "assumed"), warning
+        if use.loss == "bce":  # torch's binary_cross_entropy reads probabilities by its name
+            return (IDENTITY, "default"), []
+        return (IDENTITY, "assumed"), [mistakes.assumed(use.span, use.loss, self.operand)]
 
-    def _pulled(self, reading: LossUse, choice: Choice, origin: str) -> list[Diagnostic]:
+    def _pulled(self, use: LossUse, choice: Choice, origin: str) -> list[Diagnostic]:
+        """The warning about a `bce` that takes a softmax over the classes from another term."""
         activation = self.registry.get(Activation, choice.name)
-        if reading.loss == "bce" and activation is not None and activation.over == "class":
-            return [mistakes.pulled(reading.span, reading.loss, str(choice), origin)]
+        if use.loss == "bce" and activation is not None and activation.over == "class":
+            return [mistakes.pulled(use.span, use.loss, str(choice), origin)]
         return []
 
     def conflicts(self) -> list[Diagnostic]:
-        """One tensor read as two things, and two activations both written."""
+        """The mistakes of one tensor read as two things, and of two activations that are both written."""
         found: list[Diagnostic] = []
-        as_logits = [v.reading for v in self.voices if v.as_what == "logits"] + self.logits
-        for voice in self.voices:
-            if voice.as_what != "logits" and as_logits:
-                other = as_logits[0]
-                what = "log-probabilities" if voice.as_what == "log_probs" else voice.as_what
+        as_logits = [c.use for c in self.choices if c.as_what == "logits"] + self.logits
+        for choice in self.choices:
+            if choice.as_what != "logits" and as_logits:
+                use, other = choice.use, as_logits[0]
+                what = "log-probabilities" if choice.as_what == "log_probs" else choice.as_what
                 found.append(
-                    mistakes.two_readings(
-                        voice.reading.span, voice.reading.loss, self.operand, other.span, other.loss, what
-                    )
+                    mistakes.two_readings(use.span, use.loss, self.operand, other.span, other.loss, what)
                 )
-        written = [v for v in self.voices if v.reading.origin == "written" and v.as_what == "logits"]
-        for voice in written[1:]:
-            if voice.choice != written[0].choice:
-                first = written[0]
+        written = [c for c in self.choices if c.use.origin == "written" and c.as_what == "logits"]
+        for choice in written[1:]:
+            first = written[0]
+            if choice.activation != first.activation:
                 found.append(
                     mistakes.two_activations(
-                        voice.reading.span,
+                        choice.use.span,
                         self.operand,
-                        str(first.choice),
-                        first.reading.span,
-                        str(voice.choice),
+                        str(first.activation),
+                        first.use.span,
+                        str(choice.activation),
                     )
                 )
         return found

@@ -11,9 +11,9 @@ from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Source
-from losslang.meaning.activation_choice import agree
-from losslang.meaning.ignored_label import agree_on_labels
-from losslang.meaning.layout import agree_on_channels
+from losslang.meaning.activation_choice import resolve_activations
+from losslang.meaning.ignored_label import resolve_ignored_labels
+from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Apply, Expression, Input, Meaning, Term
 from losslang.meaning.options import ReportedError, arity
 from losslang.meaning.overrides import number, overridden, settable
@@ -111,11 +111,11 @@ class _Checker:
         result = self.evaluate(program.result, Scope())
         if result is None:
             return None
-        terms, found = agree(distinct(as_terms(result)), self.registry)
+        terms, found = resolve_activations(distinct(as_terms(result)), self.registry)
         self.found += found
-        terms, found = agree_on_labels(terms, self.registry)
+        terms, found = resolve_ignored_labels(terms, self.registry)
         self.found += found
-        terms, found = agree_on_channels(terms)
+        terms, found = resolve_channels(terms)
         self.found += found
         numbers = {n: v.value for n, v in self.bound.items() if isinstance(v, NumberValue)}
         for name in self.overrides:
@@ -200,9 +200,9 @@ class _Checker:
             case _:
                 raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
 
-    def _scope(self, route: tree.Head | tree.Operands, scope: Scope) -> Scope:
-        if isinstance(route, tree.Head):
-            return self._headed(route, scope)
+    def _scope(self, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
+        if isinstance(route, tree.Route):
+            return self._behind(route, scope)
         values = self._all(route.items, scope)
         if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
@@ -211,7 +211,7 @@ class _Checker:
         target = items[1] if len(items) > 1 else scope.target
         return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
 
-    def _headed(self, route: tree.Head, scope: Scope) -> Scope:
+    def _behind(self, route: tree.Route, scope: Scope) -> Scope:
         path = route.path
         if path.root in tree.ROOTS:
             pred = self._path(path, scope)
@@ -247,13 +247,13 @@ class _Checker:
         if name in self.bindings:
             return self._bound(call)
         if found := self.registry.loss(name):
-            reading = read_use(
+            use = read_use(
                 call, found, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
             )
-            if reading is None:
+            if use is None:
                 raise ReportedError
-            return TermsValue((Term(reading.name, 1.0, reading, span=call.span),), call.span)
-        if name == "metric":
+            return TermsValue((Term(use.name, 1.0, use, span=call.span),), call.span)
+        if name == tree.METRIC:
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
             raise MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary))
@@ -278,13 +278,13 @@ class _Checker:
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
-        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), "metric")
+        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
         if len(call.arguments) != 1 or call.options:
             count = len(call.arguments) + len(call.options)
-            raise MistakeError(option_mistakes.wrong_count(call.span, "metric", count, "one expression"))
+            raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
         return each_term(value, lambda term: replace(term, metric=True))
 

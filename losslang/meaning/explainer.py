@@ -96,10 +96,10 @@ def _term(term: Term, source: Source) -> Iterator[str]:
     elif isinstance(term.body, LossUse):
         rows += _use(term.body, source)
     yield from _table(rows, INDENT)
-    for reading in () if whole else loss_uses(term):
+    for use in () if whole else loss_uses(term):
         yield ""
-        yield INDENT + reading.name
-        yield from _table(_use(reading, source), INDENT * 2)
+        yield INDENT + use.name
+        yield from _table(_use(use, source), INDENT * 2)
 
 
 def _weights(term: Term) -> Iterator[Row]:
@@ -119,31 +119,31 @@ def _computes(body: Expression) -> Iterator[Row]:
             yield "is", f"{body} as it stands: one number that the call hands over"
         case _:
             # The names alone: what each of them reads is said below.
-            yield "computes", str(brief(body, lambda reading: reading.name))
+            yield "computes", str(brief(body, lambda use: use.name))
 
 
-def _use(reading: LossUse, source: Source) -> Iterator[Row]:
+def _use(use: LossUse, source: Source) -> Iterator[Row]:
     """One use of a loss, from its formula to its reduction."""
-    loss = loss_of(reading, current_registry())
-    written = {name for name, _ in reading.spans}
+    loss = loss_of(use, current_registry())
+    written = {name for name, _ in use.spans}
     yield "formula", loss.summary.rstrip(".")
-    yield "reads", _operands(reading)
-    yield "activation", _activation(reading, loss, source)
-    options = [_option(name, value, loss, written) for name, value in reading.options]
-    universal = [_universal(name, value, loss, reading) for name, value in reading.universal]
+    yield "reads", _operands(use)
+    yield "activation", _activation(use, loss, source)
+    options = [_option(name, value, loss, written) for name, value in use.options]
+    universal = [_universal(name, value, loss, use) for name, value in use.universal]
     for label, listed in (("options", options), ("universal", universal)):
         yield from zip([label, *[""] * len(listed)], _columns(listed), strict=False)
-    laid = lies(reading, loss)
+    laid = lies(use, loss)
     yield from zip(["lies", *[""] * len(laid)], laid, strict=False)
-    yield "reduction", _reduction(reading, loss, written)
-    yield from _elements(reading)
-    if reading.like is not None:
-        yield "like", _likeness(reading.like, reading, loss)
+    yield "reduction", _reduction(use, loss, written)
+    yield from _elements(use)
+    if use.like is not None:
+        yield "like", _likeness(use.like, use, loss)
 
 
-def _operands(reading: LossUse) -> str:
-    spelled = [_operand(value) for _, value in reading.operands]
-    names = [name for name, _ in reading.operands]
+def _operands(use: LossUse) -> str:
+    spelled = [_operand(value) for _, value in use.operands]
+    names = [name for name, _ in use.operands]
     if names == ["pred", "target"]:
         return " against ".join(spelled)
     return ", ".join(f"{name}={value}" for name, value in zip(names, spelled, strict=True))
@@ -155,28 +155,28 @@ def _operand(value: Expression) -> str:
     return str(value)
 
 
-def _activation(reading: LossUse, loss: Loss, source: Source) -> str:
+def _activation(use: LossUse, loss: Loss, source: Source) -> str:
     """`sigmoid (taken from `bce`): logits to probabilities`."""
-    chosen = reading.activation
+    chosen = use.activation
     found = current_registry().get(Activation, chosen.name) if chosen else None
-    origin = _origin(reading, loss, source)
+    origin = _origin(use, loss, source)
     if chosen is None or found is None or chosen.name == "identity":
         what = f"as {IN_WORDS[loss.wants]}" if loss.wants in IN_WORDS else "as it stands"
-        return f"identity ({origin}): {reading.prediction} is read {what}"
+        return f"identity ({origin}): {use.prediction} is read {what}"
     takes, gives = (IN_WORDS.get(view, view) for view in (found.takes, found.gives))
     return f"{chosen} ({origin}): {takes} to {gives}"
 
 
-def _origin(reading: LossUse, loss: Loss, source: Source) -> str:
-    name = re.match(r"\w*", source.text[reading.span.start :])
+def _origin(use: LossUse, loss: Loss, source: Source) -> str:
+    name = re.match(r"\w*", source.text[use.span.start :])
     found = current_registry().loss(name[0]) if name else None
-    if reading.origin == "written" and name and found and found.activation:
+    if use.origin == "written" and name and found and found.activation:
         return f"`{name[0]}` is `{loss.name}({found.activation})`"
-    if reading.origin == "assumed":
+    if use.origin == "assumed":
         return "assumed: nothing says otherwise"
-    if reading.origin in ("written", "default"):
-        return reading.origin
-    return f"taken from `{reading.origin}`"
+    if use.origin in ("written", "default"):
+        return use.origin
+    return f"taken from `{use.origin}`"
 
 
 def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
@@ -186,15 +186,15 @@ def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row
     return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
 
 
-def _universal(name: str, value: object, loss: Loss, reading: LossUse) -> Row:
-    said, origin = f"{name}={show(value)}", dict(reading.taken).get(name)
+def _universal(name: str, value: object, loss: Loss, use: LossUse) -> Row:
+    said, origin = f"{name}={show(value)}", dict(use.taken).get(name)
     if origin is not None:
         return said, f"(taken from `{origin}`)"
-    return said, "(written)" if name in dict(reading.spans) else f"(default of `{loss.name}`)"
+    return said, "(written)" if name in dict(use.spans) else f"(default of `{loss.name}`)"
 
 
-def _reduction(reading: LossUse, loss: Loss, written: Iterable[str]) -> str:
-    chosen = reading.reduction
+def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
+    chosen = use.reduction
     found = current_registry().get(ReductionPrimitive, chosen.name)
     if not loss.result_axes:
         return "none needed: the loss is one number"
@@ -205,34 +205,32 @@ def _reduction(reading: LossUse, loss: Loss, written: Iterable[str]) -> str:
     else:
         origin = "default"
     by_label = (
-        chosen.name in ("wmean", "wmean_all")
-        and reading.get("class_weight") is not None
-        and _by_label(reading, loss)
+        chosen.name in ("wmean", "wmean_all") and use.get("class_weight") is not None and _by_label(use, loss)
     )
     soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
     return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
 
 
-def _by_label(reading: LossUse, loss: Loss) -> bool:
+def _by_label(use: LossUse, loss: Loss) -> bool:
     """Whether its values are those of places, each with the weight of its label."""
-    activation = reading.activation and current_registry().get(Activation, reading.activation.name)
+    activation = use.activation and current_registry().get(Activation, use.activation.name)
     over_classes = activation is not None and activation.over == "class"
     return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
 
 
-def _elements(reading: LossUse) -> Iterator[Row]:
+def _elements(use: LossUse) -> Iterator[Row]:
     """What happens to the natural values before they are reduced."""
-    if reading.scale != 1 or reading.shift:
-        yield "values", f"{affine(reading, 'v')} in the place of v, before the reduction"
-    if reading.factor is not None:
-        yield "times", f"{reading.factor}, before the reduction; the count stays what it was"
+    if use.scale != 1 or use.shift:
+        yield "values", f"{affine(use, 'v')} in the place of v, before the reduction"
+    if use.factor is not None:
+        yield "times", f"{use.factor}, before the reduction; the count stays what it was"
 
 
-def _likeness(like: Likeness, reading: LossUse, loss: Loss) -> str:
+def _likeness(like: Likeness, use: LossUse, loss: Loss) -> str:
     """Whose number it is, or whose options they are where something stands beside them."""
     preset, operands = loss.like[like.library], [operand.name for operand in loss.operands]
-    options = dict.fromkeys((*like.written, *(name for name, _ in reading.taken)))
-    beside = [name for name in options if name not in operands and not _is_compared(name, reading, preset)]
+    options = dict.fromkeys((*like.written, *(name for name, _ in use.taken)))
+    beside = [name for name in options if name not in operands and not _is_compared(name, use, preset)]
     library = LIBRARIES[like.library]
     if not beside:
         return "; ".join(filter(None, (f"the number of {library}", preset.note)))
@@ -241,14 +239,14 @@ def _likeness(like: Likeness, reading: LossUse, loss: Loss) -> str:
     return "; ".join(filter(None, (f"the options of {library}", preset.note, said)))
 
 
-def _is_compared(name: str, reading: LossUse, preset: Preset) -> bool:
+def _is_compared(name: str, use: LossUse, preset: Preset) -> bool:
     """Whether an option is one of the library too, and its number was compared."""
     if name == "reduction":
-        chosen = reading.reduction.name
+        chosen = use.reduction.name
         known = ("mean", "sum", "none") if preset.takes_option(name) else ("mean",)
         return chosen == preset.reduction or chosen in known
     # A word makes weights of the batch, which no library does.
-    of_batch = name in ("class_weight", "pos_weight") and isinstance(reading.get(name), str)
+    of_batch = name in ("class_weight", "pos_weight") and isinstance(use.get(name), str)
     return preset.takes_option(name) and not of_batch
 
 

@@ -20,33 +20,35 @@ from losslang.registry import Registry
 OPTION = "ignore_index"
 
 
-def agree_on_labels(terms: Sequence[Term], registry: Registry) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+def resolve_ignored_labels(
+    terms: Sequence[Term], registry: Registry
+) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with every ignored label decided, and what could not be decided."""
     spoken: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
-        for reading in () if term.metric else loss_uses(term):
-            if _is_written(reading) and isinstance(reading.get(OPTION), int):
-                spoken[_target(reading)].append(reading)
+        for use in () if term.metric else loss_uses(term):
+            if _is_written(use) and isinstance(use.get(OPTION), int):
+                spoken[_target(use)].append(use)
     found: list[Diagnostic] = []
 
-    def decided(reading: LossUse) -> LossUse:
-        speakers = spoken.get(_target(reading), [])
-        if not speakers or _is_written(reading) or not loss_of(reading, registry).reads_classes:
-            return reading
+    def decided(use: LossUse) -> LossUse:
+        speakers = spoken.get(_target(use), [])
+        if not speakers or _is_written(use) or not loss_of(use, registry).reads_classes:
+            return use
         if len({speaker.get(OPTION) for speaker in speakers}) > 1:
             labels = [(s.span_of(OPTION), int(s.get(OPTION))) for s in speakers]
-            found.append(mistakes.two_labels(reading.span, reading.loss, _target(reading), labels))
-            return reading
-        return reading.told(OPTION, speakers[0].get(OPTION), speakers[0].name)
+            found.append(mistakes.two_labels(use.span, use.loss, _target(use), labels))
+            return use
+        return use.with_option(OPTION, speakers[0].get(OPTION), speakers[0].name)
 
     return tuple(replace(term, body=rewrite(term.body, decided)) for term in terms), found
 
 
-def _is_written(reading: LossUse) -> bool:
-    return OPTION in dict(reading.spans)
+def _is_written(use: LossUse) -> bool:
+    return OPTION in dict(use.spans)
 
 
-def _target(reading: LossUse) -> str:
+def _target(use: LossUse) -> str:
     """The path of its target; '' where that is a number or computed."""
-    target = dict(reading.operands).get("target")
+    target = dict(use.operands).get("target")
     return str(target) if isinstance(target, Input) else ""

@@ -57,13 +57,13 @@ def channel_axis(channel: int, rank: int) -> int:
     return channel or (-1 if rank == 3 else 1)
 
 
-def layout(reading: LossUse, loss: Loss) -> Layout:
+def layout(use: LossUse, loss: Loss) -> Layout:
     """The layout of one use."""
-    return Layout(_home(reading, loss), reading.get("channels"))
+    return Layout(_home(use, loss), use.get("channels"))
 
 
-def _home(reading: LossUse, loss: Loss) -> int | None:
-    if is_of_rows(loss) or isinstance(dict(reading.options).get(loss.extra_axis), tuple):
+def _home(use: LossUse, loss: Loss) -> int | None:
+    if is_of_rows(loss) or isinstance(dict(use.options).get(loss.extra_axis), tuple):
         return -1
     return 1 if loss.has_classes or is_of_images(loss) else None
 
@@ -85,34 +85,34 @@ def root_of(expression: Expression) -> str:
     return "pred" if roots & {"pred", "target"} else "batch" if "batch" in roots else "const"
 
 
-def lies(reading: LossUse, loss: Loss) -> list[str]:
+def lies(use: LossUse, loss: Loss) -> list[str]:
     """In words, how the mask and the weights of a use lie over its prediction."""
-    channel = layout(reading, loss).before
+    channel = layout(use, loss).before
     axis = {1: "axis 1", -1: "the last axis"}.get(channel, "the last axis of three, axis 1 of more")
-    named = {name: reading.get(name) for name in ("mask", "weight")}
-    given = [(f"{name}={value}", value) for name, value in named.items()] + [("", reading.factor)]
+    named = {name: use.get(name) for name in ("mask", "weight")}
+    given = [(f"{name}={value}", value) for name, value in named.items()] + [("", use.factor)]
     return [
         f"{said or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
         f"one rank less than the prediction lacks {axis}"
         for said, value in given
-        if isinstance(value, Input | Apply)
+        if isinstance(value, (Input, Apply))
     ]
 
 
 # ------------------------------------------------------------------- one tensor, one channel axis
 
 
-def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diagnostic]]:
+def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with `channels=` given to all that read the same tensor, and the contradictions.
 
     It belongs to the tensor that a path leads to, before its slices: `ce(channels=last) + dice` reads one tensor.
     """
     found: list[Diagnostic] = []
     speakers: dict[str, list[LossUse]] = defaultdict(list)
-    for reading in (reading for term in terms for reading in loss_uses(term)):
-        for path in tensors_of(reading.prediction):
-            if reading.get("channels") is not None:
-                speakers[path].append(reading)
+    for use in (use for term in terms for use in loss_uses(term)):
+        for path in tensors_of(use.prediction):
+            if use.get("channels") is not None:
+                speakers[path].append(use)
     for path, said in speakers.items():
         other = next((r for r in said if r.get("channels") != said[0].get("channels")), None)
         if other is not None:
@@ -122,13 +122,13 @@ def agree_on_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Dia
                 )
             )
 
-    def told(reading: LossUse) -> LossUse:
-        said = [r for path in tensors_of(reading.prediction) for r in speakers.get(path, ())]
-        if reading.get("channels") is not None or not said:
-            return reading
-        return reading.told("channels", said[0].get("channels"), said[0].name)
+    def resolved(use: LossUse) -> LossUse:
+        said = [r for path in tensors_of(use.prediction) for r in speakers.get(path, ())]
+        if use.get("channels") is not None or not said:
+            return use
+        return use.with_option("channels", said[0].get("channels"), said[0].name)
 
-    return tuple(replace(term, body=rewrite(term.body, told)) for term in terms), found
+    return tuple(replace(term, body=rewrite(term.body, resolved)) for term in terms), found
 
 
 def tensors_of(expression: Expression) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class LossUse:
         """The value of a universal option, None where it is not used."""
         return dict(self.universal).get(option)
 
-    def told(self, option: str, value: Any, origin: str) -> LossUse:
+    def with_option(self, option: str, value: Any, origin: str) -> LossUse:
         """The same use with a universal option that the term `origin` wrote for the tensor that both read."""
         universal = {**dict(self.universal), option: value}
         ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
@@ -190,7 +190,7 @@ class Meaning:
 
 
 def below(expression: Expression) -> Iterator[Expression]:
-    """`expression` and every expression in it; a reading's operands and weights too."""
+    """`expression` and every expression in it; a use's operands and weights too."""
     yield expression
     match expression:
         case Apply(arguments=arguments):
@@ -199,7 +199,7 @@ def below(expression: Expression) -> Iterator[Expression]:
         case LossUse():
             values = [v for _, v in (*expression.operands, *expression.universal)]
             for value in (*values, expression.factor):
-                if isinstance(value, Constant | Input | Apply | LossUse):
+                if isinstance(value, (Constant, Input, Apply, LossUse)):
                     yield from below(value)
         case _:
             return
@@ -217,7 +217,7 @@ def _taken(term: Term) -> str:
 
 
 def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Expression:
-    """`expression` with every reading replaced by what `change` makes of it."""
+    """`expression` with every use replaced by what `change` makes of it."""
     match expression:
         case LossUse():
             return change(expression)
@@ -246,9 +246,9 @@ def _bracketed(expression: Expression) -> str:
     return f"({text})" if compound else text
 
 
-def loss_of(reading: LossUse, registry: Registry) -> Loss:
+def loss_of(use: LossUse, registry: Registry) -> Loss:
     """The loss behind a checked use."""
-    found = registry.loss(reading.loss)
+    found = registry.loss(use.loss)
     if found is None:
-        raise LookupError(f"the loss `{reading.loss}` is not registered here; import what defines it first")
+        raise LookupError(f"the loss `{use.loss}` is not registered here; import what defines it first")
     return found.loss

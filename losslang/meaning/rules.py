@@ -32,25 +32,25 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     """What can only be said of the program as a whole."""
     found: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(part, Input | LossUse) for term in terms for part in below(term.body))
+        detached = any(isinstance(part, (Input, LossUse)) for term in terms for part in below(term.body))
         found.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     for term in terms:
-        for reading in loss_uses(term):
-            loss = loss_of(reading, registry)
+        for use in loss_uses(term):
+            loss = loss_of(use, registry)
             if loss.metric_only and not term.metric:
-                found.append(mistakes.only_a_metric(reading.span, reading.loss))
-            found += _yes_or_no(reading, registry)
-            found += _not_compared(reading, registry)
-            if loss.index and term.body is reading and term.weight > 0 and not term.metric:
+                found.append(mistakes.only_a_metric(use.span, use.loss))
+            found += _yes_or_no(use, registry)
+            found += _not_compared(use, registry)
+            if loss.index and term.body is use and term.weight > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
-                found.append(mistakes.index_as_loss(reading.span, reading.loss, fix))
-            alone = len(terms) == 1 and term.body is reading
-            if reading.reduction.name == "none" and not alone:
-                found.append(mistakes.not_reduced(reading.span, reading.loss))
+                found.append(mistakes.index_as_loss(use.span, use.loss, fix))
+            alone = len(terms) == 1 and term.body is use
+            if use.reduction.name == "none" and not alone:
+                found.append(mistakes.not_reduced(use.span, use.loss))
         parts = [p for e in (term.body, term.factor) if e is not None for p in below(e)]
         found += [mistakes.reserved_input(p.span, "norm") for p in parts if _is_norm(p)]
     return found
@@ -82,30 +82,30 @@ def _learns(expression: Expression) -> bool:
         case Apply(arguments=arguments):
             return any(map(_learns, arguments))
         case _:
-            return isinstance(expression, Input | LossUse)
+            return isinstance(expression, (Input, LossUse))
 
 
-def _yes_or_no(reading: LossUse, registry: Registry) -> list[Diagnostic]:
+def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
     """`pos_weight` beside an activation over classes: there is no one positive."""
-    activation = reading.activation and registry.get(Activation, reading.activation.name)
-    if reading.get("pos_weight") is None or not activation or activation.over != "class":
+    activation = use.activation and registry.get(Activation, use.activation.name)
+    if use.get("pos_weight") is None or not activation or activation.over != "class":
         return []
     why = f"`{activation.name}` tells classes apart, and `class_weight` weighs them"
-    span = reading.span_of("pos_weight")
-    return [option_mistakes.does_not_apply(span, reading.loss, "pos_weight", why)]
+    span = use.span_of("pos_weight")
+    return [option_mistakes.does_not_apply(span, use.loss, "pos_weight", why)]
 
 
-def _not_compared(reading: LossUse, registry: Registry) -> list[Diagnostic]:
+def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:
     """What a use has beside `like=` that its preset was not compared with."""
-    if reading.like is None:
+    if use.like is None:
         return []
-    loss, library = loss_of(reading, registry), LIBRARIES[reading.like.library]
-    preset = loss.like[reading.like.library]
-    activation = reading.activation.name if reading.activation else ""
-    said = _beside(reading, loss, preset)
+    loss, library = loss_of(use, registry), LIBRARIES[use.like.library]
+    preset = loss.like[use.like.library]
+    activation = use.activation.name if use.activation else ""
+    said = _beside(use, loss, preset)
     found: list[Diagnostic] = []
     if why := preset.refuses.get(activation) or preset.not_after(activation, loss.has_classes):
-        span = reading.like.span
+        span = use.like.span
         found.append(
             preset_mistakes.activation_not_compared(span, loss.name, activation, library, why, preset.options)
         )
@@ -122,39 +122,39 @@ def _not_compared(reading: LossUse, registry: Registry) -> list[Diagnostic]:
                     preset_mistakes.without_like(preset.options),
                 )
             )
-    if why := _another_mean(reading, loss, preset):
-        span, fix = reading.span_of("reduction"), "leave out `reduction`: `like` has the library's own"
+    if why := _another_mean(use, loss, preset):
+        span, fix = use.span_of("reduction"), "leave out `reduction`: `like` has the library's own"
         stated = "`reduction=mean`"
         found.append(preset_mistakes.option_not_compared(span, loss.name, stated, library, why, fix))
     return found
 
 
-def _another_mean(reading: LossUse, loss: Loss, preset: Preset) -> str:
+def _another_mean(use: LossUse, loss: Loss, preset: Preset) -> str:
     """Why a mean over what counts is not the library's mean; '' if it is, and where no mean is asked for."""
-    if reading.reduction.name != "mean" or reading.get("avg_factor") is not None:
+    if use.reduction.name != "mean" or use.get("avg_factor") is not None:
         return ""
-    by_label = reading.get("class_weight") is not None
+    by_label = use.get("class_weight") is not None
     own = preset.reduction or loss.reduction
     if own == "mean" and by_label and "class_weight" in loss.parameters:
         own = "wmean"
-    all_count = reading.get("mask") is None and reading.get("ignore_index") in (None, "none")
-    all_alike = not by_label and reading.get("weight") is None
+    all_count = use.get("mask") is None and use.get("ignore_index") in (None, "none")
+    all_alike = not by_label and use.get("weight") is None
     same = {"mean": True, "mean_all": all_count, "wmean": all_alike, "wmean_all": all_count and all_alike}
     return "" if same.get(own, False) else MEANS.get(own, f"its mean is `{own}`")
 
 
-def _beside(reading: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
+def _beside(use: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
     """What differs from the preset: `name` and `name=value` of an option, and where it stands.
 
     Options that are written, and those that an override or a neighbour set.
     """
     usual = {**loss.defaults, "ignore_index": loss.ignore_index, "reduction": loss.reduction}
-    options = dict([*reading.options, *reading.universal, ("reduction", reading.reduction.name)])
+    options = dict([*use.options, *use.universal, ("reduction", use.reduction.name)])
     found: dict[str, Span] = {}
     for name, value in options.items():
         stated = f"{name}={show(value)}"
         if not preset.gives(stated) and (preset.sets(name) or value != usual.get(name)):
-            found |= dict.fromkeys((name, stated), reading.span_of(name))
+            found |= dict.fromkeys((name, stated), use.span_of(name))
     return found
 
 

@@ -23,7 +23,7 @@ def summary(meaning: Meaning) -> str:
 
 
 def _addend(term: Term, alone: bool) -> str:
-    body = str(brief(term.body, _reading))
+    body = str(brief(term.body, _called))
     bare = alone and term.weight == 1 and term.factor is None
     if isinstance(term.body, Apply) and term.body.operator in SUMS and not bare:
         body = f"({body})"
@@ -36,7 +36,7 @@ def _addend(term: Term, alone: bool) -> str:
 
 
 def brief(expression: Expression, spell: Callable[[LossUse], str]) -> Expression:
-    """`expression` with short text in the place of every reading, and signs where a person has them."""
+    """`expression` with short text in the place of every use, and signs where a person has them."""
     match expression:
         case LossUse():
             return Input(spell(expression))
@@ -48,36 +48,36 @@ def brief(expression: Expression, spell: Callable[[LossUse], str]) -> Expression
             return expression
 
 
-def _reading(reading: LossUse) -> str:
-    inside = ", ".join(filter(None, (_activated(reading), *_taken(reading))))
-    called = (f"{reading.loss}({inside})" if inside else reading.loss) + _route(reading)
-    if reading.scale != 1 or reading.shift:
-        called = f"({affine(reading, called)})"
-    return called if reading.factor is None else f"{_bracketed(reading.factor)}*{called}"
+def _called(use: LossUse) -> str:
+    inside = ", ".join(filter(None, (_activated(use), *_taken(use))))
+    called = (f"{use.loss}({inside})" if inside else use.loss) + _route(use)
+    if use.scale != 1 or use.shift:
+        called = f"({affine(use, called)})"
+    return called if use.factor is None else f"{_bracketed(use.factor)}*{called}"
 
 
-def _activated(reading: LossUse) -> str:
+def _activated(use: LossUse) -> str:
     """`sigmoid, from bce`; nothing where a loss of values reads them as they are."""
-    chosen = str(reading.activation)
+    chosen = str(use.activation)
     if (
-        reading.origin == "default"
+        use.origin == "default"
         and chosen == "identity"
-        and loss_of(reading, current_registry()).wants not in ("probs", "log_probs")
+        and loss_of(use, current_registry()).wants not in ("probs", "log_probs")
     ):
         return ""
-    if reading.origin in ("written", "default"):
+    if use.origin in ("written", "default"):
         return chosen
-    return f"{chosen}, assumed" if reading.origin == "assumed" else f"{chosen}, from {reading.origin}"
+    return f"{chosen}, assumed" if use.origin == "assumed" else f"{chosen}, from {use.origin}"
 
 
-def _taken(reading: LossUse) -> list[str]:
+def _taken(use: LossUse) -> list[str]:
     """`ignore_index=255, from ce`: the universal options that a neighbour wrote."""
-    return [f"{name}={show(reading.get(name))}, from {owner}" for name, owner in reading.taken]
+    return [f"{name}={show(use.get(name))}, from {owner}" for name, owner in use.taken]
 
 
-def _route(reading: LossUse) -> str:
+def _route(use: LossUse) -> str:
     """`@seg` or `@(pred.a, batch.b)`; nothing for `pred` against `target`."""
-    operands = [operand for _, operand in reading.operands]
+    operands = [operand for _, operand in use.operands]
     prediction = operands[0]
     if isinstance(prediction, Input) and prediction.root == "pred":
         if operands[1:] in ([], [Input("target", prediction.steps, soft=True)]):
@@ -87,10 +87,10 @@ def _route(reading: LossUse) -> str:
     return f"@({', '.join(map(str, operands))})"
 
 
-def affine(reading: LossUse, value: str) -> str:
+def affine(use: LossUse, value: str) -> str:
     """`1 - v`: what is made of every value."""
-    made = Apply("*", (Constant(reading.scale), Input(value)))
-    return str(brief(Apply("+", (Constant(reading.shift), made)), str))
+    made = Apply("*", (Constant(use.scale), Input(value)))
+    return str(brief(Apply("+", (Constant(use.shift), made)), str))
 
 
 def short_number(value: float) -> str:

@@ -198,11 +198,11 @@ def _pushed(body: Expression, tensor: Expression) -> Expression | None:
     match body:
         case LossUse():
             return replace(body, factor=_times(body.factor, "*", tensor, body.span))
-        case Apply("+", (Constant(shift), Apply("*", (Constant(scale), LossUse() as reading)))):
+        case Apply("+", (Constant(shift), Apply("*", (Constant(scale), LossUse() as use)))):
             # w (c + k f v) = w c + k (w f) v: the constant is reduced as the loss beside it is.
-            constant = replace(reading, scale=0.0, shift=shift, factor=tensor)
-            weighed = replace(reading, factor=_times(reading.factor, "*", tensor, body.span))
-            if reading.factor is None and (reading.scale, reading.shift) == (1.0, 0.0):
+            constant = replace(use, scale=0.0, shift=shift, factor=tensor)
+            weighed = replace(use, factor=_times(use.factor, "*", tensor, body.span))
+            if use.factor is None and (use.scale, use.shift) == (1.0, 0.0):
                 return replace(weighed, scale=scale, shift=shift)
             scaled = Apply("*", (Constant(scale), weighed), body.span)
             return Apply("+", (constant, scaled), body.span)

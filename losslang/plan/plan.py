@@ -112,11 +112,6 @@ class Plan:
         """The steps that read what a call hands over."""
         return tuple(step for step in self.steps if step.operation == "input")
 
-    @property
-    def is_one(self) -> bool:
-        """Whether its only value is the total."""
-        return [(output.weight, output.metric) for output in self.outputs] == [(1, False)]
-
     def total(self, values: Sequence[Any]) -> Any:
         """The weighted sum of the terms that are trained on, of their values in order."""
         total: Any = None

@@ -20,7 +20,6 @@ from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes
-from losslang.runtime.binding import getter
 from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import Look, asking, left_out, looks, refuses_labels
 from losslang.runtime.label_ranges import CHECKS, Later, Range, Sources, are_read_by_kernels, ranges
@@ -76,7 +75,6 @@ class Executor:
         self.fuse: Fuse | None = fuse
         self.kept = tuple(step.name for step in asking(plan)) if masked else ()
         self.guarded = any(step.operation == "complete" for step in plan.steps)
-        self.is_one = plan.is_one
         # For what traces a call or transforms it: made now, since making it could not be traced.
         self.traced = whole(plan, registry, careful=False)
         self.unmasked: dict[tuple[str, ...], Executor] = {}
@@ -88,7 +86,12 @@ class Executor:
     def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
         """What takes the inputs out of the roots of a call."""
         reader = reading(self.plan, self.registry, "input")
-        return (lambda roots: reader.run(*roots)) if reader.calls.calls else getter(reader.places)
+        places = reader.places
+        return (
+            (lambda roots: reader.run(*roots))
+            if reader.calls.calls
+            else (lambda roots: [roots[place] for place in places])
+        )
 
     @cached_property
     def guard(self) -> Program:
@@ -281,7 +284,7 @@ class Executor:
         idle = self.plain.idled(slots)
         filled = all(value.numel() for value in inputs if isinstance(value, Tensor))
         if (idle, filled) not in self.lean:
-            self.lean[idle, filled] = settled(self.plan, self.registry, idle, filled=filled).way()
+            self.lean[idle, filled] = settled(self.plan, self.registry, idle, filled=filled).run
         route.way = self.lean[idle, filled]
         return [slots[place] for place in self.plain.places]
 

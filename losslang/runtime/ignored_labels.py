@@ -25,14 +25,8 @@ class Look(NamedTuple):
     label: int
 
     def finds(self, inputs: Sequence[Any]) -> bool:
-        """Whether any may be ignored: whether its number lies within the range of the labels.
-
-        Read as numbers of half the width, two for each: those have instructions for a minimum. The upper half
-        is 0 or -1, and what is read of a label of more than 31 bits is only one to look at again.
-        """
+        """Whether any may be ignored: whether its number lies within the range of the labels."""
         labels: Tensor = inputs[self.place]
-        if labels.stride(-1) == 1:
-            labels = labels.view(torch.int32)
         return labels.min().item() <= self.label if self.label < 0 else labels.max().item() >= self.label
 
 
@@ -40,14 +34,14 @@ def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
     """Where to look; None where more than a range has to be asked.
 
     They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
-    the steps themselves. So is a label that halves cannot hold.
+    the steps themselves.
     """
     places = {step.name: place for place, step in enumerate(plan.inputs)}
     found: list[Look] = []
     for step in asking(plan):
         label, target = int(dict(step.options)["index"]), step.inputs[0]
         place = places.get(target.name) if isinstance(target, Ref) else None
-        if place is None or not _are_plain(inputs[place]) or not -(2**31) <= label < 2**31:
+        if place is None or not _are_plain(inputs[place]):
             return None
         found.append(Look(place, label))
     return list(dict.fromkeys(found))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
-from losslang.plan.plan import Plan, Ref, Step, verify
+from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
 from losslang.runtime.blocks import Sum, Totals, Walk, Walker, value_checks
@@ -34,20 +34,6 @@ class Program:
     def run(self, *roots: Any) -> list[Any]:
         slots = self.calls.run(*roots)
         return [slots[place] for place in self.places]
-
-    def way(self) -> Callable[..., list[Any]]:
-        """The same, with nothing to loop over where it is one call."""
-        match self.calls.calls, self.places:
-            case [(place, function, arguments)], [only] if only == place:
-                rest = self.calls.template
-                read = tuple(arguments(range(place + 1)))
-                if place in read:
-                    raise AssertionError("not a program: its one call reads its own result")
-                if read == tuple(range(self.calls.roots)):
-                    return lambda *roots: [function(*roots)]
-                return lambda *roots: [function(*arguments((*roots, *rest)))]
-            case _:
-                return self.run
 
     def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
         """The steps that changed nothing. That a mask is missing is no sign of it: the next one may be there."""
@@ -80,11 +66,11 @@ def _without(plan: Plan, operations: Sequence[str]) -> Plan:
 def _all(binding: Binding, plan: Plan, careful: bool) -> Program:
     """Every step of a plan, and its own outputs: what a pass has left out, no output may be."""
     steps = tuple(step for step in plan.steps if careful or not step.check)
-    verify(Plan(steps, plan.outputs), given=binding.places)
+    verify(Plan(steps, plan.outputs), given=binding.slots)
     for step in steps:
         binding.step(step)
     idle = [
-        (step.name, binding.places[step.name], binding.place(step.inputs[0]))
+        (step.name, binding.slots[step.name], binding.slot(step.inputs[0]))
         for step in steps
         if may_idle(step)
     ]
@@ -110,10 +96,7 @@ def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
 
 def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequence[Any]) -> Program:
     """These steps of a plan, and those that they need."""
-    wanted = {step.name for step in ends}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(step.input_names)
+    wanted = needed_steps(plan.steps, (step.name for step in ends))
     binding = from_inputs(plan, registry)
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
@@ -167,12 +150,12 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
         # What does not fit is refused, with all its reasons, by the whole program.
         return None
     predictions = [step.name for step in plan.steps if step.operation == "float_prediction"]
-    return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
+    return {name: tuple(slots[binding.slots[name]].shape) for name in predictions}
 
 
 def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:
     # Values that are numbers take slots of their own: before the template is closed.
-    places = tuple(map(binding.place, values))
+    places = tuple(map(binding.slot, values))
     return Program(binding.done(), places, tuple(idle))
 
 
@@ -192,12 +175,12 @@ def in_blocks(plan: Plan, walks: Sequence[WalkEvaluators], registry: Registry, *
 def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
     """One call that runs the walk, and one for every sum that it ends in."""
     name = f"walk over {walk.shape}"
-    binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
+    binding.call(name, walker, [binding.slots[given] for given, _ in walk.inputs])
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
         live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
         finish = _finish(walker.autograd.sums[index], index, live)
-        places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
+        places = [binding.slots[name], *(binding.slot(step.inputs[i]) for i in live)]
         binding.call(step.name, finish, places)
 
 
@@ -218,15 +201,14 @@ def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[S
     wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
     wanted |= {name for walk in walks for name, _ in walk.inputs}
     wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
-    kept: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.name in wanted and step.name not in ends and step.operation not in READING:
-            kept.append(step)
-            wanted.update(step.input_names)
+    others = [step for step in plan.steps if step.name not in ends and step.operation not in READING]
+    needed = needed_steps(others, wanted)
     late = set(ends)
     before: list[Step] = []
     after: list[Step] = []
-    for step in reversed(kept):
+    for step in others:
+        if step.name not in needed:
+            continue
         if late.isdisjoint(step.input_names):
             before.append(step)
         else:

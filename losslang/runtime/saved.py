@@ -21,7 +21,7 @@ from losslang.runtime.checkpoint import KEY, Lock
 from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
 
-PROGRAM = ("_programs", "held", "validate", "_memories", "_still")
+PROGRAM = ("_programs", "held", "validate", "_memories")
 """Attributes that a pickle does not hold: they are made again from the text."""
 
 
@@ -44,9 +44,6 @@ class Saved(nn.Module):
 
     def _keep(self, const: Mapping[str, Any]) -> None:
         self._const = Constants(self, const)
-        own: Mapping[str, Any] = {"parameters": self.held, "memory": {}}
-        # What a module without tensors of its own hands to every call alike.
-        self._still = () if self._memories or self._const.registers else (self._const.values, own)
 
     def reset_parameters(self) -> None:
         """Forgets what losses remember; constants stay as they are."""
@@ -175,11 +172,12 @@ class Saved(nn.Module):
             raise pickle.UnpicklingError(
                 "this loss was pickled by a losslang that kept no text: compile it again and load its state_dict"
             )
-        fresh = dict(self._buffers)
+        fresh = dict(self.named_buffers(recurse=False))
         super().__setstate__({name: value for name, value in state.items() if name != "_const"})  # pyright: ignore
+        restored = dict(self.named_buffers(recurse=False))
         for name, memory in fresh.items():
-            kept = self._buffers.get(name)
-            if memory is not None and (kept is None or kept.shape != memory.shape):
+            kept = restored.get(name)
+            if kept is None or kept.shape != memory.shape:
                 self.register_buffer(name, memory)  # the text means another program here, and that was said
         self._keep(state["_const"])
 

@@ -72,7 +72,7 @@ def _spell(node: tree.Node) -> tuple[str, int]:
             return f"[{', '.join(map(spell, items))}]", _OPERAND
         case tree.Routed(body=body, route=route):
             return f"{_within(body, _OPERAND)}@{spell(route)}", _ROUTED
-        case tree.Head():
+        case tree.Route():
             return path(node.path), _OPERAND
         case tree.Operands(items=items):
             return f"({', '.join(map(spell, items))})", _OPERAND

@@ -17,6 +17,9 @@ ROOTS = ("pred", "target", "batch", "const")
 CLOCKS = ("step", "epoch")
 WORDS = {"true": True, "false": False, "none": None}
 RESERVED = (*ROOTS, *CLOCKS, *WORDS)
+"""The names that can be neither called nor bound."""
+METRIC = "metric"
+"""The call that logs its argument: no loss and no function may be called so."""
 
 
 class Node(BaseModel):
@@ -143,7 +146,7 @@ class Sum(Node):
     operators: tuple[Literal["+", "-"], ...]
 
 
-class Head(Node):
+class Route(Node):
     """The `seg` of `ce@seg`: `pred.seg` against `target.seg`."""
 
     kind: Literal["head"] = "head"
@@ -162,7 +165,7 @@ class Routed(Node):
 
     kind: Literal["routed"] = "routed"
     body: Expression
-    route: Annotated[Head | Operands, Field(discriminator="kind")]
+    route: Annotated[Route | Operands, Field(discriminator="kind")]
 
 
 class Binding(Node):
@@ -225,7 +228,7 @@ def children(node: Node) -> Iterator[Node]:
         case Routed(body=body, route=route):
             yield body
             yield route
-        case Head(path=path):
+        case Route(path=path):
             yield path
         case Program(bindings=bindings, result=result):
             yield from bindings

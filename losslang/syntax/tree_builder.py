@@ -107,9 +107,9 @@ def _binding(children: list[Any], span: Span) -> tree.Binding:
     return tree.Binding(name=_named(name), name_span=span_of(name), value=value, span=span)
 
 
-def _head(children: list[Any], span: Span) -> tree.Head:
+def _head(children: list[Any], span: Span) -> tree.Route:
     root, *steps = children
-    return tree.Head(path=tree.Path(root=str(root), steps=tuple(steps), span=span), span=span)
+    return tree.Route(path=tree.Path(root=str(root), steps=tuple(steps), span=span), span=span)
 
 
 BUILDERS: dict[str, Callable[[list[Any], Span], Any]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ import losslang
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
 from losslang.runtime.binding import Binding
-from losslang.runtime.program import ROOTS, Program, from_inputs, settled, whole
+from losslang.runtime.program import ROOTS, Program, settled, whole
 
 R = torch.Generator().manual_seed(0)
 PRED, TRUTH = torch.randn(2, 3, 4, 5, generator=R), torch.rand(2, 3, 4, 5, generator=R)
@@ -109,15 +108,6 @@ def test_a_program_that_reads_what_it_leaves_out_is_never_made():
         settled(unread, registry, (), filled=True)
     with pytest.raises(AssertionError, match="`ratio` is read, and left out"):
         Binding(registry, ROOTS).step(Step("x", "math:neg", (Ref("ratio"),)))
-
-
-def test_a_program_of_one_call_does_not_read_its_own_result():
-    registry, plan = current_registry(), losslang.compile("mse").plan
-    binding = from_inputs(plan, registry)
-    binding.call("x", lambda a: a, [2])
-    calls = binding.done()
-    with pytest.raises(AssertionError, match="reads its own result"):
-        Program(replace(calls, calls=((2, *calls.calls[0][1:]),)), (2,)).way()
 
 
 def test_a_mask_that_is_missing_is_no_step_that_changes_nothing():

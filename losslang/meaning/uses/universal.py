@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
@@ -13,25 +13,11 @@ from losslang.meaning.uses.activation import read_choice
 from losslang.primitives.primitive import Loss, Planned, Reduction
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
-from losslang.vocabulary import NonNegative, Positive
+from losslang.vocabulary import UNIVERSAL, UNIVERSAL_TYPES
 
 BALANCED = ("balanced", "complement")
 _COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
 """The forms of a target that say the class of each element or place."""
-UNIVERSAL: dict[str, Any] = {
-    "reduction": Any,
-    "mask": Any,
-    "ignore_index": int | None,
-    "weight": Any,
-    "class_weight": list[NonNegative] | Literal["balanced", "complement"],
-    "pos_weight": NonNegative | list[NonNegative] | Literal["balanced"],
-    "batch": bool,
-    "background": bool | Literal["alone"],
-    "avg_factor": Positive,
-    "empty": Literal["formula", "zero", "one", "skip"],
-    "channels": Literal["first", "last"],
-}
-"""The options that every loss has where its axes allow. The compiler applies them."""
 TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
 
 
@@ -129,9 +115,9 @@ def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
 
 def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
     node, name = option.value, option.name
-    declared = UNIVERSAL[name]
+    declared = UNIVERSAL_TYPES[name]
     is_word = isinstance(node, tree.Call) and not node.arguments and not node.options
-    if name in TENSORS and not isinstance(node, tree.Items | tree.Word | tree.Text):
+    if name in TENSORS and not isinstance(node, (tree.Items, tree.Word, tree.Text)):
         if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
             value = evaluate(node)
             if value is None:

@@ -12,10 +12,11 @@ from losslang.meaning.terms import MistakeError
 from losslang.meaning.uses.activation import read_activation
 from losslang.meaning.uses.operands import Scope, read_operands
 from losslang.meaning.uses.preset import with_preset
-from losslang.meaning.uses.universal import UNIVERSAL, in_order, read_universal
+from losslang.meaning.uses.universal import in_order, read_universal
 from losslang.primitives.primitive import Loss
 from losslang.registry import Found, Registry
 from losslang.syntax import tree
+from losslang.vocabulary import UNIVERSAL
 
 Report = Callable[[MistakeError], None]
 
@@ -23,7 +24,7 @@ Report = Callable[[MistakeError], None]
 def read_use(
     call: tree.Call, found: Found, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
 ) -> LossUse | None:
-    """The reading of a call of a loss; None if it is too broken to go on with."""
+    """The use that a call of a loss says; None if it is too broken to go on with."""
     loss = found.loss
     problems: list[MistakeError] = []
     likeness = None
@@ -80,9 +81,10 @@ def _sorted(
         elif option.name in names:
             operands[option.name] = option
         elif option.name in UNIVERSAL:
-            universal[option.name] = option
-        elif option.name != "like":
-            known = (*loss.option_types, *names, *UNIVERSAL, "like")
+            if option.name != "like":  # what stands for it has been put in its place
+                universal[option.name] = option
+        else:
+            known = (*loss.option_types, *names, *UNIVERSAL)
             problems.append(
                 MistakeError(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
             )

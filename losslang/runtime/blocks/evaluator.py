@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from losslang.registry import Registry
-from losslang.runtime.binding import Binding, Calls, getter
+from losslang.runtime.binding import Binding, Calls
 from losslang.runtime.blocks.cut import Cut
 from losslang.runtime.blocks.ledger import Ledger, of_block
 from losslang.runtime.blocks.split import Walk
@@ -23,8 +23,8 @@ class AutogradEvaluator:
     cut: Cut
     is_cut: tuple[bool, ...]
     calls: Calls
-    arguments: tuple[Callable[[list[Any]], Sequence[Any]], ...]
-    """For every sum, the function that reads its arguments from the slots."""
+    arguments: tuple[tuple[int, ...], ...]
+    """The slots of the arguments of each sum."""
     sums: tuple[Sum, ...]
 
     @classmethod
@@ -35,7 +35,7 @@ class AutogradEvaluator:
             Cut.of(walk.shape, walk.across, elements),
             tuple(is_cut for _, is_cut in walk.inputs),
             # The arguments may be numbers, which take slots of their own: before the template is closed.
-            arguments=tuple(getter(list(map(binding.place, step.inputs))) for step in walk.sums),
+            arguments=tuple(tuple(map(binding.slot, step.inputs)) for step in walk.sums),
             calls=binding.done(),
             sums=tuple(Sum.of(step, registry) for step in walk.sums),
         )
@@ -76,7 +76,7 @@ class AutogradEvaluator:
     def arguments_of(self, inputs: Sequence[Any]) -> list[Sequence[Any]]:
         """Runs the maps, and returns the arguments of every sum."""
         slots = self.calls.run(*inputs)
-        return [arguments(slots) for arguments in self.arguments]
+        return [[slots[argument] for argument in arguments] for arguments in self.arguments]
 
     def number(self, end: Sum, empty: Sequence[Any]) -> int:
         """Returns how many elements a sum has, given its arguments over no elements."""

@@ -17,7 +17,8 @@ from losslang.runtime.binding import Calls
 from losslang.runtime.blocks.evaluator import AutogradEvaluator, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.tensors.devices import exact
-from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad
+from losslang.tensors.eager import is_batched_grad
+from losslang.tensors.torch_private import has_saved_tensor_hooks
 
 
 class Totals(NamedTuple):

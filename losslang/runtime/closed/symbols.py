@@ -54,7 +54,7 @@ class Symbol:
 
     def __pow__(self, exponent: Any) -> Symbol:
         # A fractional power has a pole in one of its derivatives, and is NaN for a base a rounding below 0.
-        if not isinstance(exponent, int | float) or exponent < 0 or exponent != int(exponent):
+        if not isinstance(exponent, (int, float)) or exponent < 0 or exponent != int(exponent):
             raise UntraceableError(f"power {exponent}")
         return Symbol(self.poly.power(exponent), self.ndim)
 

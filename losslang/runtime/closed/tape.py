@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from losslang.runtime.binding import Calls, getter
+from losslang.runtime.binding import Calls
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -114,7 +114,7 @@ class TapeBuilder:
             (
                 places[line.result],
                 line.function,
-                getter([places[i] for i in ([line.result] * line.in_buffer + [*line.reads])]),
+                tuple(places[i] for i in ([line.result] * line.in_buffer + [*line.reads])),
             )
             for line in self.lines
         )

@@ -148,7 +148,7 @@ class _Tracer:
         number = Number(by_place=values.ndim < len(self.walk.shape))
         if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
             raise UntraceableError("a sum that is masked beside one that is not")
-        found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
+        found = [self.part(part, number) for part in parts if not isinstance(part, (int, float))]
         return Sums(tuple(found) if mask is None else (*found, number))
 
     def part(self, part: Any, number: Number) -> Part | Number:

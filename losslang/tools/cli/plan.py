@@ -45,7 +45,8 @@ def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
 
 def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:
     """A node a line, what is below it indented."""
-    yield "  " * depth + " ".join(filter(None, (type(node).__name__.lower(), _label(node))))
+    kind: str = type(node).model_fields["kind"].default
+    yield "  " * depth + " ".join(filter(None, (kind, _label(node))))
     for child in tree.children(node):
         yield from _tree(child, depth + 1)
 

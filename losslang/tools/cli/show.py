@@ -14,13 +14,12 @@ from losslang.meaning.meaning import show
 from losslang.meaning.options import wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.meaning.uses.preset import listed
-from losslang.meaning.uses.universal import UNIVERSAL
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Activation, Loss, Planned, Primitive, Reduction
 from losslang.registry import Registry, current_registry
 from losslang.tools.cli.listing import KINDS, WIDTH
 from losslang.tools.cli.outcome import Outcome, columns
-from losslang.vocabulary import GIVEN, IN_WORDS, LAYERS, TARGETS, VIEWS
+from losslang.vocabulary import GIVEN, IN_WORDS, LAYERS, TARGETS, UNIVERSAL_TYPES, VIEWS
 
 AXES = {"b": "sample", "c": "class", "*space": "place"}
 ANY_SHAPE = {"*shape", "*event", "*b"}
@@ -105,7 +104,7 @@ def _signature(primitive: Primitive) -> str:
     inside: list[str] = []
     if isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
-    elif not isinstance(primitive, Loss | Activation | Reduction):
+    elif not isinstance(primitive, (Loss, Activation, Reduction)):
         parameters = primitive.signature.parameters.values()
         inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in parameters]
     inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in primitive.option_types]
@@ -218,7 +217,7 @@ def _universal(name: str) -> Iterator[str]:
         yield from columns([(library, version) for library, version in LIBRARIES.items()], 21)
     elif name not in ("reduction", "mask", "weight"):
         yield ""
-        yield from columns([("value", wording(UNIVERSAL[name]))], 13)
+        yield from columns([("value", wording(UNIVERSAL_TYPES[name]))], 13)
 
 
 def _option(name: str, owners: list[Primitive]) -> Iterator[str]:
