@@ -20,7 +20,8 @@ from losslang.registry import current_registry
 from losslang.runtime import checkpoint
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, understand
-from losslang.runtime.executor import LABELS, NOTHING, VALUES, Executor, Fuse
+from losslang.runtime.conditions import LABELS, NOTHING, VALUES
+from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
 from losslang.syntax.formatter import format
 from losslang.tensors.devices import vector
@@ -112,10 +113,10 @@ class Loss(Saved):
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
         roots = (pred, target, batch, self.const, self._own(moves))
-        careful = not self._checked and is_eager()
+        is_first = not self._checked and is_eager()
         later = NOTHING if self.validate == "never" else LABELS
-        values = executor.run(roots, VALUES if careful else later)
-        if careful:
+        values = executor.run(roots, VALUES if is_first else later)
+        if is_first:
             self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
 

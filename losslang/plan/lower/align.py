@@ -172,7 +172,7 @@ class Aligned:
                 truth=preset.truth,
             )
         pos = self.use.get("pos_weight")
-        if preset.takes_option("pos_weight") and isinstance(pos, Input | Apply | tuple):
+        if preset.takes_option("pos_weight") and isinstance(pos, (Input, Apply, tuple)):
             given = (
                 self.emit("constant", values=tuple(map(float, cast("tuple[float, ...]", pos))))
                 if isinstance(pos, tuple)

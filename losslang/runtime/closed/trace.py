@@ -213,7 +213,7 @@ class _Tracer:
 
     def zero_masked_raw(self, step: Step, values: Sequence[Any]) -> Any:
         """A target stays as it is, since a block masks it."""
-        is_target = isinstance(values[0], Outside | Labels) and isinstance(values[1], Mask)
+        is_target = isinstance(values[0], (Outside, Labels)) and isinstance(values[1], Mask)
         return values[0] if is_target else Refused("a mask")
 
     def activation(self, step: Step, values: Sequence[Any]) -> Symbol | None:
