@@ -67,7 +67,7 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """`loss` of `loss:dice`: which kind of primitive `op` names; empty for an operation of the plan itself."""
+        """`loss` of `loss:dice`: the kind of primitive; empty for an operation of the plan itself."""
         return self.operation.rpartition(":")[0]
 
     @property

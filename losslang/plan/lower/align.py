@@ -84,7 +84,10 @@ class Aligned:
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
 
     def without_ignored(self, target: Argument) -> tuple[Argument, Ref | None]:
-        """Emits the target with class 0 for ignored labels; also returns where no label is ignored, if any may be."""
+        """Emits the target with class 0 for ignored labels.
+
+        Also returns where no label is ignored, if any may be.
+        """
         index = self.use.get("ignore_index")
         if not isinstance(target, Ref) or index is None or index == "none":
             return target, None

@@ -80,7 +80,10 @@ class Builder:
     def side_by_side(
         self, expressions: Sequence[Expression], values: Sequence[Argument], channel: int
     ) -> list[Argument]:
-        """Emits operands of arithmetic in a common rank; numbers, and a tensor beside no other, stay as they are."""
+        """Emits operands of arithmetic in a common rank.
+
+        Numbers, and a tensor beside no other, stay as they are.
+        """
         tensors = [i for i, value in enumerate(values) if isinstance(value, Ref)]
         if len(tensors) < 2:
             return list(values)

@@ -238,7 +238,10 @@ class Use(Aligned):
         return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
 
     def laid(self, expression: Expression | None, values: Ref) -> Argument:
-        """Emits a weight in the shape of the values. Each factor of a product is broadcast by its own rank."""
+        """Emits a weight in the shape of the values.
+
+        Each factor of a product is broadcast by its own rank.
+        """
         match expression:
             case None:
                 return None

@@ -1,4 +1,4 @@
-"""The operations of a plan's steps besides the registered primitives: functions of tensors that torch can trace."""
+"""The operations of steps besides the registered primitives: functions of tensors that torch can trace."""
 
 from __future__ import annotations
 

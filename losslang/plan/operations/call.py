@@ -22,7 +22,10 @@ from losslang.vocabulary import Head, Tensor
 
 
 def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
-    """Returns the value at a path. A `soft` path ends at the first tensor; a slice is along the `channel` axis."""
+    """Returns the value at a path.
+
+    A `soft` path ends at the first tensor; a slice is along the `channel` axis.
+    """
     value: Any = root
     for depth, step in enumerate(path.steps):
         if path.soft and isinstance(value, torch.Tensor):
@@ -84,7 +87,9 @@ def _sizes(value: Any) -> tuple[int, ...] | None:
 
 
 def as_tensor(value: Any, like: Tensor | None = None) -> Any:
-    """Converts a value to a tensor on the device of `like`, if `is_foreign` says so; returns others as they are.
+    """Converts a value to a tensor on the device of `like`, if `is_foreign` says so.
+
+    Returns others as they are.
 
     Fractions of a list become float64 if `like` is. Unsigned labels of 16 to 64 bits become int64: torch has
     almost no operations for them.
@@ -105,7 +110,7 @@ def _plain(array: Any) -> Any:
 
 
 def _as(value: Any, like: Tensor | None) -> dict[str, Any]:
-    """Returns the device of the tensor that an array or a list becomes, and its type if that is not its own."""
+    """Returns device and type of the tensor that an array or a list becomes; no type if it keeps its own."""
     given = {} if like is None else {"device": like.device}
     in_double = like is not None and like.dtype == torch.float64 and isinstance(value, (list, tuple))
     return (

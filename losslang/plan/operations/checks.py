@@ -1,4 +1,4 @@
-"""Checks of the tensors of a call: of shapes in every call, of values in the first eager one, of labels in all."""
+"""Checks of a call: of shapes and labels in every call, of other values in the first eager one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
 
 
 def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
-    """Refuses a weight for each class where the library lays it along the last axis, and that is not the classes'."""
+    """Refuses weights per class where the library has them along the last axis, which is not the classes."""
     of_list = isinstance(weights, tuple) and len(cast("tuple[float, ...]", weights)) > 1
     is_list = isinstance(weights, torch.Tensor) and weights.numel() > 1 and weights.ndim < 2
     if (of_list or is_list) and pred.ndim > 2:
@@ -180,7 +180,10 @@ def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> in
 
 
 def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
-    """Refuses labels outside of 0 to classes - 1, or targets outside of 0 to 1 if there are no classes; NaN too."""
+    """Refuses labels outside of 0 to classes - 1, or targets outside of 0 to 1 if there are no classes.
+
+    NaN too.
+    """
     found = float(high if low >= 0 else low)
     if not classes and not (low >= 0 and high <= 1):
         fix = "scale it to 0 and 1, as `target/255`"

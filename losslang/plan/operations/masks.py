@@ -35,11 +35,13 @@ def moved(value: Any, pred: Any, source: int, target: int) -> Any:
 def broadcast_to_pred(
     value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
 ) -> Any:
-    """Returns a mask or a weight in the prediction's rank, so that it broadcasts against it; a number stays one.
+    """Returns a mask or a weight in the prediction's rank, so that it broadcasts against it.
 
-    Rank and root decide, never sizes. A `vector` of rank 1 is along the "samples" or, from `const`, the "channels";
-    a tensor of the prediction's rank broadcasts, with its channels `moved` as the prediction's were; a tensor of
-    one rank less lacks the `channel` axis.
+    A number stays one.
+
+    Rank and root decide, never sizes. A `vector` of rank 1 is along the "samples" or, from `const`, the
+    "channels"; a tensor of the prediction's rank broadcasts, with its channels `moved` as the prediction's
+    were; a tensor of one rank less lacks the `channel` axis.
     """
     if value is None or isinstance(value, (int, float)):
         return value
@@ -78,7 +80,9 @@ def along(vector: Tensor, rank: int, axis: int) -> Tensor:
 def beside(
     value: Any, *others: Any, site: Site, channel: int, roots: tuple[str, ...], names: tuple[str, ...]
 ) -> Any:
-    """Returns a tensor in the rank of the other operands of its arithmetic; rank 1 is broadcast as a weight is.
+    """Returns a tensor in the rank of the other operands of its arithmetic.
+
+    Rank 1 is broadcast as a weight is.
 
     `roots` are the roots of all, its own first: `const`, `batch`, or `pred` for prediction and target.
     """
@@ -221,7 +225,10 @@ def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
 
 
 def zero_masked_samples(value: Tensor, mask: Tensor | None) -> Tensor:
-    """Returns the value with 0 for samples that are masked entirely; it shares only the batch with the mask."""
+    """Returns the value with 0 for samples that are masked entirely.
+
+    It shares only the batch with the mask.
+    """
     if mask is None:
         return value
     counts = mask.flatten(1).any(1) if mask.ndim > 1 else mask

@@ -36,7 +36,10 @@ def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
 def per_class(
     value: Any, pred: Tensor, site: Site, dropped: int, moved: tuple[int, int] | None = None
 ) -> Tensor:
-    """Returns weights (C,) for the classes that the loss reads, in its precision; a `pos_weight` may be one number."""
+    """Returns weights (C,) for the classes that the loss reads, in its precision.
+
+    A `pos_weight` may be one number.
+    """
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
     if isinstance(value, tuple):
         weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
@@ -107,7 +110,7 @@ def pos_weighted(values: Tensor, weight: Tensor, positive: Tensor) -> Tensor:
 
 
 def class_weighted(values: Tensor, weight: Tensor, target: Tensor, by: str) -> Tensor:
-    """Multiplies values by the weight of their class: along their class axis, or by the label of the place."""
+    """Multiplies values by the weight of their class: by class axis, or by the label of the place."""
     if by == "axis":
         return values * (weight.reshape(-1, *[1] * (values.ndim - 2)) if values.ndim > 1 else weight)
     return values * _of_label(weight, target, values)

@@ -12,7 +12,10 @@ from losslang.vocabulary import Tensor
 
 Shape = Sequence[int]
 WORKERS = 8
-"""Blocks grow with the threads up to this number. More threads still share a block: torch gives each 2^15 elements."""
+"""Blocks grow with the threads up to this number.
+
+More threads still share a block: torch gives each 2^15 elements.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,12 @@ class Cut:
         return Block(0, 0, 0, self.shape[2] if len(self.shape) > 2 else 1)
 
     def axes(self, shape: Shape) -> tuple[int | None, int | None]:
-        """Returns the axes along which a tensor of this shape is cut: by samples, and by space; None if it is not.
+        """Returns the axes along which a tensor of this shape is cut: by samples, and by space.
 
-        A tensor of the prediction's rank has its axes; one of a rank less lacks the channel axis; one of rank 1
-        has one number per sample. An axis of length 1 is broadcast, not cut.
+        None if it is not.
+
+        A tensor of the prediction's rank has its axes; one of a rank less lacks the channel axis; one of rank
+        1 has one number per sample. An axis of length 1 is broadcast, not cut.
         """
         rank, own = len(self.shape), len(shape)
         samples = 0 if own and shape[0] == self.shape[0] else None
@@ -83,7 +88,10 @@ class Cut:
         return value
 
     def parts(self, value: Any) -> list[Any]:
-        """Returns the parts of a tensor in all blocks, as views in their order; any other value for each block."""
+        """Returns the parts of a tensor in all blocks, as views in their order.
+
+        Any other value for each block.
+        """
         number = len(self.blocks)
         if number == 1 or not isinstance(value, torch.Tensor):
             return [value] * number

@@ -47,7 +47,10 @@ class Ledger:
 
 
 def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
-    """Adds up one sum over all blocks; `per_sample`: samples have sums of their own, which are concatenated."""
+    """Adds up one sum over all blocks.
+
+    `per_sample`: samples have sums of their own, which are concatenated.
+    """
     if per_sample and len(parts) > 1:
         parts = [torch.cat(list(parts[i :: cut.across])) for i in range(cut.across)]
     kind = parts[0].dtype

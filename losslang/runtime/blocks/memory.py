@@ -1,9 +1,9 @@
 """A pool for the memory of large gradients, reused from call to call.
 
-A loss allocates a gradient of the same size in every step, and frees it before the next. malloc returns a piece
-of that size to the system each time and gets it again page by page, zeroed: two fifths of the time of a closed
-form. The pool keeps it mapped, in huge pages where the system has them, and lets the system take the pages
-whenever it needs memory (`MADV_FREE`): their content is not needed any more.
+A loss allocates a gradient of the same size in every step, and frees it before the next. malloc returns a
+piece of that size to the system each time and gets it again page by page, zeroed: two fifths of the time of a
+closed form. The pool keeps it mapped, in huge pages where the system has them, and lets the system take the
+pages whenever it needs memory (`MADV_FREE`): their content is not needed any more.
 
 A gradient from the pool cannot be resized beyond its size; otherwise it is a tensor as any other.
 """
@@ -21,8 +21,10 @@ from losslang.vocabulary import Tensor
 IS_KNOWN = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MADV_HUGEPAGE")
 """Whether the system has these options: Linux has."""
 LEAST, MOST = 2**25 - 2**16, 2**29
-"""Sizes in bytes that the pool serves. glibc reuses pieces below 32 MB (with its own header) by itself; an idle
-process should not hold more than the upper bound.
+"""Sizes in bytes that the pool serves.
+
+glibc reuses pieces below 32 MB (with its own header) by itself; an idle process should not hold more than the
+upper bound.
 """
 PIECES = 2
 """How many free pieces are kept at most: the latest ones."""

@@ -1,7 +1,8 @@
 """Splits a plan into walks: the steps that can run block by block.
 
-Between a prediction and a sum stand maps: steps that compute a part of the batch or of space without the rest.
-All maps over predictions of one shape, with the sums that end them, are one walk, from however many terms.
+Between a prediction and a sum stand maps: steps that compute a part of the batch or of space without the
+rest. All maps over predictions of one shape, with the sums that end them, are one walk, from however many
+terms.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Walk:
     looks: tuple[Step, ...]
     """The checks of values."""
     inputs: tuple[tuple[str, bool], ...]
-    """The names of the values from outside that the walk reads, and whether each is cut with the prediction."""
+    """The names of the values that the walk reads, and whether each is cut with the prediction."""
     views: tuple[tuple[str, str], ...]
     """The inputs that are views of masks and weights, and the names of the viewed steps."""
     across: bool
@@ -40,7 +41,7 @@ class Walk:
 
     @property
     def checks_of_values(self) -> Walk:
-        """Returns the walk of the checks of values alone, with the maps that they need, over the same inputs."""
+        """The walk of the checks of values, with the maps that they need, over the same inputs."""
         needed = _needed_maps(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
         maps = tuple(step for step in self.maps if step.name in needed)
         return replace(self, maps=(*maps, *self.looks), sums=(), looks=())
@@ -55,7 +56,7 @@ class Walk:
 
 
 def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: int) -> tuple[Walk, ...]:
-    """Returns the walks of a plan over predictions of at least `least` elements, given the predictions' shapes."""
+    """Returns the walks of a plan over predictions of at least `least` elements, given their shapes."""
     sources: dict[str, frozenset[str]] = {}
     predictions = {
         read: step.name
@@ -159,7 +160,7 @@ def _is_sum(step: Step, registry: Registry) -> bool:
 
 
 def _has_samples(step: Step, registry: Registry, read: Iterable[str], shapes: Mapping[str, Shape]) -> bool:
-    """Returns whether the first axis of the predictions is the batch, not an axis of the loss, as of one row (D)."""
+    """Returns whether the first axis of the predictions is the batch, which one row (D) has not."""
     loss = _loss(step, registry)
     if loss is None or not loss.views or not loss.axes[loss.views[0]][0].startswith("*"):
         return True

@@ -1,7 +1,7 @@
 """The sums that end a walk: their part of a block, and the arithmetic on the totals (combine).
 
-A loss or a reduction sums by one call of `total`. The arguments of `total` are computed block by block and added
-up; the rest of the function runs once, on a block without elements and with the totals of all blocks.
+A loss or a reduction sums by one call of `total`. The arguments of `total` are computed block by block and
+added up; the rest of the function runs once, on a block without elements and with the totals of all blocks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from losslang.vocabulary import Tensor
 
 @dataclass(frozen=True)
 class Sum:
-    """A step that ends a walk. `at` is the position of `total`; None for a step that needs all values, as a sort."""
+    """A step that ends a walk.
+
+    `at` is the position of `total`; None for a step that needs all values, as a sort.
+    """
 
     function: Callable[..., Any]
     at: int | None
@@ -79,7 +82,7 @@ class Sum:
         return self.function(*given)
 
     def _given(self, arguments: Sequence[Any], total: Callable[..., Any]) -> tuple[list[Any], Any]:
-        """Returns the arguments of the function with `total` among them, and the mask of a loss, its last input."""
+        """Returns the arguments of the function, with `total`, and the mask of a loss, its last input."""
         given = list(arguments)
         if not self.is_loss:
             return [*given, total], None
