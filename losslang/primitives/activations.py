@@ -1,8 +1,4 @@
-"""Functions between views of a prediction, and the views that losses ask for.
-
-Every activation over logits takes `temperature` (logits are divided by it); the compiler does that
-once, so no function here knows of it.
-"""
+"""Activations: functions between views of a prediction, and the views that losses ask for."""
 
 from __future__ import annotations
 

@@ -14,16 +14,25 @@ _SUM, _PRODUCT, _UNARY, _POWER, _ROUTED, _OPERAND = range(6)
 
 
 def format(text: str | Source) -> str:
-    """The canonical text of a program: a statement a line, its comments kept beside it.
+    """Formats a program: one canonical spelling, a statement a line, comments kept.
 
-    Idempotent, and equal to the text it came from when read again. Raises LossError for a text
-    that is not a program.
+    Idempotent, and equal to the text it came from when it is parsed again.
+
+    Args:
+        text: The program, or a Source.
+
+    Raises:
+        LossError: The text is not a program; the error holds the one syntax mistake.
+
+    Example:
+        >>> losslang.format("0.50*bce( sigmoid )+dice(smooth = 1.0)")
+        '0.5*bce(sigmoid) + dice(smooth=1)'
     """
     return render(parse(text), text.text if isinstance(text, Source) else text)
 
 
 def render(program: tree.Program, text: str = "") -> str:
-    """The canonical text of a tree. `text` is what it was parsed from, to place its comments."""
+    """Formats a tree. `text` is what it was parsed from: it tells where comments stood."""
     statements: list[tree.Node] = [*program.bindings, program.result]
     above: list[list[str]] = [[] for _ in (*statements, None)]
     beside = [""] * len(statements)
@@ -51,7 +60,7 @@ def _place(comment: tree.Comment, spans: list[Span], text: str) -> tuple[int, bo
 
 
 def spell(node: tree.Node) -> str:
-    """The canonical text of one node."""
+    """The canonical text of one node, without comments."""
     return _spell(node)[0]
 
 

@@ -29,7 +29,7 @@ def refused_character(text: str, at: int) -> Diagnostic:
 
 
 class _Before(NamedTuple):
-    """All that stands before a token: the last one, the brackets that are open, those that index a value."""
+    """The tokens before another: the last one, the open brackets, those of them that index a value."""
 
     token: Token | None
     opened: list[Token]
@@ -37,6 +37,7 @@ class _Before(NamedTuple):
 
     @property
     def type(self) -> str:
+        """The type of the last token; '' at the start of the text."""
         return self.token.type if self.token is not None else ""
 
     @property
@@ -46,6 +47,7 @@ class _Before(NamedTuple):
 
 
 def _scan(token: Token, tokens: Iterable[Token]) -> _Before:
+    """Collects what stands before `token`: all tokens, if that is the end of the text."""
     before: Token | None = None
     opened: list[Token] = []
     indexing: set[int] = set()
@@ -93,6 +95,7 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
 
 
 def _end(text: str, before: _Before) -> Diagnostic:
+    """The mistake of a text that ends too early."""
     if before.inside is not None:
         return syntax.unclosed(span_of(before.inside), str(before.inside))
     if before.token is None:
@@ -101,6 +104,7 @@ def _end(text: str, before: _Before) -> Diagnostic:
 
 
 def _missing(token: Token, before: Token | None) -> Diagnostic:
+    """The mistake of an operand that is missing before `token`."""
     found = "the end of the line" if token.type == "_SEP" and token != ";" else str(token)
     after = str(before) if before is not None and before.type != "_SEP" else ""
     return syntax.missing_operand(span_of(token), found, after)

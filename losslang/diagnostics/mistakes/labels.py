@@ -1,4 +1,4 @@
-"""E5: the values of the tensors of a call: labels, probabilities, signs, boxes. Found in the calls that look at them."""
+"""E5, found in calls that check values: labels, probabilities, signs and boxes out of range."""
 
 from __future__ import annotations
 

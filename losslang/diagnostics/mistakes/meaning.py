@@ -1,4 +1,4 @@
-"""E3: every word is known, and what they say together cannot be right."""
+"""E3: known names in a combination that cannot be right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`like=`: a library that does not have the loss, and what its numbers were not compared with."""
+"""E2 about `like=`: libraries without the loss, and uses that were not compared with theirs."""
 
 from __future__ import annotations
 

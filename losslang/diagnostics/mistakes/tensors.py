@@ -1,4 +1,4 @@
-"""E5: the tensors of a call do not fit the program. Found at run time, by shape wherever possible."""
+"""E5, found at run time: tensors whose shape, type or device does not fit the program."""
 
 from __future__ import annotations
 
