@@ -139,9 +139,9 @@ def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Red
     """Registers a reduction: the decorated function makes one number of the natural values of a loss.
 
     It takes `values` (weights applied, 0 where masked), `weights` (None, or the factor of each value) and
-    `counted` (None, or False where masked), all of one shape. One that takes `total` too is arithmetic on sums
-    and never needs all values at once; one that takes `positive` is handed for each value how far its truth is
-    not the background.
+    `counted` (None, or False where masked), all of one shape. One that takes `total` too is arithmetic on
+    sums and never needs all values at once; one that takes `positive` is handed for each value how far its
+    truth is not the background.
 
     Args:
         per_sample: The sums of `total` keep the first axis.

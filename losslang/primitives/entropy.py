@@ -117,8 +117,8 @@ def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tens
     """The same, and its derivative b p - a (1 - p), in three tensors.
 
     With h = 1 where x >= 0 and 0 elsewhere, k = b where h = 1 and -a elsewhere, and e = sigmoid(-|x|), the
-    probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of which no
-    part cancels another: k x is b |x| or a |x|.
+    probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of
+    which no part cancels another: k x is b |x| or a |x|.
     """
     doubt = logits.abs().neg_().sigmoid_()
     values = doubt.neg().log1p_()

@@ -45,8 +45,8 @@ class Preset:
     Args:
         options: What `like=` stands for, as the language writes it.
         activations: Those that it was compared after; that of `options` if none are named, else any.
-        takes: Options of the library that were compared too. Any other stands beside its number, and `explain`
-            says so. For reductions they are `mean`, `sum` and `none`.
+        takes: Options of the library that were compared too. Any other stands beside its number, and
+            `explain` says so. For reductions they are `mean`, `sum` and `none`.
         refuses: Why something beside it is no number of the library: an activation, an option, one of its
             values, or several at once (`class_weight ignore_index`).
         ranks: Ranks of the prediction; any if none are named.

@@ -230,12 +230,12 @@ class Loss(Primitive):
     def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Registers a kernel that computes `loss(activation)` from the logits, more exactly or faster.
 
-        It takes `logits` in place of the views and must agree with the formula, which a test checks. A kernel for
-        "identity" takes the one view as it stands; a loss that is one number has only this one, for tensors that
-        are computed whole and without a mask. A kernel with a keyword `reduction` (none, mean, sum) is asked for
-        the mean or the sum where nothing is weighted or masked. With a keyword `ignore_index` too, that label is
-        left out; a result that is NaN then, as the mean of none may be, is computed again under a mask, except on
-        a GPU.
+        It takes `logits` in place of the views and must agree with the formula, which a test checks. A
+        kernel for "identity" takes the one view as it stands; a loss that is one number has only this one,
+        for tensors that are computed whole and without a mask. A kernel with a keyword `reduction` (none,
+        mean, sum) is asked for the mean or the sum where nothing is weighted or masked. With a keyword
+        `ignore_index` too, that label is left out; a result that is NaN then, as the mean of none may be,
+        is computed again under a mask, except on a GPU.
 
         Raises TypeError for a loss that cannot have it.
         """
@@ -254,12 +254,12 @@ class Loss(Primitive):
     def slope(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Registers values and derivative in one function: a kernel of "identity" with a backward of its own.
 
-        It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The slope has
-        the shape of the view; for one value per row or per sample it is the derivative of that value by each
-        element. A loss whose values read neighbours may return a function `grad_output -> grad_input` in place of
-        the tensor (after a mean `grad_output` is one number). A slope that owns its memory is multiplied in place
-        and becomes the gradient; one that is an input or the values themselves is not written to. A test compares
-        it with the formula.
+        It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The
+        slope has the shape of the view; for one value per row or per sample it is the derivative of that
+        value by each element. A loss whose values read neighbours may return a function `grad_output ->
+        grad_input` in place of the tensor (after a mean `grad_output` is one number). A slope that owns its
+        memory is multiplied in place and becomes the gradient; one that is an input or the values
+        themselves is not written to. A test compares it with the formula.
         """
         self.kernel("identity")(Sloped(self.function, function))
         return function

@@ -92,8 +92,8 @@ def mean_all(
 ) -> Float[Tensor, ""]:
     """Σ v / n over all n values, those that are masked or ignored too: they are 0.
 
-    With half of the labels ignored it is half of `mean`. That is what mmdetection, mmsegmentation, smp, kornia
-    and pytorch-toolbelt do.
+    With half of the labels ignored it is half of `mean`. That is what mmdetection, mmsegmentation, smp,
+    kornia and pytorch-toolbelt do.
     """
     whole, number = total(values, 1)
     return whole / _positive(number)

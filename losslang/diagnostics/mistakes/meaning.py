@@ -229,8 +229,8 @@ def reduced_twice(span: Span, name: str, body: str, inner: Span) -> Diagnostic:
 def two_layouts(span: Span, path: str, written: str, other: Span) -> Diagnostic:
     """Two terms say of one tensor that its channels lie along different axes.
 
-    `channels=first` is axis 1, (B, C, *S); `channels=last` the last one, (B, *S, C). It belongs to the tensor:
-    terms that write none take it from the one that does.
+    `channels=first` is axis 1, (B, C, *S); `channels=last` the last one, (B, *S, C). It belongs to the
+    tensor: terms that write none take it from the one that does.
     """
     return Diagnostic(
         "",
