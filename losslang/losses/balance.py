@@ -74,11 +74,13 @@ def ghm_c(
     bins: Count = 10,
     momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:
-    """-w (t log p + (1 - t) log(1 - p)), w = n / (m n_bin), with n_bin of the n elements as wrong as this one.
+    """-w (t log p + (1 - t) log(1 - p)), w = n / (m n_bin), n_bin of the n elements as wrong as this.
 
     |p - t| is sorted into `bins` of equal width, m of which hold anything: all of those have the same say.
     With a `momentum` μ the numbers are running ones, μ old + (1 - μ) new; they start at 0, as in mmdet, so
     the first weights are 1 / (1 - μ) times too large. In `eval()` they are read and stay as they are.
+
+    Unit: nats; `bins` counts, `momentum` is a fraction a call.
     """
     weight = _harmonized((probs - target).abs(), mask, memory, bins, momentum)
     return -weight * agreement(log_probs, log_complement, target)
@@ -121,6 +123,8 @@ def ghm_r(
     """w (sqrt(e² + μ²) - μ), w = n / (m n_bin), with n_bin of the n elements of a gradient like this one's.
 
     The gradient |e| / sqrt(e² + μ²), from 0 to 1, is sorted into `bins` as in `ghm_c`; `momentum` is its too.
+
+    Unit: that of the target; `mu` is in it too, `bins` counts.
     """
     error = values - target
     square = error.square()
@@ -141,7 +145,10 @@ def _shares(target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int, momentum: float) -> Tensor:
-    """n / (m n_bin) for every element: how few others have a gradient in its bin. It has no gradient itself."""
+    """n / (m n_bin) for every element: how few others have a gradient in its bin.
+
+    It has no gradient itself.
+    """
     # Clamped on both sides: an index made of NaN is any number.
     which = (gradient.detach() * bins).long().clamp(0, bins - 1).flatten()
     empty = torch.zeros(bins, dtype=torch.long, device=gradient.device)

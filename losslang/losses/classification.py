@@ -139,7 +139,10 @@ def focal_of_logits(
 def hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
-    """max(0, m - y x), y = +1 or -1."""
+    """max(0, m - y x), y = +1 or -1.
+
+    Source: the support vector machine (Cortes, Vapnik 1995); keras' `Hinge`.
+    """
     return torch.relu(margin - signs * logits)
 
 
@@ -147,7 +150,10 @@ def hinge(
 def squared_hinge(
     logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
-    """max(0, m - y x)^2, y = +1 or -1."""
+    """max(0, m - y x)^2, y = +1 or -1.
+
+    Source: the support vector machine with squared slacks; keras' `SquaredHinge`.
+    """
     return torch.relu(margin - signs * logits).square()
 
 
@@ -164,7 +170,10 @@ def multi_margin(
     margin: Positive = 1.0,
     p: Degree = 1,
 ) -> Float[Tensor, "b *space"]:
-    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch, whose p is 1 or 2; above 4 it is beyond single precision."""
+    """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch, whose p is 1 or 2.
+
+    Above 4 it is beyond single precision.
+    """
     excess = torch.relu(margin - pick(logits, labels).unsqueeze(1) + logits) ** p
     return (excess.sum(1) - margin**p) / logits.shape[1]
 
@@ -181,6 +190,8 @@ def zero_one(
     """1 where the most probable class is not the true one. One channel: p > 1/2 is class 1.
 
     Not differentiable: only inside `metric(...)`.
+
+    Source: the rate of misclassification.
     """
     if probs.shape[1] == 1:
         found, true = probs[:, 0] > 0.5, (labels[:, 0] if labels.ndim == probs.ndim else labels) > 0.5

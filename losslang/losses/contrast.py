@@ -36,6 +36,8 @@ def contrastive(
     `contrastive@(pred.a, pred.b, batch.same)`; of booleans and of 0 and 1, true is together, as in
     tensorflow-addons and sentence-transformers, where Flux means the opposite. Without the paper's 1/2, as
     in tensorflow-addons, it is twice as large. InfoNCE, which MONAI calls ContrastiveLoss, is `infonce`.
+
+    Unit: `margin` is a distance; the value in its square.
     """
     square = (embeddings - target).square().sum(-1)
     missing = torch.relu(margin - root(square))
@@ -156,7 +158,8 @@ def supcon(
     """-mean over p of log(e^(s_ip / T) / Σ_a≠i e^(s_ia / T)), p the other rows of the same class.
 
     A row without such a one does not count. The authors' code is NaN there, and multiplies by T / 0.07.
-    A batch of one class has no row to tell apart: `one_class=zero` gives 0 for it, as pytorch-metric-learning.
+    A batch of one class has no row to tell apart: `one_class=zero` gives 0 for it, as pytorch-metric-
+    learning.
     """
     logits = _similarities(embeddings) / temperature
     others, same = _pairs(logits, indices, counted)

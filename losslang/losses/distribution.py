@@ -28,8 +28,8 @@ def kl(
 ) -> Float[Tensor, "b *space"]:
     """Σ_c t_c (log t_c - log p_c), with 0 log 0 = 0; divided by the batch unless told otherwise.
 
-    torch's `reduction="mean"` divides by the classes too, and its batchmean is this one. mmsegmentation puts a
-    softmax where the log-softmax belongs, and can be negative.
+    torch's `reduction="mean"` divides by the classes too, and its batchmean is this one. mmsegmentation puts
+    a softmax where the log-softmax belongs, and can be negative.
     """
     logs = possible(log_probs, target_probs)
     return torch.addcmul(xlogx(target_probs), target_probs, logs, value=-1).sum(1)
@@ -96,9 +96,11 @@ def gaussian_nll(
 ) -> Float[Tensor, "*shape"]:
     """(log v + e²/v) / 2, v the variance, not below ε; `full` adds (log 2π) / 2.
 
-    The bound on v passes the gradient through, as in torch, so that a variance of 0 can grow again; 1/ε² is in
-    it, and ε at least 1e-12.
-    The third operand is the variance: `gaussian_nll@(pred.mu, target, pred.var)`; a number fixes it.
+    The bound on v passes the gradient through, as in torch, so that a variance of 0 can grow again; 1/ε² is
+    in it, and ε at least 1e-12. The third operand is the variance: `gaussian_nll@(pred.mu, target,
+    pred.var)`; a number fixes it.
+
+    Unit: nats; the variance and `eps` in the square of the target's.
     """
     bounded = variance + (variance.clamp(min=eps) - variance).detach()
     values = 0.5 * (bounded.log() + (values - target).square() / bounded)
@@ -126,6 +128,8 @@ def poisson_nll(
     """e^x - t x of a predicted log-rate x; x - t log(x + ε) of a rate with `log_input=false`.
 
     `full` adds Stirling's t log t - t + log(2πt)/2 where t > 1, as in torch.
+
+    Source: torch's `poisson_nll_loss`.
     """
     values = F.poisson_nll_loss(values, target, log_input=log_input, eps=eps, reduction="none")
     if not full:
@@ -146,6 +150,8 @@ def dfl(logits: Float[Tensor, "*b n"], position: Float[Tensor, "*b"]) -> Float[T
 
     y is a real number from 0 to n - 1. At y = n - 1 it is -log p_{n-1}; mmdet looks for bin n there, which
     is an IndexError, and its callers hold y below it.
+
+    Unit: nats; the target counts bins.
     """
     log_probs, last = torch.log_softmax(logits, -1), logits.shape[-1] - 1
     # A position that is NaN has no bin, and weighs those of bin 0 with NaN.

@@ -35,6 +35,8 @@ def cosine(
     As half of the squared distance of rows of length 1: of rows that are nearly alike nothing cancels.
 
     keras' CosineSimilarity is `cosine - 1`; optax is NaN for a row of zeros, where this is 1.
+
+    Source: one minus the cosine similarity of torch's `cosine_similarity`.
     """
     (own, missing), (other, more) = _held(embeddings, eps), _held(target, eps)
     apart = embeddings / own.unsqueeze(-1) - target / other.unsqueeze(-1)
@@ -72,6 +74,8 @@ def cosine_embedding(
 
     `cosine_embedding@(pred.a, pred.b, batch.same)`; of booleans and of 0 and 1, true is together. The cosine
     to a row of zeros is 0.
+
+    Source: torch's `cosine_embedding_loss`.
     """
     (own, missing), (other, more) = _length(embeddings), _length(target)
     apart = embeddings / own.unsqueeze(-1) - target / other.unsqueeze(-1)
@@ -115,6 +119,8 @@ def margin_ranking(
     """max(0, m - y (a - b)): score a above score b where y = +1, below it where y = -1.
 
     `margin_ranking@(pred.a, pred.b, batch.order)`; of booleans and of 0 and 1, true is +1.
+
+    Source: torch's `margin_ranking_loss`.
     """
     return torch.relu(margin - sign * (values - target))
 
@@ -127,7 +133,11 @@ def margin_ranking(
 def hinge_embedding(
     values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
 ) -> Float[Tensor, "*shape"]:
-    """x of a distance that should be small (+1), max(0, m - x) of one that should be large (-1)."""
+    """x of a distance that should be small (+1), max(0, m - x) of one that should be large (-1).
+
+    Unit: `margin` and the value are in that of the distance.
+    Source: torch's `hinge_embedding_loss`.
+    """
     costs = torch.where(signs > 0, values, torch.relu(margin - values))
     return torch.add(costs, signs, alpha=0)  # NaN is neither sign
 
@@ -159,6 +169,8 @@ def triplet(
 
     `swap` takes the smaller of |a - n| and |p - n|: `triplet@(pred.a, pred.p, pred.n)`. FaceNet squares the
     distances; pytorch-metric-learning makes the triplets of a batch, of unit vectors, with a margin of 0.05.
+
+    Unit: `margin` and the value are distances in the unit of the embeddings.
     """
     near, far = _distance(anchor, positive, p), _distance(anchor, negative, p)
     if swap:
@@ -241,20 +253,20 @@ def _norm(rows: Tensor) -> Tensor:
 
 
 def _held(rows: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """The length of each row, not below ε, where its slope stays; and what a shorter one lacks of a square of 1."""
+    """Returns norms clamped to ε, with the slope of the norm; and 1 - (norm / ε)² below ε, else 0."""
     norm = _norm(rows)
     held = norm + (norm.clamp(min=eps) - norm).detach()
     return held, torch.where(norm < eps, 1 - (norm / held).square(), 0.0)
 
 
 def _length(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The length of each row, and 0; of one that is shorter than the precision, and has no direction, 1 and 1."""
+    """Returns the norm of each row and 0; 1 and 1 for a row without a direction: 0 within precision."""
     own, least = _norm(rows), torch.finfo(rows.dtype).eps
     return F.threshold(own, least, 1.0), 1 - F.threshold(own.detach(), least, 0.0).sign()
 
 
 def _distance(x: Tensor, y: Tensor, p: float) -> Tensor:
-    """The p-norm of x - y + 1e-6; for a large p by its largest number, since powers of all of them may vanish."""
+    """Returns the p-norm of x - y + 1e-6; for a large p scaled by the largest element against underflow."""
     if p <= 4:
         return F.pairwise_distance(x, y, p)
     apart = x - y + 1e-6

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from losslang.primitives.decorators import loss
-from losslang.primitives.entropy import binary_entropy, pick, reduced, times_log
+from losslang.primitives.entropy import binary_entropy, nll_and_count, pick, reduced, times_log
 from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
@@ -98,6 +98,8 @@ def ce(
     does: two numbers for one truth, 0.69 and 2.08 for a weight of 3. An ignored label is not counted: in
     mmdet, mmseg and pytorch-toolbelt it is, and with half of the labels ignored they give half. keras
     reads probabilities and holds them in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1, and 100 here.
+
+    Source: the negative log-likelihood of a categorical variable; torch's `cross_entropy`.
     """
     weighted = log_probs if class_weight is None else log_probs * _along_classes(class_weight, log_probs)
     spread = label_smoothing * mean_along(weighted, 1) if label_smoothing else 0.0
@@ -114,7 +116,7 @@ def ce_of_logits(
     reduction: str = "none",
     ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
-    """torch's kernel for indices: no tensor of log-probabilities is kept. Its soft labels give 0 log 0 = NaN."""
+    """torch's kernel for indices, which saves no log-probabilities; for soft labels its 0 log 0 is NaN."""
     is_soft = labels.ndim == logits.ndim
     if is_soft or (class_weight is not None and class_weight.requires_grad):
         # torch's kernel has no gradient into the weights.
@@ -134,14 +136,14 @@ def ce_of_logits(
 def _ce_ignore_index_cpu(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
-    """The mean or sum by torch's kernel, without the labels to ignore; the mean of none is 0.
+    """Returns the mean or sum by torch's kernel, without ignored labels; the mean of none is 0.
 
-    Beside an ignored label its gradient is 0 times the probabilities, which have to be numbers: where one of them
-    is none all are, the first too.
+    torch multiplies the softmax of an ignored row by 0, so a NaN or inf logit there makes its gradient NaN.
+    If class 0 of any row is NaN, the ignored rows are masked and everything is computed again.
     """
     how = REDUCTIONS[reduction]
     log_probs = torch.log_softmax(logits, 1)
-    value, number = _nll_and_number(log_probs, labels, how, ignore_index)
+    value, number = nll_and_count(log_probs, labels, how, ignore_index)
     counted = number.item()
     if not counted:
         return logits[:0].sum()
@@ -149,7 +151,7 @@ def _ce_ignore_index_cpu(
     if not is_whole and math.isnan(log_probs.detach().select(1, 0).sum().item()):
         hidden = (labels == ignore_index).unsqueeze(1)
         log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
-        value, _ = _nll_and_number(log_probs, labels, how, ignore_index)
+        value, _ = nll_and_count(log_probs, labels, how, ignore_index)
     if label_smoothing:
         spread = mean_along(log_probs, 1)
         whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
@@ -161,7 +163,7 @@ def _ce_ignore_index_cpu(
 def _ce_ignore_index_gpu(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
-    """The same on a GPU, where no number is looked at."""
+    """Returns the same on a GPU, without reading a value: the gradient is masked in every call."""
     from losslang.tensors.gradient_mask import masked_fill_grad
 
     kept = labels != ignore_index
@@ -174,17 +176,8 @@ def _ce_ignore_index_gpu(
 
 
 def _of_kept(values: Tensor, kept: Tensor, reduction: str) -> Tensor:
-    """The mean or sum of values that are 0 where they are not kept; torch's own on a GPU is not always the same."""
+    """Returns the mean or sum of values that are 0 where ignored; torch's is not deterministic on a GPU."""
     return values.sum() / kept.sum().clamp(min=1) if reduction == "mean" else values.sum()
-
-
-def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """torch's nll, and how many labels it did not leave out."""
-    if log_probs.ndim == 2:
-        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, None, how, ignore_index)
-    if log_probs.ndim != 4:
-        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
-    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, None, how, ignore_index)
 
 
 @loss(
@@ -201,6 +194,8 @@ def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"])
 
     Beside a `class_weight` torch divides by the weights of the labels: `reduction=wmean`. It has no nll of
     soft labels; here that mean divides by their number, as in `ce`.
+
+    Source: torch's `nll_loss`.
     """
     return -pick(log_probs, labels)
 
@@ -286,9 +281,13 @@ def bce(
 ) -> Float[Tensor, "*shape"]:
     """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
 
-    The logarithm of a given probability is not below -100, as in torch, and has no slope there: at p = 0, t = 1
-    the gradient is 0, and -1e12 in torch. That of `bce(sigmoid)` is p - t, however wrong p is: write it so. keras holds p in [1e-7, 1 - 1e-7], and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's class_weight. smp smooths by
-    ε / 2 where we say ε, and counts what it ignores; timm smooths labels to 1 - ε + ε / C and ε / C.
+    The logarithm of a given probability is not below -100, as in torch, and has no slope there: at p = 0, t =
+    1 the gradient is 0, and -1e12 in torch. That of `bce(sigmoid)` is p - t, however wrong p is: write it so.
+    keras holds p in [1e-7, 1 - 1e-7], and a wrong certainty costs 16.1 there. `pos_weight` is w, and mmdet's
+    class_weight. smp smooths by ε / 2 where we say ε, and counts what it ignores; timm smooths labels to 1 -
+    ε + ε / C and ε / C.
+
+    Source: the negative log-likelihood of a Bernoulli variable; torch's `binary_cross_entropy`.
     """
     t = _smoothed(target, label_smoothing)
     positive = t if pos_weight is None else t * _along_classes(pos_weight, t)

@@ -33,6 +33,9 @@ def mape(
     """|e| / max(|t|, ε): a part of the target, 1 and not 100 for all of it.
 
     A target of 0 weighs 1/ε, unless `eps=0`: then it gives 0, and counts. keras' number is 100*mape.
+
+    Unit: none, a fraction: 0.1 is ten percent.
+    Source: keras' `MeanAbsolutePercentageError`, which is in percent.
     """
     error, size = (values - target).abs(), target.abs().clamp(min=eps)
     return error / size if eps else _over(error, size)
@@ -52,6 +55,8 @@ def smape(
     """2 |e| / max(|t| + |p|, ε), p the prediction: 0 to 2, and 0 where both are 0.
 
     Competitions print 100*smape, 0 to 200; some papers leave out the 2.
+
+    Unit: none, a fraction: 0.1 is ten percent.
     """
     size = torch.lerp(values.abs(), target.abs(), 0.5)
     return (values - target).abs() / F.threshold(size, eps / 2, eps / 2)
@@ -69,6 +74,9 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
 
     A prediction below 0 has no gradient: `msle(softplus)` keeps it above. Flux has no 1 + in the logarithms,
     so that its numbers are others, above all for small targets.
+
+    Unit: none, squares of natural logarithms.
+    Source: keras' `MeanSquaredLogarithmicError`.
     """
     log, log_target = torch.log1p(torch.relu(values)), torch.log1p(torch.relu(target))
     return F.mse_loss(log, log_target, reduction="none")
@@ -109,6 +117,9 @@ def mase(
     The error in units of what the seasonal naive forecast errs there: `mase@(pred, target, batch.history)`.
     A history that repeats itself gives 0, as in neuralforecast. pytorch-forecasting's MASE counts the target
     into its history, and knows no seasons.
+
+    Unit: none: 1 is the error of the seasonal naive forecast. `seasonality` counts steps.
+    Raises: ValueError if the history is not longer than `seasonality`.
     """
     return _over((values - target).abs(), _naive(history, seasonality, values))
 
@@ -185,7 +196,10 @@ def silog(
     """sqrt(mean d² - λ (mean d)²) of each sample, d = log p - log t; targets up to ε are left out.
 
     Depths below ε count as ε. A sample with no target does not count; mmsegmentation counts it as 0, and its
-    gradient at a perfect prediction is NaN. What is masked is a target of 0. The paper has no root; AdaBins' is 10*silog(lam=0.85).
+    gradient at a perfect prediction is NaN. What is masked is a target of 0. The paper has no root; AdaBins'
+    is 10*silog(lam=0.85).
+
+    Unit: none, a difference of logarithms; `eps` in that of the target.
     """
     # By arithmetic: to choose by a mask takes longer. A target that is no number is not known.
     given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)

@@ -122,9 +122,11 @@ def ms_ssim(
     cs is the second factor of `ssim`, averaged over a channel; what is below 0 counts as 0; the product is
     that of a channel, as in pytorch-msssim, piq and TensorFlow (MONAI and torchmetrics average the channels
     first: the same for one). w (`scale_weights`) are the paper's 0.0448, 0.2856, 0.3001, 0.2363 and 0.1333.
-    An odd size is halved upwards, as by the paper's own program. At the last scale the image must hold a
-    window: with five scales and a window of 11 each side is at least 161. kornia's MS_SSIMLoss is another
+    An odd size is halved upwards, as by the paper's own program. kornia's MS_SSIMLoss is another
     thing: 200 (0.025 (1 - ms_ssim) + 0.975 l1), with windows of five sizes instead of smaller images.
+
+    Raises: ValueError if a side of the image is smaller than a window at the last scale: 161 for 5 scales of
+        11.
     """
     weights = WANG if scale_weights is None else scale_weights
     least, last = (window - 1) * 2 ** (len(weights) - 1) + 1, len(weights) - 1
@@ -161,8 +163,8 @@ def psnr(
 ) -> Float[Tensor, "b"]:
     """10 log10(L² / mse) in dB, mse that of a sample, not below ε L²: the index itself, write `-psnr`.
 
-    L (`max_val`) is the largest value. Of equal images it is 100 dB, and not infinite: that is what ε is for;
-    from there on the derivative is 0.
+    L (`max_val`) is the largest value. Equal images give -10 log10 ε = 100 dB, not inf, with no gradient.
+    Source: the peak signal-to-noise ratio of image coding.
     """
     error = mean((values - target).square(), mask, 1)
     return 20 * math.log10(max_val) - 10 * error.clamp(min=max(eps * max_val**2, SMALLEST)).log10()

@@ -32,7 +32,10 @@ def perceptron(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) 
     like={"torch": Preset(takes="reduction")},
 )
 def logistic(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log(1 + e^(-y x)), y = +1 or -1: `bce(sigmoid)` with signs for the truth, in nats."""
+    """log(1 + e^(-y x)), y = +1 or -1: `bce(sigmoid)` with signs for the truth, in nats.
+
+    Source: the negative log-likelihood of logistic regression; torch's `soft_margin_loss`.
+    """
     return -F.logsigmoid(signs * logits)
 
 
@@ -54,8 +57,9 @@ def multiclass_hinge(
 ) -> Float[Tensor, "b *space"]:
     """max(0, m + max_{c ≠ y} x_c - x_y); of soft labels max_c (x_c + m (1 - t_c)) - Σ_c t_c x_c.
 
-    Without a margin it is the perceptron of classes. keras takes the largest of (1 - t) x, in which the true class is a 0: where all others are below 0 it
-    gives more, 0.5 for the scores (0.5, -2) of class 0, whose margin is kept.
+    Without a margin it is the perceptron of classes. keras takes the largest of (1 - t) x, in which the true
+    class is a 0: where all others are below 0 it gives more, 0.5 for the scores (0.5, -2) of class 0, whose
+    margin is kept.
     """
     own = pick(logits, labels)
     if labels.ndim == logits.ndim:
@@ -75,6 +79,8 @@ def multilabel_margin(
     """Σ_{y true} Σ_{c not} max(0, m - x_y + x_c) / C: every true class ahead of every other.
 
     The target is 0 or 1 for each class; torch's is a list of classes that ends at -1. Of C² pairs.
+
+    Source: torch's `multilabel_margin_loss`.
     """
     excess = torch.relu(margin - logits.unsqueeze(2) + logits.unsqueeze(1))
     pairs = target.unsqueeze(2) * (1 - target).unsqueeze(1)
@@ -89,6 +95,9 @@ def topk_error(
     """1 where the true class is not among the k most probable; of equal ones the first come first.
 
     Not differentiable: only inside `metric(...)`. k = 1 is `zero_one`, of two channels or more.
+
+    Unit: none, a rate; `k` counts classes.
+    Source: the top-5 error of ImageNet (Russakovsky et al. 2015, arXiv:1409.0575).
     """
     true = (labels.argmax(1) if labels.ndim == probs.ndim else labels).unsqueeze(1)
     own = probs.gather(1, true)

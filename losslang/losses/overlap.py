@@ -60,8 +60,8 @@ def gdl(
 ) -> Float[Tensor, "b"]:
     """1 - (2 Σ_c w Σ p t + s) / (Σ_c w Σ (p + t) + s), w = 1 / (Σ t)², inner sums over space.
 
-    `weighting=simple` is w = 1 / Σ t, `uniform` 1. A class that a sample lacks would weigh infinitely:
-    it weighs as much as the heaviest class there, and of a sample without any class all is 0, as in MONAI. With uniform weights it is the dice of kornia and keras.
+    `weighting=simple` is w = 1 / Σ t, `uniform` 1: the dice of kornia and keras. An absent class
+    would get weight inf; it gets the largest finite weight of its sample, as in MONAI, or all is 0.
     """
     overlap, predicted, true = total(probs * target, probs, target)
     weights = _by_volume(true.detach(), weighting)
@@ -153,8 +153,8 @@ def lovasz_softmax(
     """Σ_i e_i ΔJ_i, e = |t - p|, the largest first; ΔJ_i what the i-th adds to the class's 1 - IoU.
 
     Classes that are not there do not count, unless `classes=all`: the largest p of one is its value then.
-    Each image has the mean of its classes, and then all images theirs; the authors' default is `batch=true`. kornia before 0.9 sorted the indices of classes: 0.4911 where
-    0.6897 is right. The authors', smp's and toolbelt's fail in float64.
+    The mean over classes, then over images; the authors' default is `batch=true`. kornia before 0.9
+    sorted class indices: 0.4911 for 0.6897. The authors', smp's and toolbelt's fail in float64.
     """
     values = _lovasz((target - probs).abs(), target, mask)
     # An ignored label may stand for class 0 here: what is masked is not there.

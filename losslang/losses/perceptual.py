@@ -43,6 +43,8 @@ def perceptual(
     mapping that the network returns; without any, what it returns is compared. An `nn.Sequential` is left
     after the last of its layers; within another module they are read by hooks, which torch.compile cannot
     trace. A copy is kept of each: an in-place ReLU that follows does not change it.
+
+    Raises: ValueError if the network has no layer of a name, or for another number of weights than of layers.
     """
     with _alone():
         found = _features(net, values, layers or ())

@@ -184,7 +184,7 @@ def focal_tversky(
 
 
 def ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
-    """1 - (a + s) / (b + s), as (b - a) / (b + s): where a is nearly b nothing is lost, and it is less to do."""
+    """1 - (a + s) / (b + s), as (b - a) / (b + s): exact where a is nearly b, and one operation less."""
     if smooth:
         return numerator / denominator
     absent = denominator == 0

@@ -30,7 +30,11 @@ from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, T
     },
 )
 def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """e^2, e = prediction - target."""
+    """e^2, e = prediction - target.
+
+    Unit: the square of the target's.
+    Source: least squares; torch's `mse_loss`.
+    """
     return (values - target).square()
 
 
@@ -50,7 +54,11 @@ def mse_of_values(
     like={"optax": Preset(takes="reduction")},
 )
 def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """e^2 / 2; its gradient is e. optax calls it l2_loss."""
+    """e^2 / 2; its gradient is e. optax calls it l2_loss.
+
+    Unit: the square of the target's.
+    Source: least squares; optax's `l2_loss`.
+    """
     return 0.5 * (values - target).square()
 
 
@@ -70,7 +78,11 @@ def half_mse_of_values(
     zero_when="equal",
 )
 def sse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """e^2, summed over all counted elements: no 1/2 and no division."""
+    """e^2, summed over all counted elements: no 1/2 and no division.
+
+    Unit: the square of the target's.
+    Source: the residual sum of squares of least squares.
+    """
     return (values - target).square()
 
 
@@ -94,7 +106,10 @@ def sse_of_values(
     },
 )
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
-    """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0."""
+    """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0.
+
+    Source: the standard error of forecasting; the root of torch's `mse_loss`.
+    """
     squares, number = total(F.mse_loss(values, target, reduction="none"), 1)
     return root(squares / number)
 
@@ -103,7 +118,8 @@ def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total
 def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """torch's kernel, which takes its own mean; of nothing it is 0.
 
-    A relu lets no gradient through at 0, where that of a square root is infinite; to ask takes less, on a CPU.
+    A relu lets no gradient through at 0, where that of a square root is infinite; to ask takes less, on a
+    CPU.
     """
     mean = squares(values, target, "mean")
     if min_if_cheap(mean) > 0:
@@ -126,7 +142,10 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     },
 )
 def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """|e|; its derivative at 0 is 0."""
+    """|e|; its derivative at 0 is 0.
+
+    Source: least absolute deviations; torch's `l1_loss`.
+    """
     return (values - target).abs()
 
 
@@ -145,7 +164,10 @@ def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Floa
 def smooth_l1(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 1.0
 ) -> Float[Tensor, "*shape"]:
-    """e^2 / 2β where |e| < β, |e| - β/2 elsewhere; β = 0 is l1. It is huber(δ=β) / β."""
+    """e^2 / 2β where |e| < β, |e| - β/2 elsewhere; β = 0 is l1. It is huber(δ=β) / β.
+
+    Unit: `beta` in that of the target, and so is the value.
+    """
     return F.smooth_l1_loss(values, target, reduction="none", beta=beta)
 
 
@@ -177,7 +199,10 @@ def smooth_l1_of_values(
 def huber(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
 ) -> Float[Tensor, "*shape"]:
-    """e^2 / 2 where |e| <= δ, δ (|e| - δ/2) elsewhere."""
+    """e^2 / 2 where |e| <= δ, δ (|e| - δ/2) elsewhere.
+
+    Unit: `delta` in that of the target; the value in its square.
+    """
     return F.huber_loss(values, target, reduction="none", delta=delta)
 
 
@@ -205,7 +230,11 @@ def huber_of_values(
     },
 )
 def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log cosh e = e + log(1 + e^(-2e)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow."""
+    """log cosh e = e + log(1 + e^(-2e)) - log 2: e^2 / 2 near 0, |e| - log 2 far out, no overflow.
+
+    Unit: none: the target has to be without a unit.
+    Source: keras' `LogCosh`.
+    """
     error = values - target
     return error + F.softplus(-2 * error) - math.log(2)
 
@@ -221,6 +250,8 @@ def charbonnier(
     """sqrt(e^2 + ε^2): ε at a perfect prediction, not 0.
 
     As in image restoration; BasicSR's ε is 1e-6. kornia's charbonnier_loss is `pseudo_huber(delta=1)`.
+
+    Unit: `eps` in that of the target, and so is the value.
     """
     return (F.mse_loss(values, target, reduction="none") + eps * eps).sqrt()
 
@@ -239,6 +270,8 @@ def tukey(
 
     Residuals are taken as they are; divide them by their scale before, if they have another. neuralforecast's
     has no `1 -` inside of c: it is 3.66 at no error, and falls to 0 at c.
+
+    Unit: `c` in that of the target; the value in its square.
     """
     # 1 - (1 - u)³ as u (3 - 3 u + u²), of which nothing is lost near 0.
     square = ((values - target) / c).square().clamp(max=1)
@@ -262,7 +295,10 @@ def quantile(
 ) -> Float[Tensor, "*shape"]:
     """max(q d, (q - 1) d), d = target - prediction; half of l1 at q = 0.5.
 
-    A list of quantiles reads one per entry of the prediction's last axis. pytorch-forecasting's is twice this.
+    A list of quantiles reads one per entry of the prediction's last axis. pytorch-forecasting's is twice
+    this.
+
+    Unit: that of the target; `q` counts from 0 to 1.
     """
     missing = target - values
     at = q if isinstance(q, (float, int)) else vector(q, values.dtype, values.device)

@@ -1,7 +1,8 @@
 """Losses of a difference that outliers do not rule.
 
 Shapes: prediction and target are alike, of any shape; one value per element. The scale of a residual
-(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target, and at least 1e-12 where errors are squared in it.
+(`c`, `delta`, `beta`, `w`, `epsilon`) is in the unit of the target, and at least 1e-12 where errors are
+squared in it.
 """
 
 from __future__ import annotations
@@ -153,6 +154,8 @@ def balanced_l1(
     Its slope is the paper's, α log(b d/β + 1) up to γ: small errors weigh more than in smooth_l1, large ones
     less than in mse. mmdetection writes 1 for the β of `b d + β`: the same at β = 1, but at β = 2 an error
     of 0.05 gives -0.005 there, and 0.005 here. γ/α is at most 80: single precision ends at e^88.
+
+    Raises: ValueError if `gamma` is more than 80 `alpha`.
     """
     if gamma / alpha > 80:
         raise ValueError(
@@ -186,6 +189,8 @@ def wing(
 
     Errors are in pixels: w is where the logarithm ends, ε bends it. pytorch-toolbelt calls them width and
     curvature.
+
+    Unit: `w` and `epsilon` in that of the target, and so is the value.
     """
     distance = (values - target).abs()
     shift = w - w * math.log1p(w / epsilon)

@@ -29,10 +29,12 @@ BLOCK = 2**22
 def boundary(
     probs: Float[Tensor, "b c *space"], distance: Float[Tensor, "b c *space"]
 ) -> Float[Tensor, "b c *space"]:
-    """p φ, φ the signed distance to the true boundary, below 0 inside: the target is φ, made once from the truth.
+    """p φ, φ the signed distance to the true boundary, below 0 inside: the target is φ, computed once.
 
     It can be below 0, and wants a region loss beside it: `ce + 0.01*boundary@(pred, batch.distance)`.
     mmseg's BoundaryLoss is something else, the balanced `bce` of an edge map.
+
+    Unit: elements, if the map of distances is.
     """
     return probs * distance
 
@@ -52,9 +54,12 @@ def hausdorff_dt(
     *,
     alpha: Power = 2.0,
 ) -> Float[Tensor, "b c"]:
-    """Σ (p - t)² (D(p)^α + D(t)^α) / n, D(x) the distance to the other side of x > 1/2, 0 if it has one side alone.
+    """Σ (p - t)² (D(p)^α + D(t)^α) / n, D(x) the distance to the other side of x > 1/2, 0 if there is none.
 
-    D is exact and has no gradient; α ends at 4, where D^α of a volume is still a number of single precision. MONAI's LogHausdorffDTLoss is `log(1 + hausdorff_dt)`.
+    D is exact and has no gradient; α ends at 4, where D^α of a volume is still a number of single precision.
+    MONAI's LogHausdorffDTLoss is `log(1 + hausdorff_dt)`.
+
+    Unit: elements to the power of `alpha`.
     """
     probs, target = _shown(probs, mask), _shown(target, mask)
     weight = _field(probs, alpha) + _field(target, alpha)
@@ -92,6 +97,8 @@ def hausdorff_er(
 
     An erosion is max(0, x - 1/2) of the mean x over a place and its 2 to 6 neighbours, 0 outside,
     stretched to 0 to 1 in each region. α ends at 4, as in `hausdorff_dt`.
+
+    Unit: none; `k` counts erosions.
     """
     errors = (_shown(probs, mask) - _shown(target, mask)).square()
     total = torch.zeros_like(errors)
@@ -116,10 +123,12 @@ def cldice(
     iters: Count = 3,
     smooth: Positive = 1.0,
 ) -> Float[Tensor, "b c"]:
-    """1 - 2 P S / (P + S), P = (Σ K(p) t + s) / (Σ K(p) + s), S = (Σ K(t) p + s) / (Σ K(t) + s), K the skeleton.
+    """1 - 2 P S / (P + S), P = (Σ K(p) t + s) / (Σ K(p) + s), S = (Σ K(t) p + s) / (Σ K(t) + s), K skeleton.
 
     The skeleton is what an opening takes away, of the mask and of its `iters` erosions. The authors'
     code always takes 10, whatever it is told; MONAI sums over the classes too.
+
+    Unit: none, 0 to 1; `iters` counts erosions of one element each.
     """
     probs, target = _shown(probs, mask), _shown(target, mask)
     found, true = _skeleton(probs, iters), _skeleton(target, iters)
@@ -155,7 +164,9 @@ def _field(values: Tensor, alpha: float) -> Tensor:
 
 
 def _distance(region: Tensor, dtype: torch.dtype) -> Tensor:
-    """The squared distance of each element of a region to the nearest outside of it, exactly; inf if there is none.
+    """The squared distance of each element of a region to the nearest outside of it, exactly.
+
+    Inf if there is none.
 
     Axis after axis: first how far it is along the last one, then min over x' of f(x') + (x - x')².
     """
@@ -180,7 +191,7 @@ def _along(region: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _reached(squares: Tensor, axis: int) -> Tensor:
-    """min over x' of f(x') + (x - x')² along an axis, for steps x - x' no longer than the farthest distance."""
+    """min over x' of f(x') + (x - x')² along an axis, for steps x - x' up to the farthest distance."""
     found, candidates = squares.clone(), torch.empty_like(squares)
     for step in range(1, squares.shape[axis]):
         if step * step >= found.max().item():
@@ -207,7 +218,8 @@ def _nearest(squares: Tensor) -> Tensor:
 def _beside(values: Tensor) -> Tensor:
     """The mean of each element and its direct neighbours; outside there are zeros.
 
-    Added up from shifted views: a convolution takes ten times as long, and a GPU may round it to ten bits (TF32).
+    Added up from shifted views: a convolution takes ten times as long, and a GPU may round it to ten bits
+    (TF32).
     """
     space = range(2, values.ndim)
     wide, total = F.pad(values, [1, 1] * len(space)), values

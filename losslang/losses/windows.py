@@ -11,7 +11,7 @@ from losslang.vocabulary import SMALLEST, Tensor
 
 
 def gaussian(window: int, sigma: float, like: Tensor) -> Tensor:
-    """The weights of a window along one axis, in double precision: a variance shows by how much they miss 1."""
+    """Returns the weights of a window along one axis, in float64: their sum must be 1 for a variance."""
     place = wide(torch.arange(window, device=like.device)) - (window - 1) / 2
     return torch.softmax(-0.5 * (place / sigma).square(), 0)
 
@@ -28,8 +28,8 @@ def similarity(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Luminance, contrast with structure, and what share of it each window reads.
 
-    Sums over windows are of double precision: beside a large offset, and on a flat background, nothing is left of
-    the mean square less the squared mean in single precision.
+    Sums over windows are of double precision: beside a large offset, and on a flat background, nothing is
+    left of the mean square less the squared mean in single precision.
     """
     size = len(kernel)
     least = size if padding == "valid" else size // 2 + 1
@@ -118,7 +118,7 @@ def centred(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def amplitude(image: Tensor) -> Tensor:
-    """The size of each frequency over space, along the last axis the first half: the others are their mirror."""
+    """Returns the magnitude of each frequency over space: half of the last axis, without the mirror."""
     if not image.numel():
         return image
     axes = list(range(2, image.ndim))

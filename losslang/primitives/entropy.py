@@ -149,3 +149,12 @@ def _formula(logits: Tensor, yes: Tensor, no: Tensor) -> Tensor:
 
 
 _SLOPED = Sloped(_entropy, _entropy_slope)
+
+
+def nll_and_count(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Returns torch's nll, and how many labels it did not ignore."""
+    if log_probs.ndim == 2:
+        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, None, how, ignore_index)
+    if log_probs.ndim != 4:
+        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
+    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, None, how, ignore_index)

@@ -1,4 +1,4 @@
-"""What depends on the device of a tensor: reading values without a sync, double precision, constants."""
+"""Properties of a tensor's device: reading values without a sync, double precision, constants."""
 
 from __future__ import annotations
 
