@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from losslang.losses.region import ratio
+from losslang.losses.region import divide_or_zero
 from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import possible, times_log
 from losslang.primitives.presets import PROBABILITIES, Preset
@@ -66,7 +66,7 @@ def gdl(
     overlap, predicted, true = total(probs * target, probs, target)
     weights = _by_volume(true.detach(), weighting)
     both = (weights * (predicted + true)).sum(1)
-    return ratio(both - 2 * (weights * overlap).sum(1), both + smooth, smooth)
+    return divide_or_zero(both - 2 * (weights * overlap).sum(1), both + smooth, smooth)
 
 
 def _by_volume(volume: Tensor, weighting: str) -> Tensor:
@@ -222,7 +222,9 @@ def sensitivity_specificity(
     """r Σ e² t / (Σ t + s) + (1 - r) Σ e² (1 - t) / (Σ (1 - t) + s), e = t - p."""
     squares, absent = (target - probs).square(), 1 - target
     missed, invented, true, false = total(squares * target, squares * absent, target, absent)
-    return r * ratio(missed, true + smooth, smooth) + (1 - r) * ratio(invented, false + smooth, smooth)
+    return r * divide_or_zero(missed, true + smooth, smooth) + (1 - r) * divide_or_zero(
+        invented, false + smooth, smooth
+    )
 
 
 @loss(
@@ -275,9 +277,9 @@ def unified_focal(
         1,
     )
     mistaken = delta * missed + (1 - delta) * invented
-    rare = power(ratio(mistaken, true - missed + mistaken + smooth, smooth), 1 - gamma)
+    rare = power(divide_or_zero(mistaken, true - missed + mistaken + smooth, smooth), 1 - gamma)
     mistaken = delta * invented + (1 - delta) * missed
-    usual = ratio(mistaken, number - true - invented + mistaken + smooth, smooth)
+    usual = divide_or_zero(mistaken, number - true - invented + mistaken + smooth, smooth)
     return (1 - share) * (rare + usual) / 2 - share * (delta * yes + (1 - delta) * no) / (2 * number)
 
 

@@ -82,7 +82,7 @@ def dice(
     apart = torch.sub(both, overlap, alpha=2)
     if eps:
         return (apart + eps) / (both + (smooth + eps))
-    return ratio(apart, both + smooth, smooth)
+    return divide_or_zero(apart, both + smooth, smooth)
 
 
 @loss(
@@ -113,7 +113,7 @@ def jaccard(
     """
     overlap, predicted, true = total(probs * target, probs, target)
     union = predicted + true - overlap
-    return ratio(union - overlap, union + smooth, smooth)
+    return divide_or_zero(union - overlap, union + smooth, smooth)
 
 
 @loss(
@@ -158,7 +158,7 @@ def tversky(
     """
     overlap, predicted, true = total(probs * target, probs, target)
     mistaken = torch.add(alpha * (predicted - overlap), true - overlap, alpha=beta)
-    return ratio(mistaken, overlap + mistaken + smooth, smooth)
+    return divide_or_zero(mistaken, overlap + mistaken + smooth, smooth)
 
 
 @loss(
@@ -183,8 +183,11 @@ def focal_tversky(
     return power(tversky.function(probs, target, total, alpha=alpha, beta=beta, smooth=smooth), gamma)
 
 
-def ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
-    """1 - (a + s) / (b + s), as (b - a) / (b + s): exact where a is nearly b, and one operation less."""
+def divide_or_zero(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
+    """a / b; with `smooth=0` it is 0 with a gradient of 0 where b is 0, for an absent class.
+
+    1 - (a + s) / (b + s) is called as (b - a) / (b + s): exact where a is nearly b, and one operation less.
+    """
     if smooth:
         return numerator / denominator
     absent = denominator == 0
