@@ -277,6 +277,16 @@ def gradient(loss: losslang.Loss, pred: Tensor, target: Tensor) -> tuple[Tensor,
     return total.detach(), found
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Also where tests run side by side, with a thread each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_large_tensors_as_they_come(text: str):
     """Real blocks in float32, against the whole program in float64."""
