@@ -56,6 +56,7 @@ class Binding:
         self.slots = {name: i for i, name in enumerate(roots)}
         self.template: list[Any] = []
         self.calls: list[Call] = []
+        self.shown: list[Any] = []
 
     def slot(self, argument: Any) -> int:
         """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
@@ -76,6 +77,7 @@ class Binding:
 
     def step(self, step: Step) -> None:
         """A step, computed on everything at once."""
+        self.shown.append(step)
         inputs = list(map(self.slot, step.inputs))
         path = dict(step.options).get("path")
         if isinstance(path, Input):
@@ -208,6 +210,8 @@ def _mean(values: Callable[..., Any], mean: Callable[..., Any], *arguments: Any)
 
 def _masked(function: Callable[..., Any], at: int, over: Region, *arguments: Any) -> Any:
     """A loss that sums, under a mask that is known only now."""
-    *given, mask = arguments
+    # Not `*given, mask = arguments`: torch.compile made a tuple of it until torch 2.8.
+    given = list(arguments)
+    mask = given.pop()
     given[at] = region_total(mask, over)
     return function(*given)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from losslang.plan.operations.call import as_tensor
+from losslang.tensors.torch_private import tree_flatten, tree_unflatten
 
 
 class Registered(NamedTuple):
@@ -33,7 +33,7 @@ class Constants:
             value = as_tensor(value) if hasattr(value, "__array__") else value
             leaves, shape = tree_flatten(value)
             whole = len(leaves) == 1 and leaves[0] is value
-            if not any(isinstance(leaf, Tensor | nn.Module) for leaf in leaves):
+            if not any(isinstance(leaf, (Tensor, nn.Module)) for leaf in leaves):
                 leaves, whole = [value], True
             names = [f"const_{name}"] if whole else [f"const_{name}_{i}" for i in range(len(leaves))]
             self.leaves[name] = [_held(module, *pair) for pair in zip(names, leaves, strict=True)]

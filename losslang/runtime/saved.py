@@ -172,11 +172,12 @@ class Saved(nn.Module):
             raise pickle.UnpicklingError(
                 "this loss was pickled by a losslang that kept no text: compile it again and load its state_dict"
             )
-        fresh = dict(self._buffers)
+        fresh = dict(self.named_buffers(recurse=False))
         super().__setstate__({name: value for name, value in state.items() if name != "_const"})  # pyright: ignore
+        restored = dict(self.named_buffers(recurse=False))
         for name, memory in fresh.items():
-            kept = self._buffers.get(name)
-            if memory is not None and (kept is None or kept.shape != memory.shape):
+            kept = restored.get(name)
+            if kept is None or kept.shape != memory.shape:
                 self.register_buffer(name, memory)  # the text means another program here, and that was said
         self._keep(state["_const"])
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad, is_eager
+from losslang.tensors.eager import is_batched_grad, is_eager
+from losslang.tensors.torch_private import has_saved_tensor_hooks, memory_of
 
 Plain = Callable[..., Any]
 """The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
@@ -90,10 +91,9 @@ def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
     """Whether a slope has memory that nobody else reads, and can be multiplied in place."""
     if not rise.is_floating_point() or not (rise.is_contiguous() or all(rise.stride())):
         return False
-    # What the views of one memory have in common; fake tensors, which have none, too.
-    storage: Any = rise.untyped_storage()
+    memory = memory_of(rise.untyped_storage())
     for other in others:
-        if isinstance(other, Tensor) and other.untyped_storage()._cdata == storage._cdata:  # pyright: ignore
+        if isinstance(other, Tensor) and memory_of(other.untyped_storage()) == memory:
             return False
     return True
 

@@ -43,7 +43,9 @@ def widest(like: Tensor) -> torch.dtype:
 def exact(like: Tensor) -> Any:
     """A block in which autocast lowers no precision: exponents and differences of squares need all of it."""
     kind = like.device.type
-    return torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
+    # Not asked of the usual two: torch.compile cannot trace the question until torch 2.8.
+    has_autocast = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
+    return torch.autocast(kind if has_autocast else "cpu", enabled=False)
 
 
 def vector(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -1,7 +1,6 @@
 """torch, and what of this package imports it, loaded when first used: all but running a loss works without.
 
-`kernels` are what stands behind `F`, which looks at its arguments once more and expands tensors. That takes as
-long as an error of ten thousand numbers.
+`private` are names of torch that are not public, `kernels` those of them that stand behind `F`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     import torch.nn.functional as F
 
     from losslang.tensors import eager
-
-    kernels: Any
+    from losslang.tensors import torch_private as kernels
+    from losslang.tensors import torch_private as private
 else:
 
     class _Proxy:
@@ -35,7 +34,7 @@ else:
 
     torch = _Proxy("torch")
     F = _Proxy("torch.nn.functional")
-    kernels = _Proxy("torch._C._nn")
+    kernels = private = _Proxy("losslang.tensors.torch_private")
     eager = _Proxy("losslang.tensors.eager")
 
 
@@ -71,4 +70,15 @@ def load() -> None:
         import_module(name)
 
 
-__all__ = ["NO_IGNORED_LABEL", "REDUCTIONS", "F", "eager", "is_eager", "kernels", "load", "torch", "traces"]
+__all__ = [
+    "NO_IGNORED_LABEL",
+    "REDUCTIONS",
+    "F",
+    "eager",
+    "is_eager",
+    "kernels",
+    "load",
+    "private",
+    "torch",
+    "traces",
+]

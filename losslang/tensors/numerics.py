@@ -40,7 +40,7 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
 
     A base that should not be below 0, and is by a rounding, has no fraction of a power: it counts as 0.
     """
-    if not isinstance(exponent, int | float):
+    if not isinstance(exponent, (int, float)):
         return base**exponent
     if 0 < exponent < 1:
         if min_if_cheap(base) > 0:

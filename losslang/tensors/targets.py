@@ -231,7 +231,7 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
         return target
     if target is None:
         raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
-    if not isinstance(target, int | float):
+    if not isinstance(target, (int, float)):
         found, path = f"a {type(target).__name__}", site.operand
         raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
     # A fraction is read in the prediction's own precision; a whole number may be a class.

@@ -23,7 +23,7 @@ from torch import Tensor
 import losslang
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
-from losslang.runtime.blocks import Maps
+from losslang.runtime.blocks import AutogradEvaluator
 
 R = torch.Generator().manual_seed(11)
 
@@ -593,7 +593,7 @@ def test_every_element_is_exact(text: str, way: str):
 )
 def test_every_sum_in_closed_form_is_exact(text: str, soft: bool, monkeypatch: pytest.MonkeyPatch):
     """A tensor of one logit: nothing hides beside another. Beside a soft label the others are as exact."""
-    monkeypatch.setattr(Maps, "gradients", None)
+    monkeypatch.setattr(AutogradEvaluator, "gradients", None)
     calls: list[tuple[Tensor, Tensor]] = []
     for truth, x in product((0.0, 1.0), STEPS[::7].tolist()):
         pred, target = torch.full((1, 1, 5, 7), x), torch.full((1, 1, 5, 7), truth)

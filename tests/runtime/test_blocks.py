@@ -107,7 +107,7 @@ TRACED = [
 @pytest.mark.parametrize(("text", "layout"), TRACED, ids=lambda v: v)
 def test_closed_forms(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """These are polynomials: not one block is differentiated by torch."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     compare(text, layout)
 
 
@@ -117,7 +117,7 @@ SIGMOIDS = [(text, layout) for text, layout in TRACED if "sigmoid" in text]
 @pytest.mark.parametrize(("text", "layout"), SIGMOIDS, ids=lambda v: v)
 def test_closed_forms_as_on_a_gpu(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """Weights stay tensors there, and no memory is kept."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     for file in (evaluate, scratch):
         monkeypatch.setattr(file, "can_read_without_sync", lambda _: False)
     compare(text, layout)
@@ -508,7 +508,7 @@ def test_what_stands_beside_an_ignored_label(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """In closed form, in blocks of which all, some and none is ignored; a sample of nothing else, and all of them."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     r = torch.Generator().manual_seed(0)
     whole, full = (
         torch.randn((3, 4, 5, 3), generator=r, dtype=torch.float64),

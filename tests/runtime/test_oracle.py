@@ -40,7 +40,7 @@ def test_every_pass_keeps_the_mathematics(text: str, layout: str):
     wanted = evaluate(text, pred, target, batch).total
     for rewrite in (lambda plan: plan, *PASSES):
         plan = verify(rewrite(plan))
-        program = whole(plan, registry, careful=False)
+        program = whole(plan, registry, validate=False)
         found = plan.total(program.run(pred, target, batch, {}, {}))
         name = getattr(rewrite, "__name__", "?")
         same(found, wanted, pred, f"{text} after {name}\n{plan}")
@@ -103,11 +103,11 @@ def test_passes_by_hypothesis(written: tuple[str, str], seed: int):
     pred, target, batch = data(layout, seed)
     registry = current_registry()
     plan = verify(lower(checked.meaning))
-    first = whole(plan, registry, careful=True)
+    first = whole(plan, registry, validate=True)
     wanted = plan.total(first.run(pred, target, batch, {}, {}))
     for rewrite in PASSES:
         plan = verify(rewrite(plan))
-        program = whole(plan, registry, careful=False)
+        program = whole(plan, registry, validate=False)
         same(
             plan.total(program.run(pred, target, batch, {}, {})),
             wanted,

@@ -57,7 +57,7 @@ class _Lowering(Builder):
             case Constant(value=value):
                 return value
             case LossUse():
-                return self.loss_use(expression)
+                return self.loss_value(expression)
             case Apply(operator=operator, arguments=arguments) if _holds_loss(expression):
                 inputs = [
                     self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
@@ -92,7 +92,7 @@ class _Lowering(Builder):
             ]
             self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
-    def loss_use(self, use: LossUse) -> Ref:
+    def loss_value(self, use: LossUse) -> Ref:
         return Use(self, loss_of(use, self.registry), use).lower()
 
 

@@ -191,16 +191,16 @@ class Use(Aligned):
             return self.emit(
                 f"{option}_{value}", self.counted_target(), self.pred, self.region_mask(), site=site
             )
-        if isinstance(value, Input | Apply):
+        if isinstance(value, (Input, Apply)):
             given: Argument = self.out.tensor(value)
-        elif isinstance(value, int | float):
+        elif isinstance(value, (int, float)):
             given = self.emit("constant", values=(float(value),))
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
         dropped = 1 if self.drops_background else 0
         moved = self.layout.moved
         weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped, moved=moved)
-        if isinstance(value, Input | Apply):
+        if isinstance(value, (Input, Apply)):
             self.emit("check:bounds", weights, None, site=site, check=True)
         return weights
 
@@ -217,7 +217,7 @@ class Use(Aligned):
         factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
-            if isinstance(factor, int | float):
+            if isinstance(factor, (int, float)):
                 return self.emit("math:/", total, float(factor))
             number, site = self.out.number(factor), self.site("avg_factor")
             self.emit("check:bounds", number, None, site=site, check=True)

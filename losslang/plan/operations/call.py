@@ -33,7 +33,7 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
             value = getattr(value, step.name)
         elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
             value = _channels(value, step, channel, path, depth, site)
-        elif isinstance(step, tree.Slice) and isinstance(value, list | tuple):
+        elif isinstance(step, tree.Slice) and isinstance(value, (list, tuple)):
             _within(step, len(cast("Sequence[Any]", value)), value, path, depth, site)
             value = cast("Sequence[Any]", value)[step.start : step.stop]
         elif isinstance(step, tree.Index) and _holds(value, step.position):
@@ -66,17 +66,17 @@ def is_foreign(value: Any) -> bool:
 
 def holds_numbers(value: Any) -> bool:
     """Whether a value is an array of numbers, or a list of numbers, or of lists of equally many of them."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return _sizes(value) is not None
-    is_array = not isinstance(value, int | float) and hasattr(value, "__array__")
+    is_array = not isinstance(value, (int, float)) and hasattr(value, "__array__")
     return is_array and getattr(getattr(value, "dtype", None), "kind", "") in tuple("biuf")
 
 
 def _sizes(value: Any) -> tuple[int, ...] | None:
     """The sizes of nested lists of numbers; None if they are not all alike, or hold something else."""
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return ()
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, (list, tuple)) or not value:
         return None
     inside = {_sizes(item) for item in cast("Sequence[Any]", value)}
     first = inside.pop()
@@ -92,7 +92,7 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Any:
     if not is_foreign(value):
         return value
     if not isinstance(value, torch.Tensor):
-        value = torch.tensor(value if isinstance(value, list | tuple) else _plain(value), **_as(value, like))
+        value = torch.tensor(value if isinstance(value, (list, tuple)) else _plain(value), **_as(value, like))
     return value.long() if is_foreign(value) else value
 
 
@@ -107,7 +107,7 @@ def _plain(array: Any) -> Any:
 def _as(value: Any, like: Tensor | None) -> dict[str, Any]:
     """On which device a list or an array becomes a tensor, and in which precision if that is not its own."""
     given = {} if like is None else {"device": like.device}
-    in_double = like is not None and like.dtype == torch.float64 and isinstance(value, list | tuple)
+    in_double = like is not None and like.dtype == torch.float64 and isinstance(value, (list, tuple))
     return (
         {**given, "dtype": torch.float64} if in_double and torch.tensor(value).is_floating_point() else given
     )
@@ -155,7 +155,7 @@ def _has(value: Any, name: str) -> bool:
 
 
 def _holds(value: Any, position: int) -> bool:
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, (list, tuple)):
         return False
     number = len(cast("Sequence[Any]", value))
     return -number <= position < number
@@ -202,7 +202,7 @@ def _is_record(value: Any) -> TypeGuard[DataclassInstance]:
 def _kind(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor {tuple(value.shape)}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         items = cast("Sequence[Any]", value)
         return f"a {type(items).__name__} of {len(items)}"
     return "None" if value is None else f"a {type(value).__name__}"
@@ -291,7 +291,7 @@ def matching(held: Mapping[str, Sequence[Tensor]], site: Site, match: str) -> li
 def scalar(value: Any, site: Site) -> Any:
     """One number: a Python one, or a tensor of no dimensions."""
     if not isinstance(value, torch.Tensor):
-        if isinstance(value, int | float):
+        if isinstance(value, (int, float)):
             return float(value)
         raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), ()))
     if value.numel() != 1:

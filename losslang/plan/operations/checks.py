@@ -159,7 +159,7 @@ SIGNS = -1
 
 def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
-    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    target = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if target is None:
         return
     if target.ndim and not lies_on(target, pred):
@@ -171,7 +171,7 @@ def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
 
 def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
     """How many classes a target may name; 0 if it says yes or no of every element, SIGNS if by signs."""
-    if isinstance(value, int | float) and form == "dense":
+    if isinstance(value, (int, float)) and form == "dense":
         return 0
     is_dense = target.dtype.is_floating_point or has_shape(target, pred.shape)
     if is_dense or pred.ndim < 2 or pred.shape[1] == 1:
@@ -212,7 +212,7 @@ def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> 
 def check_indices(value: Any, head: Head, site: Site) -> None:
     """Refuses class indices that a last layer has no row for."""
     target, classes = (
-        _seen(torch.tensor(value) if isinstance(value, int | float) else value),
+        _seen(torch.tensor(value) if isinstance(value, (int, float)) else value),
         len(head.weight),
     )
     if target is None:
@@ -270,7 +270,7 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
 
 def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
     """Refuses weights and factors that could not be written: below 0, infinite, or no numbers."""
-    seen = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    seen = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if seen is None:
         return
     wrong = ~((seen >= 0) & (seen < torch.inf))

@@ -41,7 +41,7 @@ def broadcast_to_pred(
     the prediction's own rank broadcasts, with its channels `moved` as the prediction's were; one rank less
     lacks the `channel` axis. Sizes only refuse.
     """
-    if value is None or isinstance(value, int | float):
+    if value is None or isinstance(value, (int, float)):
         return value
     if not isinstance(value, torch.Tensor):
         found = f"a {type(value).__name__}"
@@ -119,7 +119,7 @@ def _fits(value: Tensor, shape: Sequence[int]) -> bool:
 
 def mask(laid: Any, pred: Tensor) -> Tensor | None:
     """True where an element of the prediction counts; None where all do."""
-    if isinstance(laid, int | float):
+    if isinstance(laid, (int, float)):
         laid = torch.full((), bool(laid), device=pred.device)
     if laid is None:
         return None

@@ -23,6 +23,6 @@ def _unchanged(step: Step) -> Argument:
     if len(step.inputs) != 2:
         return None
     left, right = step.inputs
-    if isinstance(right, int | float) and (step.operation, right) in NEUTRAL_RIGHT:
+    if isinstance(right, (int, float)) and (step.operation, right) in NEUTRAL_RIGHT:
         return left
-    return right if isinstance(left, int | float) and (step.operation, left) in NEUTRAL_LEFT else None
+    return right if isinstance(left, (int, float)) and (step.operation, left) in NEUTRAL_LEFT else None

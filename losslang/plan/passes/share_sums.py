@@ -14,7 +14,7 @@ from losslang.plan.passes.cse import cse
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry, loss_behind
-from losslang.tensors.lazy import torch
+from losslang.tensors.lazy import private, torch
 from losslang.vocabulary import Tensor
 
 
@@ -74,7 +74,7 @@ def _summed(step: Step, loss: Loss) -> list[Product] | None:
     options = {name: value for name, value in step.options if name in loss.option_types}
     try:
         loss.function(*(Product((name,)) for name in names), total, **options)
-        is_changed = any(value._version for value in totals)  # pyright: ignore[reportPrivateUsage]
+        is_changed = any(map(private.count_writes, totals))
     except Exception:
         # A loss of somebody else's may raise anything when it is handed no tensors: it is left as it is.
         return None

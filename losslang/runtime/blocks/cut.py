@@ -56,7 +56,7 @@ class Cut:
         space = self.shape[2] if len(self.shape) > 2 else 1
         return ceil(space / self.rows)
 
-    def nothing(self) -> Block:
+    def empty_block(self) -> Block:
         """No sample at all."""
         return Block(0, 0, 0, self.shape[2] if len(self.shape) > 2 else 1)
 

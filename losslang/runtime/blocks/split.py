@@ -40,7 +40,7 @@ class Walk:
     """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
 
     @property
-    def looking(self) -> Walk:
+    def checks_of_values(self) -> Walk:
         """What looks at values, with the maps that it needs, over the same inputs."""
         needed = _needed_maps(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
         maps = tuple(step for step in self.maps if step.name in needed)

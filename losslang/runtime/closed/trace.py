@@ -1,8 +1,7 @@
-"""What a walk sums, as polynomials: its steps run once on symbols instead of tensors.
+"""Traces the sums of a walk to polynomials: its steps run once on symbols instead of tensors.
 
-The functions are the same that compute with tensors. What they do beyond sums, products and powers
-(a comparison, an exponential, a sort) a symbol refuses, and the walk is differentiated block by block
-by torch instead.
+The functions are the ones that compute with tensors. A symbol refuses all but sums, products and powers (a
+comparison, an exponential, a sort); such a walk is differentiated block by block by torch instead.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from losslang.runtime.closed.symbols import (
 from losslang.vocabulary import VIEWS
 
 FIRST = ("logits", "target", ONE_HOT)
-"""What a block reads: it is hidden there, before anything is computed of it."""
+"""Tensors that a block reads: it masks them before it computes anything of them."""
 VIEWED = ("logits", "softplus", "probs", "log_probs", "target", ONE_HOT)
 COMPUTED = frozenset(VIEWED) | {name + LABEL for name in VIEWED}
-"""What a block computes, of all elements or of the class of each place."""
+"""Tensors that a block can compute, of all elements or at the class of each place."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Number:
-    """How many elements or places are summed."""
+    """The number of elements, or of places, that are summed."""
 
     by_place: bool
 
@@ -61,7 +60,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Sums:
-    """What one step sums, in the order in which it gets its totals."""
+    """The sums of one step, in the order in which it gets its totals."""
 
     found: tuple[Part | Number, ...]
 
@@ -75,10 +74,10 @@ class Sums:
 
 @dataclass(frozen=True)
 class Trace:
-    """All sums of a walk in closed form.
+    """All sums of a walk as polynomials.
 
-    `prediction`, `target` and `masks` are inputs of the walk; `prepares` is the step that brings the target to
-    the form that is read. With masks every sum is over what counts by one of them, and they have to be alike.
+    `prediction`, `target` and `masks` name inputs of the walk; `prepares` is the step that brings the target to
+    the form that losses read. With masks every sum is masked by one of them, and a call fits if they are equal.
     """
 
     activation: str
@@ -93,7 +92,7 @@ class Trace:
 
 
 def trace(walk: Walk, sums: Sequence[Sum], registry: Registry, given: Mapping[str, Any]) -> Trace:
-    """The closed form of a walk over inputs like those given. Raises UntraceableError."""
+    """Traces a walk over inputs like those given. Raises UntraceableError."""
     return _Tracer(walk, registry, given).trace(sums)
 
 
@@ -149,11 +148,11 @@ class _Tracer:
         number = Number(by_place=values.ndim < len(self.walk.shape))
         if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
             raise UntraceableError("a sum that is masked beside one that is not")
-        found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
+        found = [self.part(part, number) for part in parts if not isinstance(part, (int, float))]
         return Sums(tuple(found) if mask is None else (*found, number))
 
     def part(self, part: Any, number: Number) -> Part | Number:
-        """One of the tensors that a step asks the sum of."""
+        """Returns one of the sums that a step asks for."""
         match part:
             case Symbol() | Hidden():
                 values = part.value if isinstance(part, Hidden) else part
@@ -214,7 +213,7 @@ class _Tracer:
 
     def zero_masked_raw(self, step: Step, values: Sequence[Any]) -> Any:
         """A target stays as it is, since a block masks it."""
-        is_target = isinstance(values[0], Outside | Labels) and isinstance(values[1], Mask)
+        is_target = isinstance(values[0], (Outside, Labels)) and isinstance(values[1], Mask)
         return values[0] if is_target else Refused("a mask")
 
     def activation(self, step: Step, values: Sequence[Any]) -> Symbol | None:
@@ -270,7 +269,7 @@ class _Tracer:
             raise UntraceableError(str(error)) from error
 
     def read(self, view: str, activation: str, logits: Any, given: Mapping[str, Any]) -> Symbol:
-        """A view of the prediction; that of what is true reads the target too."""
+        """Returns a view of the prediction; `p_true` and `log_p_true` read the target too."""
         if view == "p_true":
             probs: Any = self.view(activation, "probs", logits)
             return cast("Symbol", views.true_element(probs, given["positive_truth"]))
@@ -282,7 +281,7 @@ class _Tracer:
 
 
 def _views() -> dict[str, dict[str, Poly]]:
-    """The views of every activation, in terms of the tensors that a block computes."""
+    """Returns the views of every activation as polynomials in the tensors that a block computes."""
     x, s, p, log_p = (Poly.atom(Atom(name)) for name in ("logits", "softplus", "probs", "log_probs"))
     return {
         "sigmoid": {"logits": x, "probs": p, "log_probs": x - s, "log_complement": -s},
