@@ -1,9 +1,9 @@
 """Cross entropy of a linear layer, by chunks of rows: the tensor of all logits never exists.
 
 The logits of a chunk become its values and then, in the same buffer, the gradient of the logits: the softmax
-minus the target. `grad_output` is not known in forward, but it only scales rows. So the gradients of weight and
-bias are summed for a `grad_output` of 1, and backward multiplies them if it is one number for all rows, as after
-a mean or a sum. Otherwise backward runs the chunks once more.
+minus the target. `grad_output` is not known in forward, but it only scales rows. So the gradients of weight
+and bias are summed for a `grad_output` of 1, and backward multiplies them if it is one number for all rows,
+as after a mean or a sum. Otherwise backward runs the chunks once more.
 
 Hsu et al. 2024, Liger Kernel, arXiv:2410.10989; Wijmans et al. 2024, arXiv:2411.09009.
 """
@@ -152,7 +152,10 @@ class _Chunked(torch.autograd.Function):
 
 
 def _is_even(grad_output: Tensor) -> bool:
-    """True if `grad_output` is one number for all rows; after a mean or a sum it is expanded, with strides of 0."""
+    """True if `grad_output` is one number for all rows.
+
+    After a mean or a sum it is expanded, with strides of 0.
+    """
     return not any(grad_output.stride()) or bool((grad_output == grad_output[:1]).all())
 
 
@@ -165,7 +168,7 @@ def _differentiable(
     how: How,
     grad_output: Tensor,
 ) -> list[Tensor | None]:
-    """Returns the gradients of the plain formula by autograd, with a graph if a second derivative is asked for."""
+    """Returns the gradients of the plain formula by autograd, with a graph for a second derivative."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         # Views cut the graph above: an input computed from another one would pass its gradient on to it twice.
@@ -223,7 +226,7 @@ def _by_chunks(
 
 
 def _logit_gradient(probs: Tensor, truth: Tensor, how: How, slope: Tensor | None) -> Tensor:
-    """Turns the softmax into the gradient of the logits, in place: softmax minus target, times the softcap's slope."""
+    """Turns a softmax into the gradient of the logits, in place: minus target, times the softcap's slope."""
     probs.scatter_add_(1, truth, probs.new_full(truth.shape, how.smoothing - 1))
     if how.smoothing:
         probs.sub_(how.smoothing / probs.shape[1])

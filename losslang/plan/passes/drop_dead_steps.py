@@ -1,4 +1,10 @@
-"""A step that nobody reads is not computed, and a check that nobody asked for is not made."""
+"""Dead-step elimination (DCE): drops steps that no term reads, and checks of terms that are gone.
+
+Before and after:
+
+    log = log_softmax(x); ce = kernel:ce.softmax(x, labels); mean = reduction:mean(ce); total = mean
+    ce = kernel:ce.softmax(x, labels); mean = reduction:mean(ce); total = mean
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ from losslang.plan.plan import Argument, Names, Plan, Ref, Step, needed_steps
 
 
 def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
-    """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
+    """Drops what no term needs, `metrics=False` the metrics too, and numbers the names of steps anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
     terms = {output.name for output in outputs}
     roots = [output.value.name for output in outputs if isinstance(output.value, Ref)]
@@ -17,7 +23,7 @@ def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
 
 
 def _guards(step: Step, terms: set[str]) -> bool:
-    """Whether a step refuses something on behalf of a term that is still there."""
+    """Returns whether a step is a check of a term that is left."""
     return step.operation == "complete" or (step.kind == "check" and bool(step.owners & terms))
 
 

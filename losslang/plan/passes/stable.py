@@ -1,4 +1,10 @@
-"""`log(sigmoid(x))` is mathematics; `log_sigmoid(x)` is what a machine can compute for every x."""
+"""Numerical stability: log(sigmoid(x)) becomes log_sigmoid(x), which is finite and exact for every x.
+
+Before and after:
+
+    sigmoid = activation:sigmoid(x); log = log(sigmoid)
+    log = log_sigmoid(x)
+"""
 
 from __future__ import annotations
 
@@ -13,11 +19,11 @@ STABLE = {
     ("log_complement", "sigmoid"): "log_complement_sigmoid",
     ("log_complement", "softmax"): "log_complement_softmax",
 }
-"""A logarithm of an activation, and the one operation that it is; '' is the logits themselves."""
+"""A logarithm of an activation, and the operation that replaces it; '' stands for the logits themselves."""
 
 
 def stable(plan: Plan) -> Plan:
-    """Replaces logarithms of activations by the operation that is exact at any size of logits."""
+    """Replaces logarithms of activations by operations that are numerically stable."""
     above = {step.name: step for step in plan.steps}
     steps: list[Step] = []
     logits: dict[str, Argument] = {}

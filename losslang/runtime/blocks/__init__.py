@@ -1,4 +1,4 @@
-"""Large tensors, block by block: one pass forward, one pass backward, nothing kept between them."""
+"""Block evaluation of large tensors: one pass forward, one pass backward, no saved tensor but the inputs."""
 
 from losslang.runtime.blocks.cut import workers
 from losslang.runtime.blocks.evaluator import AutogradEvaluator, value_checks

@@ -4,8 +4,8 @@
     bce       s - t x                           s = softplus(x): log p = x - s, log(1 - p) = -s
     focal     q^2 (s - t x),  q = t + p - 2 t p
 
-Sums and products are expanded, so that terms cancel; a power keeps its base as it is written, which is cheaper
-to compute. Derivatives of polynomials are polynomials again.
+Sums and products are expanded, so that terms cancel; a power keeps its base as it is written, which is
+cheaper to compute. Derivatives of polynomials are polynomials again.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Poly:
         return self.expanded(other)
 
     def expanded(self, other: Poly) -> Poly:
-        """Returns the product, expanded however long it is, so that a change of variables can cancel terms."""
+        """Returns the product, expanded whatever its length: a change of variables can cancel terms."""
         return Poly.of((a + b, m * n) for a, m in self.terms for b, n in other.terms)
 
     def times(self, number: float) -> Poly:
@@ -96,7 +96,10 @@ class Poly:
                 return Atom("bracket", self)
 
     def derivative(self, of: Callable[[str], Poly]) -> Poly:
-        """Differentiates by the rules of sum, product and power; `of` returns the derivative of a named tensor."""
+        """Differentiates by the rules of sum, product and power.
+
+        `of` returns the derivative of a named tensor.
+        """
         found = Poly()
         for monomial, number in self.terms:
             for atom, power in Counter(monomial).items():
@@ -121,7 +124,7 @@ class Poly:
         return found
 
     def vanishes(self, zeros: Collection[str]) -> bool:
-        """Returns whether the polynomial is 0 wherever these tensors are: every product has one as a factor."""
+        """Returns whether the polynomial is 0 where these tensors are: each product has one as a factor."""
         return all(
             any(a.name in zeros if a.base is None else a.base.vanishes(zeros) for a in monomial)
             for monomial, _ in self.terms

@@ -32,7 +32,10 @@ Places = Mapping[Monomial, int]
 
 
 class Polynomials:
-    """Appends polynomials to a tape. `spread`: their numbers may be tensors that broadcast, one per region."""
+    """Appends polynomials to a tape.
+
+    `spread`: their numbers may be tensors that broadcast, one per region.
+    """
 
     def __init__(self, builder: TapeBuilder, *, spread: bool = False):
         self.builder = builder

@@ -91,7 +91,7 @@ class ClosedFormEvaluator:
         self.per_sample += [end.per_sample for end, _ in self.numbers]
 
     def fits(self, inputs: Sequence[Any]) -> bool:
-        """Returns whether the prediction alone needs a gradient, and all masks are the same mask of places."""
+        """Returns whether the prediction alone needs a gradient, and all masks are one mask of places."""
         others = [v for i, v in enumerate(inputs) if i != self.prediction and isinstance(v, torch.Tensor)]
         if torch.is_grad_enabled() and any(value.requires_grad for value in others):
             return False

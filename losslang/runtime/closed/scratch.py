@@ -17,8 +17,8 @@ KEPT = 2**22
 class Scratch(threading.local):
     """A stack of buffers that every block uses anew; each thread has its own.
 
-    To allocate them for each block would cost more than the computation: malloc returns memory of this size to
-    the system and gets it again page by page. The allocator of a GPU keeps it, so there `like` allocates.
+    To allocate them for each block would cost more than the computation: malloc returns memory of this size
+    to the system and gets it again page by page. The allocator of a GPU keeps it, so there `like` allocates.
     """
 
     def __init__(self) -> None:

@@ -50,8 +50,9 @@ KNOWN = 2**12
 class Sigmoid:
     """Computes the sums of a block, and the gradient of Σ cotangent * sum.
 
-    `can_mask`: an element with the logit `NEVER` and the target 0 adds nothing to sums or gradient. `saves_probs`:
-    backward reads g alone of the logits, so forward saves g, which costs less than to compute it again.
+    `can_mask`: an element with the logit `NEVER` and the target 0 adds nothing to sums or gradient.
+    `saves_probs`: backward reads g alone of the logits, so forward saves g, which costs less than to compute
+    it again.
     """
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
@@ -215,8 +216,8 @@ def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given
 def _tails(region: Region, doubt: Tensor) -> Tensor:
     """Returns Σ -log(1 - e), with one logarithm for four elements; overwrites its argument.
 
-    (1 - a)(1 - b) is 1 - c with c = a + b - a b, as exact as a and b are. For more than four factors c nears 1,
-    and log(1 - c) loses digits.
+    (1 - a)(1 - b) is 1 - c with c = a + b - a b, as exact as a and b are. For more than four factors c nears
+    1, and log(1 - c) loses digits.
     """
     keep, batch = region
     regions = doubt.shape[: 2 if batch else keep]

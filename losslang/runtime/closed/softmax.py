@@ -27,7 +27,10 @@ LEAST = 2.0**-10
 
 
 class Values:
-    """The tensors of one block by name, each computed once. `mask`: True where a place counts; None if all do."""
+    """The tensors of one block by name, each computed once.
+
+    `mask`: True where a place counts; None if all do.
+    """
 
     def __init__(self, logits: Tensor, labels: Tensor, scratch: Scratch, mask: Tensor | None):
         self.logits = logits
@@ -66,8 +69,8 @@ def _log_of_label(values: Values) -> Tensor:
 def softmax(logits: Tensor, out: Tensor, mask: Tensor | None = None) -> Tensor:
     """Writes the softmax along dimension 1 to `out`.
 
-    e^x / Σ e^x takes half the time of torch's softmax, which subtracts the largest logit first. torch's is used
-    where a sum shows that this matters: if it overflowed, is NaN or is small.
+    e^x / Σ e^x takes half the time of torch's softmax, which subtracts the largest logit first. torch's is
+    used where a sum shows that this matters: if it overflowed, is NaN or is small.
     """
     sums = torch.exp(logits, out=out).sum(1, keepdim=True)
     if mask is not None:
@@ -124,7 +127,10 @@ class Softmax:
         saved: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> list[Tensor]:
-        """Returns every sum over the unmasked part of its region; writes the probabilities to `saved`, if given."""
+        """Returns every sum over the unmasked part of its region.
+
+        Writes the probabilities to `saved`, if given.
+        """
         values = Values(logits, labels, scratch, mask)
         if saved is not None:
             values.known["probs"] = softmax(logits, saved, mask)
@@ -136,7 +142,10 @@ class Softmax:
         return [totals[place].clone() for place in self.order]
 
     def _placed(self, index: int, weight: Any, values: Values) -> Any:
-        """Returns the cotangent of a sum at every place; of a sum by class, that of the class of the place."""
+        """Returns the cotangent of a sum at every place.
+
+        Of a sum by class, that of the class of the place.
+        """
         labels = values.labels
         if not isinstance(weight, torch.Tensor) or weight.ndim == 0:
             return weight
@@ -179,7 +188,10 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Piece:
-    """One sum: of a polynomial over all elements, and of another one over the places; either may be missing."""
+    """One sum: of a polynomial over all elements, and of another one over the places.
+
+    Either may be missing.
+    """
 
     dense: Tape | None
     placed: Tape | None
@@ -192,7 +204,10 @@ class Piece:
         return cls(_tape(dense), _tape(placed), not by_place and region[0] == 2, region, rank)
 
     def sum(self, values: Values, share: Tensor | None) -> Tensor:
-        """Returns the sum of one block; `share` is 1 at every place that counts, 0 where masked, None for all 1."""
+        """Returns the sum of one block.
+
+        `share` is 1 at every place that counts, 0 where masked, None for all 1.
+        """
         logits, labels = values.logits, values.labels
         total = None
         if self.dense is not None:
@@ -276,7 +291,7 @@ def _of(name: str) -> Callable[[str], Poly]:
 
 
 def _split(part: Part) -> tuple[Poly, Poly]:
-    """Splits a sum into a polynomial over all elements, and one over the places that reads the class of each."""
+    """Splits a sum into a polynomial over all elements and one over places, which reads their class."""
     if part.by_place:
         if not all(name.endswith(LABEL) for name in part.poly.names):
             raise UntraceableError("elements and places in one product")

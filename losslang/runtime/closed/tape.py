@@ -21,7 +21,7 @@ Multiplier = Callable[["TapeBuilder", int], int]
 
 @dataclass(frozen=True)
 class Tape:
-    """Operations on the tensors `given`, on numbers, and in as many `buffers` of the shape of the first tensor.
+    """Operations on the tensors `given`, on numbers, and in `buffers` buffers of the first tensor's shape.
 
     The first buffer holds the result, if the tape ends in one tensor that it made.
     """
@@ -53,7 +53,10 @@ class _Line(NamedTuple):
 
 
 class TapeBuilder:
-    """Builds a tape. Every value has a number; a named tensor is computed once, when it is first asked for."""
+    """Builds a tape. Every value has a number.
+
+    A named tensor is computed once, when it is first asked for.
+    """
 
     def __init__(
         self,
@@ -104,7 +107,10 @@ class TapeBuilder:
         return len(self.names) - 1
 
     def done(self, *results: int, into: str = "") -> Tape:
-        """Returns the tape with these results; `into` names a given tensor that the last one is written to."""
+        """Returns the tape with these results.
+
+        `into` names a given tensor that the last one is written to.
+        """
         places, buffers = self._places(results)
         if into and self.lines and self.lines[-1].in_buffer and self.lines[-1].result == results[-1]:
             # Safe although the operation may read that tensor: it is elementwise, and nothing is read after it.
@@ -127,7 +133,10 @@ class TapeBuilder:
         )
 
     def _places(self, results: Sequence[int]) -> tuple[dict[int, int], int]:
-        """Assigns slots to values; returns them and the number of buffers. A buffer is reused after its last read."""
+        """Assigns slots to values; returns them and the number of buffers.
+
+        A buffer is reused after its last read.
+        """
         last = {value: len(self.lines) for value in results}
         for index, line in reversed(list(enumerate(self.lines))):
             for value in line.reads:

@@ -76,8 +76,9 @@ class Sums:
 class Trace:
     """All sums of a walk as polynomials.
 
-    `prediction`, `target` and `masks` name inputs of the walk; `prepares` is the step that brings the target to
-    the form that losses read. With masks every sum is masked by one of them, and a call fits if they are equal.
+    `prediction`, `target` and `masks` name inputs of the walk; `prepares` is the step that brings the target
+    to the form that losses read. With masks every sum is masked by one of them, and a call fits if they are
+    equal.
     """
 
     activation: str
@@ -201,7 +202,10 @@ class _Tracer:
         return values[0] if isinstance(values[0], Mask) else None
 
     def zero_masked(self, step: Step, values: Sequence[Any]) -> Any:
-        """Logits and targets stay as they are, since a block masks them; computed values are marked as masked."""
+        """Logits and targets stay as they are, since a block masks them.
+
+        Computed values are marked as masked.
+        """
         match values[0], values[1]:
             case Symbol() as value, Mask():
                 return value if str(value.poly) in FIRST else Hidden(value)
@@ -226,7 +230,10 @@ class _Tracer:
         return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
 
     def target(self, step: Step, values: Sequence[Any]) -> Any:
-        """An input of the walk becomes the target that the loss reads; class indices stay indices beside a softmax."""
+        """An input of the walk becomes the target that the loss reads.
+
+        Class indices stay indices beside a softmax.
+        """
         given = values[0]
         if not isinstance(given, Outside):
             return None

@@ -1,14 +1,14 @@
 """The change of variables that keeps closed forms of a sigmoid numerically stable, and its tensors.
 
-Polynomials with a logarithm are written in the logit of the wrong class, y = (1 - 2 h) x with h = 1 where t > 1/2
-and else 0, and in its probability g = sigmoid(y), which is exact where the prediction is nearly right. With
-d = t - h, which is 0 for a target of 0 and 1:
+Polynomials with a logarithm are written in the logit of the wrong class, y = (1 - 2 h) x with h = 1 where t >
+1/2 and else 0, and in its probability g = sigmoid(y), which is exact where the prediction is nearly right.
+With d = t - h, which is 0 for a target of 0 and 1:
 
     t = h + d    p = h + (1 - 2 h) g    x = (1 - 2 h) y    softplus(x) = softplus(y) - h y
     softplus(y) = max(y, 0) - log(1 - min(g, 1 - g))       dg/dy = g - g^2    d softplus(y)/dy = g
 
-Terms then cancel before anything is computed: bce is softplus(y) - d (1 - 2 h) y, and focal, for a target of 0
-and 1, g^γ softplus(y).
+Terms then cancel before anything is computed: bce is softplus(y) - d (1 - 2 h) y, and focal, for a target of
+0 and 1, g^γ softplus(y).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ LOGARITHMS = {"logits", "softplus"}
 
 
 def turned(poly: Poly, *, is_soft: bool) -> Poly:
-    """Rewrites a polynomial in y, g, h and d; with a soft target, terms without a logarithm stay in p and t."""
+    """Rewrites a polynomial in y, g, h and d.
+
+    With a soft target, terms without a logarithm stay in p and t.
+    """
     y, g, h, d, s = (Poly.atom(Atom(n)) for n in ("bound", "wrong", ONE_HOT, "rest", "softplus"))
     views = {
         "target": h + d if is_soft else h,
