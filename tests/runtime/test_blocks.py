@@ -15,6 +15,7 @@ import pytest
 import test_every_loss as every_loss
 import torch
 from cutting import cut
+from executors import plain_total
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import evaluate as textbook
@@ -295,8 +296,7 @@ def test_large_tensors_as_they_come(text: str):
 
 
 def whole_value(loss: losslang.Loss, pred: Tensor, target: Tensor) -> Tensor:
-    runs = loss._programs.total
-    return runs.plan.total(runs.traced.run(pred, target, {}, {}, {}))
+    return plain_total(loss, pred, target)
 
 
 @pytest.mark.parametrize("text", PROGRAMS)
@@ -358,7 +358,7 @@ def test_a_gradient_of_the_gradient(text: str, layout: str, blocks: list[int]):
     twice = []
     for value in (
         loss(pred, target, **batch),
-        loss._programs.total.plan.total(loss._programs.total.traced.run(pred, target, batch, {}, {})),
+        plain_total(loss, pred, target, batch),
     ):
         (slope,) = torch.autograd.grad(value, pred, create_graph=True)
         penalty = (slope * torch.arange(slope.numel(), dtype=slope.dtype).reshape(slope.shape)).sum()
@@ -383,15 +383,13 @@ def test_every_tensor_that_wants_a_gradient_gets_one(blocks: list[int]):
     )
     leaves = (pred, soft, weight, loss.const["c"])
     found = torch.autograd.grad(loss(pred, soft, w=weight), leaves)
-    runs = loss._programs.total
-    plain = runs.plan.total(runs.traced.run(pred, soft, {"w": weight}, loss.const, {}))
+    plain = plain_total(loss, pred, soft, {"w": weight})
     for one, other in zip(found, torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     # A frozen prediction and a target that learns: the closed form is not for these.
     loss = losslang.compile("bce(sigmoid) + dice")
     value = loss(pred.detach(), soft)
-    runs = loss._programs.total
-    plain = runs.plan.total(runs.traced.run(pred.detach(), soft, {}, {}, {}))
+    plain = plain_total(loss, pred.detach(), soft)
     torch.testing.assert_close(torch.autograd.grad(value, soft), torch.autograd.grad(plain, soft))
 
 
