@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_package_the_grammar_and_nothing_else(wheel: Path) -
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"losslang"}
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith("METADATA"))).decode()
     assert "Provides-Extra: torch" in metadata
-    assert "Requires-Dist: torch>=2.4; extra == 'torch'" in metadata
+    assert "Requires-Dist: torch>=2.8; extra == 'torch'" in metadata
     assert "Requires-Python: >=3.10" in metadata
 
 

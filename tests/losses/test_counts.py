@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from _every_loss import FRAMES, LOSSES, TRAINED, compiled, data, form_of, text_of, uses
 from cutting import cut
-from test_every_loss import DATA, FRAMES, LOSSES, TRAINED, compiled, data, form_of, text_of, uses
+from formulas import DATA
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -54,7 +54,7 @@ def alone(programs: list[Program]) -> str:
 
 def every() -> list[list[Program]]:
     """Every loss in all its uses; what it reads is made of torch's own operations."""
-    import test_every_loss as laws
+    import _every_loss as laws
 
     import losslang
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "losses")]
+FOLDERS = [str(ROOT), str(ROOT / "tests")]
 LISTED = ["ce", "ce + dice", "nll", "dice(softmax, ignore_index=255)", "ce(class_weight=balanced)"]
 
 

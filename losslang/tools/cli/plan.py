@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -22,14 +22,15 @@ def run(arguments: Namespace) -> Outcome:
     texts: list[str] = []
     for source in expressions.sources:
         try:
-            texts.append(_station(source, arguments.stage, dict(arguments.settings)))
+            texts.append(_station(source, arguments))
         except LossError as error:
             diagnostics += error.diagnostics
     return Outcome(exit_status(diagnostics), "\n\n".join(texts), failed(diagnostics))
 
 
-def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
+def _station(source: Source, arguments: Namespace) -> str:
     """The text of one expression at a stage. Raises LossError if it has mistakes."""
+    stage, settings = arguments.stage, dict(arguments.settings)
     if stage == "tree":
         return "\n".join(_tree(parse(source)))
     checked = analyze(source, overrides=settings)
@@ -37,6 +38,11 @@ def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
         raise LossError(checked.diagnostics)
     if stage == "meaning":
         return str(checked.meaning)
+    if stage == "run":
+        # torch is loaded for this stage alone.
+        from losslang.tools.cli.run_stage import what_runs
+
+        return what_runs(source, settings, arguments.shape, arguments.call, ignored=arguments.ignored)
     # The compiler is not needed by who only looks at the meaning.
     from losslang.plan.lower import lower
     from losslang.plan.passes import optimize
