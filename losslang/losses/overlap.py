@@ -74,8 +74,7 @@ def _by_volume(volume: Tensor, weighting: str) -> Tensor:
         return torch.ones_like(volume)
     weights = volume.reciprocal() if weighting == "simple" else volume.reciprocal().square()
     finite = weights.isfinite()
-    heaviest = torch.where(finite, weights, 0.0).amax(1, keepdim=True)
-    return torch.where(finite, weights, heaviest)
+    return torch.where(finite, weights, torch.where(finite, weights, 0.0).amax(1, keepdim=True))
 
 
 @loss(
@@ -222,9 +221,8 @@ def sensitivity_specificity(
     """r Σ e² t / (Σ t + s) + (1 - r) Σ e² (1 - t) / (Σ (1 - t) + s), e = t - p."""
     squares, absent = (target - probs).square(), 1 - target
     missed, invented, true, false = total(squares * target, squares * absent, target, absent)
-    return r * divide_or_zero(missed, true + smooth, smooth) + (1 - r) * divide_or_zero(
-        invented, false + smooth, smooth
-    )
+    of_true = divide_or_zero(missed, true + smooth, smooth)
+    return r * of_true + (1 - r) * divide_or_zero(invented, false + smooth, smooth)
 
 
 @loss(
@@ -266,7 +264,7 @@ def unified_focal(
     `unified_focal(softmax, background=false)`; MONAI takes probabilities, though it speaks of a sigmoid.
     """
     absent = 1 - target
-    # p^γ by its logarithm: a power of its own takes as long as all the rest.
+    # p^γ by its logarithm: a power takes as long as all the rest.
     spared = times_log(absent * torch.exp(gamma * log_probs), log_complement)
     yes, no, missed, invented, true, number = total(
         times_log(target, log_probs),
