@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.meaning.meaning import Constant
 from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
-from losslang.primitives.primitive import Function, Primitive, choices
+from losslang.primitives.primitive import Function, Primitive
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 from losslang.vocabulary import LARGEST, SMALLEST
@@ -42,7 +42,7 @@ def read_all(
 
 def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
     """The value of one option. Raises MistakeError where it is not of its declared type."""
-    raw = plain(option.value, bool(choices(declared)) or _takes_names(declared), evaluate)
+    raw = plain(option.value, bool(_words(declared)) or _takes_names(declared), evaluate)
     try:
         return validated(raw, declared)
     except ValidationError:
@@ -63,6 +63,13 @@ def validated(raw: Any, declared: Any) -> Any:
         if isinstance(raw, float) and raw.is_integer():
             return adapter.validate_python(int(raw), strict=True)
         raise
+
+
+def _words(declared: Any) -> tuple[str, ...]:
+    """The words that a declared type allows: those of a Literal, also inside of a list or a union."""
+    if get_origin(declared) is Literal:
+        return tuple(map(str, get_args(declared)))
+    return tuple(word for inner in get_args(declared) for word in _words(inner))
 
 
 def _takes_names(declared: Any) -> bool:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -316,10 +316,3 @@ def _axes(annotation: object) -> tuple[str, ...]:
         return ()
     found = re.search(r"""["']([^"']*)["']""", str(annotation))
     return tuple(found[1].split()) if found else ()
-
-
-def choices(kind: object) -> tuple[str, ...]:
-    """The words that a declared type allows: the choices of a Literal, also inside a list or a union."""
-    if get_origin(kind) is Literal:
-        return tuple(str(choice) for choice in get_args(kind))
-    return tuple(word for inner in get_args(kind) if isinstance(inner, object) for word in choices(inner))
