@@ -167,9 +167,9 @@ class Evaluator:
         name = call.name
         if name in self.bindings:
             return self._bound(call)
-        if found := self.registry.loss(name):
+        if named := self.registry.loss(name):
             use = read_use(
-                call, found, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
+                call, named, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
             )
             if use is None:
                 raise ReportedError
@@ -188,8 +188,8 @@ class Evaluator:
         if call.arguments or call.options:
             raise MistakeError(option_mistakes.arguments_of_name(call.span, call.name))
         if call.name not in self.bound:
-            place = self.bindings[call.name].name_span
-            raise MistakeError(name_mistakes.used_too_early(call.span, call.name, place))
+            bound_span = self.bindings[call.name].name_span
+            raise MistakeError(name_mistakes.used_too_early(call.span, call.name, bound_span))
         return renamed(self._need(self.bound[call.name]), call.name)
 
     def _unknown(self, call: tree.Call) -> Diagnostic:

@@ -195,13 +195,13 @@ class Loss(Primitive):
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
         """The tensors that the user hands over, in the order of `loss@(first, second)`."""
-        found = [Operand("pred", "pred")]
+        operands = [Operand("pred", "pred")]
         for name in self.parameters:
-            if name in TARGETS and "target" not in (o.name for o in found):
-                found.append(Operand("target", "target"))
+            if name in TARGETS and "target" not in (o.name for o in operands):
+                operands.append(Operand("target", "target"))
             elif name not in VIEWS and name not in TARGETS and name not in GIVEN:
-                found.append(Operand(name, None))
-        return tuple(found)
+                operands.append(Operand(name, None))
+        return tuple(operands)
 
     @property
     def has_total(self) -> bool:
@@ -314,5 +314,5 @@ def _axes(annotation: object) -> tuple[str, ...]:
     """The axes in an annotation: `Float[Tensor, "b c *space"]` -> ('b', 'c', '*space')."""
     if annotation is inspect.Parameter.empty:
         return ()
-    found = re.search(r"""["']([^"']*)["']""", str(annotation))
-    return tuple(found[1].split()) if found else ()
+    match = re.search(r"""["']([^"']*)["']""", str(annotation))
+    return tuple(match[1].split()) if match else ()

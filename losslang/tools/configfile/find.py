@@ -71,7 +71,7 @@ def builds(node: Node, says: Says) -> str:
 
 def builds_below(node: Node, says: Says) -> str:
     """The first object that another library makes of a value or of those directly below it; else ''."""
-    return next(filter(None, (builds(part, says) for part in [node, *below(node)])), "")
+    return next(filter(None, (builds(inner, says) for inner in [node, *below(node)])), "")
 
 
 @dataclass
