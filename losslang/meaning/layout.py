@@ -139,10 +139,12 @@ def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diag
 
 def tensors_of(expression: Expression) -> tuple[str, ...]:
     """The paths of the tensors in an expression, each up to its first slice."""
-    return tuple(dict.fromkeys(str(whole(inner)) for inner in below(expression) if isinstance(inner, Input)))
+    return tuple(
+        dict.fromkeys(str(without_slices(inner)) for inner in below(expression) if isinstance(inner, Input))
+    )
 
 
-def whole(path: Input) -> Input:
+def without_slices(path: Input) -> Input:
     """A path up to its first slice."""
     steps = path.steps
     end = next((i for i, step in enumerate(steps) if isinstance(step, tree.Slice)), len(steps))
