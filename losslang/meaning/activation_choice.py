@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite
+from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite_terms
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 
@@ -54,7 +54,7 @@ def resolve_activations(
         activation, origin = taken[use]
         return replace(use, activation=activation, origin=origin)
 
-    return tuple(replace(t, body=rewrite(t.body, decided)) for t in terms), diagnostics
+    return rewrite_terms(terms, decided), diagnostics
 
 
 class _Group:

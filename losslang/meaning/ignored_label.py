@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite
+from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite_terms
 from losslang.registry import Registry
 
 OPTION = "ignore_index"
@@ -40,7 +39,7 @@ def resolve_ignored_labels(
             return use
         return use.with_option(OPTION, writers[0].get(OPTION), writers[0].name)
 
-    return tuple(replace(term, body=rewrite(term.body, decided)) for term in terms), diagnostics
+    return rewrite_terms(terms, decided), diagnostics
 
 
 def _is_written(use: LossUse) -> bool:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite_terms
 from losslang.primitives.primitive import Loss
 from losslang.syntax import tree
 
@@ -112,10 +112,9 @@ def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diag
     """
     diagnostics: list[Diagnostic] = []
     writers_of: dict[str, list[LossUse]] = defaultdict(list)
-    for use in (use for term in terms for use in loss_uses(term)):
+    for use in (use for term in terms for use in loss_uses(term) if use.get("channels") is not None):
         for path in tensors_of(use.prediction):
-            if use.get("channels") is not None:
-                writers_of[path].append(use)
+            writers_of[path].append(use)
     for path, writers in writers_of.items():
         other = next((r for r in writers if r.get("channels") != writers[0].get("channels")), None)
         if other is not None:
@@ -134,7 +133,7 @@ def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diag
             return use
         return use.with_option("channels", writers[0].get("channels"), writers[0].name)
 
-    return tuple(replace(term, body=rewrite(term.body, resolved)) for term in terms), diagnostics
+    return rewrite_terms(terms, resolved), diagnostics
 
 
 def tensors_of(expression: Expression) -> tuple[str, ...]:

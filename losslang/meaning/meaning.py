@@ -6,7 +6,7 @@ Frozen values that print themselves. Names are inlined, aliases resolved, every 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -227,6 +227,11 @@ def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Exp
             return replace(expression, arguments=tuple(rewrite(a, change) for a in arguments))
         case _:
             return expression
+
+
+def rewrite_terms(terms: Sequence[Term], change: Callable[[LossUse], LossUse]) -> tuple[Term, ...]:
+    """The terms with every use of a loss replaced by `change(use)`."""
+    return tuple(replace(term, body=rewrite(term.body, change)) for term in terms)
 
 
 def show(value: Any) -> str:
