@@ -24,7 +24,7 @@ Kind = TypeVar("Kind", bound=Primitive)
 BUILTIN = (activations, functions, losses, planned, reductions)
 
 
-class Found(NamedTuple):
+class NamedLoss(NamedTuple):
     """The loss that a name or an alias stands for, and the activation that the name carries."""
 
     loss: Loss
@@ -48,7 +48,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._by_kind: dict[type[Primitive], dict[str, Primitive]] = {}
-        self._aliases: dict[str, Found] = {}
+        self._aliases: dict[str, NamedLoss] = {}
         self._snapshot: tuple[int, Registry] | None = None
         self.collected = 0
 
@@ -77,15 +77,15 @@ class Registry:
         return self._snapshot[1]
 
     def _copied(self) -> Registry:
-        found = Registry()
+        copied = Registry()
         for kind, names in self._by_kind.items():
-            found._by_kind[kind] = {name: _with_its_kernels(primitive) for name, primitive in names.items()}
-        losses = found._by_kind.get(Loss, {})
+            copied._by_kind[kind] = {name: _with_its_kernels(primitive) for name, primitive in names.items()}
+        losses = copied._by_kind.get(Loss, {})
         for alias, known in self._aliases.items():
             loss = losses[known.loss.name]
             assert isinstance(loss, Loss)
-            found._aliases[alias] = Found(loss, known.activation)
-        return found
+            copied._aliases[alias] = NamedLoss(loss, known.activation)
+        return copied
 
     def _fits(self, primitive: Primitive) -> None:
         """Raises ValueError for a name that is taken, and for a default that does not exist."""
@@ -115,17 +115,17 @@ class Registry:
         taken = self.loss(name)
         if taken is not None and taken.loss.origin != loss.origin:
             raise ValueError(f"the alias `{name}` of `{loss.name}` already means `{taken.loss.name}`")
-        self._aliases[name] = Found(loss, carried)
+        self._aliases[name] = NamedLoss(loss, carried)
 
     def get(self, kind: type[Kind], name: str) -> Kind | None:
         """The primitive of a kind by its name; None if there is none. Aliases are not looked up."""
-        found = self._by_kind.get(kind, {}).get(name)
-        return found if isinstance(found, kind) else None
+        primitive = self._by_kind.get(kind, {}).get(name)
+        return primitive if isinstance(primitive, kind) else None
 
-    def loss(self, name: str) -> Found | None:
+    def loss(self, name: str) -> NamedLoss | None:
         """The loss of a name or an alias; None if there is none."""
         direct = self.get(Loss, name)
-        return Found(direct, None) if direct is not None else self._aliases.get(name)
+        return NamedLoss(direct, None) if direct is not None else self._aliases.get(name)
 
     def all(self, kind: type[Kind]) -> tuple[Kind, ...]:
         """The primitives of one kind, in the order of their definition."""
@@ -133,8 +133,8 @@ class Registry:
 
     def names(self, kind: type[Primitive]) -> tuple[str, ...]:
         """The names of one kind, with the aliases of losses."""
-        own = tuple(self._by_kind.get(kind, {}))
-        return own + tuple(self._aliases) if kind is Loss else own
+        known = tuple(self._by_kind.get(kind, {}))
+        return known + tuple(self._aliases) if kind is Loss else known
 
     def kinds_of(self, name: str) -> tuple[str, ...]:
         """The kinds that have a name, in lower case."""

@@ -46,7 +46,7 @@ def _locations(source: Source, span: Span) -> dict[str, Any]:
 def _json(value: Any) -> str:
     """JSON in ASCII, which no console can garble. A lone surrogate has no UTF-8: it becomes `�`."""
     text = re.sub(r"[\ud800-\udfff]", "�", json.dumps(value, indent=2, ensure_ascii=False))
-    return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
+    return re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def github(diagnostic: Diagnostic) -> str:
@@ -55,7 +55,7 @@ def github(diagnostic: Diagnostic) -> str:
     first, last = f",col={start.column}", f",endColumn={end.column}"
     if start.row != end.row:  # GitHub refuses columns for what runs over several lines
         first = last = ""
-    file = re.sub("[%:,]", lambda found: quote(found[0]), one_line(diagnostic.source.filename))
+    file = re.sub("[%:,]", lambda match: quote(match[0]), one_line(diagnostic.source.filename))
     where = f"file={file},line={start.row}{first},endLine={end.row}{last},title=losslang {diagnostic.code}"
     told = [visible(line).replace("%", "%25") for line in _told(diagnostic).splitlines()]
     return f"::{level(diagnostic)} {where}::{'%0A'.join(told)}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite
+from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite_terms
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 
@@ -33,7 +33,7 @@ def resolve_activations(
     terms: Sequence[Term], registry: Registry
 ) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with every activation decided, and the mistakes where none can be."""
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     groups: dict[str, list[tuple[LossUse, bool]]] = defaultdict(list)
     for term in terms:
         for use in loss_uses(term):
@@ -41,11 +41,11 @@ def resolve_activations(
     taken: dict[LossUse, tuple[Choice, str]] = {}
     for operand, members in groups.items():
         group = _Group(operand, members, registry)
-        found += group.conflicts()
+        diagnostics += group.conflicts()
         for use, _ in members:
             if use.activation is None:
                 taken[use], wrong = group.decide(use)
-                found += wrong
+                diagnostics += wrong
 
     def decided(use: LossUse) -> LossUse:
         loss = loss_of(use, registry)
@@ -54,7 +54,7 @@ def resolve_activations(
         activation, origin = taken[use]
         return replace(use, activation=activation, origin=origin)
 
-    return tuple(replace(t, body=rewrite(t.body, decided)) for t in terms), found
+    return rewrite_terms(terms, decided), diagnostics
 
 
 class _Group:
@@ -115,20 +115,20 @@ class _Group:
 
     def conflicts(self) -> list[Diagnostic]:
         """The mistakes of one tensor read as two things, and of two activations that are both written."""
-        found: list[Diagnostic] = []
+        diagnostics: list[Diagnostic] = []
         as_logits = [c.use for c in self.choices if c.as_what == "logits"] + self.logits
         for choice in self.choices:
             if choice.as_what != "logits" and as_logits:
                 use, other = choice.use, as_logits[0]
                 what = "log-probabilities" if choice.as_what == "log_probs" else choice.as_what
-                found.append(
+                diagnostics.append(
                     mistakes.two_readings(use.span, use.loss, self.operand, other.span, other.loss, what)
                 )
         written = [c for c in self.choices if c.use.origin == "written" and c.as_what == "logits"]
         for choice in written[1:]:
             first = written[0]
             if choice.activation != first.activation:
-                found.append(
+                diagnostics.append(
                     mistakes.two_activations(
                         choice.use.span,
                         self.operand,
@@ -137,7 +137,7 @@ class _Group:
                         str(choice.activation),
                     )
                 )
-        return found
+        return diagnostics
 
 
 def _probabilities(choice: Choice, loss: Loss) -> Choice:

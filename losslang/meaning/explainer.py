@@ -79,9 +79,9 @@ def explain(text_or_code: str | Source) -> str:
 
 def _page(code: str) -> str:
     """The page of a mistake. Raises LossError for a code that does not exist."""
-    found = page(code)
-    if found is not None:
-        return str(found)
+    known_page = page(code)
+    if known_page is not None:
+        return str(known_page)
     near = nearest(code.upper(), [known.code for known in pages()])
     fix = f"did you mean `{near}`?" if near else "the codes are E0xx to E5xx, and W for warnings"
     wrong = Diagnostic("E101", f"no mistake has the code `{code}`", Span(0, len(code)), fix=fix)
@@ -108,14 +108,14 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
 def _term(term: Term, source: Source) -> Iterator[str]:
     """The rows of one term: its weight, and its loss or its arithmetic."""
     yield term.name
-    whole = isinstance(term.body, LossUse)
+    is_use = isinstance(term.body, LossUse)
     rows = list(_weights(term))
-    if not whole:
+    if not is_use:
         rows += _computes(term.body)
     elif isinstance(term.body, LossUse):
         rows += _use(term.body, source)
     yield from _table(rows, INDENT)
-    for use in () if whole else loss_uses(term):
+    for use in () if is_use else loss_uses(term):
         yield ""
         yield INDENT + use.name
         yield from _table(_use(use, source), INDENT * 2)
@@ -179,21 +179,21 @@ def _operand(value: Expression) -> str:
 def _activation(use: LossUse, loss: Loss, source: Source) -> str:
     """`sigmoid (taken from `bce`): logits to probabilities`."""
     chosen = use.activation
-    found = current_registry().get(Activation, chosen.name) if chosen else None
+    activation = current_registry().get(Activation, chosen.name) if chosen else None
     origin = _origin(use, loss, source)
-    if chosen is None or found is None or chosen.name == "identity":
+    if chosen is None or activation is None or chosen.name == "identity":
         what = f"as {IN_WORDS[loss.wants]}" if loss.wants in IN_WORDS else "as it stands"
         return f"identity ({origin}): {use.prediction} is read {what}"
-    takes, gives = (IN_WORDS.get(view, view) for view in (found.takes, found.gives))
+    takes, gives = (IN_WORDS.get(view, view) for view in (activation.takes, activation.gives))
     return f"{chosen} ({origin}): {takes} to {gives}"
 
 
 def _origin(use: LossUse, loss: Loss, source: Source) -> str:
     """The source of an activation in brackets: written, default, assumed, or the term it is taken from."""
     name = re.match(r"\w*", source.text[use.span.start :])
-    found = current_registry().loss(name[0]) if name else None
-    if use.origin == "written" and name and found and found.activation:
-        return f"`{name[0]}` is `{loss.name}({found.activation})`"
+    named = current_registry().loss(name[0]) if name else None
+    if use.origin == "written" and name and named and named.activation:
+        return f"`{name[0]}` is `{loss.name}({named.activation})`"
     if use.origin == "assumed":
         return "assumed: nothing says otherwise"
     if use.origin in ("written", "default"):
@@ -202,22 +202,22 @@ def _origin(use: LossUse, loss: Loss, source: Source) -> str:
 
 
 def _option(name: str, value: object, loss: Loss, written: Iterable[str]) -> Row:
-    said = f"{name}={show(value)}"
+    shown = f"{name}={show(value)}"
     if name not in written:
-        return said, "(default)"
-    return said, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
+        return shown, "(default)"
+    return shown, f"(default {show(loss.defaults[name])})" if name in loss.defaults else "(required)"
 
 
 def _universal(name: str, value: object, loss: Loss, use: LossUse) -> Row:
-    said, origin = f"{name}={show(value)}", dict(use.taken).get(name)
+    shown, origin = f"{name}={show(value)}", dict(use.taken).get(name)
     if origin is not None:
-        return said, f"(taken from `{origin}`)"
-    return said, "(written)" if name in dict(use.spans) else f"(default of `{loss.name}`)"
+        return shown, f"(taken from `{origin}`)"
+    return shown, "(written)" if name in dict(use.spans) else f"(default of `{loss.name}`)"
 
 
 def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
     chosen = use.reduction
-    found = current_registry().get(ReductionPrimitive, chosen.name)
+    reduction = current_registry().get(ReductionPrimitive, chosen.name)
     if not loss.result_axes:
         return "none needed: the loss is one number"
     if "reduction" in written:
@@ -230,7 +230,7 @@ def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
         chosen.name in ("wmean", "wmean_all") and use.get("class_weight") is not None and _by_label(use, loss)
     )
     soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
-    return f"{chosen} ({origin})" + (f": {found.summary.rstrip('.')}{soft}" if found else "")
+    return f"{chosen} ({origin})" + (f": {reduction.summary.rstrip('.')}{soft}" if reduction else "")
 
 
 def _by_label(use: LossUse, loss: Loss) -> bool:
@@ -257,8 +257,8 @@ def _likeness(like: Likeness, use: LossUse, loss: Loss) -> str:
     if not beside:
         return "; ".join(filter(None, (f"the number of {library}", preset.note)))
     named = ", ".join(f"`{name}`" for name in beside)
-    said = f"{named} beside it: ours alone, or not compared"
-    return "; ".join(filter(None, (f"the options of {library}", preset.note, said)))
+    remark = f"{named} beside it: ours alone, or not compared"
+    return "; ".join(filter(None, (f"the options of {library}", preset.note, remark)))
 
 
 def _is_compared(name: str, use: LossUse, preset: Preset) -> bool:

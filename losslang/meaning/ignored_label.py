@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite
+from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite_terms
 from losslang.registry import Registry
 
 OPTION = "ignore_index"
@@ -23,24 +22,24 @@ def resolve_ignored_labels(
     terms: Sequence[Term], registry: Registry
 ) -> tuple[tuple[Term, ...], list[Diagnostic]]:
     """The terms with every ignored label decided, and the mistakes where terms contradict."""
-    spoken: dict[str, list[LossUse]] = defaultdict(list)
+    writers_of: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
         for use in () if term.metric else loss_uses(term):
             if _is_written(use) and isinstance(use.get(OPTION), int):
-                spoken[_target(use)].append(use)
-    found: list[Diagnostic] = []
+                writers_of[_target(use)].append(use)
+    diagnostics: list[Diagnostic] = []
 
     def decided(use: LossUse) -> LossUse:
-        speakers = spoken.get(_target(use), [])
-        if not speakers or _is_written(use) or not loss_of(use, registry).reads_classes:
+        writers = writers_of.get(_target(use), [])
+        if not writers or _is_written(use) or not loss_of(use, registry).reads_classes:
             return use
-        if len({speaker.get(OPTION) for speaker in speakers}) > 1:
-            labels = [(s.span_of(OPTION), int(s.get(OPTION))) for s in speakers]
-            found.append(mistakes.two_labels(use.span, use.loss, _target(use), labels))
+        if len({writer.get(OPTION) for writer in writers}) > 1:
+            labels = [(s.span_of(OPTION), int(s.get(OPTION))) for s in writers]
+            diagnostics.append(mistakes.two_labels(use.span, use.loss, _target(use), labels))
             return use
-        return use.with_option(OPTION, speakers[0].get(OPTION), speakers[0].name)
+        return use.with_option(OPTION, writers[0].get(OPTION), writers[0].name)
 
-    return tuple(replace(term, body=rewrite(term.body, decided)) for term in terms), found
+    return rewrite_terms(terms, decided), diagnostics
 
 
 def _is_written(use: LossUse) -> bool:

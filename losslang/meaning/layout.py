@@ -15,7 +15,7 @@ from typing import Literal
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite_terms
 from losslang.primitives.primitive import Loss
 from losslang.syntax import tree
 
@@ -83,7 +83,7 @@ def is_of_images(loss: Loss) -> bool:
 
 def root_of(expression: Expression) -> str:
     """The source of a tensor: `pred` if it reads prediction or target, else `batch`, else `const`."""
-    roots = {part.root for part in below(expression) if isinstance(part, Input)}
+    roots = {inner.root for inner in below(expression) if isinstance(inner, Input)}
     return "pred" if roots & {"pred", "target"} else "batch" if "batch" in roots else "const"
 
 
@@ -92,11 +92,11 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
     channel = layout(use, loss).before
     axis = {1: "axis 1", -1: "the last axis"}.get(channel, "the last axis of three, axis 1 of more")
     named = {name: use.get(name) for name in ("mask", "weight")}
-    given = [(f"{name}={value}", value) for name, value in named.items()] + [("", use.factor)]
+    tensors = [(f"{name}={value}", value) for name, value in named.items()] + [("", use.factor)]
     return [
-        f"{said or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
+        f"{label or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
         f"one rank less than the prediction lacks {axis}"
-        for said, value in given
+        for label, value in tensors
         if isinstance(value, (Input, Apply))
     ]
 
@@ -110,36 +110,40 @@ def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diag
     It belongs to the tensor that a path leads to, before its slices: `ce(channels=last) + dice` reads one
     tensor.
     """
-    found: list[Diagnostic] = []
-    speakers: dict[str, list[LossUse]] = defaultdict(list)
-    for use in (use for term in terms for use in loss_uses(term)):
+    diagnostics: list[Diagnostic] = []
+    writers_of: dict[str, list[LossUse]] = defaultdict(list)
+    for use in (use for term in terms for use in loss_uses(term) if use.get("channels") is not None):
         for path in tensors_of(use.prediction):
-            if use.get("channels") is not None:
-                speakers[path].append(use)
-    for path, said in speakers.items():
-        other = next((r for r in said if r.get("channels") != said[0].get("channels")), None)
+            writers_of[path].append(use)
+    for path, writers in writers_of.items():
+        other = next((r for r in writers if r.get("channels") != writers[0].get("channels")), None)
         if other is not None:
-            found.append(
+            diagnostics.append(
                 mistakes.two_layouts(
-                    other.span_of("channels"), path, str(other.get("channels")), said[0].span_of("channels")
+                    other.span_of("channels"),
+                    path,
+                    str(other.get("channels")),
+                    writers[0].span_of("channels"),
                 )
             )
 
     def resolved(use: LossUse) -> LossUse:
-        said = [r for path in tensors_of(use.prediction) for r in speakers.get(path, ())]
-        if use.get("channels") is not None or not said:
+        writers = [r for path in tensors_of(use.prediction) for r in writers_of.get(path, ())]
+        if use.get("channels") is not None or not writers:
             return use
-        return use.with_option("channels", said[0].get("channels"), said[0].name)
+        return use.with_option("channels", writers[0].get("channels"), writers[0].name)
 
-    return tuple(replace(term, body=rewrite(term.body, resolved)) for term in terms), found
+    return rewrite_terms(terms, resolved), diagnostics
 
 
 def tensors_of(expression: Expression) -> tuple[str, ...]:
     """The paths of the tensors in an expression, each up to its first slice."""
-    return tuple(dict.fromkeys(str(whole(part)) for part in below(expression) if isinstance(part, Input)))
+    return tuple(
+        dict.fromkeys(str(without_slices(inner)) for inner in below(expression) if isinstance(inner, Input))
+    )
 
 
-def whole(path: Input) -> Input:
+def without_slices(path: Input) -> Input:
     """A path up to its first slice."""
     steps = path.steps
     end = next((i for i, step in enumerate(steps) if isinstance(step, tree.Slice)), len(steps))

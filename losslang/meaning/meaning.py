@@ -6,7 +6,7 @@ Frozen values that print themselves. Names are inlined, aliases resolved, every 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,11 +122,11 @@ class LossUse:
         ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
         return replace(self, universal=ordered, taken=(*self.taken, (option, origin)))
 
-    def span_of(self, part: str) -> Span:
+    def span_of(self, name: str) -> Span:
         """The span of an operand or an option of this use; else that of the use itself."""
-        if part == "like" and self.like is not None:
+        if name == "like" and self.like is not None:
             return self.like.span
-        return dict(self.spans).get(part, self.span)
+        return dict(self.spans).get(name, self.span)
 
     def __str__(self) -> str:
         inside = [str(self.activation)] if self.activation is not None else []
@@ -209,7 +209,7 @@ def below(expression: Expression) -> Iterator[Expression]:
 
 def loss_uses(term: Term) -> Iterator[LossUse]:
     """The uses of losses in the body of a term."""
-    return (part for part in below(term.body) if isinstance(part, LossUse))
+    return (inner for inner in below(term.body) if isinstance(inner, LossUse))
 
 
 def _taken(term: Term) -> str:
@@ -227,6 +227,11 @@ def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Exp
             return replace(expression, arguments=tuple(rewrite(a, change) for a in arguments))
         case _:
             return expression
+
+
+def rewrite_terms(terms: Sequence[Term], change: Callable[[LossUse], LossUse]) -> tuple[Term, ...]:
+    """The terms with every use of a loss replaced by `change(use)`."""
+    return tuple(replace(term, body=rewrite(term.body, change)) for term in terms)
 
 
 def show(value: Any) -> str:
@@ -250,7 +255,7 @@ def _bracketed(expression: Expression) -> str:
 
 def loss_of(use: LossUse, registry: Registry) -> Loss:
     """The loss of a checked use. Raises LookupError if it is not registered here."""
-    found = registry.loss(use.loss)
-    if found is None:
+    named = registry.loss(use.loss)
+    if named is None:
         raise LookupError(f"the loss `{use.loss}` is not registered here; import what defines it first")
-    return found.loss
+    return named.loss

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.meaning.meaning import Constant
 from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
-from losslang.primitives.primitive import Function, Primitive, choices
+from losslang.primitives.primitive import Function, Primitive
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 from losslang.vocabulary import LARGEST, SMALLEST
@@ -42,7 +42,7 @@ def read_all(
 
 def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
     """The value of one option. Raises MistakeError where it is not of its declared type."""
-    raw = plain(option.value, bool(choices(declared)) or _takes_names(declared), evaluate)
+    raw = plain(option.value, bool(_words(declared)) or _takes_names(declared), evaluate)
     try:
         return validated(raw, declared)
     except ValidationError:
@@ -65,9 +65,16 @@ def validated(raw: Any, declared: Any) -> Any:
         raise
 
 
+def _words(declared: Any) -> tuple[str, ...]:
+    """The words that a declared type allows: those of a Literal, also inside of a list or a union."""
+    if get_origin(declared) is Literal:
+        return tuple(map(str, get_args(declared)))
+    return tuple(word for inner in get_args(declared) for word in _words(inner))
+
+
 def _takes_names(declared: Any) -> bool:
     """True if a declared type holds texts, so that a bare word is one."""
-    return declared is str or any(_takes_names(part) for part in get_args(declared))
+    return declared is str or any(_takes_names(inner) for inner in get_args(declared))
 
 
 def plain(node: tree.Node, words: bool, evaluate: Evaluate) -> Any:
@@ -110,7 +117,7 @@ def wording(declared: Any, *, beyond: bool = False) -> str:
     if origin is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(wording(part, beyond=beyond) for part in arguments)
+        return " or ".join(wording(member, beyond=beyond) for member in arguments)
     if origin is list:
         return f"a list, each {wording(arguments[0], beyond=beyond)}"
     names = {float: "a number", int: "a whole number", bool: "`true` or `false`", str: "a name"}
@@ -119,18 +126,18 @@ def wording(declared: Any, *, beyond: bool = False) -> str:
 
 def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
     """The bounds of an annotated number in words."""
-    said = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
-    found: dict[str, float] = {}
+    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    bounds: dict[str, float] = {}
     for annotation in annotations:
         for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
-            found.update({key: getattr(bound, key) for key in said if hasattr(bound, key)})
-    if not beyond and found.get("le") == LARGEST and found.get("ge", -1) >= 0:
-        del found["le"]
-        if found["ge"] == SMALLEST:
-            found = {"gt": 0}
-    if found.keys() == {"ge", "le"}:
-        return f" from {found['ge']:g} to {found['le']:g}"
-    return "".join(f" {said[key]} {value:g}" for key, value in found.items())
+            bounds.update({key: getattr(bound, key) for key in words if hasattr(bound, key)})
+    if not beyond and bounds.get("le") == LARGEST and bounds.get("ge", -1) >= 0:
+        del bounds["le"]
+        if bounds["ge"] == SMALLEST:
+            bounds = {"gt": 0}
+    if bounds.keys() == {"ge", "le"}:
+        return f" from {bounds['ge']:g} to {bounds['le']:g}"
+    return "".join(f" {words[key]} {value:g}" for key, value in bounds.items())
 
 
 def describe(value: Any) -> str:

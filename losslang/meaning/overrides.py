@@ -57,10 +57,10 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     if option == "weight":
         return replace(term, weight=number(value, term.span, term.name, option))
     body = term.body
-    found = registry.loss(body.loss) if isinstance(body, LossUse) else None
-    if not isinstance(body, LossUse) or found is None or option not in found.loss.option_types:
+    named = registry.loss(body.loss) if isinstance(body, LossUse) else None
+    if not isinstance(body, LossUse) or named is None or option not in named.loss.option_types:
         return term
-    declared = found.loss.option_types[option]
+    declared = named.loss.option_types[option]
     try:
         fitting = validated(value, declared)
     except ValidationError:

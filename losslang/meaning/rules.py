@@ -30,30 +30,30 @@ def unused(program: tree.Program) -> list[Diagnostic]:
 
 def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[Diagnostic]:
     """The mistakes that only the terms of a program together show."""
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(part, (Input, LossUse)) for term in terms for part in below(term.body))
-        found.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
+        detached = any(isinstance(inner, (Input, LossUse)) for term in terms for inner in below(term.body))
+        diagnostics.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
-        found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
+        diagnostics.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
-        found.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
+        diagnostics.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     for term in terms:
         for use in loss_uses(term):
             loss = loss_of(use, registry)
             if loss.metric_only and not term.metric:
-                found.append(mistakes.only_a_metric(use.span, use.loss))
-            found += _yes_or_no(use, registry)
-            found += _not_compared(use, registry)
+                diagnostics.append(mistakes.only_a_metric(use.span, use.loss))
+            diagnostics += _yes_or_no(use, registry)
+            diagnostics += _not_compared(use, registry)
             if loss.index and term.body is use and term.weight > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
-                found.append(mistakes.index_as_loss(use.span, use.loss, fix))
+                diagnostics.append(mistakes.index_as_loss(use.span, use.loss, fix))
             alone = len(terms) == 1 and term.body is use
             if use.reduction.name == "none" and not alone:
-                found.append(mistakes.not_reduced(use.span, use.loss))
+                diagnostics.append(mistakes.not_reduced(use.span, use.loss))
         parts = [p for e in (term.body, term.factor) if e is not None for p in below(e)]
-        found += [mistakes.reserved_input(p.span, "norm") for p in parts if _is_norm(p)]
-    return found
+        diagnostics += [mistakes.reserved_input(p.span, "norm") for p in parts if _is_norm(p)]
+    return diagnostics
 
 
 def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
@@ -72,7 +72,7 @@ def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 def _names(node: tree.Node) -> set[str]:
     """The names that are called in a tree."""
-    return {part.name for part in tree.walk(node) if isinstance(part, tree.Call)}
+    return {inner.name for inner in tree.walk(node) if isinstance(inner, tree.Call)}
 
 
 def _learns(expression: Expression) -> bool:
@@ -103,19 +103,19 @@ def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:
     loss, library = loss_of(use, registry), LIBRARIES[use.like.library]
     preset = loss.like[use.like.library]
     activation = use.activation.name if use.activation else ""
-    said = _beside(use, loss, preset)
-    found: list[Diagnostic] = []
+    beside = _beside(use, loss, preset)
+    diagnostics: list[Diagnostic] = []
     if why := preset.refuses.get(activation) or preset.not_after(activation, loss.has_classes):
         span = use.like.span
-        found.append(
+        diagnostics.append(
             preset_mistakes.activation_not_compared(span, loss.name, activation, library, why, preset.options)
         )
     for key, why in preset.refuses.items():
         named = [word for word in key.split() if word != activation]
-        if named and all(word in said for word in named):
-            found.append(
+        if named and all(word in beside for word in named):
+            diagnostics.append(
                 preset_mistakes.option_not_compared(
-                    said[named[0]],
+                    beside[named[0]],
                     loss.name,
                     " and ".join(f"`{word}`" for word in named),
                     library,
@@ -126,8 +126,8 @@ def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:
     if why := _another_mean(use, loss, preset):
         span, fix = use.span_of("reduction"), "leave out `reduction`: `like` has the library's own"
         stated = "`reduction=mean`"
-        found.append(preset_mistakes.option_not_compared(span, loss.name, stated, library, why, fix))
-    return found
+        diagnostics.append(preset_mistakes.option_not_compared(span, loss.name, stated, library, why, fix))
+    return diagnostics
 
 
 def _another_mean(use: LossUse, loss: Loss, preset: Preset) -> str:
@@ -135,13 +135,13 @@ def _another_mean(use: LossUse, loss: Loss, preset: Preset) -> str:
     if use.reduction.name != "mean" or use.get("avg_factor") is not None:
         return ""
     by_label = use.get("class_weight") is not None
-    own = preset.reduction or loss.reduction
-    if own == "mean" and by_label and "class_weight" in loss.parameters:
-        own = "wmean"
+    library_mean = preset.reduction or loss.reduction
+    if library_mean == "mean" and by_label and "class_weight" in loss.parameters:
+        library_mean = "wmean"
     all_count = use.get("mask") is None and use.get("ignore_index") in (None, "none")
     all_alike = not by_label and use.get("weight") is None
     same = {"mean": True, "mean_all": all_count, "wmean": all_alike, "wmean_all": all_count and all_alike}
-    return "" if same.get(own, False) else MEANS.get(own, f"its mean is `{own}`")
+    return "" if same.get(library_mean, False) else MEANS.get(library_mean, f"its mean is `{library_mean}`")
 
 
 def _beside(use: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
@@ -151,14 +151,18 @@ def _beside(use: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
     """
     usual = {**loss.defaults, "ignore_index": loss.ignore_index, "reduction": loss.reduction}
     options = dict([*use.options, *use.universal, ("reduction", use.reduction.name)])
-    found: dict[str, Span] = {}
+    different: dict[str, Span] = {}
     for name, value in options.items():
         stated = f"{name}={show(value)}"
         if not preset.gives(stated) and (preset.sets(name) or value != usual.get(name)):
-            found |= dict.fromkeys((name, stated), use.span_of(name))
-    return found
+            different |= dict.fromkeys((name, stated), use.span_of(name))
+    return different
 
 
-def _is_norm(part: Expression) -> bool:
+def _is_norm(expression: Expression) -> bool:
     """True for `batch.norm`, which the language reserves."""
-    return isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),)
+    return (
+        isinstance(expression, Input)
+        and expression.root == "batch"
+        and expression.steps[:1] == (tree.Key("norm"),)
+    )

@@ -17,8 +17,8 @@ def summary(meaning: Meaning) -> str:
 
     `0.5*bce(sigmoid) + dice(sigmoid, from bce)`
     """
-    first, *rest = [_addend(term, len(meaning.terms) == 1) for term in meaning.terms]
-    joined = "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in rest)
+    first, *others = [_addend(term, len(meaning.terms) == 1) for term in meaning.terms]
+    joined = "".join(f" - {addend[1:]}" if addend.startswith("-") else f" + {addend}" for addend in others)
     return first + joined
 
 
@@ -44,7 +44,7 @@ def brief(expression: Expression, spell: Callable[[LossUse], str]) -> Expression
         case Apply("+", (left, Apply("*", (Constant(value), right)))) if abs(value) == 1:
             return Apply("+" if value > 0 else "-", (brief(left, spell), brief(right, spell)))
         case Apply(arguments=arguments):
-            return replace(expression, arguments=tuple(brief(part, spell) for part in arguments))
+            return replace(expression, arguments=tuple(brief(argument, spell) for argument in arguments))
         case _:
             return expression
 

@@ -87,11 +87,11 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
     if not any(isinstance(value, TermsValue) for _, value in parts):
         total: Expression | None = None
         for sign, value in parts:
-            part = collapse(value, spelled)
+            addend = collapse(value, spelled)
             if total is None:
-                total = part if sign > 0 else Apply("neg", (part,), node.span)
+                total = addend if sign > 0 else Apply("neg", (addend,), node.span)
             else:
-                total = Apply("+" if sign > 0 else "-", (total, part), node.span)
+                total = Apply("+" if sign > 0 else "-", (total, addend), node.span)
         assert total is not None
         return TensorValue(total, node.span)
     beside = _beside_one_loss(parts)
@@ -140,8 +140,8 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
     if linear is None:
         if tensor is None:
             return constant
-        whole = tensor if constant.value == 1 else Apply("*", (Constant(constant.value), tensor), node.span)
-        return TensorValue(whole, node.span)
+        scaled = tensor if constant.value == 1 else Apply("*", (Constant(constant.value), tensor), node.span)
+        return TensorValue(scaled, node.span)
     if bent:
         return _bent(parts, constant.value, node)
     weighted = [replace(t, weight=_scaled(constant.value, t, spelled)) for t in linear.terms]
@@ -166,19 +166,20 @@ def _scaled(constant: float, term: Term, spelled: str) -> float:
 def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node) -> TermsValue:
     """The one term of a product of losses, or of a division by one, named by its text without numbers."""
     body: Expression | None = None
-    kept: list[tuple[str, tree.Node]] = []
-    for operator, value, part in parts:
+    factors: list[tuple[str, tree.Node]] = []
+    for operator, value, factor in parts:
         if isinstance(value, NumberValue):
             continue
         body = _times(body, operator, collapse(value, spell(node)), node.span)
-        kept.append((operator, part))
+        factors.append((operator, factor))
     assert body is not None
-    if kept[0][0] == "/":
-        kept.insert(0, ("*", tree.Number(value=1)))
+    if factors[0][0] == "/":
+        factors.insert(0, ("*", tree.Number(value=1)))
     named = tree.Product.model_construct(
-        factors=tuple(part for _, part in kept), operators=tuple(operator for operator, _ in kept[1:])
+        factors=tuple(factor for _, factor in factors),
+        operators=tuple(operator for operator, _ in factors[1:]),
     )
-    name = spell(named) if len(kept) > 1 else spell(kept[0][1])
+    name = spell(named) if len(factors) > 1 else spell(factors[0][1])
     return TermsValue((Term(name, constant, body, span=node.span),), node.span)
 
 
@@ -240,10 +241,10 @@ def negate(value: Value, node: tree.Node) -> Value:
 def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
     """The value of an operator that is not linear: one tensor, or one term named by its text."""
     spelled = spell(node)
-    whole = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
+    expression = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
     if any(isinstance(value, TermsValue) for value in values):
-        return TermsValue((Term(spelled, 1.0, whole, span=node.span),), node.span)
-    return TensorValue(whole, node.span)
+        return TermsValue((Term(spelled, 1.0, expression, span=node.span),), node.span)
+    return TensorValue(expression, node.span)
 
 
 def each_term(value: Value, change: Callable[[Term], Term]) -> TermsValue:
@@ -276,8 +277,8 @@ def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
         case Apply("*", (Constant(value), inner)):
             return _addends(inner, weight * value, span)
         case _:
-            place = getattr(expression, "span", span)
-            return [Term(str(expression), weight, expression, span=place or span)]
+            written = getattr(expression, "span", span)
+            return [Term(str(expression), weight, expression, span=written or span)]
 
 
 def collapse(value: Value, outside: str) -> Expression:
@@ -288,18 +289,18 @@ def collapse(value: Value, outside: str) -> Expression:
         case TensorValue():
             return value.expression
         case TermsValue():
-            whole: Expression | None = None
+            total: Expression | None = None
             for term in value.terms:
                 if term.metric:
                     raise MistakeError(mistakes.metric_in_arithmetic(term.span, outside))
-                part = term.body
+                addend = term.body
                 if term.factor is not None:
-                    part = Apply("*", (term.factor, part), term.span)
+                    addend = Apply("*", (term.factor, addend), term.span)
                 if term.weight != 1:
-                    part = Apply("*", (Constant(term.weight), part), term.span)
-                whole = part if whole is None else Apply("+", (whole, part), term.span)
-            assert whole is not None
-            return whole
+                    addend = Apply("*", (Constant(term.weight), addend), term.span)
+                total = addend if total is None else Apply("+", (total, addend), term.span)
+            assert total is not None
+            return total
 
 
 def renamed(value: Value, name: str) -> Value:

@@ -125,5 +125,5 @@ def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
 
 def _beside(tensor: Tensor, number: float) -> Tensor:
     """A number in the type of a tensor; beside integers a fraction stays a fraction."""
-    kept = tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype()
-    return torch.full((), number, dtype=kept, device=tensor.device)
+    dtype = tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype()
+    return torch.full((), number, dtype=dtype, device=tensor.device)

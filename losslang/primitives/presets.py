@@ -86,7 +86,7 @@ class Preset:
 
     def sets(self, name: str) -> bool:
         """True if the preset itself sets an option, to any value."""
-        return any(part.startswith(f"{name}=") for part in self.options.split(", "))
+        return any(option.startswith(f"{name}=") for option in self.options.split(", "))
 
     def takes_option(self, name: str) -> bool:
         """True if the library has an option too, and was compared with it."""
@@ -95,7 +95,7 @@ class Preset:
     @property
     def reduction(self) -> str:
         """The reduction that the preset itself sets; '' if it sets none."""
-        parts = [part.partition("=") for part in self.options.split(", ")]
+        parts = [option.partition("=") for option in self.options.split(", ")]
         return next((value for name, _, value in parts if name == "reduction"), "")
 
     @property

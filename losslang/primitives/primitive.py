@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -195,13 +195,13 @@ class Loss(Primitive):
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
         """The tensors that the user hands over, in the order of `loss@(first, second)`."""
-        found = [Operand("pred", "pred")]
+        operands = [Operand("pred", "pred")]
         for name in self.parameters:
-            if name in TARGETS and "target" not in (o.name for o in found):
-                found.append(Operand("target", "target"))
+            if name in TARGETS and "target" not in (o.name for o in operands):
+                operands.append(Operand("target", "target"))
             elif name not in VIEWS and name not in TARGETS and name not in GIVEN:
-                found.append(Operand(name, None))
-        return tuple(found)
+                operands.append(Operand(name, None))
+        return tuple(operands)
 
     @property
     def has_total(self) -> bool:
@@ -314,12 +314,5 @@ def _axes(annotation: object) -> tuple[str, ...]:
     """The axes in an annotation: `Float[Tensor, "b c *space"]` -> ('b', 'c', '*space')."""
     if annotation is inspect.Parameter.empty:
         return ()
-    found = re.search(r"""["']([^"']*)["']""", str(annotation))
-    return tuple(found[1].split()) if found else ()
-
-
-def choices(kind: object) -> tuple[str, ...]:
-    """The words that a declared type allows: the choices of a Literal, also inside a list or a union."""
-    if get_origin(kind) is Literal:
-        return tuple(str(choice) for choice in get_args(kind))
-    return tuple(word for inner in get_args(kind) if isinstance(inner, object) for word in choices(inner))
+    match = re.search(r"""["']([^"']*)["']""", str(annotation))
+    return tuple(match[1].split()) if match else ()

@@ -24,8 +24,8 @@ def mean(
     total: Total,
 ) -> Float[Tensor, ""]:
     """Σ v / n over the n counted values; weights do not change n."""
-    whole, number = total(values, 1 if counted is None else counted)
-    return whole / _positive(number)
+    weighted_sum, number = total(values, 1 if counted is None else counted)
+    return weighted_sum / _positive(number)
 
 
 @reduction()
@@ -79,8 +79,8 @@ def wmean(
     if weights is None:
         return mean.function(values, weights, counted, total)
     spread = torch.as_tensor(weights, dtype=values.dtype, device=values.device).expand(values.shape)
-    whole, weight = total(values, spread if counted is None else torch.where(counted, spread, 0.0))
-    return divided(whole, weight)
+    weighted_sum, weight = total(values, spread if counted is None else torch.where(counted, spread, 0.0))
+    return divided(weighted_sum, weight)
 
 
 @reduction()
@@ -95,8 +95,8 @@ def mean_all(
     With half of the labels ignored it is half of `mean`. That is what mmdetection, mmsegmentation, smp,
     kornia and pytorch-toolbelt do.
     """
-    whole, number = total(values, 1)
-    return whole / _positive(number)
+    weighted_sum, number = total(values, 1)
+    return weighted_sum / _positive(number)
 
 
 @reduction()
@@ -140,8 +140,8 @@ def topk(
     """
     flat = values.flatten()
     if counted is None:
-        kept = min(k or max(int(frac * flat.numel()), 1), flat.numel())
-        return _mean(flat.topk(kept, sorted=False).values)
+        number_of_hardest = min(k or max(int(frac * flat.numel()), 1), flat.numel())
+        return _mean(flat.topk(number_of_hardest, sorted=False).values)
     ranked = torch.where(counted.flatten(), flat, -torch.inf).sort(descending=True).values
     number = counted.sum()
     wanted = number.clamp(max=k) if k else (frac * number.double()).long().clamp(min=1).minimum(number)
@@ -164,8 +164,8 @@ def ohem(
     Girshick 2016, arXiv:1604.03540; the defaults are those of mmsegmentation.
     """
     ranked, number = _ranked(values, counted)
-    place = torch.arange(ranked.numel(), device=ranked.device)
-    hard = ((ranked > -math.log(thresh)) | (place < min_kept)) & (place < number)
+    rank = torch.arange(ranked.numel(), device=ranked.device)
+    hard = ((ranked > -math.log(thresh)) | (rank < min_kept)) & (rank < number)
     return torch.where(hard, ranked, 0.0).sum() / hard.sum().clamp(min=1)
 
 
@@ -191,10 +191,10 @@ def hard_negative(
         stable=True, dim=1, descending=True
     )
     wanted = (ratio * is_positive.sum(1, keepdim=True)).floor()
-    place = torch.arange(value.shape[1], device=value.device)
+    rank = torch.arange(value.shape[1], device=value.device)
     # NaN stands before all, and counts.
-    kept = (place < wanted) & (others.values != -torch.inf)
-    return torch.where(is_positive, value, 0.0).sum() + torch.where(kept, others.values, 0.0).sum()
+    is_hardest = (rank < wanted) & (others.values != -torch.inf)
+    return torch.where(is_positive, value, 0.0).sum() + torch.where(is_hardest, others.values, 0.0).sum()
 
 
 @reduction()
@@ -210,12 +210,12 @@ def quantile(
     if not ranked.numel():
         return ranked.sum()
     # Ranked from the largest down: the q-quantile stands (1 - q)(n - 1) places from the start.
-    place = (1 - q) * (number - 1).clamp(min=0).double()
-    low = place.floor().long()
+    position = (1 - q) * (number - 1).clamp(min=0).double()
+    low = position.floor().long()
     high = torch.minimum(low + 1, (number - 1).clamp(min=0))
-    share = (place - low).to(ranked.dtype)
-    found = torch.lerp(ranked.take(low), ranked.take(high), share)
-    return torch.where(number > 0, found, 0.0)
+    share = (position - low).to(ranked.dtype)
+    value = torch.lerp(ranked.take(low), ranked.take(high), share)
+    return torch.where(number > 0, value, 0.0)
 
 
 @reduction()

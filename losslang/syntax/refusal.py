@@ -69,26 +69,26 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
     before = _scan(token, tokens)
     if token.type == "$END":
         return _end(text, before)
-    span, found, kind, inside = span_of(token), str(token), token.type, before.inside
+    span, written, kind, inside = span_of(token), str(token), token.type, before.inside
     if kind in CLOSING and (inside is None or OPENING[inside.type] != CLOSING[kind]):
-        return syntax.stray_closing(span, found, (span_of(inside), str(inside)) if inside else None)
+        return syntax.stray_closing(span, written, (span_of(inside), str(inside)) if inside else None)
     if kind == "_SEP" and inside is not None:
         return syntax.unclosed(span_of(inside), str(inside))
     after_operand = before.type in ENDS_OPERAND
     if before.type == "_AT" or (kind == "_AT" and after_operand):
-        return syntax.bad_route(span, found)
+        return syntax.bad_route(span, written)
     if "_DOT" in (kind, before.type) or id(inside) in before.indexing:
-        return syntax.bad_access(span, found)
+        return syntax.bad_access(span, written)
     if kind in ("STRING", "_LSQB") and not after_operand:
         return syntax.value_outside_option(span, "text" if kind == "STRING" else "list")
     if kind == "_LSQB":
-        return syntax.bad_access(span, found)
+        return syntax.bad_access(span, written)
     if kind == "_EQUALS":
         return syntax.bad_assignment(span)
     if kind == "_COLON":
         return syntax.colon(span)
     if before.token is not None and after_operand and kind in ("NAME", "NUMBER", "_LPAR", "STRING"):
-        return syntax.side_by_side(span, str(before.token), found, span_of(before.token))
+        return syntax.side_by_side(span, str(before.token), written, span_of(before.token))
     if kind == "_COMMA" and after_operand:
         return syntax.stray_comma(span)
     return _missing(token, before.token)
@@ -105,9 +105,9 @@ def _end(text: str, before: _Before) -> Diagnostic:
 
 def _missing(token: Token, before: Token | None) -> Diagnostic:
     """The mistake of an operand that is missing before `token`."""
-    found = "the end of the line" if token.type == "_SEP" and token != ";" else str(token)
+    instead = "the end of the line" if token.type == "_SEP" and token != ";" else str(token)
     after = str(before) if before is not None and before.type != "_SEP" else ""
-    return syntax.missing_operand(span_of(token), found, after)
+    return syntax.missing_operand(span_of(token), instead, after)
 
 
 def span_of(token: Token) -> Span:

@@ -27,17 +27,17 @@ def grow(parsed: Tree[Token], text: str) -> tree.Program:
     """Builds the program of a parse tree of `text`. Raises LossError where it is too large or too deep."""
     built: dict[int, Any] = {}
     heights: dict[int, int] = {}
-    for nodes, part in enumerate(parsed.iter_subtrees(), start=1):
-        below = [heights[id(child)] for child in part.children if isinstance(child, Tree)]
-        height = heights[id(part)] = 1 + max(below, default=0)
-        span = Span(getattr(part.meta, "start_pos", 0), getattr(part.meta, "end_pos", 0))
+    for nodes, subtree in enumerate(parsed.iter_subtrees(), start=1):
+        below = [heights[id(child)] for child in subtree.children if isinstance(child, Tree)]
+        height = heights[id(subtree)] = 1 + max(below, default=0)
+        span = Span(getattr(subtree.meta, "start_pos", 0), getattr(subtree.meta, "end_pos", 0))
         # A program and its statement are one level of the lark tree above the first operand.
         if height > MAX_NESTING + 2:
             raise LossError([syntax.too_big(span, "levels of nesting", MAX_NESTING)])
         if nodes > MAX_NODES:
             raise LossError([syntax.too_big(span, "nodes", MAX_NODES)])
-        children = [built[id(c)] if isinstance(c, Tree) else c for c in part.children]
-        built[id(part)] = BUILDERS[part.data](children, span)
+        children = [built[id(c)] if isinstance(c, Tree) else c for c in subtree.children]
+        built[id(subtree)] = BUILDERS[subtree.data](children, span)
     return _program(built[id(parsed)], text)
 
 
@@ -166,9 +166,9 @@ def _comments(text: str) -> tuple[tree.Comment, ...]:
     """The comments of a text, which the grammar does not keep."""
     if "#" not in text:
         return ()
-    found: list[tree.Comment] = []
+    comments: list[tree.Comment] = []
     for match in re.finditer(r"'[^'\n]*'|\"[^\"\n]*\"|(#[^\n]*)", text):
         if match[1] is not None:
             line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
-            found.append(tree.Comment(match[1].rstrip(), match.start(), not line.strip()))
-    return tuple(found)
+            comments.append(tree.Comment(match[1].rstrip(), match.start(), not line.strip()))
+    return tuple(comments)

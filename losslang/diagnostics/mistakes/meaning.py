@@ -165,7 +165,7 @@ def not_arithmetic(span: Span, found: str) -> Diagnostic:
     return Diagnostic("", f"`{found}` is neither a number nor a term", span, fix="write a number")
 
 
-@mistake("E312", example="mse@(2*pred, target)@seg".replace("@(2*pred, target)@seg", "@(pred.a, batch.norm)"),
+@mistake("E312", example="mse@(pred.a, batch.norm)",
          repair="mse@(pred.a, batch.noise)")  # fmt: skip
 def reserved_input(span: Span, name: str) -> Diagnostic:
     """`batch.norm` is taken: `loss(..., norm=n)` sets the denominator for accumulated gradients."""

@@ -117,8 +117,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     for candidate in known:
         if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
             return candidate
-    found = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    return found[0] if found else ""
+    matches = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return matches[0] if matches else ""
 
 
 @mistake("E101", example="0.5*bce(sigmoid) + dise", repair="0.5*bce(sigmoid) + dice")

@@ -33,7 +33,7 @@ ELSEWHERE = {
 }
 
 
-@mistake("E201", example="dice(smoth=1, sigmoid)".replace("smoth=1, sigmoid", "sigmoid, smoth=1"),
+@mistake("E201", example="dice(sigmoid, smoth=1)",
          repair="dice(sigmoid, smooth=1)")  # fmt: skip
 def unknown_option(span: Span, owner: str, name: str, known: Sequence[str]) -> Diagnostic:
     """An option that this loss, activation or reduction does not have."""

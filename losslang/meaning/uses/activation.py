@@ -13,7 +13,7 @@ from losslang.meaning.meaning import Choice
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read
 from losslang.meaning.terms import MistakeError
 from losslang.primitives.primitive import Activation, Primitive, Reduction
-from losslang.registry import Found, Registry
+from losslang.registry import NamedLoss, Registry
 from losslang.syntax import formatter, tree
 from losslang.vocabulary import Positive
 
@@ -22,14 +22,14 @@ TEMPERATURE = {"temperature": Positive}
 
 
 def read_activation(
-    call: tree.Call, found: Found, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
+    call: tree.Call, named: NamedLoss, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
 ) -> tuple[Choice | None, str]:
     """The activation of a call and its source; None where it is left to the other terms, or wrong."""
-    loss = found.loss
+    loss = named.loss
     default = Choice(loss.activation) if loss.activation else None
     if not call.arguments:
-        if found.activation:
-            return Choice(found.activation), "written"
+        if named.activation:
+            return Choice(named.activation), "written"
         if default is None and not loss.inherits:
             return Choice("identity"), "default"
         return default, "default"
@@ -42,7 +42,7 @@ def read_activation(
         problems.append(MistakeError(_no_activation(written, registry)))
         return None, ""
     choice = read_choice(activation, written, evaluate, problems)
-    wrong = _fits(call, found, activation, choice, written.span)
+    wrong = _fits(call, named, activation, choice, written.span)
     if wrong is not None:
         problems.append(wrong)
     return choice, "written"
@@ -99,17 +99,17 @@ def read_choice(
             continue
     defaults = {**primitive.defaults, **({"temperature": 1.0} if heated else {})}
     merged = {**defaults, **values}
-    kept = {n: v for n, v in merged.items() if isinstance(primitive, Reduction) or v != defaults.get(n)}
-    return Choice(primitive.name, tuple((name, frozen(value)) for name, value in kept.items()))
+    chosen = {n: v for n, v in merged.items() if isinstance(primitive, Reduction) or v != defaults.get(n)}
+    return Choice(primitive.name, tuple((name, frozen(value)) for name, value in chosen.items()))
 
 
 def _fits(
-    call: tree.Call, found: Found, activation: Activation, choice: Choice, span: Span
+    call: tree.Call, named: NamedLoss, activation: Activation, choice: Choice, span: Span
 ) -> MistakeError | None:
     """The mistake of an activation that does not give the view that the loss reads; None if it does."""
-    loss, wants, gives = found.loss, found.loss.wants, activation.gives
+    loss, wants, gives = named.loss, named.loss.wants, activation.gives
     fix = f"`{loss.name}`"
-    if found.activation:
+    if named.activation:
         wants = "logits"
         fix = f"`{loss.name}({activation.name})`, which compiles to the same stable kernel"
         fits = False

@@ -11,18 +11,18 @@ from losslang.meaning.meaning import Likeness
 from losslang.meaning.terms import MistakeError
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Loss
-from losslang.registry import Found
+from losslang.registry import NamedLoss
 from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse
 
 
-def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | None]:
+def with_preset(call: tree.Call, named: NamedLoss) -> tuple[tree.Call, Likeness | None]:
     """The call with the options of its preset in the place of `like`; a written option wins.
 
     An activation that the name itself carries wins too, `sigmoid_focal`. Raises MistakeError for a library
     that does not have the loss.
     """
-    loss = found.loss
+    loss = named.loss
     written = [option for option in call.options if option.name == "like"]
     if len(written) != 1:
         # Two of them are a mistake like any other option that is given twice.
@@ -37,14 +37,14 @@ def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | No
         raise MistakeError(
             preset_mistakes.not_in_library(chosen.value.span, loss.name, name, tuple(loss.like))
         )
-    given = _placed(_call(loss.name, loss.like[name].options), chosen.value.span)
+    preset = _placed(_call(loss.name, loss.like[name].options), chosen.value.span)
     written = {option.name for option in call.options}
     if "avg_factor" in written:
         # It is what the sum is divided by in place of the library's count.
         written.add("reduction")
     options = [option for option in call.options if option is not chosen]
-    options += [option for option in given.options if option.name not in written]
-    arguments = call.arguments or (() if found.activation else given.arguments)
+    options += [option for option in preset.options if option.name not in written]
+    arguments = call.arguments or (() if named.activation else preset.arguments)
     beside = tuple(option.name for option in call.options if option is not chosen)
     likeness = Likeness(name, chosen.value.span, beside)
     return call.model_copy(update={"options": tuple(options), "arguments": arguments}), likeness
@@ -69,11 +69,11 @@ def _call(loss: str, options: str) -> tree.Call:
 Part = TypeVar("Part")
 
 
-def _placed(part: Part, span: Span) -> Part:
+def _placed(piece: Part, span: Span) -> Part:
     """A part of a tree in which every node has the span of the text that it stands for."""
-    if isinstance(part, tree.Node):
-        inside = {name: _placed(getattr(part, name), span) for name in type(part).model_fields}
-        return part.model_copy(update={**inside, "span": span})
-    if type(part) is tuple:
-        return tuple(_placed(one, span) for one in cast("tuple[object, ...]", part))  # pyright: ignore
-    return part
+    if isinstance(piece, tree.Node):
+        inside = {name: _placed(getattr(piece, name), span) for name in type(piece).model_fields}
+        return piece.model_copy(update={**inside, "span": span})
+    if type(piece) is tuple:
+        return tuple(_placed(one, span) for one in cast("tuple[object, ...]", piece))  # pyright: ignore
+    return piece

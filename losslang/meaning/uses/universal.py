@@ -75,10 +75,10 @@ def in_order(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def _check_has_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
     """Raises MistakeError for a reduction over positives and negatives of a loss that has neither."""
-    found = registry.get(Reduction, chosen.name)
+    reduction = registry.get(Reduction, chosen.name)
     by_element = {"target", "signs"} & set(loss.parameters) and loss.result_axes == ("*shape",)
     has_truth = loss.has_classes and (by_element or {"labels", "positive_truth"} & set(loss.parameters))
-    if found is not None and found.reads_truth and not has_truth:
+    if reduction is not None and reduction.reads_truth and not has_truth:
         why = f"`{chosen.name}` tells positives from the background, and it has neither"
         raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, "reduction", why))
 
@@ -158,9 +158,9 @@ def _reduction(
             wanted = "the name of a reduction, such as `mean`"
             shown = f"`{formatter.spell(other)}`"
             raise MistakeError(option_mistakes.bad_value(other.span, "a loss", "reduction", shown, wanted))
-    found = registry.get(Reduction, written.name)
-    if found is not None:
-        return read_choice(found, written, evaluate, problems)
+    reduction = registry.get(Reduction, written.name)
+    if reduction is not None:
+        return read_choice(reduction, written, evaluate, problems)
     planned = registry.get(Planned, f"reduction:{written.name}")
     if planned is not None:
         raise MistakeError(name_mistakes.not_built(written.span, written.name, planned.summary))

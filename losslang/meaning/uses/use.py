@@ -14,7 +14,7 @@ from losslang.meaning.uses.operands import Scope, read_operands
 from losslang.meaning.uses.preset import with_preset
 from losslang.meaning.uses.universal import in_order, read_universal
 from losslang.primitives.primitive import Loss
-from losslang.registry import Found, Registry
+from losslang.registry import NamedLoss, Registry
 from losslang.syntax import tree
 from losslang.vocabulary import UNIVERSAL
 
@@ -22,20 +22,20 @@ Report = Callable[[MistakeError], None]
 
 
 def read_use(
-    call: tree.Call, found: Found, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
+    call: tree.Call, named: NamedLoss, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
 ) -> LossUse | None:
     """The LossUse of a call of a loss; None after a mistake, which is reported."""
-    loss = found.loss
+    loss = named.loss
     problems: list[MistakeError] = []
     likeness = None
     try:
-        call, likeness = with_preset(call, found)
+        call, likeness = with_preset(call, named)
     except MistakeError as problem:
         problems.append(problem)
-    own, universal, operands = _sorted(call, loss, problems)
-    options, wrong = read_all(loss, own, evaluate)
+    of_loss, universal, operands = _sorted(call, loss, problems)
+    options, wrong = read_all(loss, of_loss, evaluate)
     problems += wrong
-    activation, origin = read_activation(call, found, registry, evaluate, problems)
+    activation, origin = read_activation(call, named, registry, evaluate, problems)
     universal_values = read_universal(universal, loss, registry, evaluate, problems)
     tensors = read_operands(call, loss, operands, scope, evaluate, problems)
     for problem in problems:
@@ -67,7 +67,7 @@ def _sorted(
     call: tree.Call, loss: Loss, problems: list[MistakeError]
 ) -> tuple[list[tree.Option], dict[str, tree.Option], dict[str, tree.Option]]:
     """The written options in three groups: those of the loss, the universal ones, the operands by name."""
-    own, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
+    of_loss, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
     seen: dict[str, Span] = {}
     names = [operand.name for operand in loss.operands]
     for option in call.options:
@@ -77,7 +77,7 @@ def _sorted(
             )
         seen[option.name] = option.span
         if option.name in loss.option_types:
-            own.append(option)
+            of_loss.append(option)
         elif option.name in names:
             operands[option.name] = option
         elif option.name in UNIVERSAL:
@@ -88,4 +88,4 @@ def _sorted(
             problems.append(
                 MistakeError(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
             )
-    return own, universal, operands
+    return of_loss, universal, operands

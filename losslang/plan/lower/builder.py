@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from losslang.diagnostics.source import Source, Span
-from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, whole
+from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, without_slices
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
 from losslang.plan.plan import Argument, Names, Ref, Step
 from losslang.registry import Registry
@@ -71,7 +71,7 @@ class Builder:
 
     def sliced(self, path: Input, channel: int) -> dict[str, Any]:
         """Returns the option that names the axis of a path's slices, if it has any."""
-        base = whole(path)
+        base = without_slices(path)
         if base == path:
             return {}
         written = self.written.get(str(base))

@@ -93,10 +93,10 @@ class _Version(argparse.Action):
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            found = version("losslang")
+            installed = version("losslang")
         except PackageNotFoundError:  # a checkout that nobody has installed
-            found = "(not installed)"
-        print(f"losslang {found}")
+            installed = "(not installed)"
+        print(f"losslang {installed}")
         parser.exit()
 
 

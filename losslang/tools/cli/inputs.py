@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import files
 from losslang.diagnostics.source import Source
 from losslang.tools.expressions import Expressions
@@ -56,6 +57,20 @@ def from_either(argument: str, key: str | None) -> Expressions:
     if argument == "-" or A_FILE.fullmatch(bare):
         return from_file(argument, key)
     return Expressions((Source(argument),))
+
+
+def texts_of(
+    expressions: Expressions, text_of: Callable[[Source], str]
+) -> tuple[list[str], tuple[Diagnostic, ...]]:
+    """The text of each expression that has no mistake, and all diagnostics."""
+    texts: list[str] = []
+    diagnostics = expressions.diagnostics
+    for source in expressions.sources:
+        try:
+            texts.append(text_of(source))
+        except LossError as error:
+            diagnostics += error.diagnostics
+    return texts, diagnostics
 
 
 def standard_input() -> str:

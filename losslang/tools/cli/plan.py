@@ -5,26 +5,19 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 
-from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse
-from losslang.tools.cli.inputs import exit_status, from_either
+from losslang.tools.cli.inputs import exit_status, from_either, texts_of
 from losslang.tools.cli.outcome import Outcome, failed
 
 
 def run(arguments: Namespace) -> Outcome:
     """Prints all expressions of a file, or one, at `--stage`."""
     expressions = from_either(arguments.what, arguments.key)
-    diagnostics: list[Diagnostic] = list(expressions.diagnostics)
-    texts: list[str] = []
-    for source in expressions.sources:
-        try:
-            texts.append(_station(source, arguments))
-        except LossError as error:
-            diagnostics += error.diagnostics
+    texts, diagnostics = texts_of(expressions, lambda source: _station(source, arguments))
     return Outcome(exit_status(diagnostics), "\n\n".join(texts), failed(diagnostics))
 
 

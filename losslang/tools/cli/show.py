@@ -153,8 +153,8 @@ def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
     yield "reads", f"{_view(loss.wants)} of the prediction"
     for name in loss.parameters:
         if name in TARGETS:
-            said, _, classes = TARGETS[name].partition("; ")
-            yield "target", f"{said}; {classes}" if classes and loss.has_classes else said
+            form, _, classes = TARGETS[name].partition("; ")
+            yield "target", f"{form}; {classes}" if classes and loss.has_classes else form
         elif name not in VIEWS and name not in GIVEN:
             yield name, LAYERS.get(name, "a tensor of its own")
     if len(loss.operands) > 2 or [operand.name for operand in loss.operands][1:] != ["target"]:
@@ -173,8 +173,8 @@ def _default_activation(loss: Loss) -> str:
         return "the one that the other terms use on the same prediction, unless one is written"
     if loss.activation in (None, "identity"):
         return "none: the prediction is read as it stands"
-    found = current_registry().get(Activation, loss.activation or "")
-    takes = f", from {_view(found.takes)}" if found else ""
+    activation = current_registry().get(Activation, loss.activation or "")
+    takes = f", from {_view(activation.takes)}" if activation else ""
     return f"{loss.activation}{takes}, unless another is written"
 
 

@@ -20,18 +20,18 @@ OPERATOR = re.compile(r"[+*@]|(?:^|\s)[-/](?:\s|$)")
 
 def interpolated(written: Decoded) -> Diagnostic | None:
     """E411 for the first `${...}`; None if there is none."""
-    found = INTERPOLATION.search(written.text)
-    if found is None:
+    match = INTERPOLATION.search(written.text)
+    if match is None:
         return None
-    return files.interpolation(_placed(written, *found.span()), found[0])
+    return files.interpolation(_placed(written, *match.span()), match[0])
 
 
 def swallows(text: str, written: Decoded, form: str) -> Diagnostic | None:
     """E412 for the first comment that runs on over a line break which the format removed."""
-    for found in COMMENT.finditer(written.text):
-        if found[1] is None:
+    for comment_match in COMMENT.finditer(written.text):
+        if comment_match[1] is None:
             continue
-        first, last = _placed(written, *found.span(1))
+        first, last = _placed(written, *comment_match.span(1))
         row_end = _line_end(text, first)
         at = row_end + 1
         while at < last:
@@ -40,25 +40,25 @@ def swallows(text: str, written: Decoded, form: str) -> Diagnostic | None:
             # A line that is a comment itself loses nothing by belonging to another.
             if line.strip() and not line.lstrip().startswith("#"):
                 start = at + len(line) - len(line.lstrip())
-                rest = Span(start, at + len(line.rstrip()))
+                swallowed = Span(start, at + len(line.rstrip()))
                 comment = Span(first, first + len(text[first:row_end].rstrip()))
-                return files.swallowed(comment, rest, form)
+                return files.swallowed(comment, swallowed, form)
             at = line_end + 1
     return None
 
 
 def cut(text: str, scalar: Scalar, written: Decoded, key: str) -> Diagnostic | None:
     """W401 for a YAML comment just after a bare value, if it reads like more of the expression."""
-    found = TAIL.match(text, scalar.end) if not scalar.style else None
-    if found is None:
+    match = TAIL.match(text, scalar.end) if not scalar.style else None
+    if match is None:
         return None
-    tail = found[2].partition("#")[0].rstrip()
+    tail = match[2].partition("#")[0].rstrip()
     if not OPERATOR.search(tail) or not _is_program(written.text):
         return None
     if not _is_program(tail) and not _is_program(f"{written.text} {tail}"):
         return None
-    start = found.start(1)
-    shown = text[start : found.start(2)] + tail
+    start = match.start(1)
+    shown = text[start : match.start(2)] + tail
     return files.cut(Span(start, start + len(shown)), key, shown)
 
 

@@ -30,7 +30,7 @@ Rule = Callable[[str, str], bool]
 Says = Callable[[Scalar], str]
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """A value that the rule asks for. `span` is that of its key, or its place in a list."""
 
     path: str
@@ -47,16 +47,16 @@ def rule(key: str | None) -> Rule:
     return lambda path, name: fnmatchcase(path, pattern) or (bool(name) and fnmatchcase(name, pattern))
 
 
-def find(file: Source, documents: list[Node], asked: Rule, says: Says, own: bool = False) -> list[Found]:
+def find(file: Source, documents: list[Node], asked: Rule, says: Says, hydra: bool = False) -> list[Match]:
     """Finds every value that the rule asks for, once, under the first path that leads to it.
 
-    A mapping or a list that is asked for is found itself only if nothing inside of it is. With `own`, the
+    A mapping or a list that is asked for is found itself only if nothing inside of it is. With `hydra`, the
     `text` of a mapping whose `_target_` is losslang's is asked for too.
     """
-    search = _Search(file, asked, says, own)
+    search = _Search(file, asked, says, hydra)
     for document in documents:
-        search.visit(Found("", document, Span(0, 0)), False, 0)
-    return search.found
+        search.visit(Match("", document, Span(0, 0)), False, 0)
+    return search.matches
 
 
 def builds(node: Node, says: Says) -> str:
@@ -71,7 +71,7 @@ def builds(node: Node, says: Says) -> str:
 
 def builds_below(node: Node, says: Says) -> str:
     """The first object that another library makes of a value or of those directly below it; else ''."""
-    return next(filter(None, (builds(part, says) for part in [node, *below(node)])), "")
+    return next(filter(None, (builds(inner, says) for inner in [node, *below(node)])), "")
 
 
 @dataclass
@@ -81,14 +81,14 @@ class _Search:
     file: Source
     asked: Rule
     says: Says
-    own: bool
-    found: list[Found] = field(default_factory=list[Found])
+    hydra: bool
+    matches: list[Match] = field(default_factory=list[Match])
     taken: set[int] = field(default_factory=set[int])
     seen: set[int] = field(default_factory=set[int])
     above: set[int] = field(default_factory=set[int])
     repeated: int = 0
 
-    def visit(self, at: Found, asked: bool, depth: int) -> bool:
+    def visit(self, at: Match, asked: bool, depth: int) -> bool:
         """Searches a value. True if anything is found in it, for the first time or not."""
         node = at.node
         if id(node) in self.above:  # an alias of the mapping that it stands in
@@ -105,24 +105,24 @@ class _Search:
         self.above.discard(id(node))
         if asked and not inside and id(node) not in self.taken:
             self.taken.add(id(node))
-            self.found.append(at)
+            self.matches.append(at)
         return asked or inside
 
-    def _children(self, at: Found) -> Iterator[tuple[Found, bool]]:
+    def _children(self, at: Match) -> Iterator[tuple[Match, bool]]:
         """The values below one that may hold an expression, each with True if the rule asks for it."""
         if isinstance(at.node, Sequence):
             for i, item in enumerate(at.node.items):
                 path = f"{at.path}[{i}]"
                 wanted = self.asked(path, "")
                 if wanted or not isinstance(item, Scalar):
-                    yield Found(path, item, Span(item.start, item.start + 1)), wanted
+                    yield Match(path, item, Span(item.start, item.start + 1)), wanted
         if isinstance(at.node, Mapping):
-            ours = self.own and builds(at.node, self.says).startswith("losslang.")
+            ours = self.hydra and builds(at.node, self.says).startswith("losslang.")
             for name, span, value in self._entries(at.node):
                 path = f"{at.path}.{name}" if at.path else name
                 wanted = self.asked(path, name) or (ours and name == "text")
                 if wanted or not isinstance(value, Scalar):
-                    yield Found(path, value, span), wanted
+                    yield Match(path, value, span), wanted
 
     def _entries(self, mapping: Mapping) -> Iterator[Entry]:
         """The entries of a mapping, then those that it merges with `<<` under names it lacks."""

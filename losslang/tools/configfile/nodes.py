@@ -84,12 +84,12 @@ def decode(text: str, span: Span, token: re.Pattern[str], says: Callable[[re.Mat
     offsets: list[int] = []
     end = span.start
     for match in token.finditer(text, *span):
-        said = says(match)
-        if not said:
+        decoded = says(match)
+        if not decoded:
             continue
-        chunks.append(said)
+        chunks.append(decoded)
         start, end = match.span()
-        offsets += range(start, end) if said == match[0] else [start] * len(said)
+        offsets += range(start, end) if decoded == match[0] else [start] * len(decoded)
     return Decoded("".join(chunks), (*offsets, end))
 
 

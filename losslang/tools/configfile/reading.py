@@ -12,7 +12,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import files
 from losslang.diagnostics.source import Source, Span
 from losslang.tools.configfile.doubts import cut, interpolated, swallows
-from losslang.tools.configfile.find import KEYS, Found, builds_below, find, rule
+from losslang.tools.configfile.find import KEYS, Match, builds_below, find, rule
 from losslang.tools.configfile.forms import FORMS, SUFFIXES, YAML, Form
 from losslang.tools.configfile.nodes import MAX_CHARACTERS, Decoded, Mapping, Scalar
 from losslang.tools.expressions import Expressions
@@ -85,8 +85,8 @@ def _too_long(file: Source) -> Diagnostic:
 def _whole(file: Source) -> Expressions:
     r"""The one expression of a .loss file, with `\n` line breaks."""
     breaks = [match.start() for match in re.finditer("\r\n", file.text)]
-    kept = sorted(set(range(len(file.text) + 1)).difference(breaks))
-    written = Decoded(file.text.replace("\r\n", "\n"), tuple(kept))
+    offsets = sorted(set(range(len(file.text) + 1)).difference(breaks))
+    written = Decoded(file.text.replace("\r\n", "\n"), tuple(offsets))
     refused = interpolated(written)
     if refused is not None:
         return Expressions((), (refused.at(file),))
@@ -110,21 +110,21 @@ def _expressions(file: Source, form: Form, key: str | None) -> Expressions:
     def says(scalar: Scalar) -> str:
         return form.decoded(file.text, scalar).text
 
-    found = find(file, documents, rule(key), says, own=key is None)
-    if not found:
+    matches = find(file, documents, rule(key), says, hydra=key is None)
+    if not matches:
         others = find(file, documents, lambda path, name: key is not None or _sounds_right(name), says)
         return Expressions((), (files.nothing_found(key, _similar(others, key)).at(file),))
     judged: list[tuple[int, Source | Diagnostic]] = []
-    foreign = [builds_below(one.node, says) for one in found]
+    foreign = [builds_below(one.node, says) for one in matches]
     # Objects of other libraries are none of our business where a file holds expressions, too.
     left_alone = key is None and not all(foreign)
-    for one, target in zip(found, foreign, strict=True):
+    for one, target in zip(matches, foreign, strict=True):
         if not (target and left_alone):
-            judged += ((one.node.start, part) for part in _judged(file, form, one, target))
+            judged += ((one.node.start, item) for item in _judged(file, form, one, target))
     judged.sort(key=lambda pair: pair[0])
     return Expressions(
-        tuple(part for _, part in judged if isinstance(part, Source)),
-        tuple(part for _, part in judged if isinstance(part, Diagnostic)),
+        tuple(item for _, item in judged if isinstance(item, Source)),
+        tuple(item for _, item in judged if isinstance(item, Diagnostic)),
     )
 
 
@@ -133,13 +133,13 @@ def _sounds_right(name: str) -> bool:
     return any(key in name.lower() for key in KEYS)
 
 
-def _similar(others: list[Found], key: str | None) -> list[str]:
+def _similar(others: list[Match], key: str | None) -> list[str]:
     """The paths of texts that the user may have meant."""
     paths = [one.path for one in others[:1000] if isinstance(one.node, Scalar) and one.node.kind == "text"]
     return paths[:3] if key is None else difflib.get_close_matches(key, paths)
 
 
-def _judged(file: Source, form: Form, one: Found, builds: str) -> Iterator[Source | Diagnostic]:
+def _judged(file: Source, form: Form, one: Match, builds: str) -> Iterator[Source | Diagnostic]:
     """The Source of a value with its warning, or the mistake that the value is."""
     node = one.node
     if builds or not isinstance(node, Scalar) or node.kind != "text":
@@ -156,7 +156,7 @@ def _judged(file: Source, form: Form, one: Found, builds: str) -> Iterator[Sourc
         yield doubt.at(file)
 
 
-def _no_text(file: Source, form: Form, one: Found, builds: str) -> Diagnostic:
+def _no_text(file: Source, form: Form, one: Match, builds: str) -> Diagnostic:
     """The mistake of a value that is no text."""
     node, path = one.node, one.path
     if builds:

@@ -77,17 +77,17 @@ def tree(file: Source) -> list[Node]:
 def _refused(file: Source, message: str) -> LossError:
     # Of a very long number Python tells at length what one could do about it.
     reason, _, where = message.partition(";")[0].partition(" (at ")
-    found = re.match(r"line (\d+), column (\d+)", where)
+    match = re.match(r"line (\d+), column (\d+)", where)
     at = len(file.text)
-    if found:
-        rows_above = file.lines[: int(found[1]) - 1]
-        at = sum(len(line) + 1 for line in rows_above) + int(found[2]) - 1
+    if match:
+        rows_above = file.lines[: int(match[1]) - 1]
+        at = sum(len(line) + 1 for line in rows_above) + int(match[2]) - 1
     return invalid(file, "TOML", at, reason[0].lower() + reason[1:])
 
 
 def _skip(text: str, at: int) -> int:
-    found = BLANK.match(text, at)
-    return found.end() if found else at
+    match = BLANK.match(text, at)
+    return match.end() if match else at
 
 
 def _header(text: str, at: int, root: Mapping, index: Index) -> tuple[Mapping, int]:
@@ -148,13 +148,13 @@ def _key(text: str, at: int) -> tuple[list[tuple[str, Span]], int]:
 
 def _value(text: str, at: int, index: Index) -> tuple[Node, int]:
     """The node of a value, and the offset behind it."""
-    found = _match(VALUE, text, at)
-    if found["text"]:
+    match = _match(VALUE, text, at)
+    if match["text"]:
         style = text[at] * (3 if text.startswith(text[at] * 3, at) else 1)
-        return Scalar(at, found.end(), "text", style), found.end()
-    if found["open"]:
+        return Scalar(at, match.end(), "text", style), match.end()
+    if match["open"]:
         return _nested(text, at, index)
-    written = found[0].rstrip()
+    written = match[0].rstrip()
     kind: Kind = "truth value" if written in ("true", "false") else "number"
     return Scalar(at, at + len(written), "date" if DATE.search(written) else kind), at + len(written)
 
@@ -176,10 +176,10 @@ def _nested(text: str, at: int, index: Index) -> tuple[Node, int]:
 
 
 def _match(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str]:
-    found = pattern.match(text, at)
+    match = pattern.match(text, at)
     # tomllib has read the whole text: only a mistake of this file gets here.
-    assert found is not None, f"the scanner and tomllib disagree at {text[at : at + 20]!r}"
-    return found
+    assert match is not None, f"the scanner and tomllib disagree at {text[at : at + 20]!r}"
+    return match
 
 
 def decoded(text: str, scalar: Scalar) -> Decoded:

@@ -83,9 +83,9 @@ def tree(file: Source) -> list[Node]:
         reason = f"the character U+{ord(file.text[error.position]):04X} may not stand in it"
         raise invalid(file, "YAML", error.position, reason) from None
     except (ValueError, OverflowError):
-        found = BEYOND_UNICODE.search(file.text)
+        match = BEYOND_UNICODE.search(file.text)
         reason = "the escape names a character that Unicode does not have"
-        raise invalid(file, "YAML", found.start() if found else 0, reason) from None
+        raise invalid(file, "YAML", match.start() if match else 0, reason) from None
 
 
 def _events(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader]) -> Iterator[Any]:
@@ -130,12 +130,12 @@ def _compose(file: Source, events: Iterator[Any]) -> list[Node]:
     return documents.items
 
 
-def _fill(container: Sequence | Mapping, found: list[tuple[Node, Span]]) -> None:
+def _fill(container: Sequence | Mapping, nodes: list[tuple[Node, Span]]) -> None:
     """Adds its nodes to a container that has ended."""
     if isinstance(container, Sequence):
-        container.items.extend(node for node, _ in found)
+        container.items.extend(node for node, _ in nodes)
         return
-    for (key, span), (value, _) in zip(found[::2], found[1::2], strict=True):
+    for (key, span), (value, _) in zip(nodes[::2], nodes[1::2], strict=True):
         if isinstance(key, Scalar) and key.value == "<<" and not key.style:
             container.merged.append(value)
         else:
@@ -159,8 +159,8 @@ def _scalar(text: str, event: Any, span: Span, tag: str) -> Scalar:
     """The scalar of an event, without its anchor and tag."""
     start = span.start
     if event.anchor or event.tag:
-        found = PROPERTIES.match(text, *span)
-        start = found.end() if found else start
+        match = PROPERTIES.match(text, *span)
+        start = match.end() if match else start
     full: str = event.tag
     if full in (None, "!"):
         # Of `! ` before nothing PyYAML says null and libyaml a text.

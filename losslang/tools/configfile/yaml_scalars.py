@@ -49,8 +49,8 @@ def _says(match: re.Match[str]) -> str:
     match match.lastgroup:
         case "fold":
             first, *more = _breaks(match["fold"])
-            kept = first if first != "\n" else "" if more else " "
-            return kept + "".join(more)
+            folded = first if first != "\n" else "" if more else " "
+            return folded + "".join(more)
         case "joined":
             return "".join(_breaks(match["joined"])[1:])
         case "quote":
@@ -65,7 +65,7 @@ def _says(match: re.Match[str]) -> str:
 
 def _breaks(text: str) -> list[str]:
     """The line breaks of `text`, normalised as YAML does."""
-    return [_break(found) for found in re.findall(BREAK, text)]
+    return [_break(written) for written in re.findall(BREAK, text)]
 
 
 def _break(written: str) -> str:
@@ -117,7 +117,7 @@ def indentation(text: str, scalar: Scalar) -> int:
     lines = [line[1] for line in block_lines(text, scalar)]
     for line in lines:
         if line.strip(" \t"):
-            left = next(kept for kept in value if kept.strip(" \t"))
+            left = next(line_left for line_left in value if line_left.strip(" \t"))
             return _lead(line) - _lead(left)
     return max(map(len, lines), default=0) - max(map(len, value))
 
@@ -170,4 +170,4 @@ def _as_block(text: str, scalar: Scalar, lines: list[str]) -> str:
 
 def _escaped(text: str) -> str:
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return UNPRINTABLE.sub(lambda found: f"\\U{ord(found[0]):08x}", text)
+    return UNPRINTABLE.sub(lambda match: f"\\U{ord(match[0]):08x}", text)

@@ -1,0 +1,239 @@
+"""Evaluation: the value of each node of a program, with constants folded and losses read as terms.
+
+The tree is never changed. A mistake is reported where it is met, and the next node is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import meaning as mistakes
+from losslang.diagnostics.mistakes import names as name_mistakes
+from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.meaning.meaning import Apply, Expression, Input, Term
+from losslang.meaning.options import ReportedError, arity
+from losslang.meaning.terms import (
+    MistakeError,
+    NumberValue,
+    TensorValue,
+    TermsValue,
+    Value,
+    add,
+    applied,
+    collapse,
+    each_term,
+    fold,
+    multiply,
+    negate,
+    power,
+    renamed,
+)
+from losslang.meaning.uses import Scope, read_use
+from losslang.primitives.primitive import Activation, Function, Loss, Planned
+from losslang.registry import Registry
+from losslang.syntax import tree
+from losslang.syntax.formatter import path as spell_path
+from losslang.syntax.formatter import spell
+
+
+class Evaluator:
+    """Evaluates the nodes of one program. A bound name is evaluated once and inlined where it is used."""
+
+    def __init__(self, registry: Registry, bindings: Mapping[str, tree.Binding]):
+        self.registry = registry
+        self.bindings = bindings
+        self.bound: dict[str, Value | None] = {}
+        self.diagnostics: list[Diagnostic] = []
+
+    def report(self, problem: MistakeError) -> None:
+        """Keeps the diagnostic of a mistake."""
+        self.diagnostics.append(problem.diagnostic)
+
+    # -------------------------------------------------------------------------------- expressions
+
+    def evaluate(self, node: tree.Node, scope: Scope) -> Value | None:
+        """The value of a node; None when a mistake inside it has been reported."""
+        try:
+            return self._evaluate(node, scope)
+        except MistakeError as problem:
+            self.report(problem)
+            return None
+        except ReportedError:
+            return None
+
+    def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
+        """The value of a node, by its type. Raises MistakeError or ReportedError."""
+        match node:
+            case tree.Number(value=value):
+                return NumberValue(value, node.span)
+            case tree.Word() | tree.Text():
+                raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
+            case tree.Path():
+                return TensorValue(self._path(node, scope), node.span)
+            case tree.Negative(operand=operand):
+                return negate(self._need(self.evaluate(operand, scope)), node)
+            case tree.Power(base=base, exponent=exponent):
+                left, right = self._all([base, exponent], scope)
+                return power(left, right, node)
+            case tree.Sum(terms=nodes, operators=operators):
+                signs = [1.0, *(1.0 if o == "+" else -1.0 for o in operators)]
+                return add(list(zip(signs, self._all(nodes, scope), strict=True)), node)
+            case tree.Product(factors=nodes, operators=operators):
+                values = self._all(nodes, scope)
+                return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
+            case tree.Routed(body=body, route=route):
+                return self._routed(body, self._scope(route, scope))
+            case tree.Call():
+                return self._call(node, scope)
+            case _:
+                raise TypeError(f"{type(node).__name__} is not an expression")
+
+    def _all(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
+        """The values of all nodes. All are evaluated, so that the mistakes of each are found."""
+        return [self._need(value) for value in [self.evaluate(node, scope) for node in nodes]]
+
+    def _need(self, value: Value | None) -> Value:
+        """Raises ReportedError for a value that is missing: its mistake has been reported."""
+        if value is None:
+            raise ReportedError
+        return value
+
+    def _path(self, path: tree.Path, scope: Scope) -> Expression:
+        """The expression of a path: below the route of its scope for `pred` and `target`."""
+        if path.root not in tree.ROOTS:
+            raise MistakeError(name_mistakes.not_a_root(path.span, path.root))
+        if path.root not in ("pred", "target"):
+            return Input(path.root, path.steps, span=path.span)
+        base = scope.pred if path.root == "pred" else scope.target
+        match base:
+            case Input(root=root, steps=steps, soft=soft):
+                # A target that is one tensor answers for every head, not for a written `.key`.
+                written = path.steps or path.root == "pred"
+                return Input(root, steps + path.steps, soft and not written, span=path.span)
+            case _ if not path.steps:
+                return base
+            case _:
+                raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
+
+    def _scope(self, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
+        """The scope of what stands before an `@`."""
+        if isinstance(route, tree.Route):
+            return self._behind(route, scope)
+        values = self._all(route.items, scope)
+        if any(isinstance(value, TermsValue) for value in values):
+            raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
+        items = [collapse(value, spell(route)) for value in values]
+        # A number has no parts to route further; it is what every element is compared with.
+        target = items[1] if len(items) > 1 else scope.target
+        return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
+
+    def _behind(self, route: tree.Route, scope: Scope) -> Scope:
+        """The scope of `...@seg`: `pred.seg` and `target.seg`, below those of the scope around it."""
+        path = route.path
+        if path.root in tree.ROOTS:
+            pred = self._path(path, scope)
+            return replace(scope, pred=pred, operands=(pred,), span=route.span)
+        steps = (tree.Key(path.root), *path.steps)
+        if not (isinstance(scope.pred, Input) and isinstance(scope.target, Input)):
+            raise MistakeError(mistakes.no_path_into(route.span, spell_path(path), str(scope.pred)))
+        name = f"{scope.head}.{spell_path(path)}" if scope.head else spell_path(path)
+        pred = Input(scope.pred.root, scope.pred.steps + steps, span=route.span)
+        target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
+        return Scope(pred, target, name, (), route.span)
+
+    def _routed(self, body: tree.Node, scope: Scope) -> Value:
+        """The value of `body@route`. Raises MistakeError for a body that reads neither `pred` nor `target`."""
+        value = self._need(self.evaluate(body, scope))
+        if not isinstance(value, TermsValue) or not any(map(self._is_routed, tree.walk(body))):
+            raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
+        return value
+
+    def _is_routed(self, node: tree.Node) -> bool:
+        """True for a node that reads `pred` or `target` itself: a bound name keeps its own route."""
+        match node:
+            case tree.Call(name=name):
+                return name not in self.bindings and self.registry.loss(name) is not None
+            case tree.Path(root=root):
+                return root in ("pred", "target")
+            case _:
+                return False
+
+    # -------------------------------------------------------------------------------- calls
+
+    def _call(self, call: tree.Call, scope: Scope) -> Value:
+        """The value of a call: a bound name, a loss, `metric` or a function, in this order."""
+        name = call.name
+        if name in self.bindings:
+            return self._bound(call)
+        if named := self.registry.loss(name):
+            use = read_use(
+                call, named, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
+            )
+            if use is None:
+                raise ReportedError
+            return TermsValue((Term(use.name, 1.0, use, span=call.span),), call.span)
+        if name == tree.METRIC:
+            return self._metric(call, scope)
+        if planned := self.registry.get(Planned, name):
+            raise MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary))
+        function = self.registry.get(Function, name)
+        if function is not None and (call.arguments or not self.registry.get(Activation, name)):
+            return self._function(call, function, scope)
+        raise MistakeError(self._unknown(call))
+
+    def _bound(self, call: tree.Call) -> Value:
+        """The value of a bound name where it is used."""
+        if call.arguments or call.options:
+            raise MistakeError(option_mistakes.arguments_of_name(call.span, call.name))
+        if call.name not in self.bound:
+            bound_span = self.bindings[call.name].name_span
+            raise MistakeError(name_mistakes.used_too_early(call.span, call.name, bound_span))
+        return renamed(self._need(self.bound[call.name]), call.name)
+
+    def _unknown(self, call: tree.Call) -> Diagnostic:
+        """The mistake of a name that can not be called, with a repair by the kinds that have it."""
+        kinds = self.registry.kinds_of(call.name)
+        if "activation" in kinds:
+            fix = f"give it to a loss: `bce({call.name})`"
+            return name_mistakes.wrong_kind(call.name_span, call.name, "activation", "a loss", fix)
+        if "reduction" in kinds:
+            fix = f"it is the value of an option: `ce(reduction={call.name})`"
+            return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
+        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
+        return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
+
+    def _metric(self, call: tree.Call, scope: Scope) -> Value:
+        """The terms of `metric(...)`: logged, never added."""
+        if len(call.arguments) != 1 or call.options:
+            count = len(call.arguments) + len(call.options)
+            raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
+        value = self._need(self.evaluate(call.arguments[0], scope))
+        return each_term(value, lambda term: replace(term, metric=True))
+
+    def _function(self, call: tree.Call, function: Function, scope: Scope) -> Value:
+        """The value of a function of the language: folded if all arguments are constants."""
+        for option in call.options:
+            raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
+        values = self._all(call.arguments, scope)
+        least, wanted = arity(function)
+        if len(values) < least or ((least != 2 or "more" not in wanted) and len(values) != least):
+            raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
+        if function.name == "detach":
+            return self._detached(values[0], call)
+        if function.reduces and isinstance(values[0], TermsValue):
+            body = spell(call.arguments[0])
+            raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
+        if all(isinstance(value, NumberValue) for value in values):
+            plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
+            assert function.fold is not None
+            compute: Callable[..., float] = function.fold
+            return fold(lambda: compute(*plain), call.span, spell(call))
+        return applied(call.name, values, call)
+
+    def _detached(self, value: Value, call: tree.Call) -> Value:
+        """The value of `detach(...)`: a constant stays one, a sum is detached term by term."""
+        if not isinstance(value, TermsValue):
+            return value if isinstance(value, NumberValue) else applied("detach", [value], call)
+        return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))
