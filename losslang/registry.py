@@ -90,7 +90,7 @@ class Registry:
     def _fits(self, primitive: Primitive) -> None:
         """Raises ValueError for a name that is taken, and for a default that does not exist."""
         name, kind = primitive.name, primitive.kind
-        if isinstance(primitive, Loss | Function) and (
+        if isinstance(primitive, (Loss, Function)) and (
             name in (*RESERVED, METRIC) or self.get(Planned, name)
         ):
             raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")

@@ -13,8 +13,12 @@ from losslang.runtime.compiled import _understood
 @contextmanager
 def cut(elements: int, *, maps: bool = True) -> Iterator[None]:
     """Every tensor is large, and a block holds about so many elements. Without `maps` closed forms alone are cut."""
-    sizes: dict[str, object] = {"SEVERAL": dict.fromkeys(block_sizes.SEVERAL, 1), "ALONE": 1, "FAR": 1}
-    sizes |= {"MAPS": 1, "FAR_MAPS": 1} if maps else {}
+    sizes: dict[str, object] = {
+        "MIN_ELEMENTS": dict.fromkeys(block_sizes.MIN_ELEMENTS, 1),
+        "MIN_ELEMENTS_ONE_SUM": 1,
+        "MIN_ELEMENTS_GPU": 1,
+    }
+    sizes |= {"MIN_ELEMENTS_AUTOGRAD": 1, "MIN_ELEMENTS_GPU_AUTOGRAD": 1} if maps else {}
     # A program keeps what it decided for a shape.
     _understood.cache_clear()
     try:

@@ -52,15 +52,21 @@ def compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(tree.Call, name=NAMES, arguments=tuples(inner, 0, 2), options=tuples(options, 0, 3)),
         st.builds(tree.Negative, operand=inner),
         st.builds(tree.Power, base=inner, exponent=inner),
-        st.integers(2, 4).flatmap(lambda n: chain(tree.Product, "factors", inner, "*/", n)),
-        st.integers(2, 4).flatmap(lambda n: chain(tree.Sum, "terms", inner, "+-", n)),
+        chain(tree.Product, "factors", inner, "*/"),
+        chain(tree.Sum, "terms", inner, "+-"),
         st.builds(tree.Routed, body=inner, route=heads | operands),
     )
 
 
-def chain(node: Any, field: str, inner: st.SearchStrategy[Any], signs: str, n: int) -> st.SearchStrategy[Any]:
-    operators = tuples(st.sampled_from(signs), n - 1, n - 1)
-    return st.builds(lambda parts, ops: node(**{field: parts}, operators=ops), tuples(inner, n, n), operators)
+def chain(node: Any, field: str, inner: st.SearchStrategy[Any], signs: str) -> st.SearchStrategy[Any]:
+    """Two to four operands; an operator stands before each but the first."""
+    later = tuples(st.tuples(st.sampled_from(signs), inner), 1, 3)
+
+    def build(first: Any, pairs: tuple[tuple[str, Any], ...]) -> Any:
+        operators = tuple(sign for sign, _ in pairs)
+        return node(**{field: (first, *(operand for _, operand in pairs))}, operators=operators)
+
+    return st.builds(build, inner, later)
 
 
 EXPRESSIONS = st.recursive(LEAVES, compound, max_leaves=12)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import losslang
 from losslang.tools import cli
@@ -80,7 +82,15 @@ def test_what_the_readme_promises_for_later_is_refused_today() -> None:
         assert [d.code for d in losslang.check(text)] == ["E102"]
 
 
+def test_the_loss_that_contributing_adds_is_one() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
+    scope: dict[str, object] = {}
+    exec(compile(block, "CONTRIBUTING.md", "exec"), scope)
+    value = losslang.compile("correntropy(sigma=2)")(torch.tensor([1.0, 4.0]), torch.tensor([1.0, 0.0]))
+    assert value.item() == pytest.approx((1 - math.exp(-2)) / 2)
+
+
 def test_links_lead_somewhere() -> None:
-    for document in ROOT.glob("*.md"):
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
-            assert (ROOT / link).exists(), f"{document.name}: {link}"
+            assert (document.parent / link).exists(), f"{document.name}: {link}"

@@ -11,8 +11,8 @@ import math
 from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import binary_entropy, pick, reduced, times_log
 from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
-from losslang.tensors.devices import near
-from losslang.tensors.lazy import NO_LABEL, REDUCTIONS, kernels, torch
+from losslang.tensors.devices import can_read_without_sync
+from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import mean_along
 from losslang.vocabulary import Float, Fraction, Int, Tensor
 
@@ -124,12 +124,14 @@ def ce_of_logits(
         return reduced(values, reduction)
     if ignore_index is None:
         how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(logits, labels, class_weight, how, NO_LABEL, label_smoothing)
-    leaving_out = _leaving_out if near(logits) else _leaving_out_unseen
+        return kernels.cross_entropy_loss(
+            logits, labels, class_weight, how, NO_IGNORED_LABEL, label_smoothing
+        )
+    leaving_out = _ce_ignore_index_cpu if can_read_without_sync(logits) else _ce_ignore_index_gpu
     return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
 
 
-def _leaving_out(
+def _ce_ignore_index_cpu(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
     """The mean or sum by torch's kernel, without the labels to ignore; the mean of none is 0.
@@ -156,14 +158,14 @@ def _leaving_out(
     return value
 
 
-def _leaving_out_unseen(
+def _ce_ignore_index_gpu(
     logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
 ) -> Tensor:
     """The same on a GPU, where no number is looked at."""
-    from losslang.tensors.gradient_mask import shielded
+    from losslang.tensors.gradient_mask import masked_fill_grad
 
     kept = labels != ignore_index
-    log_probs = torch.log_softmax(shielded(logits, kept.unsqueeze(1)), 1)
+    log_probs = torch.log_softmax(masked_fill_grad(logits, kept.unsqueeze(1)), 1)
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
     if label_smoothing:
         evenly = mean_along(log_probs, 1).where(kept, 0.0)
@@ -217,8 +219,8 @@ def nll_of_log_probs(
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
     if ignore_index is None:
-        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_LABEL)
-    if near(log_probs):
+        return kernels.nll_loss_nd(log_probs, labels, None, how, NO_IGNORED_LABEL)
+    if can_read_without_sync(log_probs):
         value = kernels.nll_loss_nd(log_probs, labels, None, how, ignore_index)
         # The mean of none is no number to torch.
         is_of_none = reduction == "mean" and math.isnan(value.item()) and bool((labels == ignore_index).all())

@@ -12,7 +12,7 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import agreement, binary_entropy, error, pick, times_log
 from losslang.primitives.functions import softplus
 from losslang.primitives.presets import Preset
-from losslang.tensors.lazy import NO_LABEL, F, torch
+from losslang.tensors.lazy import NO_IGNORED_LABEL, F, torch
 from losslang.tensors.numerics import power
 from losslang.vocabulary import Float, Fraction, Int, NonNegative, Tensor
 
@@ -258,5 +258,5 @@ def poly_of_logits(
     if labels.ndim == logits.ndim:
         log_probs = torch.log_softmax(logits, 1)
         return poly.function(log_probs.exp(), log_probs, labels, epsilon=epsilon)
-    surprise = F.cross_entropy(logits, labels, reduction="none", ignore_index=NO_LABEL)
+    surprise = F.cross_entropy(logits, labels, reduction="none", ignore_index=NO_IGNORED_LABEL)
     return torch.sub(surprise, torch.expm1(-surprise), alpha=epsilon)

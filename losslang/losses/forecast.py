@@ -11,7 +11,7 @@ import math
 from losslang.losses.regression import squares
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
-from losslang.tensors.devices import least
+from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import above, root
 from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
@@ -80,8 +80,8 @@ def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"])
 
     Where all are, as is asked first, the prediction need not be held there.
     """
-    held = not least(values) > 0
-    log_target = torch.log1p(target if least(target) >= 0 else torch.relu(target))
+    held = not min_if_cheap(values) > 0
+    log_target = torch.log1p(target if min_if_cheap(target) >= 0 else torch.relu(target))
     difference = (torch.relu(values) if held else values).log1p().sub_(log_target)
     half = torch.add(values.new_full((), 0.5), values, alpha=0.5, out=log_target)
     slope = torch.div(difference, half, out=half)
@@ -208,7 +208,7 @@ def silog_slope(
     eps: Positive = 1e-6,
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """The same, L of each sample, and (d - λ mean d) / (n L p) where p is above ε."""
-    if least(target) > eps and least(values) > eps:
+    if min_if_cheap(target) > eps and min_if_cheap(values) > eps:
         return _silog_of_known(values, target, lam)
     given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)
     known, depth = F.threshold(given, eps, 0.0).sign_(), F.threshold(values.flatten(1), eps, eps)

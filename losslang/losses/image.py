@@ -216,14 +216,14 @@ def tv_slope(
     # Not `total` itself: what backward keeps would hold the values that hold it.
     sizes = F.threshold(total.sqrt_(), 0.0, math.inf) if isotropic else None
 
-    def pull(flow: Tensor) -> Tensor:
-        flow, pulled = flow.expand(values.shape), torch.zeros_like(values)
+    def pull(grad_output: Tensor) -> Tensor:
+        grad_output, grad_input = grad_output.expand(values.shape), torch.zeros_like(values)
         for axis, more in steps.items():
             rise = more.sign() if sizes is None else more / first(sizes, axis)
-            rise.mul_(first(flow, axis))
-            first(pulled, axis).sub_(rise)
-            pulled.narrow(axis, 1, more.shape[axis]).add_(rise)
-        return pulled
+            rise.mul_(first(grad_output, axis))
+            first(grad_input, axis).sub_(rise)
+            grad_input.narrow(axis, 1, more.shape[axis]).add_(rise)
+        return grad_input
 
     return total, pull
 

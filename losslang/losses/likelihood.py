@@ -15,7 +15,7 @@ from pydantic import Field
 from losslang.losses.distribution import gaussian_nll
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
-from losslang.tensors.devices import least
+from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, torch
 from losslang.vocabulary import SMALLEST, Float, Scale, Tensor
 
@@ -107,7 +107,7 @@ def generalized_kl_slope(
     some = F.threshold(target, 1e-12, 1.0)
     apart = torch.log(some).neg_().add_(values)
     slope = torch.expm1(apart).mul_(some)
-    if not least(target) > 1e-12:
+    if not min_if_cheap(target) > 1e-12:
         slope.add_(F.threshold(target, 1e-12, 0.0).sign_().neg_().add_(1))
     return torch.addcmul(slope, target, apart, value=-1), slope
 

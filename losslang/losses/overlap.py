@@ -15,7 +15,7 @@ from losslang.losses.region import ratio
 from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import possible, times_log
 from losslang.primitives.presets import PROBABILITIES, Preset
-from losslang.tensors.devices import least
+from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import power
 from losslang.vocabulary import (
@@ -313,7 +313,7 @@ def exp_log(
 def _power_by_logarithm(base: Tensor, exponent: float) -> Tensor:
     """base^exponent, without a slope at 0: in half the time of a power and its slope."""
     tiny = torch.finfo(base.dtype).tiny
-    if least(base) > 4 * tiny:
+    if min_if_cheap(base) > 4 * tiny:
         return torch.exp(exponent * base.log())
     logarithm = base.clamp(min=tiny).log()
     # What is no larger than `tiny` is 0, and its logarithm as low as can be multiplied by any exponent.

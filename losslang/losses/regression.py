@@ -10,7 +10,7 @@ import math
 
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
-from losslang.tensors.devices import least, vector
+from losslang.tensors.devices import min_if_cheap, vector
 from losslang.tensors.lazy import REDUCTIONS, F, kernels, torch
 from losslang.tensors.numerics import root
 from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
@@ -106,7 +106,7 @@ def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shap
     A relu lets no gradient through at 0, where that of a square root is infinite; to ask takes less, on a CPU.
     """
     mean = squares(values, target, "mean")
-    if least(mean) > 0:
+    if min_if_cheap(mean) > 0:
         return mean.sqrt()
     return mean.relu().sqrt() if values.numel() else values.sum()
 
@@ -265,7 +265,7 @@ def quantile(
     A list of quantiles reads one per entry of the prediction's last axis. pytorch-forecasting's is twice this.
     """
     missing = target - values
-    at = q if isinstance(q, float | int) else vector(q, values.dtype, values.device)
+    at = q if isinstance(q, (float, int)) else vector(q, values.dtype, values.device)
     return torch.maximum(at * missing, (at - 1) * missing)
 
 

@@ -97,7 +97,7 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
         f"{label or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
         f"one rank less than the prediction lacks {axis}"
         for label, value in tensors
-        if isinstance(value, Input | Apply)
+        if isinstance(value, (Input, Apply))
     ]
 
 

@@ -201,7 +201,7 @@ def below(expression: Expression) -> Iterator[Expression]:
         case LossUse():
             values = [v for _, v in (*expression.operands, *expression.universal)]
             for value in (*values, expression.factor):
-                if isinstance(value, Constant | Input | Apply | LossUse):
+                if isinstance(value, (Constant, Input, Apply, LossUse)):
                     yield from below(value)
         case _:
             return

@@ -46,7 +46,7 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
     try:
         return validated(raw, declared)
     except ValidationError:
-        shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
+        shown = describe(raw) if not isinstance(raw, (int, float)) or isinstance(raw, bool) else f"`{raw}`"
         raise MistakeError(
             mistakes.bad_value(
                 option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw))
@@ -103,7 +103,7 @@ class ReportedError(Exception):
 
 def _beyond(raw: Any) -> bool:
     """True for a number whose square, or whose reciprocal, single precision cannot hold."""
-    return isinstance(raw, int | float) and (abs(raw) > LARGEST or 0 < abs(raw) < SMALLEST)
+    return isinstance(raw, (int, float)) and (abs(raw) > LARGEST or 0 < abs(raw) < SMALLEST)
 
 
 def wording(declared: Any, *, beyond: bool = False) -> str:

@@ -32,7 +32,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     """The mistakes that only the terms of a program together show."""
     diagnostics: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(inner, Input | LossUse) for term in terms for inner in below(term.body))
+        detached = any(isinstance(inner, (Input, LossUse)) for term in terms for inner in below(term.body))
         diagnostics.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
         diagnostics.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
@@ -83,7 +83,7 @@ def _learns(expression: Expression) -> bool:
         case Apply(arguments=arguments):
             return any(map(_learns, arguments))
         case _:
-            return isinstance(expression, Input | LossUse)
+            return isinstance(expression, (Input, LossUse))
 
 
 def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:

@@ -12,7 +12,7 @@ from typing import Any
 from losslang.primitives.activations import log_complement_sigmoid, log_sigmoid
 from losslang.primitives.functions import softplus
 from losslang.primitives.primitive import Sloped
-from losslang.tensors.devices import MANY, least, near
+from losslang.tensors.devices import MANY, can_read_without_sync, min_if_cheap
 from losslang.tensors.lazy import is_eager, torch
 from losslang.vocabulary import Tensor
 
@@ -20,7 +20,7 @@ from losslang.vocabulary import Tensor
 def possible(logs: Any, shares: Tensor) -> Any:
     """The logarithms, with 0 for -inf where its share is 0: no value and no gradient meets 0 * inf."""
     # Symbols have no values. Where all can be seen to be finite, one look is cheaper than a mask.
-    if not isinstance(logs, torch.Tensor) or least(logs) > -math.inf:
+    if not isinstance(logs, torch.Tensor) or min_if_cheap(logs) > -math.inf:
         return logs
     return logs.masked_fill((logs == -math.inf) & (shares == 0), 0.0)
 
@@ -50,7 +50,7 @@ def turned(logits: Tensor, target: Tensor) -> Tensor | None:
 
     A target on a GPU, of a traced call or with a gradient is not looked at.
     """
-    if not near(target) or target.requires_grad or not is_eager():
+    if not can_read_without_sync(target) or target.requires_grad or not is_eager():
         return None
     is_sure = torch.equal(target * target, target) if target.numel() < MANY else holds_sure(target)
     return torch.rsub(target, 1, alpha=2) * logits if is_sure else None
@@ -132,7 +132,7 @@ def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tens
         doubt.mul_(both)
         # Not h (a + b) - a, which is b to a rounding of a.
         share = torch.lerp(-yes, no, share)
-    if near(values):
+    if can_read_without_sync(values):
         values.addcmul_(share, logits, value=-1).neg_()
         if math.isnan(values.sum().item()):
             # An infinite logit that is right has no share, or something is NaN: the formula tells which.

@@ -8,13 +8,13 @@ from typing import Any
 
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
-from losslang.runtime.blocks import Maps, split, workers
-from losslang.runtime.closed import Closed, ClosedForm, Prepared
-from losslang.tensors.devices import near
+from losslang.runtime.blocks import AutogradEvaluator, split, workers
+from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator, WalkEvaluators
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 
-SEVERAL = {"sigmoid": 2**20, "softmax": 2**19}
-ALONE, MAPS = 2**21, 2**23
+MIN_ELEMENTS = {"sigmoid": 2**20, "softmax": 2**19}
+MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD = 2**21, 2**23
 """Elements of a prediction whose walk is worth it: one of several sums in closed form, by its activation; a closed form
 of one sum; and any other.
 
@@ -30,7 +30,7 @@ The largest blocks of which the tensors of a thread lie in a near cache. With tw
 tenth more of the time, twice as large the same to a tenth more. A softmax needs fewest tensors of that size, torch's
 own derivatives most.
 """
-FAR, FAR_MAPS, FAR_BLOCK = 2**26, 2**28, 2**24
+MIN_ELEMENTS_GPU, MIN_ELEMENTS_GPU_AUTOGRAD, BLOCK_GPU = 2**26, 2**28, 2**24
 """On a device of its own, where starting an operation costs more than memory: elements of what is walked over in closed
 form, and of any other; and those of a block.
 
@@ -40,41 +40,45 @@ Measured on an H100: that takes 1.2 to 1.7 times the time of the whole plan, and
 
 def are_large(inputs: Sequence[Any]) -> bool:
     """Whether any may be walked over."""
-    least = FAR if are_far(inputs) else min(SEVERAL.values())
+    least = MIN_ELEMENTS_GPU if are_far(inputs) else min(MIN_ELEMENTS.values())
     return any(isinstance(value, torch.Tensor) and value.numel() >= least for value in inputs)
 
 
 def are_far(inputs: Sequence[Any]) -> bool:
     """Whether any is on a device of its own."""
-    return any(isinstance(value, torch.Tensor) and not near(value) for value in inputs)
+    return any(isinstance(value, torch.Tensor) and not can_read_without_sync(value) for value in inputs)
 
 
 def walks(
     plan: Plan, registry: Registry, shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[Any]
-) -> list[Prepared]:
+) -> list[WalkEvaluators]:
     """The walks that are worth it, with their closed forms."""
     names = [step.name for step in plan.inputs]
     given = dict(zip(names, inputs, strict=True))
     is_far = are_far(inputs)
-    found: list[Prepared] = []
-    for walk in split(plan, registry, shapes, FAR if is_far else min(SEVERAL.values())):
+    found: list[WalkEvaluators] = []
+    for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
         if prod(walk.shape) >= _least(activation, len(walk.sums), is_far):
-            maps = Maps.of(walk, registry, block(activation, is_far))
-            found.append(Prepared(walk, maps, None if form is None else Closed(walk, maps, form)))
+            autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
+            found.append(
+                WalkEvaluators(
+                    walk, autograd, None if form is None else ClosedFormEvaluator(walk, autograd, form)
+                )
+            )
     return found
 
 
 def _least(activation: str, sums: int, is_far: bool) -> int:
     """The elements from which on a walk is worth it; of no closed form if it has no activation."""
     if not activation:
-        return FAR_MAPS if is_far else MAPS
+        return MIN_ELEMENTS_GPU_AUTOGRAD if is_far else MIN_ELEMENTS_AUTOGRAD
     if is_far:
-        return FAR
-    return ALONE if sums == 1 else SEVERAL[activation]
+        return MIN_ELEMENTS_GPU
+    return MIN_ELEMENTS_ONE_SUM if sums == 1 else MIN_ELEMENTS[activation]
 
 
 def block(activation: str, is_far: bool) -> int:
     """The elements of a block."""
-    return FAR_BLOCK if is_far else BLOCK[activation] * workers()
+    return BLOCK_GPU if is_far else BLOCK[activation] * workers()

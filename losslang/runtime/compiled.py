@@ -11,7 +11,7 @@ from losslang.diagnostics.source import Source
 from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
 from losslang.plan.lower import lower
-from losslang.plan.passes import improve, prune, summed
+from losslang.plan.passes import drop_dead_steps, optimize, summed
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
 from losslang.registry import Registry
@@ -56,8 +56,8 @@ class Programs:
 
     @classmethod
     def of(cls, order: Order, meaning: Meaning, registry: Registry) -> Programs:
-        plan = improve(lower(meaning, registry, order.ignore), registry)
-        trained = prune(plan, metrics=False)
+        plan = optimize(lower(meaning, registry, order.ignore), registry)
+        trained = drop_dead_steps(plan, metrics=False)
         full = Executor(plan, registry, order.fuse)
         terms = full if trained == plan else Executor(trained, registry, order.fuse)
         # What is compiled as a whole adds up its terms too: two operations on numbers take longer than that.

@@ -28,16 +28,16 @@ from losslang.meaning.meaning import NOWHERE, Input
 from losslang.plan.lower import lower
 from losslang.plan.passes import (
     PASSES,
+    cse,
+    drop_dead_steps,
+    drop_masks,
     fold,
-    improve,
-    merge,
-    once,
-    prune,
-    settle,
-    share,
+    fuse_reduction,
+    optimize,
+    share_sums,
+    specialize,
     stable,
     summed,
-    unmask,
 )
 from losslang.plan.plan import Output, Plan, Ref, Step, verify
 from losslang.registry import current_registry
@@ -128,8 +128,8 @@ class Result:
     gradients: tuple[Tensor, ...]
 
 
-def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, careful: bool = False) -> Result:
-    program = whole(plan, current_registry(), careful=careful)
+def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, validate: bool = False) -> Result:
+    program = whole(plan, current_registry(), validate=validate)
     values = program.run(*(roots.get(root, {}) for root in ROOTS))
     total = plan.total(values)
     gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
@@ -155,7 +155,7 @@ def printed(text: str) -> dict[str, str]:
     for name, plan in stages(text):
         if str(plan) != last:
             found[name] = last = str(plan)
-    trained = str(prune(improve(planned(text)), metrics=False))
+    trained = str(drop_dead_steps(optimize(planned(text)), metrics=False))
     return found if trained == last else {**found, "trained": trained}
 
 
@@ -174,11 +174,11 @@ def test_every_stage_computes_the_same(file: Path):
     sections = Fixture.read(file).sections
     roots, leaves = call_of(sections["data"])
     assert leaves
-    literal = execute(planned(sections["input"]), roots, leaves, careful=True)
+    literal = execute(planned(sections["input"]), roots, leaves, validate=True)
     assert any(gradient.abs().max() > 0 for gradient in literal.gradients)
     for _, plan in stages(sections["input"]):
         same(execute(verify(plan), roots, leaves), literal)
-    trained = execute(verify(prune(plan, metrics=False)), roots, leaves)
+    trained = execute(verify(drop_dead_steps(plan, metrics=False)), roots, leaves)
     torch.testing.assert_close(trained.total, literal.total, **EXACT)
     torch.testing.assert_close(trained.gradients, literal.gradients, **EXACT)
 
@@ -220,26 +220,26 @@ def test_every_pass_and_every_kernel_has_a_fixture():
 
 
 def bare(text: str) -> Plan:
-    plan = improve(planned(text))
-    return unmask(plan, [step.name for step in plan.steps if step.operation == "kept"])
+    plan = optimize(planned(text))
+    return drop_masks(plan, [step.name for step in plan.steps if step.operation == "not_ignored"])
 
 
 def test_where_no_label_is_ignored_there_is_no_mask():
-    assert not {"kept", "mask", "places", "hide", "counted"} & {
+    assert not {"not_ignored", "mask", "any_channel_mask", "zero_masked", "value_mask"} & {
         step.operation for step in bare("ce + dice").steps
     }
     # A mask that somebody wrote stays.
     stated = bare("ce(mask=batch.m, ignore_index=0)")
     operations = [step.operation for step in stated.steps]
-    assert "kept" not in operations
-    assert "counted" in operations
+    assert "not_ignored" not in operations
+    assert "value_mask" in operations
 
 
 def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
     registry = current_registry()
 
     def merged(text: str) -> list[str]:
-        return [str(step) for step in merge(bare(text), registry).steps]
+        return [str(step) for step in fuse_reduction(bare(text), registry).steps]
 
     (only,) = [line for line in merged("ce") if "kernel" in line]
     assert "reduction=mean" in only
@@ -255,7 +255,7 @@ def test_a_kernel_takes_its_own_mean_where_nobody_else_reads_it():
 
 def _sums(text: str) -> list[str]:
     """The steps that sum, of a program over whole tensors."""
-    steps = verify(once(bare(text), current_registry())).steps
+    steps = verify(share_sums(bare(text), current_registry())).steps
     return [str(step) for step in steps if step.operation.startswith(("region_sum", "loss:", "totals:"))]
 
 
@@ -348,20 +348,22 @@ def test_shared_sums_are_the_same_number(options: str):
 
 def test_what_changed_nothing_is_left_out():
     plan = bare("bce(sigmoid, ignore_index=-1) + dice(batch=true)")
-    operations = [step.operation for step in settle(plan, ["real", "dense"]).steps]
-    assert {"real", "dense", "check:region", "check:classes"} <= {step.operation for step in plan.steps}
+    operations = [step.operation for step in specialize(plan, ["float_prediction", "dense"]).steps]
+    assert {"float_prediction", "dense", "check:region", "check:classes"} <= {
+        step.operation for step in plan.steps
+    }
     assert operations[:2] == ["input", "input"]
-    assert not {"real", "dense"} & set(operations)
+    assert not {"float_prediction", "dense"} & set(operations)
     assert not any(operation.startswith("check:") for operation in operations)
     # What converts its input stays.
-    assert "dense" in {step.operation for step in settle(plan, ["real"]).steps}
+    assert "dense" in {step.operation for step in specialize(plan, ["float_prediction"]).steps}
 
 
 # ---------------------------------------------------------------------------- what a good plan is
 
 
 def operations(text: str) -> list[str]:
-    return [step.operation for step in improve(planned(text)).steps]
+    return [step.operation for step in optimize(planned(text)).steps]
 
 
 KERNELS = [
@@ -403,7 +405,7 @@ ONCE = [
     ("dice(softmax, mask=batch.m) + jaccard(softmax, mask=batch.m)", "mask", 1),
     ("dice(softmax)@a + dice(softmax)@b", "activation:softmax", 2),
     ("dice(softmax) + jaccard(softmax(temperature=2))", "activation:softmax", 2),
-    ("mse + l1 + huber", "like", 1),
+    ("mse + l1 + huber", "target_like_pred", 1),
     ("mse + 2*mse + sqrt(mse)", "kernel:mse.identity", 1),
     ("mse + mse(mask=batch.m)", "kernel:mse.identity", 2),
     ("dice(sigmoid, class_weight=balanced) + jaccard(class_weight=balanced)", "class_weight_balanced", 1),
@@ -424,17 +426,17 @@ def test_nothing_is_done_twice(text: str, operation: str, times: int):
 
 
 def test_a_dropped_term_reads_nothing():
-    assert improve(planned("mse + 0*dice(sigmoid)@seg")) == improve(planned("mse"))
+    assert optimize(planned("mse + 0*dice(sigmoid)@seg")) == optimize(planned("mse"))
 
 
 def test_a_dropped_term_refuses_nothing():
     """`dice` would refuse this target; at weight 0 it has no say."""
-    assert improve(planned("mse + 0*dice(sigmoid)")) == improve(planned("mse"))
+    assert optimize(planned("mse + 0*dice(sigmoid)")) == optimize(planned("mse"))
 
 
 def test_metrics_are_not_computed_in_training():
-    plan = improve(planned("ce + metric(zero_one) + metric(dice)@b"))
-    trained = prune(plan, metrics=False)
+    plan = optimize(planned("ce + metric(zero_one) + metric(dice)@b"))
+    trained = drop_dead_steps(plan, metrics=False)
     assert {o.name for o in plan.outputs} - {o.name for o in trained.outputs} == {"zero_one", "dice@b"}
     left = {step.operation for step in trained.steps}
     assert not left & {"loss:zero_one", "loss:dice", "activation:softmax"}
@@ -475,20 +477,20 @@ def test_a_pass_is_idempotent(rewrite: Callable[[Plan], Plan]):
 
 def test_a_good_plan_cannot_be_improved():
     for plan in PLANS:
-        good = improve(plan)
-        assert improve(good) == good, str(plan)
+        good = optimize(plan)
+        assert optimize(good) == good, str(plan)
 
 
 def test_a_pass_changes_no_plan_in_place_and_keeps_the_terms():
     for plan in PLANS:
         text = str(plan)
         kept = [(o.name, o.weight, o.metric) for o in plan.outputs if o.weight or o.metric]
-        assert [(o.name, o.weight, o.metric) for o in improve(plan).outputs] == kept
+        assert [(o.name, o.weight, o.metric) for o in optimize(plan).outputs] == kept
         assert str(plan) == text
 
 
 def test_a_pass_makes_no_step_up():
-    """Steps go away or become better; what is left stands in its order. `prune` names it anew."""
+    """Steps go away or become better; what is left stands in its order. `drop_dead_steps` names it anew."""
     for plan in PLANS:
         order = [step.name for step in plan.steps]
         for rewrite in PASSES[:-1]:
@@ -523,7 +525,7 @@ def wild(seed: int) -> Plan:
                 made = Step(f"s{number}", chance.choice(["math:+", "math:*", "math:-"]), pair)
             case 2:
                 temperature = chance.choice([1.0, 2.0])
-                made = Step(f"s{number}", "cool", (first,), (("temperature", temperature),))
+                made = Step(f"s{number}", "scale_by_temperature", (first,), (("temperature", temperature),))
             case _:
                 made = Step(f"s{number}", chance.choice(UNARY), (first,))
         steps.append(made)
@@ -565,7 +567,7 @@ def chain(*operations: str) -> Plan:
     ],
 )  # fmt: skip
 def test_the_logarithm_of_an_activation(operations: tuple[str, ...], left: tuple[str, ...]):
-    plan = prune(verify(stable(chain(*operations))))
+    plan = drop_dead_steps(verify(stable(chain(*operations))))
     assert [step.operation for step in plan.steps] == ["input", *left]
 
 
@@ -591,13 +593,14 @@ def test_arithmetic_that_changes_nothing(operation: str, inputs: tuple[Any, ...]
     assert fold(plan).outputs[0].value == Ref(left)
 
 
-def test_share_tells_options_apart():
+def test_cse_tells_options_apart():
     """1, 1.0 and true are equal in Python, and three things here."""
     steps = [
-        Step(f"s{i}", "cool", (Ref("input"),), (("temperature", v),)) for i, v in enumerate((1, 1.0, True))
+        Step(f"s{i}", "scale_by_temperature", (Ref("input"),), (("temperature", v),))
+        for i, v in enumerate((1, 1.0, True))
     ]
     plan = Plan((PRED, *steps, replace(steps[0], name="again")), (Output("end", 1.0, Ref("again")),))
-    shared = share(plan)
+    shared = cse(plan)
     assert [step.name for step in shared.steps] == ["input", "s0", "s1", "s2"]
     assert shared.outputs[0].value == Ref("s0")
 
@@ -631,8 +634,8 @@ def test_verify_returns_a_plan(plan: Plan):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_verify_misses_every_step_that_is_read(file: Path):
-    plan = improve(planned(Fixture.read(file).sections["input"]))
-    read = {name for step in plan.steps for name in step.reads}
+    plan = optimize(planned(Fixture.read(file).sections["input"]))
+    read = {name for step in plan.steps for name in step.input_names}
     read |= {o.value.name for o in plan.outputs if isinstance(o.value, Ref)}
     for step in plan.steps:
         less = replace(plan, steps=tuple(s for s in plan.steps if s is not step))
@@ -654,12 +657,12 @@ def test_verify_misses_every_step_that_is_read(file: Path):
 def test_the_total_is_a_step(text: str, steps: list[str]):
     """Of what is compiled as a whole; the same number as that of the terms, and metrics are no part of it."""
     registry = current_registry()
-    plan = improve(lower(analyze(Source(text)).meaning, registry))  # pyright: ignore
+    plan = optimize(lower(analyze(Source(text)).meaning, registry))  # pyright: ignore
     one = summed(plan)
     verify(one)
     added = [str(step).partition(" = ")[2] for step in one.steps[len(plan.steps) :]]
     assert len(added) == len(steps)
     assert all(found.startswith(start) for found, start in zip(added, steps, strict=True))
     x, y = torch.randn(4, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
-    (value,) = whole(one, registry, careful=True).run(x, y, {}, {}, {})
+    (value,) = whole(one, registry, validate=True).run(x, y, {}, {}, {})
     torch.testing.assert_close(value, losslang.compile(text)(x, y), **EXACT)

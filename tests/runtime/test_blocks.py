@@ -6,19 +6,19 @@ import gc
 import mmap
 import pickle
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Annotated as Float
 from typing import Any, ClassVar
 
+import _every_loss as every_loss
 import pytest
-import test_every_loss as every_loss
 import torch
+from _oracle import HAND, compare, compiled, data, program, whole_value
 from cutting import cut
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import evaluate as textbook
-from test_oracle import HAND, compare, compiled, data, program
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -107,7 +107,7 @@ TRACED = [
 @pytest.mark.parametrize(("text", "layout"), TRACED, ids=lambda v: v)
 def test_closed_forms(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """These are polynomials: not one block is differentiated by torch."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     compare(text, layout)
 
 
@@ -117,9 +117,9 @@ SIGMOIDS = [(text, layout) for text, layout in TRACED if "sigmoid" in text]
 @pytest.mark.parametrize(("text", "layout"), SIGMOIDS, ids=lambda v: v)
 def test_closed_forms_as_on_a_gpu(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """Weights stay tensors there, and no memory is kept."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     for file in (evaluate, scratch):
-        monkeypatch.setattr(file, "near", lambda _: False)
+        monkeypatch.setattr(file, "can_read_without_sync", lambda _: False)
     compare(text, layout)
 
 
@@ -255,6 +255,16 @@ PROGRAMS = [
     "ce + dice",
 ]
 SHAPE = (12, 3, 512, 512)
+"""From which on all of them are walked over."""
+SMALLER = (2, 3, 512, 512)
+"""A dozen blocks of 2^17 elements."""
+
+
+@pytest.fixture
+def sooner() -> Iterator[None]:
+    """What is smaller is walked over too, in blocks as large as real ones."""
+    with cut(2**17):
+        yield
 
 
 def targets_of(text: str, target: Tensor) -> Tensor:
@@ -267,6 +277,16 @@ def gradient(loss: losslang.Loss, pred: Tensor, target: Tensor) -> tuple[Tensor,
     return total.detach(), found
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Also where tests run side by side, with a thread each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_large_tensors_as_they_come(text: str):
     """Real blocks in float32, against the whole program in float64."""
@@ -284,20 +304,16 @@ def test_large_tensors_as_they_come(text: str):
     assert torch.equal(twice, found)
 
 
-def whole_value(loss: losslang.Loss, pred: Tensor, target: Tensor) -> Tensor:
-    runs = loss._programs.total
-    return runs.plan.total(runs.traced.run(pred, target, {}, {}, {}))
-
-
 @pytest.mark.parametrize("text", PROGRAMS)
 @pytest.mark.parametrize("layout", ["channels_last", "transposed", "sliced"])
+@pytest.mark.usefixtures("sooner")
 def test_tensors_that_lie_otherwise(text: str, layout: str):
-    pred, target = large(SHAPE)
+    pred, target = large(SMALLER)
     plain = pred.detach()
     other = {
         "channels_last": lambda: plain.contiguous(memory_format=torch.channels_last),
         "transposed": lambda: plain.transpose(2, 3).contiguous().transpose(2, 3),
-        "sliced": lambda: torch.cat([plain, plain], 3)[..., : SHAPE[3]],
+        "sliced": lambda: torch.cat([plain, plain], 3)[..., : SMALLER[3]],
     }[layout]().requires_grad_()
     target = targets_of(text, target)
     loss = losslang.compile(text)
@@ -309,8 +325,9 @@ def test_tensors_that_lie_otherwise(text: str, layout: str):
 
 @pytest.mark.parametrize("text", PROGRAMS)
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.usefixtures("sooner")
 def test_half_precision_is_summed_in_float32(text: str, kind: torch.dtype):
-    pred, target = large(SHAPE, kind)
+    pred, target = large(SMALLER, kind)
     target = targets_of(text, target)
     loss = losslang.compile(text)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -344,10 +361,7 @@ def test_a_gradient_of_the_gradient(text: str, layout: str, blocks: list[int]):
         pytest.skip("not a function that is differentiated twice")
     loss = compiled(text)
     twice = []
-    for value in (
-        loss(pred, target, **batch),
-        loss._programs.total.plan.total(loss._programs.total.traced.run(pred, target, batch, {}, {})),
-    ):
+    for value in (loss(pred, target, **batch), whole_value(loss, pred, target, **batch)):
         (slope,) = torch.autograd.grad(value, pred, create_graph=True)
         penalty = (slope * torch.arange(slope.numel(), dtype=slope.dtype).reshape(slope.shape)).sum()
         twice.append(
@@ -371,18 +385,17 @@ def test_every_tensor_that_wants_a_gradient_gets_one(blocks: list[int]):
     )
     leaves = (pred, soft, weight, loss.const["c"])
     found = torch.autograd.grad(loss(pred, soft, w=weight), leaves)
-    runs = loss._programs.total
-    plain = runs.plan.total(runs.traced.run(pred, soft, {"w": weight}, loss.const, {}))
+    plain = whole_value(loss, pred, soft, w=weight)
     for one, other in zip(found, torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     # A frozen prediction and a target that learns: the closed form is not for these.
     loss = losslang.compile("bce(sigmoid) + dice")
     value = loss(pred.detach(), soft)
-    runs = loss._programs.total
-    plain = runs.plan.total(runs.traced.run(pred.detach(), soft, {}, {}, {}))
+    plain = whole_value(loss, pred.detach(), soft)
     torch.testing.assert_close(torch.autograd.grad(value, soft), torch.autograd.grad(plain, soft))
 
 
+@pytest.mark.usefixtures("sooner")
 def test_nothing_as_large_as_the_prediction_is_made(monkeypatch: pytest.MonkeyPatch):
     """Forward and backward allocate the gradient, and otherwise blocks."""
     # What is mapped is seen twice: as bytes, and as what it holds.
@@ -411,7 +424,7 @@ def test_nothing_as_large_as_the_prediction_is_made(monkeypatch: pytest.MonkeyPa
     ]
     for text in [*PROGRAMS, *masked]:
         # Beside so many classes their labels are no large tensor.
-        pred, target = large((2, 15, 512, 512) if text in masked[:1] else (8, 5, 512, 512))
+        pred, target = large((1, 15, 384, 384) if text in masked[:1] else (2, 5, 512, 512))
         target = targets_of(text, target)
         if text == masked[1]:
             target[..., :9] = 255
@@ -435,8 +448,9 @@ def test_two_targets_that_were_one_tensor_before(text: str, blocks: list[int]):
     torch.testing.assert_close(found["dice"], compiled("dice(sigmoid)")(pred, other))
 
 
+@pytest.mark.usefixtures("sooner")
 def test_one_walk_reads_a_prediction_once(monkeypatch: pytest.MonkeyPatch):
-    pred, target = large(SHAPE)
+    pred, target = large(SMALLER)
     reads: list[int] = []
     apply = walk._Walk.apply
     monkeypatch.setattr(walk._Walk, "apply", staticmethod(lambda *given: (reads.append(1), apply(*given))[1]))
@@ -494,7 +508,7 @@ def test_what_stands_beside_an_ignored_label(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """In closed form, in blocks of which all, some and none is ignored; a sample of nothing else, and all of them."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     r = torch.Generator().manual_seed(0)
     whole, full = (
         torch.randn((3, 4, 5, 3), generator=r, dtype=torch.float64),
@@ -540,9 +554,10 @@ def test_what_is_ignored_decides_no_bit(text: str, blocks: list[int]):
 
 
 @pytest.mark.parametrize("text", ["ce + dice", "0.5*bce(sigmoid) + dice(smooth=1)"])
+@pytest.mark.usefixtures("sooner")
 def test_backward_twice(text: str):
     """What forward left where the gradient will be is gone after one backward: a second computes it again."""
-    pred, target = large(SHAPE)
+    pred, target = large(SMALLER)
     target = targets_of(text, target)
     total = losslang.compile(text)(pred, target)
     (first,) = torch.autograd.grad(total, pred, retain_graph=True)
@@ -553,9 +568,10 @@ def test_backward_twice(text: str):
     assert first.data_ptr() != second.data_ptr()
 
 
+@pytest.mark.usefixtures("sooner")
 def test_a_call_in_inference_mode_leaves_nothing_behind():
     """Nor does one that fails: the tensors that blocks are computed in are kept from call to call."""
-    pred, target = large(SHAPE)
+    pred, target = large(SMALLER)
     labels = targets_of("ce", target)
     loss = losslang.compile("ce + dice", validate="never")
     with torch.inference_mode():
@@ -568,9 +584,10 @@ def test_a_call_in_inference_mode_leaves_nothing_behind():
 
 
 @pytest.mark.parametrize("shift", [-300.0, -20.0, 0.0, 60.0, 300.0])
+@pytest.mark.usefixtures("sooner")
 def test_a_softmax_of_logits_of_any_size(shift: float):
     """Of exponentials as they stand, or by torch's kernel where one of them leaves the range of a float."""
-    pred, target = large(SHAPE)
+    pred, target = large(SMALLER)
     target = targets_of("ce", target)
     far = (10 * pred.detach() + shift).requires_grad_()
     loss = losslang.compile("ce + dice")
@@ -581,25 +598,27 @@ def test_a_softmax_of_logits_of_any_size(shift: float):
     torch.testing.assert_close(slope, wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
 
 
+@pytest.mark.usefixtures("sooner")
 def test_a_loss_that_is_no_map_is_left_whole():
     @losslang.loss(whole=True)
     def centred(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """(x - mean x - t)^2: every element reads all others."""
         return (values - values.mean() - target).square()
 
-    pred, target = large(SHAPE)
+    pred, target = large(SMALLER)
     value = losslang.compile("centred + l1")(pred, target)
     wanted = (pred - pred.mean() - target).square().mean() + (pred - target).abs().mean()
     torch.testing.assert_close(value, wanted)
 
 
+@pytest.mark.usefixtures("sooner")
 def test_what_is_wrong_is_said_of_the_whole_tensor():
-    pred, _ = large(SHAPE)
-    wrong = torch.zeros(12, 3, 512, 511)
-    with pytest.raises(losslang.LossError, match=r"\(12, 3, 512, 511\), the prediction \(12, 3, 512, 512\)"):
+    pred, _ = large(SMALLER)
+    wrong = torch.zeros(2, 3, 512, 511)
+    with pytest.raises(losslang.LossError, match=r"\(2, 3, 512, 511\), the prediction \(2, 3, 512, 512\)"):
         losslang.compile("bce(sigmoid) + dice")(pred, wrong)
     with pytest.raises(losslang.LossError, match="class 3"):
-        losslang.compile("ce + dice")(pred, torch.full((12, 512, 512), 3))
+        losslang.compile("ce + dice")(pred, torch.full((2, 512, 512), 3))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from _oracle import whole_value
 from cutting import cut
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -84,8 +85,8 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Where tensors are: numbers of those on a GPU are not looked at."""
     _understood.cache_clear()
     if request.param != "near":
-        monkeypatch.setattr(block_sizes, "near", lambda _: False)
-        monkeypatch.setattr(cross_entropies, "near", lambda _: False)
+        monkeypatch.setattr(block_sizes, "can_read_without_sync", lambda _: False)
+        monkeypatch.setattr(cross_entropies, "can_read_without_sync", lambda _: False)
         monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield request.param
     _understood.cache_clear()
@@ -304,7 +305,7 @@ LEFT = {
 
 @pytest.mark.parametrize(("text", "kernels"), LEFT.items(), ids=LEFT)
 def test_what_is_left_to_a_kernel(text: str, kernels: list[str]):
-    plan = losslang.compile(text)._programs.total.plan
+    plan = losslang.compile(text).plan
     left = ignored_labels.left_out(plan, current_registry())
     told = [step.operation for step in left.steps if "ignore_index" in dict(step.options)]
     assert told == kernels
@@ -323,8 +324,7 @@ def test_beside_what_stays_masked(text: str, place: str):
         hidden = (labels == index).unsqueeze(1).expand(PRED.shape)
         pred = PRED.masked_fill(hidden, torch.nan).requires_grad_()
         plain = PRED.masked_fill(hidden, 0.0).double().requires_grad_()
-        runs = loss._programs.total
-        wanted = runs.plan.total(runs.traced.run(plain, labels, {}, {}, {}))
+        wanted = whole_value(loss, plain, labels)
         (slope,) = torch.autograd.grad(wanted, plain)
         for _ in range(3):
             value = loss(pred, labels)

@@ -32,8 +32,8 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a GPU: no number is looked at in the call that it comes with."""
     compiled._understood.cache_clear()
-    monkeypatch.setattr(block_sizes, "near", lambda _: False)
-    monkeypatch.setattr(cross_entropies, "near", lambda _: False)
+    monkeypatch.setattr(block_sizes, "can_read_without_sync", lambda _: False)
+    monkeypatch.setattr(cross_entropies, "can_read_without_sync", lambda _: False)
     monkeypatch.setattr(masks, "_seen", lambda target, index: target != index)
     yield
     compiled._understood.cache_clear()

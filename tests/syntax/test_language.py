@@ -54,7 +54,7 @@ def test_the_specification_is_there() -> None:
     assert len(CASES) > 60
 
 
-@settings(max_examples=10_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(PROGRAMS)
 def test_parsing_what_is_formatted_gives_the_same_tree(program: tree.Program) -> None:
     text = render(program)

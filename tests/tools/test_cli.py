@@ -402,10 +402,12 @@ def test_plan(capsys: Capture) -> None:
     )
     meaning = run(capsys, "plan", "--stage", "meaning", "a = 2; a*ce", "--set", "a=3")[1]
     assert meaning.startswith("ce: 3*ce(softmax")
-    for stage in ("plan", "improved"):
-        status, out, _ = run(capsys, "plan", "--stage", stage, "ce + dice")
+    plans: dict[str, str] = {}
+    for stage in ("plan", "optimized", "improved"):
+        status, plans[stage], _ = run(capsys, "plan", "--stage", stage, "ce + dice")
         assert status == 0
-        assert "total" in out
+        assert "total" in plans[stage]
+    assert plans["plan"] != plans["optimized"] == plans["improved"]
     assert run(capsys, "plan", "dise")[0] == 1
 
 

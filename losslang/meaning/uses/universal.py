@@ -122,7 +122,7 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
     node, name = option.value, option.name
     declared = UNIVERSAL_TYPES[name]
     is_word = isinstance(node, tree.Call) and not node.arguments and not node.options
-    if name in TENSORS and not isinstance(node, tree.Items | tree.Word | tree.Text):
+    if name in TENSORS and not isinstance(node, (tree.Items, tree.Word, tree.Text)):
         if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
             value = evaluate(node)
             if value is None:

@@ -1,4 +1,4 @@
-"""What the steps of a plan do, besides the registered primitives. Runs with torch, and traces."""
+"""The operations of steps besides the registered primitives: functions of tensors that torch can trace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _divide(a: Any, b: Any) -> Any:
     try:
         return a / b
     except ZeroDivisionError:
-        # Python numbers: as tensors divide them.
+        # Python raises for 1 / 0; tensors give an infinity.
         return ieee(torch.div, a, b)
 
 
@@ -54,7 +54,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 
 def ieee(function: Callable[..., Tensor], *numbers: float) -> float:
-    """A function of Python numbers that Python refuses, as tensors have it: an infinity, or no number."""
+    """Computes on Python numbers as torch would, where Python raises: the result is an infinity or NaN."""
     return function(*(torch.tensor(float(number), dtype=torch.float64) for number in numbers)).item()
 
 
@@ -90,7 +90,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:boxes": checks.check_boxes,
     "check:position": checks.check_position,
 }
-"""Operation to function; what is not named here is named like its function."""
+"""Operation to function. Operations that are not listed here have the name of their function."""
 
 for _function in (
     activations.log,
@@ -98,7 +98,7 @@ for _function in (
     activations.log_sigmoid,
     activations.log_complement_sigmoid,
     activations.log_complement_softmax,
-    call.real,
+    call.float_prediction,
     call.hidden,
     call.head,
     call.net,
@@ -106,19 +106,19 @@ for _function in (
     call.scalar,
     call.number,
     masks.moved,
-    masks.lay,
+    masks.broadcast_to_pred,
     masks.beside,
     masks.mask,
-    masks.kept,
-    masks.both,
-    masks.hide,
-    masks.hide_raw,
-    masks.places,
-    masks.counted,
+    masks.not_ignored,
+    masks.mask_and,
+    masks.zero_masked,
+    masks.zero_masked_raw,
+    masks.any_channel_mask,
+    masks.value_mask,
     masks.counting,
-    masks.hide_samples,
+    masks.zero_masked_samples,
     masks.weigh,
-    views.cool,
+    views.scale_by_temperature,
     views.channels_second,
     views.channels_back,
     views.foreground,
@@ -145,8 +145,8 @@ for _function in (
     regions.present,
     regions.empty,
     regions.region_sum,
-    targets.like,
-    targets.floats,
+    targets.target_like_pred,
+    targets.float_target,
     targets.last_axis,
     targets.dense,
     targets.labels,
@@ -161,11 +161,11 @@ for _function in (
     OPERATIONS[_function.__name__] = _function
 
 MAPS = {
-    "real", "mask", "both", "hide", "hide_raw", "places", "counted", "weigh", "cool", "foreground",
+    "float_prediction", "mask", "mask_and", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
-    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "like", "floats",
+    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "float_target",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
     "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",
 }  # fmt: skip
-"""Operations of which a part of the batch or of space can be computed without the rest."""
+"""Maps: operations that compute a part of the batch or of space without the rest."""

@@ -1,29 +1,30 @@
-"""What makes a plan good: rewritings that keep its mathematics, one idea a file.
+"""The passes: rewrites of a plan that keep its mathematics, one a file.
 
-The tuple is the whole pipeline, in order. Each pass is a pure function of plans; the result of each
-is verified.
+`PASSES` is the pipeline of every plan, in order; `optimize` verifies the plan after each. The other passes
+make plans for some calls: `drop_masks` where no label is ignored, `fuse_reduction` and `share_sums` where a
+tensor is not cut into blocks, `specialize` for inputs like earlier ones, `summed` for torch.compile.
 """
 
 from __future__ import annotations
 
-from losslang.plan.passes.cse import share
-from losslang.plan.passes.drop_dead_steps import prune
-from losslang.plan.passes.drop_masks import unmask
+from losslang.plan.passes.cse import cse
+from losslang.plan.passes.drop_dead_steps import drop_dead_steps
+from losslang.plan.passes.drop_masks import drop_masks
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
-from losslang.plan.passes.fuse_reduction import merge
-from losslang.plan.passes.share_sums import once
-from losslang.plan.passes.specialize import may_idle, settle
+from losslang.plan.passes.fuse_reduction import fuse_reduction
+from losslang.plan.passes.share_sums import share_sums
+from losslang.plan.passes.specialize import may_idle, specialize
 from losslang.plan.passes.stable import stable
 from losslang.plan.passes.sum import summed
 from losslang.plan.plan import Plan, verify
 from losslang.registry import Registry
 
-PASSES = (fold, share, stable, fuse, prune)
+PASSES = (fold, cse, stable, fuse, drop_dead_steps)
 
 
-def improve(plan: Plan, registry: Registry | None = None) -> Plan:
-    """The plan after every pass. `registry` knows the kernels; else the current one."""
+def optimize(plan: Plan, registry: Registry | None = None) -> Plan:
+    """Returns the plan after every pass. `registry` holds the kernels; the current one if None."""
     for rewrite in PASSES:
         plan = verify(fuse(plan, registry) if rewrite is fuse else rewrite(plan))
     return plan
@@ -33,14 +34,14 @@ __all__ = [
     "PASSES",
     "fold",
     "fuse",
-    "improve",
+    "optimize",
     "may_idle",
-    "merge",
-    "once",
-    "prune",
-    "settle",
-    "share",
+    "fuse_reduction",
+    "share_sums",
+    "drop_dead_steps",
+    "specialize",
+    "cse",
     "stable",
     "summed",
-    "unmask",
+    "drop_masks",
 ]

@@ -1,7 +1,6 @@
-"""What a block computes, as a straight line: one torch operation after the other, in as few tensors as it takes.
+"""Tapes: the operations of a block as a straight-line program, in as few buffers as possible.
 
-It is written down once and run for every block. What a block costs beside its elements is little more
-than the operations themselves.
+A tape is built once and run for every block, so that a block costs little more than its torch operations.
 """
 
 from __future__ import annotations
@@ -10,32 +9,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from losslang.runtime.binding import Calls, getter
+from losslang.runtime.binding import Calls
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
-Maker = Callable[["Draft"], int]
-"""Writes down how a tensor is made that is known by name."""
-Multiplier = Callable[["Draft", int], int]
-"""Writes down the product of a tensor that is known by name and another one, without making the first."""
+Maker = Callable[["TapeBuilder"], int]
+"""Appends the operations that compute a named tensor, and returns its number."""
+Multiplier = Callable[["TapeBuilder", int], int]
+"""Appends the product of a named tensor and another value, without computing the named tensor itself."""
 
 
 @dataclass(frozen=True)
 class Tape:
-    """Operations on the tensors that are `given`, on numbers, and in `lent` tensors like the first of those.
+    """Operations on the tensors `given`, on numbers, and in `buffers` buffers of the first tensor's shape.
 
-    The first tensor that is lent holds the result, if the tape ends in one tensor that it made.
+    The first buffer holds the result, if the tape ends in one tensor that it made.
     """
 
     given: tuple[str, ...]
-    lent: int
+    buffers: int
     calls: Calls
     results: tuple[int, ...]
     lines: tuple[str, ...]
 
-    def run(self, given: Sequence[Tensor], lent: Sequence[Tensor], numbers: Sequence[Any] = ()) -> list[Any]:
-        """The results."""
-        slots = self.calls.run(*given, *numbers, *lent)
+    def run(
+        self, given: Sequence[Tensor], buffers: Sequence[Tensor], numbers: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Runs the operations, and returns the results."""
+        slots = self.calls.run(*given, *numbers, *buffers)
         return [slots[place] for place in self.results]
 
     def __str__(self) -> str:
@@ -43,16 +44,19 @@ class Tape:
 
 
 class _Line(NamedTuple):
-    """`is_lent`: the function writes to a tensor that it is handed first, else it makes its result."""
+    """One operation. `in_buffer`: it writes to a buffer, its first argument; else it allocates its result."""
 
     function: Callable[..., Any]
     reads: tuple[int, ...]
     result: int
-    is_lent: bool
+    in_buffer: bool
 
 
-class Draft:
-    """A tape that is being written. Values are known by numbers, what has a name is made once."""
+class TapeBuilder:
+    """Builds a tape. Every value has a number.
+
+    A named tensor is computed once, when it is first asked for.
+    """
 
     def __init__(
         self,
@@ -76,11 +80,11 @@ class Draft:
         return self.known[name]
 
     def number(self, index: int) -> int:
-        """One of the numbers that a run is handed."""
+        """Returns the value of a number that each run passes."""
         return len(self.given) + index
 
     def constant(self, value: float) -> int:
-        """A number that is the same in every run."""
+        """Returns the value of a number that is the same in every run."""
         for place, known in self.constants.items():
             if known == value:
                 return place
@@ -89,55 +93,61 @@ class Draft:
         return len(self.names) - 1
 
     def is_tensor(self, value: int) -> bool:
-        """Whether a value is one, and no number."""
+        """Returns whether a value is a tensor, not a number."""
         return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
-    def write(self, function: Callable[..., Any], *reads: int, is_lent: bool = True) -> int:
-        """An operation, and the number of its result.
+    def write(self, function: Callable[..., Any], *reads: int, in_buffer: bool = True) -> int:
+        """Appends an operation, and returns the number of its result.
 
-        One that `is_lent` a tensor to write to computes every element by itself, so that this may be a tensor that
+        `in_buffer`: it writes to a buffer, element by element, so that the buffer may be a tensor that
         it reads; any other makes its result, of any shape.
         """
         self.names.append(f"t{len(self.names)}")
-        self.lines.append(_Line(function, reads, len(self.names) - 1, is_lent))
+        self.lines.append(_Line(function, reads, len(self.names) - 1, in_buffer))
         return len(self.names) - 1
 
     def done(self, *results: int, into: str = "") -> Tape:
-        """The tape that ends in these values; `into` names a given tensor that the last one is written to."""
-        places, lent = self._places(results)
-        if into and self.lines and self.lines[-1].is_lent and self.lines[-1].result == results[-1]:
-            # The last operation may read what it writes to, element by element; nothing is read after it.
+        """Returns the tape with these results.
+
+        `into` names a given tensor that the last one is written to.
+        """
+        places, buffers = self._places(results)
+        if into and self.lines and self.lines[-1].in_buffer and self.lines[-1].result == results[-1]:
+            # Safe although the operation may read that tensor: it is elementwise, and nothing is read after it.
             places[results[-1]] = self.known[into]
-        template = [*self.constants.values(), *(None for line in self.lines if not line.is_lent)]
+        template = [*self.constants.values(), *(None for line in self.lines if not line.in_buffer)]
         calls = tuple(
             (
                 places[line.result],
                 line.function,
-                getter([places[i] for i in ([line.result] * line.is_lent + [*line.reads])]),
+                tuple(places[i] for i in ([line.result] * line.in_buffer + [*line.reads])),
             )
             for line in self.lines
         )
         return Tape(
             self.given,
-            lent,
-            Calls(self.roots + lent, tuple(template), calls),
+            buffers,
+            Calls(self.roots + buffers, tuple(template), calls),
             tuple(places[value] for value in results),
             tuple(self._said(line, places) for line in self.lines),
         )
 
     def _places(self, results: Sequence[int]) -> tuple[dict[int, int], int]:
-        """Where every value lies, and how many tensors that takes: each is used again when it is read no more."""
+        """Assigns slots to values; returns them and the number of buffers.
+
+        A buffer is reused after its last read.
+        """
         last = {value: len(self.lines) for value in results}
         for index, line in reversed(list(enumerate(self.lines))):
             for value in line.reads:
                 last.setdefault(value, index)
-        is_lent = {line.result for line in self.lines if line.is_lent}
+        in_buffer = {line.result for line in self.lines if line.in_buffer}
         lies: dict[int, int] = {}
         free: list[int] = []
         number = 0
         for index, line in enumerate(self.lines):
-            free += [lies[v] for v in dict.fromkeys(line.reads) if v in is_lent and last[v] == index]
-            if not line.is_lent:
+            free += [lies[v] for v in dict.fromkeys(line.reads) if v in in_buffer and last[v] == index]
+            if not line.in_buffer:
                 continue
             if len(results) == 1 and line.result == results[0] and number:
                 assert index == len(self.lines) - 1, "what is read again would be overwritten"
@@ -148,7 +158,7 @@ class Draft:
                 number += 1
             lies[line.result] = free.pop()
         places = {i: i for i in range(self.roots)} | {v: self.roots + place for v, place in lies.items()}
-        own = [*self.constants, *(line.result for line in self.lines if not line.is_lent)]
+        own = [*self.constants, *(line.result for line in self.lines if not line.in_buffer)]
         return places | {value: self.roots + number + i for i, value in enumerate(own)}, number
 
     def _said(self, line: _Line, places: Mapping[int, int]) -> str:
@@ -162,7 +172,7 @@ class Draft:
 
 
 def times(out: Tensor, a: Tensor, b: Any) -> Tensor:
-    """a b; of a tensor and another one, or a number."""
+    """a b; b may be a number."""
     return torch.mul(a, b, out=out)
 
 

@@ -176,10 +176,19 @@ def _plan(commands: Commands) -> None:
     command.add_argument("what", metavar="EXPR|FILE", help="an expression, or a file")
     command.add_argument("--key", metavar="GLOB", help=KEY)
     _settings(command)
-    stages = ("tree", "meaning", "plan", "improved")
+    stages = ("tree", "meaning", "plan", "optimized")
     command.add_argument(
-        "--stage", choices=stages, default="improved", help="where to stop; improved (default) is what runs"
+        "--stage",
+        choices=stages,
+        default="optimized",
+        type=_stage,
+        help="where to stop; optimized (default) is the plan after every pass",
     )
+
+
+def _stage(text: str) -> str:
+    """A stage by its name; `improved` is what `optimized` was called before."""
+    return "optimized" if text == "improved" else text
 
 
 def _settings(command: argparse.ArgumentParser) -> None:

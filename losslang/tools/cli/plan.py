@@ -33,10 +33,10 @@ def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
         return str(checked.meaning)
     # The compiler is not needed by who only looks at the meaning.
     from losslang.plan.lower import lower
-    from losslang.plan.passes import improve
+    from losslang.plan.passes import optimize
 
     plan = lower(checked.meaning)
-    return str(improve(plan) if stage == "improved" else plan)
+    return str(optimize(plan) if stage == "optimized" else plan)
 
 
 def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:

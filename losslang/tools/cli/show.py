@@ -106,7 +106,7 @@ def _signature(primitive: Primitive) -> str:
     inside: list[str] = []
     if isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
-    elif not isinstance(primitive, Loss | Activation | Reduction):
+    elif not isinstance(primitive, (Loss, Activation, Reduction)):
         parameters = primitive.signature.parameters.values()
         inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in parameters]
     inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in primitive.option_types]
