@@ -135,12 +135,6 @@ def same(found: Tensor, wanted: Tensor, pred: Tensor, said: str) -> None:
     torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8 * scale, msg=lambda m: f"gradient of {said}\n{m}")
 
 
-def whole_value(loss: losslang.Loss, pred: Any, target: Any, **batch: Any) -> Tensor:
-    """The total as it is where torch traces: the plan as it stands, on whole tensors."""
-    runs = loss._programs.total
-    return runs.plan.total(runs.traced.run(pred, target, batch, loss.const, {}))
-
-
 def compare(text: str, layout: str, seed: int = 0) -> None:
     pred, target, batch = data(layout, seed)
     said = f"{text}   on {layout}, seed {seed}"

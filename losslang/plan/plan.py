@@ -117,8 +117,8 @@ class Plan:
         total: Any = None
         for output, value in zip(self.outputs, values, strict=True):
             if not output.metric:
-                part = value if output.weight == 1 else value * output.weight
-                total = part if total is None else total + part
+                term = value if output.weight == 1 else value * output.weight
+                total = term if total is None else total + term
         return 0.0 if total is None else total
 
     def __str__(self) -> str:

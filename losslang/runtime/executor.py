@@ -122,7 +122,8 @@ class Executor:
             return self.traced.run(*roots)
         inputs = self.read(roots)
         try:
-            values = self.case(inputs).routes[look].run(*inputs)
+            case = self.cases.get(_signature(inputs)) or self.case(inputs)
+            values = case.routes[look].run(*inputs)
         except RuntimeError as error:
             refuse_mixed(self.plan, inputs, error)
             raise

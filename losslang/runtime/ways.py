@@ -36,7 +36,10 @@ from losslang.runtime.runners import Runner
 
 
 class Way(NamedTuple):
-    """A row of the table. `does` and `because` are printed, `saves` was measured, `test` is a case of test_ways.py."""
+    """A row of the table: when it applies, and why in words; what it does; what that saves, as it was measured.
+
+    tests/runtime/test_ways.py has a case of the same name, which holds it to the plain plan.
+    """
 
     name: str
     applies: Callable[[Call], bool]
@@ -91,7 +94,7 @@ WAYS: tuple[Way, ...] = (
     Way(
         "labels checked",
         checks_labels,
-        "labels are computed, or what says how many classes there are",
+        "their range does not show that all labels name classes: some may be ignored, or they are computed",
         "runs the checks of labels, and goes on",
         "nothing: it is needed",
         make.labels_checked,

@@ -172,23 +172,49 @@ def _fmt(commands: Commands) -> None:
 
 def _plan(commands: Commands) -> None:
     """Adds the arguments of `plan`."""
-    command = _add(commands, "plan", "print what an expression compiles to", "losslang plan 'ce + dice'")
+    example = "losslang plan 'ce + dice'\n  losslang plan 'ce + dice' --stage run --shape 4,5,1000,1000"
+    command = _add(
+        commands, "plan", "print what an expression compiles to, or what a call of it runs", example
+    )
     command.add_argument("what", metavar="EXPR|FILE", help="an expression, or a file")
     command.add_argument("--key", metavar="GLOB", help=KEY)
     _settings(command)
-    stages = ("tree", "meaning", "plan", "optimized")
+    stages = ("tree", "meaning", "plan", "optimized", "run")
     command.add_argument(
         "--stage",
         choices=stages,
         default="optimized",
         type=_stage,
-        help="where to stop; optimized (default) is the plan after every pass",
+        help="where to stop; optimized (default) is the plan after every pass, run what a call on a CPU runs, and why",
+    )
+    command.add_argument(
+        "--shape",
+        metavar="B,C,...",
+        type=_shape,
+        default=(4, 5, 16, 16),
+        help="with --stage run: the shape of the predictions; else it is 4,5,16,16",
+    )
+    command.add_argument(
+        "--call",
+        choices=("first", "later", "traced"),
+        default="later",
+        help="with --stage run: which call of a module; later (default) is what most calls run",
+    )
+    command.add_argument(
+        "--ignored", action="store_true", help="with --stage run: a tenth of the labels are ignored"
     )
 
 
 def _stage(text: str) -> str:
     """A stage by its name; `improved` is what `optimized` was called before."""
     return "optimized" if text == "improved" else text
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = text.split(",")
+    if len(sizes) < 2 or not all(size.strip().isdecimal() and int(size) for size in sizes):
+        raise argparse.ArgumentTypeError(f"`{text}` is no shape of two axes or more, such as 4,5,16,16")
+    return tuple(map(int, sizes))
 
 
 def _settings(command: argparse.ArgumentParser) -> None:

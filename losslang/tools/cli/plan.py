@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
@@ -17,13 +17,13 @@ from losslang.tools.cli.outcome import Outcome, failed
 def run(arguments: Namespace) -> Outcome:
     """Prints all expressions of a file, or one, at `--stage`."""
     expressions = from_either(arguments.what, arguments.key)
-    settings = dict(arguments.settings)
-    texts, diagnostics = texts_of(expressions, lambda source: _station(source, arguments.stage, settings))
+    texts, diagnostics = texts_of(expressions, lambda source: _station(source, arguments))
     return Outcome(exit_status(diagnostics), "\n\n".join(texts), failed(diagnostics))
 
 
-def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
+def _station(source: Source, arguments: Namespace) -> str:
     """The text of one expression at a stage. Raises LossError if it has mistakes."""
+    stage, settings = arguments.stage, dict(arguments.settings)
     if stage == "tree":
         return "\n".join(_tree(parse(source)))
     checked = analyze(source, overrides=settings)
@@ -31,6 +31,11 @@ def _station(source: Source, stage: str, settings: Mapping[str, float]) -> str:
         raise LossError(checked.diagnostics)
     if stage == "meaning":
         return str(checked.meaning)
+    if stage == "run":
+        # torch is loaded for this stage alone.
+        from losslang.tools.cli.run_stage import what_runs
+
+        return what_runs(source, settings, arguments.shape, arguments.call, ignored=arguments.ignored)
     # The compiler is not needed by who only looks at the meaning.
     from losslang.plan.lower import lower
     from losslang.plan.passes import optimize
