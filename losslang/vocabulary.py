@@ -35,7 +35,7 @@ class Head(NamedTuple):
     bias: Tensor | None
 
 
-# What a loss can read of its prediction, by the name of the parameter.
+# The views of a prediction, by the name of the parameter that reads them.
 VIEWS: Mapping[str, str] = {
     "logits": "logits",
     "probs": "probs",
@@ -50,7 +50,7 @@ VIEWS: Mapping[str, str] = {
     "hidden": "hidden",
     "parameters": "parameters",
 }
-# In which form a loss wants its target.
+# The forms of a target, by the name of the parameter.
 TARGETS: Mapping[str, str] = {
     "target": "a tensor like the prediction; class indices become one-hot where it has classes",
     "labels": "the class of each place: indices, or a distribution over the class axis",
@@ -63,12 +63,12 @@ TARGETS: Mapping[str, str] = {
     "distance": "a signed distance map like the prediction: below 0 inside",
     "positive_truth": "how far what is true is not the background: 0 to 1",
 }
-# Other operands that are not like the prediction, and what each is.
+# Operands that are not like the prediction.
 LAYERS: Mapping[str, str] = {
     "head": "the last layer: an nn.Linear, or its weight of shape (C, D)",
     "net": "a frozen network: a module, given by `compile(const=...)`",
 }
-# What the compiler hands to a loss that asks for it.
+# Parameters that the compiler fills in for a loss that asks for them.
 GIVEN = ("total", "class_weight", "pos_weight", "counted", "mask", "memory")
 UNIVERSAL_TYPES: Mapping[str, Any] = {
     "reduction": Any,
@@ -93,8 +93,9 @@ IN_WORDS = {
     "hidden": "hidden states",
     "parameters": "the parameters that `compile(params=...)` is given",
 }
-"""Views as people say them, where that differs."""
+"""Views in words, where these differ from the name."""
 CLASSED = {"logits", "probs", "log_probs"}
+"""The views that have a class axis."""
 
 Total = Callable[..., Any]
 """`total(a, b, ...)` sums each over the axes that the loss's result no longer has.

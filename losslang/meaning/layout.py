@@ -21,9 +21,9 @@ from losslang.syntax import tree
 
 Written = Literal["first", "last"]
 AXIS: dict[str, int] = {"first": 1, "last": -1}
-"""Where `channels=` says that channels lie."""
+"""The axis that `channels=` names."""
 BY_RANK = 0
-"""Stands for the channel axis of plain values, which `channel_axis` knows from the rank."""
+"""The channel axis of plain values, until `channel_axis` decides it by the rank."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ SUM_OF_MEANS = {
     "reduction=sum": "keras adds up the means over its last axis",
     "reduction=none": "keras keeps the means over its last axis",
 }
-"""What `refuses` of losses of keras that are of single elements."""
+"""The `refuses` of keras losses whose values are those of single elements."""
 CLIPPED = "keras holds given probabilities in [1e-7, 1 - 1e-7]: a wrong certainty costs 16.1 there"
 MEANS = {
     "mean_all": "its mean counts what is ignored too",
@@ -31,7 +31,7 @@ MEANS = {
     "batchmean": "it adds up a sample, and divides by the samples",
     "mean_of_means": "its mean is that of the means of the samples",
 }
-"""Why the mean of a library is no plain one, by the reduction that gives it."""
+"""The difference of a library's mean from ours, by the reduction that gives its number."""
 MEAN_ALONE = {
     "reduction=sum": "mmdet has the mean alone",
     "reduction=none": "mmdet has the mean alone",

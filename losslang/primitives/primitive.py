@@ -52,7 +52,7 @@ class Primitive:
 
     @property
     def origin(self) -> str:
-        """Where the function is defined: its module and its name there."""
+        """The module in which the function is defined, with its name there."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
     @cached_property

@@ -9,7 +9,7 @@ from losslang.diagnostics.source import Source, Span
 from losslang.syntax import tree
 from losslang.syntax.parser import parse
 
-# How tightly a node binds. A node is bracketed where its place demands a tighter one.
+# Precedence. A node is bracketed where its position demands a tighter one.
 _SUM, _PRODUCT, _UNARY, _POWER, _ROUTED, _OPERAND = range(6)
 
 

@@ -19,7 +19,7 @@ from losslang.diagnostics.mistakes import syntax
 from losslang.diagnostics.source import Source, Span
 from losslang.syntax import tree
 from losslang.syntax.refusal import CLOSING, OPENING, refused_character, refused_token
-from losslang.syntax.tree_builder import grow
+from losslang.syntax.tree_builder import build_tree
 
 MAX_CHARACTERS = 4096
 OPERATORS = {"PLUS", "MINUS", "STAR", "SLASH", "_POWER", "_AT", "_EQUALS"}
@@ -62,7 +62,7 @@ def _parse(text: str) -> tree.Program:
         refused: Any = error.token
         tokens: Any = _lark(None)
         raise LossError([refused_token(text, refused, tokens.lex(text))]) from None
-    return grow(parsed, text)
+    return build_tree(parsed, text)
 
 
 class _Statements:

@@ -23,7 +23,7 @@ MAX_NODES = 500
 MAX_NESTING = 64
 
 
-def grow(parsed: Tree[Token], text: str) -> tree.Program:
+def build_tree(parsed: Tree[Token], text: str) -> tree.Program:
     """Builds the program of a parse tree of `text`. Raises LossError where it is too large or too deep."""
     built: dict[int, Any] = {}
     heights: dict[int, int] = {}

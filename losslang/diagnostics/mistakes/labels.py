@@ -59,7 +59,7 @@ def class_out_of_range(
 
 
 def ignoring(term: str, label: int) -> str:
-    """What to write to leave a label out of a term."""
+    """The repair that leaves a label out of a term."""
     return f"`ignore_index={label}` in `{term.partition('@')[0]}`"
 
 

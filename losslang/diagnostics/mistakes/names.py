@@ -9,7 +9,7 @@ from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
-# How other libraries call a loss, and what to write here. Their class names are not aliases,
+# Names of losses in other libraries, with our spelling. Their class names are not aliases,
 # because their defaults differ.
 ELSEWHERE = {
     "BCELoss": "bce",

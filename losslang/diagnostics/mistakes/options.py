@@ -9,7 +9,7 @@ from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.mistakes.names import nearest
 from losslang.diagnostics.source import Span
 
-# What other libraries call an option of ours.
+# Names of our options in other libraries.
 ELSEWHERE = {
     "include_background": "background",
     "smooth_nr": "smooth",

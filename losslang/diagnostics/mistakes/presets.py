@@ -25,7 +25,7 @@ def not_in_library(span: Span, owner: str, name: str, known: Sequence[str]) -> D
 
 
 def without_like(options: str) -> str:
-    """What to write in place of a `like=`."""
+    """The repair of a `like=`: its options, written out."""
     return f"leave out `like`, and write what it stands for: `{options}`" if options else "leave out `like`"
 
 

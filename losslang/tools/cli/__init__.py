@@ -20,7 +20,7 @@ from losslang.tools.cli.outcome import Outcome
 
 STARTED = perf_counter()
 
-# What could steer a terminal or hide there, our own colours apart.
+# Control characters and direction marks, except our own colours.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
 
 KEY = "where the expressions are, if not under loss: a key, a path, or a pattern such as losses[*]"

@@ -51,7 +51,7 @@ def _checked(sources: Sequence[Source], settings: Mapping[str, float]) -> list[C
     if len(sources) < 2 or not settings:
         return [(source, analyze(source, overrides=settings)) for source in sources]
     fitting = [{n: v for n, v in settings.items() if _has(source, n, v)} for source in sources]
-    # What no expression has a name for is reported in each of them.
+    # A setting that no expression has a name for is reported in each of them.
     nowhere = {n: v for n, v in settings.items() if not any(n in known for known in fitting)}
     return [
         (s, analyze(s, overrides={**known, **nowhere})) for s, known in zip(sources, fitting, strict=True)

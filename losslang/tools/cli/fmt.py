@@ -100,7 +100,7 @@ def _rewritten(filename: str, before: str, sources: Sequence[Source]) -> Formatt
 
 def _written(one: Formatted) -> str:
     """Writes a file, all of it or nothing. Returns the error message, or ''."""
-    # What a link points to is rewritten; the link stays one.
+    # The target of a link is rewritten; the link stays one.
     path = Path(os.path.realpath(one.name))
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -25,7 +25,7 @@ from losslang.tools.configfile.nodes import (
 KEYS = ("loss", "criterion", "objective")
 MAX_ALIASED = 200_000
 
-# Whether the value at a path is asked for, whose last key has this name. That of a list item is "".
+# Takes the path of a value and its last key ("" for a list item): True if the value is asked for.
 Rule = Callable[[str, str], bool]
 Says = Callable[[Scalar], str]
 

@@ -26,7 +26,7 @@ from losslang.tools.configfile.nodes import (
     too_deep,
 )
 
-# What may stand between the place where PyYAML says a value begins and the value itself.
+# Anchor, tag, blanks and comments, which PyYAML counts to the value behind them.
 PROPERTIES = re.compile(r"(?:&[0-9A-Za-z_-]+|!<[^>]*>|!\S*|\s|(?<=\s)#[^\r\n\x85\u2028\u2029]*)*")
 BEYOND_UNICODE = re.compile(r"\\U(?!000|0010)")
 PLAINER = {
