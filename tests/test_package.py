@@ -47,21 +47,11 @@ def test_the_wheel_holds_the_package_the_grammar_and_nothing_else(wheel: Path) -
 @pytest.mark.slow
 def test_it_checks_configs_in_an_empty_environment_without_torch(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "env"
-    venv.create(home, with_pip=True)
+    venv.create(home)
     python = home / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python)
     constraints = ROOT / "constraints.txt"
-    run(
-        python,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-        "-c",
-        constraints,
-        wheel,
-        cwd=tmp_path,
-    )
+    run(*pip, "install", "-q", "-c", constraints, wheel, cwd=tmp_path)
     elsewhere = tmp_path / "project"
     elsewhere.mkdir()
     (elsewhere / "good.yaml").write_text("loss: 0.5*bce(sigmoid) + dice(smooth=1)\n")
@@ -77,4 +67,4 @@ def test_it_checks_configs_in_an_empty_environment_without_torch(wheel: Path, tm
         cwd=elsewhere,
     )
     assert told.strip() == "losslang.compile needs torch: pip install 'losslang[torch]'"
-    assert "torch" not in run(python, "-m", "pip", "list", cwd=elsewhere)
+    assert "torch" not in run(*pip, "list", cwd=elsewhere)

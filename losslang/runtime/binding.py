@@ -20,7 +20,8 @@ from losslang.registry import Registry, loss_behind
 from losslang.tensors.lazy import torch
 from losslang.tensors.targets import Site
 
-Call = tuple[int, Callable[..., Any], Callable[[Sequence[Any]], Sequence[Any]]]
+Call = tuple[int, Callable[..., Any], tuple[int, ...]]
+"""The slot that a function fills, the function, and the slots of its arguments."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Calls:
     def run(self, *roots: Any) -> list[Any]:
         """All slots, filled."""
         slots = [*roots, *self.template]
-        for place, function, arguments in self.calls:
-            slots[place] = function(*arguments(slots))
+        for slot, function, arguments in self.calls:
+            slots[slot] = function(*[slots[argument] for argument in arguments])
         return slots
 
 
@@ -52,40 +53,42 @@ class Binding:
         self.filled = filled
         self.widens = widens
         self.roots = len(roots)
-        self.places = {name: i for i, name in enumerate(roots)}
+        self.slots = {name: i for i, name in enumerate(roots)}
         self.template: list[Any] = []
         self.calls: list[Call] = []
+        self.shown: list[Any] = []
 
-    def place(self, argument: Any) -> int:
+    def slot(self, argument: Any) -> int:
         """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
         if not isinstance(argument, Ref):
-            return self.slot(argument)
-        if argument.name not in self.places:
-            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.places)}")
-        return self.places[argument.name]
+            return self.add_slot(argument)
+        if argument.name not in self.slots:
+            raise AssertionError(f"not a program: `{argument}` is read, and left out of {list(self.slots)}")
+        return self.slots[argument.name]
 
-    def slot(self, value: Any) -> int:
+    def add_slot(self, value: Any) -> int:
         self.template.append(value)
         return self.roots + len(self.template) - 1
 
     def call(self, name: str, function: Callable[..., Any], inputs: Sequence[int]) -> None:
         """The value `name` is what `function` makes of these slots."""
-        self.places[name] = self.slot(None)
-        self.calls.append((self.places[name], function, getter(inputs)))
+        self.slots[name] = self.add_slot(None)
+        self.calls.append((self.slots[name], function, tuple(inputs)))
 
     def step(self, step: Step) -> None:
         """A step, computed on everything at once."""
-        inputs = list(map(self.place, step.inputs))
+        self.shown.append(step)
+        inputs = list(map(self.slot, step.inputs))
         path = dict(step.options).get("path")
         if isinstance(path, Input):
-            inputs.insert(0, self.places[path.root])
+            inputs.insert(0, self.slots[path.root])
             if step.operation == "input" and self.widens:
                 self.call(f"{step.name} as it is", bound(step, self.registry)[0], inputs)
-                self.call(step.name, as_tensor, [self.places[f"{step.name} as it is"]])
+                self.call(step.name, as_tensor, [self.slots[f"{step.name} as it is"]])
                 return
             if step.operation == "input" and not path.steps:
                 # A whole root is itself.
-                self.places[step.name] = inputs[0]
+                self.slots[step.name] = inputs[0]
                 return
         function, at = bound(step, self.registry, filled=self.filled)
         if at is None:
@@ -100,9 +103,9 @@ class Binding:
         """What sums gets its `total`: made once where nothing is masked, else in every call."""
         over = region(step, self.registry)
         if step.operation.startswith("reduction:"):
-            self.call(step.name, function, [*inputs, self.slot(region_total(None, over))])
+            self.call(step.name, function, [*inputs, self.add_slot(region_total(None, over))])
         elif step.inputs[-1] is None:
-            inputs[at] = self.slot(region_total(None, over))
+            inputs[at] = self.add_slot(region_total(None, over))
             self.call(step.name, function, inputs[:-1])
         else:
             self.call(step.name, partial(_masked, function, at, over), inputs)
@@ -145,22 +148,6 @@ def region(step: Step, registry: Registry) -> Region:
     return Region(
         len(loss.sums), bool(dict(step.options).get("batch")), goes_on=loss.sums != loss.result_axes
     )
-
-
-def getter(inputs: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """What takes the inputs of a step out of the slots.
-
-    Spelled out for the usual numbers: on small tensors a loop here would be a tenth of the time.
-    """
-    match inputs:
-        case [a]:
-            return lambda slots: (slots[a],)
-        case [a, b]:
-            return lambda slots: (slots[a], slots[b])
-        case [a, b, c]:
-            return lambda slots: (slots[a], slots[b], slots[c])
-        case _:
-            return lambda slots: [slots[i] for i in inputs]
 
 
 def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], int | None]:

@@ -1,42 +1,26 @@
-"""Plan to something that runs: whole on small tensors, block by block on large ones."""
+"""Runs a plan in the way that suits the tensors of a call. Which one that is stands in ways.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from losslang.plan.operations.call import (
-    as_tensor,
-    holds_numbers,
-    is_foreign,
-    refuse_mixed,
-    refuse_unreadable,
-)
+from losslang.plan.operations.call import holds_numbers, refuse_mixed, refuse_unreadable
 from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
-from losslang.runtime import block_sizes
-from losslang.runtime.binding import getter
-from losslang.runtime.closed import Prepared
-from losslang.runtime.ignored_labels import Look, asking, left_out, looks, refuses_labels
-from losslang.runtime.label_ranges import CHECKS, Later, Range, Sources, are_read_by_kernels, ranges
-from losslang.runtime.program import (
-    Program,
-    checks,
-    in_blocks,
-    labels_of,
-    looking,
-    of_inputs,
-    reading,
-    settled,
-    shapes_of,
-    whole,
-)
-from losslang.runtime.ways import Way, looked_at, named, through
+from losslang.runtime import block_sizes, program
+from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.conditions import LOOKS, Call
+from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index
+from losslang.runtime.label_ranges import CHECKS
+from losslang.runtime.program import Program
+from losslang.runtime.runners import RunFn, Runner
+from losslang.runtime.ways import SPECIALIZED, Way, choose
 from losslang.tensors import lazy
 from losslang.tensors.eager import is_eager
 
@@ -44,91 +28,93 @@ lazy.load()
 
 Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
-NOTHING, LABELS, VALUES = range(3)
-"""What a call looks at: no values, whether labels name classes, or all that its checks ask for."""
 Signature = tuple[Any, ...]
-"""What a call looks at, how many threads it has, and what of the inputs decides how it runs."""
+"""The number of threads, and what of the inputs decides how a call runs."""
 SIGNATURES = 256
-"""Shapes and types of inputs for which a program is kept."""
+"""Signatures of which a plan keeps how they run."""
 
 
 class Route:
-    """The way of tensors of one signature: found in a first call, which may find a shorter one for the next."""
+    """How calls of one signature run that still look at `look`: chosen in the first of them, kept for the next."""
 
-    def __init__(self, find: Callable[[Route, Sequence[Any]], Way]):
-        self.find = find
-        self.way: Way = self._first
+    def __init__(self, case: Case, look: int):
+        self.case = case
+        self.look = look
+        self.run: RunFn = self._first
+        self.chosen: tuple[Way, Runner] | None = None
+
+    def choose(self, inputs: Sequence[Any]) -> tuple[Way, Runner]:
+        """The row of WAYS, and what it made for calls like these."""
+        if self.chosen is None:
+            refuse_unreadable(self.case.executor.plan, inputs)
+            self.chosen = choose(Call(self.case.executor, self.case, inputs, self.look))
+            self.run = self.chosen[1].run
+        return self.chosen
 
     def _first(self, *inputs: Any) -> list[Any]:
-        self.way = self.find(self, inputs)
-        return self.way(*inputs)
+        return self.choose(inputs)[1].run(*inputs)
+
+    def go(self, *inputs: Any) -> list[Any]:
+        """By the way that is chosen by now."""
+        return self.run(*inputs)
+
+    def specialize(self, runner: Runner) -> None:
+        """Later calls run this: the plan without the steps that changed nothing in a call before."""
+        self.chosen = SPECIALIZED, runner
+        self.run = runner.run
+
+
+class Case:
+    """Calls whose inputs have one signature: a route for each look, and what decides all of them."""
+
+    def __init__(self, executor: Executor):
+        self.executor = executor
+        self.routes = [Route(self, look) for look in LOOKS]
+        self._shapes: list[Mapping[str, Shape] | None] = []
+        self._walks: list[list[WalkEvaluators]] = []
+
+    def shapes(self, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
+        """The shapes of the predictions; None for tensors that are not ordinary, or do not fit the plan."""
+        if not self._shapes:
+            self._shapes.append(program.shapes_of(self.executor.plan, self.executor.registry, inputs))
+        return self._shapes[0]
+
+    def walks(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
+        """What is worth cutting into blocks: the same walks for a call that looks at values and one that does not."""
+        if not self._walks:
+            self._walks.append(self._split(inputs))
+        return self._walks[0]
+
+    def _split(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
+        own = self.executor
+        if own.fuse is not None or not block_sizes.are_large(inputs):
+            return []
+        shapes = self.shapes(inputs)
+        return [] if shapes is None else block_sizes.walks(own.plan, own.registry, shapes, inputs)
 
 
 class Executor:
-    """Runs a plan in the way that suits the tensors of the call. `fuse` hands it to torch.compile.
+    """Runs a plan, and holds the programs that its ways need: each is made when it is first asked for.
 
-    `masked`: whether labels are ignored is looked up first, and the plan is made for the masks that are there.
+    `fuse` hands the plan to torch.compile. `has_open_masks`: which masks of ignored labels are needed is found in
+    every call; else the plan runs with those that it has.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, fuse: Fuse | None = None, *, masked: bool = True):
+    def __init__(
+        self, plan: Plan, registry: Registry, fuse: Fuse | None = None, *, has_open_masks: bool = True
+    ):
         self.plan = plan
         self.registry = registry
         self.fuse: Fuse | None = fuse
-        self.kept = tuple(step.name for step in asking(plan)) if masked else ()
-        self.guarded = any(step.operation == "complete" for step in plan.steps)
-        self.is_one = plan.is_one
+        self.ignore_step_names = (
+            tuple(step.name for step in ignore_mask_steps(plan)) if has_open_masks else ()
+        )
+        self.is_guarded = any(step.operation == "complete" for step in plan.steps)
         # For what traces a call or transforms it: made now, since making it could not be traced.
-        self.traced = whole(plan, registry, careful=False)
-        self.unmasked: dict[tuple[str, ...], Executor] = {}
-        self.shapes: dict[Any, Mapping[str, Shape] | None] = {}
-        self.routes: dict[Signature, Route] = {}
-        self.lean: dict[tuple[tuple[str, ...], bool], Way] = {}
-
-    @cached_property
-    def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        """What takes the inputs out of the roots of a call."""
-        reader = reading(self.plan, self.registry, "input")
-        return (lambda roots: reader.run(*roots)) if reader.calls.calls else getter(reader.places)
-
-    @cached_property
-    def guard(self) -> Program:
-        """What refuses entries of a call that no term reads."""
-        return reading(self.plan, self.registry, "complete")
-
-    @cached_property
-    def keeps(self) -> Program:
-        """What looks whether labels are ignored."""
-        return looking(self.plan, self.registry)
-
-    @cached_property
-    def left_out(self) -> Executor | None:
-        """The same with labels to ignore left to kernels, if one of them can leave them out."""
-        plan = left_out(self.plan, self.registry)
-        return None if plan == self.plan else Executor(plan, self.registry, self.fuse, masked=False)
-
-    @cached_property
-    def careful(self) -> Program:
-        """What looks at values too."""
-        return of_inputs(self.plan, self.registry, careful=True)
-
-    @cached_property
-    def checks(self) -> Program:
-        """What looks at values and computes nothing."""
-        return checks(self.plan, self.registry)
-
-    @cached_property
-    def label_checks(self) -> Program:
-        """What looks at labels and computes nothing."""
-        return checks(self.plan, self.registry, CHECKS)
-
-    @cached_property
-    def plain(self) -> Program:
-        return of_inputs(self.plan, self.registry, careful=False)
-
-    @cached_property
-    def fused(self) -> Way:
-        compiled: Any = torch.compile(self.plain.run, backend=str(self.fuse))  # pyright: ignore
-        return compiled
+        self.traced = program.whole(plan, registry, validate=False)
+        self.cases: dict[Signature, Case] = {}
+        self._unmasked: dict[tuple[str, ...], Executor] = {}
+        self._specialized: dict[tuple[tuple[str, ...], bool], Program] = {}
 
     def run(self, roots: Sequence[Any], look: int) -> list[Any]:
         """The value of every output; `look` says which values of the tensors are looked at."""
@@ -136,180 +122,100 @@ class Executor:
             return self.traced.run(*roots)
         inputs = self.read(roots)
         try:
-            route = self.routes.get(_signature(inputs, look)) or self._route(inputs, look)
-            values = route.way(*inputs)
+            case = self.cases.get(_signature(inputs)) or self.case(inputs)
+            values = case.routes[look].run(*inputs)
         except RuntimeError as error:
             refuse_mixed(self.plan, inputs, error)
             raise
-        if self.guarded:
+        if self.is_guarded:
             self.guard.run(*roots)
         return values
 
-    def _route(self, inputs: Sequence[Any], look: int) -> Route:
-        """That of tensors like these; it is kept for the next ones."""
-        signature = _signature(inputs, look)
-        route = self.routes.get(signature)
-        if route is None:
-            _forget(self.routes)
-            route = self.routes.setdefault(signature, Route(partial(self._way, signature)))
-        return route
+    def case(self, inputs: Sequence[Any]) -> Case:
+        """That of inputs like these; it is kept for the next ones."""
+        signature = _signature(inputs)
+        case = self.cases.get(signature)
+        if case is None:
+            if len(self.cases) >= SIGNATURES:
+                # A program that is called with ever new shapes does not grow without end.
+                self.cases.clear()
+            case = self.cases.setdefault(signature, Case(self))
+        return case
 
-    def _way(self, signature: Signature, route: Route, inputs: Sequence[Any]) -> Way:
-        refuse_unreadable(self.plan, inputs)
-        if any(map(is_foreign, inputs)):
-            return partial(self._converted, signature[0])
-        if signature[0] == LABELS:
-            return self._labelled(inputs, (NOTHING, *signature[1:]))
-        if self.kept:
-            return self._watched(inputs, signature)
-        if self.fuse is not None and self._shapes(inputs, signature) is not None:
-            return partial(looked_at, self.checks, self.fused) if signature[0] else self.fused
-        return self._eager(inputs, signature, route)
-
-    def _converted(self, look: int, *inputs: Any) -> list[Any]:
-        """With arrays, lists of numbers and labels without a sign as tensors, where the prediction is."""
-        like = next((value for value in inputs if isinstance(value, Tensor)), None)
-        tensors = [as_tensor(value, like) for value in inputs]
-        return self._route(tensors, look).way(*tensors)
-
-    def _labelled(self, inputs: Sequence[Any], signature: Signature) -> Way:
-        """After a look whether labels name classes: the same one shows whether any may be ignored."""
-        way: Way = partial(through, self._route(inputs, NOTHING))
-        sources = Sources(self.plan, inputs)
-        if not sources.checks:
-            return way
-        left = self._left_to_kernels(inputs, signature) if self.kept else None
-        if self._is_refused_by_kernels(inputs, signature, left is not None):
-            return partial(named, self.label_checks, way)
-        if block_sizes.are_far(inputs):
-            return Later(way, sources.checks, labels_of(self.plan, self.registry, sources.checks).run)
-        found = ranges(sources)
-        if found is None:
-            return partial(looked_at, self.label_checks, way)
-        free, ignored = (
-            self._route(inputs, NOTHING),
-            looks(self.plan, inputs) if self.kept and left is None else None,
-        )
-        if ignored is not None and {look.place for look in ignored} <= {own.place for own in found}:
-            free, way = self._without(self.kept)._route(inputs, NOTHING), partial(self._masked, NOTHING)
-        return partial(_seen, found, free, partial(looked_at, self.label_checks, way))
-
-    def _is_refused_by_kernels(self, inputs: Sequence[Any], signature: Signature, is_left: bool) -> bool:
-        """Whether nothing but kernels of torch reads labels: they look at each of them anyway."""
-        if self.fuse is not None or (self.kept and not is_left):
-            return False
-        own = self.left_out if is_left else self
-        assert own is not None
-        takes = partial(refuses_labels, registry=self.registry)
-        return not own._walks(inputs, signature) and are_read_by_kernels(own.plan, takes)
-
-    def _watched(self, inputs: Sequence[Any], signature: Signature) -> Way:
-        """With masks of ignored labels where there are such, asked in the way that takes least."""
-        careful: int = signature[0]
-        way = self._left_to_kernels(inputs, signature)
-        if way is not None:
-            return way
-        found, masked = looks(self.plan, inputs), partial(self._masked, careful)
-        if found is None:
-            return masked
-        return partial(_seen, found, self._without(self.kept)._route(inputs, careful), masked)
-
-    def _left_to_kernels(self, inputs: Sequence[Any], signature: Signature) -> Way | None:
-        """With labels to ignore left to kernels, where that takes less than to look for them."""
-        unmasked = self._without(self.kept)
-        is_free = self.left_out is not None and not asking(self.left_out.plan)
-        # Terms that share a walk take less time than kernels.
-        if block_sizes.are_far(inputs) or (
-            is_free and all(len(own.walk.sums) == 1 for own in unmasked._walks(inputs, signature))
-        ):
-            return self._leaving_out(inputs, signature)
-        return None
-
-    def _leaving_out(self, inputs: Sequence[Any], signature: Signature) -> Way | None:
-        """With labels to ignore left to kernels, where that is right whatever the labels are."""
-        if self.left_out is None or self.left_out._walks(inputs, signature):
-            # Kernels leave labels out of their own means and sums, which beside a walk are taken by others.
-            return None
-        if not block_sizes.are_far(inputs) and (self.fuse is not None or looks(self.plan, inputs) is None):
-            return None
-        way = partial(through, self.left_out._route(inputs, NOTHING))
-        # In a first call too: what is saved for the backward pass is the same in all of them.
-        return partial(looked_at, self.checks, way) if signature[0] else way
-
-    def _masked(self, careful: int, *inputs: Any) -> list[Any]:
-        """With those masks of ignored labels that are there: most calls have none."""
-        masks = self.keeps.run(*inputs)
-        absent = tuple([name for name, mask in zip(self.kept, masks, strict=True) if mask is None])
-        return self._without(absent)._route(inputs, careful).way(*inputs)
-
-    def _without(self, absent: tuple[str, ...]) -> Executor:
+    def without(self, absent: tuple[str, ...]) -> Executor:
         """For calls in which nothing is ignored by these steps."""
-        if absent in self.unmasked:
-            return self.unmasked[absent]
+        if absent in self._unmasked:
+            return self._unmasked[absent]
         plan = drop_masks(self.plan, absent) if absent else self.plan
         if plan.inputs != self.plan.inputs:
             raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
-        return self.unmasked.setdefault(absent, Executor(plan, self.registry, self.fuse, masked=False))
+        return self._unmasked.setdefault(
+            absent, Executor(plan, self.registry, self.fuse, has_open_masks=False)
+        )
 
-    def _eager(self, inputs: Sequence[Any], signature: Signature, route: Route) -> Way:
-        careful: bool = signature[0] == VALUES
-        found = self._walks(inputs, signature)
-        if found:
-            way = in_blocks(self.plan, found, self.registry, careful=careful).run
-            # What is counted of labels before a walk would be refused by torch.
-            return (
-                partial(looked_at, self.label_checks, way)
-                if careful and Sources(self.plan, inputs).checks
-                else way
-            )
-        # A plan with masks: those that only a kernel needs are left to it.
-        way = self._leaving_out(inputs, signature)
-        if way is not None:
-            return way
-        return self.careful.run if careful else partial(self._settling, route)
+    @cached_property
+    def kernel_ignoring(self) -> Executor | None:
+        """The same with labels to ignore left to kernels, if one of them can leave them out."""
+        plan = with_kernel_ignore_index(self.plan, self.registry)
+        return None if plan == self.plan else Executor(plan, self.registry, self.fuse, has_open_masks=False)
 
-    def _walks(self, inputs: Sequence[Any], signature: Signature) -> list[Prepared]:
-        """What is cut into blocks of these tensors."""
-        if self.fuse is not None or not block_sizes.are_large(inputs):
-            return []
-        shapes = self._shapes(inputs, signature)
-        return [] if shapes is None else block_sizes.walks(self.plan, self.registry, shapes, inputs)
+    @cached_property
+    def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """Takes the inputs out of the roots of a call."""
+        reader = program.reading(self.plan, self.registry, "input")
+        slots = reader.slots
+        return (
+            (lambda roots: reader.run(*roots))
+            if reader.calls.calls
+            else lambda roots: [roots[s] for s in slots]
+        )
 
-    def _settling(self, route: Route, *inputs: Any) -> list[Any]:
-        """Everything once; for the next tensors like these, only what did something."""
-        slots = self.plain.calls.run(*inputs)
-        idle = self.plain.idled(slots)
-        filled = all(value.numel() for value in inputs if isinstance(value, Tensor))
-        if (idle, filled) not in self.lean:
-            self.lean[idle, filled] = settled(self.plan, self.registry, idle, filled=filled).way()
-        route.way = self.lean[idle, filled]
-        return [slots[place] for place in self.plain.places]
+    @cached_property
+    def guard(self) -> Program:
+        """Refuses entries of a call that no term reads."""
+        return program.reading(self.plan, self.registry, "complete")
 
-    def _shapes(self, inputs: Sequence[Any], signature: Signature) -> Mapping[str, Shape] | None:
-        tensors = signature[2:]
-        if tensors not in self.shapes:
-            _forget(self.shapes)
-            self.shapes[tensors] = shapes_of(self.plan, self.registry, inputs)
-        return self.shapes[tensors]
+    @cached_property
+    def ignore_masks(self) -> Program:
+        """Makes the mask of each of `ignore_step_names`; None where nothing is ignored."""
+        return program.ignore_masks(self.plan, self.registry)
+
+    @cached_property
+    def checks(self) -> Program:
+        """Looks at values and computes nothing."""
+        return program.checks(self.plan, self.registry)
+
+    @cached_property
+    def label_checks(self) -> Program:
+        """Looks at labels and computes nothing."""
+        return program.checks(self.plan, self.registry, CHECKS)
+
+    @cached_property
+    def whole(self) -> Program:
+        """Every step but those that look at values."""
+        return program.of_inputs(self.plan, self.registry, validate=False)
+
+    @cached_property
+    def whole_checked(self) -> Program:
+        """Every step."""
+        return program.of_inputs(self.plan, self.registry, validate=True)
+
+    @cached_property
+    def fused(self) -> RunFn:
+        compiled: Any = torch.compile(self.whole.run, backend=str(self.fuse))  # pyright: ignore
+        return compiled
+
+    def specialized(self, noops: tuple[str, ...], *, filled: bool) -> Program:
+        """The plan without these steps, for tensors that passed every check; `filled`: none of them is empty."""
+        known = noops, filled
+        if known not in self._specialized:
+            self._specialized[known] = program.specialized(self.plan, self.registry, noops, filled=filled)
+        return self._specialized[known]
 
 
-def _seen(found: Sequence[Look | Range], free: Route, masked: Way, *inputs: Any) -> list[Any]:
-    """With a look at the range of the labels."""
-    for look in found:
-        if look.finds(inputs):
-            return masked(*inputs)
-    return free.way(*inputs)
-
-
-def _forget(known: dict[Any, Any]) -> None:
-    """Makes room: a program that is called with ever new shapes does not grow without end."""
-    if len(known) >= SIGNATURES:
-        known.clear()
-
-
-def _signature(inputs: Sequence[Any], look: int) -> Signature:
+def _signature(inputs: Sequence[Any]) -> Signature:
     # A block is as large as there are threads to share it.
-    found: list[Any] = [look, torch.get_num_threads()]
+    found: list[Any] = [torch.get_num_threads()]
     for value in inputs:
         if isinstance(value, Tensor):
             found += (value.shape, value.dtype, value.device, value.layout, type(value))

@@ -8,54 +8,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
 from losslang.plan.passes import drop_masks, fuse_reduction
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
+from losslang.runtime.label_ranges import LabelRange
 from losslang.tensors.lazy import torch
-from losslang.vocabulary import Tensor
 
 
-class Look(NamedTuple):
-    """Where among the inputs of a plan labels stand, and which of them is ignored."""
-
-    place: int
-    label: int
-
-    def finds(self, inputs: Sequence[Any]) -> bool:
-        """Whether any may be ignored: whether its number lies within the range of the labels.
-
-        Read as numbers of half the width, two for each: those have instructions for a minimum. The upper half
-        is 0 or -1, and what is read of a label of more than 31 bits is only one to look at again.
-        """
-        labels: Tensor = inputs[self.place]
-        if labels.stride(-1) == 1:
-            labels = labels.view(torch.int32)
-        return labels.min().item() <= self.label if self.label < 0 else labels.max().item() >= self.label
-
-
-def looks(plan: Plan, inputs: Sequence[Any]) -> list[Look] | None:
-    """Where to look; None where more than a range has to be asked.
+def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None:
+    """Whose range shows whether labels may be ignored; None where more than a range has to be asked.
 
     They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
-    the steps themselves. So is a label that halves cannot hold.
+    the steps themselves.
     """
-    places = {step.name: place for place, step in enumerate(plan.inputs)}
-    found: list[Look] = []
-    for step in asking(plan):
-        label, target = int(dict(step.options)["index"]), step.inputs[0]
-        place = places.get(target.name) if isinstance(target, Ref) else None
-        if place is None or not _are_plain(inputs[place]) or not -(2**31) <= label < 2**31:
+    slots = {step.name: slot for slot, step in enumerate(plan.inputs)}
+    found: list[LabelRange] = []
+    for step in ignore_mask_steps(plan):
+        target = step.inputs[0]
+        slot = slots.get(target.name) if isinstance(target, Ref) else None
+        if slot is None or not _are_plain(inputs[slot]):
             return None
-        found.append(Look(place, label))
+        found.append(LabelRange(slot, (_index(step),)))
     return list(dict.fromkeys(found))
 
 
-def asking(plan: Plan) -> list[Step]:
-    """The steps that look whether labels are ignored."""
+def ignore_mask_steps(plan: Plan) -> list[Step]:
+    """The steps that look whether labels are ignored, and make masks of those."""
     return [step for step in plan.steps if step.operation == "not_ignored"]
+
+
+def _index(step: Step) -> int:
+    """The label that such a step leaves out."""
+    return int(dict(step.options)["index"])
 
 
 def _are_plain(target: Any) -> bool:
@@ -64,16 +51,15 @@ def _are_plain(target: Any) -> bool:
     return target.is_cpu and target.ndim > 0 and target.numel() > 0
 
 
-def left_out(plan: Plan, registry: Registry, first: int = 0) -> Plan:
+def with_kernel_ignore_index(plan: Plan, registry: Registry) -> Plan:
     """The plan with labels to ignore left to those kernels that can leave them out, as `ce` beside a dice.
 
     A plan like this looks at no labels, and its checks would refuse those to ignore.
     """
-    steps = asking(plan)[first:]
-    if not steps:
-        return plan
-    found = _left_to_kernels(steps[0], plan, registry)
-    return left_out(plan, registry, first + 1) if found is None else left_out(found, registry, first)
+    # From the last on: those before a mask that goes keep their places, while all steps are named anew.
+    for position in reversed(range(len(ignore_mask_steps(plan)))):
+        plan = _left_to_kernels(ignore_mask_steps(plan)[position], plan, registry) or plan
+    return plan
 
 
 def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
@@ -82,7 +68,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     for step in plan.steps:
         if not masked.isdisjoint(step.input_names):
             masked.add(step.name)
-    told = ("ignore_index", int(dict(kept.options)["index"]))
+    told = ("ignore_index", _index(kept))
     steps = [
         replace(step, options=(*step.options, told)) if step.name in masked and _is_kernel(step) else step
         for step in plan.steps

@@ -28,14 +28,14 @@ class Sources:
     def __init__(self, plan: Plan, inputs: Sequence[Any]):
         self.inputs = inputs
         self.above: Mapping[str, Step] = {step.name: step for step in plan.steps}
-        self.places: Mapping[str, int] = {step.name: place for place, step in enumerate(plan.inputs)}
+        self.slots: Mapping[str, int] = {step.name: slot for slot, step in enumerate(plan.inputs)}
         self.checks = [s for s in plan.steps if s.operation in CHECKS and self.is_whole(s.inputs[0])]
         kept = [step for step in plan.steps if step.operation == "not_ignored"]
-        self.ignored = {(self.place(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
+        self.ignored = {(self.slot(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
 
-    def place(self, argument: Argument) -> int | None:
+    def slot(self, argument: Argument) -> int | None:
         """Which input an argument is, but for what is hidden of it and its type; None if it is computed."""
-        while isinstance(argument, Ref) and argument.name not in self.places:
+        while isinstance(argument, Ref) and argument.name not in self.slots:
             step = self.above[argument.name]
             is_same = step.operation in (
                 "zero_masked",
@@ -45,14 +45,14 @@ class Sources:
                 "head",
             )
             argument = step.inputs[0] if is_same else None
-        return self.places[argument.name] if isinstance(argument, Ref) else None
+        return self.slots[argument.name] if isinstance(argument, Ref) else None
 
     def is_whole(self, argument: Argument) -> bool:
         """Whether an argument is, or is computed of, whole numbers that can be looked at."""
         if not isinstance(argument, Ref):
             return argument is not None and argument == int(argument)
-        if argument.name in self.places:
-            return _is_whole(self.inputs[self.places[argument.name]])
+        if argument.name in self.slots:
+            return _is_whole(self.inputs[self.slots[argument.name]])
         step = self.above[argument.name]
         if step.operation in SAME:
             return self.is_whole(step.inputs[0])
@@ -66,16 +66,23 @@ def _is_whole(value: Any) -> bool:
     return str(value.dtype).removeprefix("torch.") in KINDS and value.numel() > 0 and not value.is_meta
 
 
-class Range(NamedTuple):
-    """Where among the inputs of a plan labels stand, how many classes there are, and which labels are ignored."""
+class LabelRange(NamedTuple):
+    """Which input holds labels, which of them are ignored, and how many classes there are, if that is checked."""
 
-    place: int
-    classes: int
-    ignored: tuple[int, ...] = ()
+    input: int
+    ignored: tuple[int, ...]
+    classes: int | None = None
 
-    def finds(self, inputs: Sequence[Any]) -> bool:
-        """Whether a label is no class, or may be one that is ignored."""
-        low, high = _ends(inputs[self.place])
+    def may_hold_ignored(self, inputs: Sequence[Any]) -> bool:
+        """Whether a label may be ignored or, if classes are checked, names none of them: by their range alone."""
+        labels = inputs[self.input]
+        if self.classes is None:
+            # One end of the range takes half as long as both.
+            return any(
+                labels.min().item() <= label if label < 0 else labels.max().item() >= label
+                for label in self.ignored
+            )
+        low, high = _ends(labels)
         return low < 0 or high >= self.classes or any(low <= label <= high for label in self.ignored)
 
 
@@ -87,20 +94,20 @@ def _ends(labels: Any) -> tuple[int, int]:
     return low.item(), high.item()
 
 
-def ranges(sources: Sources) -> list[Range] | None:
+def class_ranges(sources: Sources) -> list[LabelRange] | None:
     """The ranges of the integer targets that a plan checks.
 
     None where one is computed, or what says its classes: the checks themselves have to run.
     """
-    found: list[Range] = []
+    found: list[LabelRange] = []
     for step in sources.checks:
-        place, of_classes = map(sources.place, step.inputs)
-        if place is None or of_classes is None:
+        slot, of_classes = map(sources.slot, step.inputs)
+        if slot is None or of_classes is None:
             return None
-        number = _classes(step, sources.inputs[place], sources.inputs[of_classes])
-        ignored = sorted(label for at, label in sources.ignored if at == place)
+        number = _classes(step, sources.inputs[slot], sources.inputs[of_classes])
+        ignored = sorted(label for at, label in sources.ignored if at == slot)
         # What is 0 or 1 at every element is of two classes.
-        found.append(Range(place, number or 2, tuple(ignored)))
+        found.append(LabelRange(slot, tuple(ignored), number or 2))
     return list(dict.fromkeys(found))
 
 

@@ -20,7 +20,8 @@ from losslang.registry import current_registry
 from losslang.runtime import checkpoint
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, understand
-from losslang.runtime.executor import LABELS, NOTHING, VALUES, Executor, Fuse
+from losslang.runtime.conditions import LABELS, NOTHING, VALUES
+from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
 from losslang.syntax.formatter import format
 from losslang.tensors.devices import vector
@@ -102,8 +103,7 @@ class Loss(Saved):
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
         executor = self._programs.total
         values = self._run(executor, pred, target, batch, moves=self.training)
-        total = values[0] if executor.is_one else executor.plan.total(values)
-        return _tensor(total)
+        return _tensor(executor.plan.total(values))
 
     def _run(
         self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], *, moves: bool = False
@@ -112,11 +112,11 @@ class Loss(Saved):
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        roots = (pred, target, batch, *(self._still or (self.const, self._own(moves))))
-        careful = not self._checked and is_eager()
+        roots = (pred, target, batch, self.const, self._own(moves))
+        is_first = not self._checked and is_eager()
         later = NOTHING if self.validate == "never" else LABELS
-        values = executor.run(roots, VALUES if careful else later)
-        if careful:
+        values = executor.run(roots, VALUES if is_first else later)
+        if is_first:
             self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
 
@@ -158,6 +158,8 @@ class Loss(Saved):
 
     def _own(self, moves: bool) -> Mapping[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
+        if not self._memories:
+            return {"parameters": self.held, "memory": {}}
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
         if not moves or is_transformed():
             memory = {name: value.clone() for name, value in memory.items()}

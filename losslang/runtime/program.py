@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
-from losslang.plan.plan import Plan, Ref, Step, verify
+from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
-from losslang.runtime.blocks import Sum, Totals, Walk, Walker, looks_at
-from losslang.runtime.closed import Prepared
-from losslang.runtime.ignored_labels import asking
+from losslang.runtime.blocks import Sum, Totals, Walk, Walker, value_checks
+from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.ignored_labels import ignore_mask_steps
 from losslang.tensors.lazy import torch
 
 ROOTS = ("pred", "target", "batch", "const", "module")
@@ -24,48 +24,41 @@ READING = ("input", "complete")
 class Program:
     """A plan bound to its functions, from given roots to the values of its outputs.
 
-    `idle` are the steps that may give back what they are given, with the places of both.
+    `steps` are what runs, in order, to be shown; `idle` the steps that may give back what they are given, with the
+    slots of both.
     """
 
     calls: Calls
-    places: tuple[int, ...]
+    slots: tuple[int, ...]
+    steps: tuple[Step | WalkEvaluators, ...] = ()
     idle: tuple[tuple[str, int, int], ...] = ()
 
     def run(self, *roots: Any) -> list[Any]:
-        slots = self.calls.run(*roots)
-        return [slots[place] for place in self.places]
+        values = self.calls.run(*roots)
+        return [values[slot] for slot in self.slots]
 
-    def way(self) -> Callable[..., list[Any]]:
-        """The same, with nothing to loop over where it is one call."""
-        match self.calls.calls, self.places:
-            case [(place, function, arguments)], [only] if only == place:
-                rest = self.calls.template
-                read = tuple(arguments(range(place + 1)))
-                if place in read:
-                    raise AssertionError("not a program: its one call reads its own result")
-                if read == tuple(range(self.calls.roots)):
-                    return lambda *roots: [function(*roots)]
-                return lambda *roots: [function(*arguments((*roots, *rest)))]
-            case _:
-                return self.run
+    def run_recording_noops(self, *roots: Any) -> tuple[list[Any], tuple[str, ...]]:
+        """The values, and the steps that changed nothing."""
+        values = self.calls.run(*roots)
+        return [values[slot] for slot in self.slots], self.noops(values)
 
-    def idled(self, slots: Sequence[Any]) -> tuple[str, ...]:
+    def noops(self, values: Sequence[Any]) -> tuple[str, ...]:
         """The steps that changed nothing. That a mask is missing is no sign of it: the next one may be there."""
         return tuple(
             name
-            for name, place, given in self.idle
-            if slots[place] is slots[given] and slots[place] is not None
+            for name, slot, given in self.idle
+            if values[slot] is values[given] and values[slot] is not None
         )
 
 
-def whole(plan: Plan, registry: Registry, *, careful: bool) -> Program:
-    """From the roots of a call on. `careful` keeps the steps that look at values, for the first call."""
-    return _all(Binding(registry, ROOTS, widens=True), _uncut(plan, registry), careful)
+def whole(plan: Plan, registry: Registry, *, validate: bool) -> Program:
+    """From the roots of a call on. `validate` keeps the steps that look at values, for the first call."""
+    return _all(Binding(registry, ROOTS, widens=True), _uncut(plan, registry), validate)
 
 
-def of_inputs(plan: Plan, registry: Registry, *, careful: bool) -> Program:
+def of_inputs(plan: Plan, registry: Registry, *, validate: bool) -> Program:
     """The same, from the values of the inputs on."""
-    return _all(from_inputs(plan, registry), _without(_uncut(plan, registry), READING), careful)
+    return _all(from_inputs(plan, registry), _without(_uncut(plan, registry), READING), validate)
 
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
@@ -77,14 +70,14 @@ def _without(plan: Plan, operations: Sequence[str]) -> Plan:
     return Plan(tuple(step for step in plan.steps if step.operation not in operations), plan.outputs)
 
 
-def _all(binding: Binding, plan: Plan, careful: bool) -> Program:
+def _all(binding: Binding, plan: Plan, validate: bool) -> Program:
     """Every step of a plan, and its own outputs: what a pass has left out, no output may be."""
-    steps = tuple(step for step in plan.steps if careful or not step.check)
-    verify(Plan(steps, plan.outputs), given=binding.places)
+    steps = tuple(step for step in plan.steps if validate or not step.check)
+    verify(Plan(steps, plan.outputs), given=binding.slots)
     for step in steps:
         binding.step(step)
     idle = [
-        (step.name, binding.places[step.name], binding.place(step.inputs[0]))
+        (step.name, binding.slots[step.name], binding.slot(step.inputs[0]))
         for step in steps
         if may_idle(step)
     ]
@@ -110,10 +103,7 @@ def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
 
 def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequence[Any]) -> Program:
     """These steps of a plan, and those that they need."""
-    wanted = {step.name for step in ends}
-    for step in reversed(plan.steps):
-        if step.name in wanted:
-            wanted.update(step.input_names)
+    wanted = needed_steps(plan.steps, (step.name for step in ends))
     binding = from_inputs(plan, registry)
     for step in plan.steps:
         if step.name in wanted and step.operation not in READING:
@@ -121,10 +111,10 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
     return _program(binding, values)
 
 
-def settled(plan: Plan, registry: Registry, idle: Sequence[str], *, filled: bool) -> Program:
+def specialized(plan: Plan, registry: Registry, noops: Sequence[str], *, filled: bool) -> Program:
     """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
-    short = specialize(_without(_uncut(plan, registry), READING), idle)
-    return _all(from_inputs(plan, registry, filled=filled), short, careful=False)
+    short = specialize(_without(_uncut(plan, registry), READING), noops)
+    return _all(from_inputs(plan, registry, filled=filled), short, validate=False)
 
 
 def reading(plan: Plan, registry: Registry, operation: str) -> Program:
@@ -136,9 +126,9 @@ def reading(plan: Plan, registry: Registry, operation: str) -> Program:
     return _program(binding, [Ref(step.name) for step in ends])
 
 
-def looking(plan: Plan, registry: Registry) -> Program:
+def ignore_masks(plan: Plan, registry: Registry) -> Program:
     """From the values of the inputs on, which labels are kept: a mask, or None where none is ignored."""
-    ends = asking(plan)
+    ends = ignore_mask_steps(plan)
     return _needed(plan, registry, ends, [Ref(step.name) for step in ends])
 
 
@@ -167,23 +157,25 @@ def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[
         # What does not fit is refused, with all its reasons, by the whole program.
         return None
     predictions = [step.name for step in plan.steps if step.operation == "float_prediction"]
-    return {name: tuple(slots[binding.places[name]].shape) for name in predictions}
+    return {name: tuple(slots[binding.slots[name]].shape) for name in predictions}
 
 
 def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:
     # Values that are numbers take slots of their own: before the template is closed.
-    places = tuple(map(binding.place, values))
-    return Program(binding.done(), places, tuple(idle))
+    slots = tuple(map(binding.slot, values))
+    return Program(binding.done(), slots, tuple(binding.shown), tuple(idle))
 
 
-def in_blocks(plan: Plan, walks: Sequence[Prepared], registry: Registry, *, careful: bool) -> Program:
+def in_blocks(plan: Plan, walks: Sequence[WalkEvaluators], registry: Registry, *, validate: bool) -> Program:
     """The same with walks for their steps, from the values of the inputs on."""
     binding = from_inputs(plan, registry)
-    before, after = _around(plan, [walk for walk, _, _ in walks], careful=careful)
+    before, after = _around(plan, [walk for walk, _, _ in walks], validate=validate)
     for step in before:
         binding.step(step)
-    for walk, maps, closed in walks:
-        _walk(binding, walk, Walker(maps, closed, looks_at(walk, registry) if careful else None))
+    for evaluators in walks:
+        walk, autograd, closed = evaluators
+        binding.shown.append(evaluators)
+        _walk(binding, walk, Walker(autograd, closed, value_checks(walk, registry) if validate else None))
     for step in after:
         binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])
@@ -192,41 +184,40 @@ def in_blocks(plan: Plan, walks: Sequence[Prepared], registry: Registry, *, care
 def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
     """One call that runs the walk, and one for every sum that it ends in."""
     name = f"walk over {walk.shape}"
-    binding.call(name, walker, [binding.places[given] for given, _ in walk.inputs])
+    binding.call(name, walker, [binding.slots[given] for given, _ in walk.inputs])
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
         live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
-        finish = _finish(walker.maps.sums[index], index, live)
-        places = [binding.places[name], *(binding.place(step.inputs[i]) for i in live)]
-        binding.call(step.name, finish, places)
+        finish = _finish(walker.autograd.sums[index], index, live)
+        slots = [binding.slots[name], *(binding.slot(step.inputs[i]) for i in live)]
+        binding.call(step.name, finish, slots)
 
 
 def _finish(end: Sum, index: int, live: Sequence[int]) -> Callable[..., Any]:
     def finish(found: Totals, *values: Any) -> Any:
         arguments = list(found.empty[index])
-        for place, value in zip(live, values, strict=True):
-            arguments[place] = value
+        for slot, value in zip(live, values, strict=True):
+            arguments[slot] = value
         return end.combine(arguments, found.totals[index], found.numbers[index])
 
     return finish
 
 
-def _around(plan: Plan, walks: Sequence[Walk], *, careful: bool) -> tuple[list[Step], list[Step]]:
+def _around(plan: Plan, walks: Sequence[Walk], *, validate: bool) -> tuple[list[Step], list[Step]]:
     """The steps that must run whole, before the walks and after them."""
     ends = {step.name for walk in walks for step in walk.sums}
     walked = {step.name for walk in walks for step in (*walk.maps, *walk.looks)}
-    wanted = {step.name for step in plan.steps if careful and step.check and step.name not in walked}
+    wanted = {step.name for step in plan.steps if validate and step.check and step.name not in walked}
     wanted |= {name for walk in walks for name, _ in walk.inputs}
     wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
-    kept: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.name in wanted and step.name not in ends and step.operation not in READING:
-            kept.append(step)
-            wanted.update(step.input_names)
+    others = [step for step in plan.steps if step.name not in ends and step.operation not in READING]
+    needed = needed_steps(others, wanted)
     late = set(ends)
     before: list[Step] = []
     after: list[Step] = []
-    for step in reversed(kept):
+    for step in others:
+        if step.name not in needed:
+            continue
         if late.isdisjoint(step.input_names):
             before.append(step)
         else:

@@ -1,40 +1,184 @@
-"""Ways from the values of inputs to those of outputs, put together from others: each a function for `partial`."""
+"""Which way a call takes: of the rows of WAYS, from top to bottom, the first that applies.
+
+A row either computes, or looks at something and hands the call on: to the rows below it for the same inputs, or to
+those of another plan (without masks that are not needed, or with labels to ignore left to kernels). Rows are chosen
+in the first call with inputs of one signature and kept; `losslang plan EXPR --stage run` prints those of a call.
+
+Every way gives the numbers of the plain plan, `program.whole`. What a shorter one leaves out is proven unread when
+it is made: `verify` refuses a plan, and `Binding.slot` a program, that reads a step which is not there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import NamedTuple
 
-from losslang.runtime.program import Program
-from losslang.tensors.lazy import torch
-
-Way = Callable[..., list[Any]]
-"""Values of inputs to the values of outputs."""
-
-
-class Routed(Protocol):
-    """What holds a way, and may find a shorter one."""
-
-    way: Way
-
-
-def through(route: Routed, *inputs: Any) -> list[Any]:
-    """By the way that a route has by now."""
-    return route.way(*inputs)
-
-
-def looked_at(checks: Program, way: Way, *inputs: Any) -> list[Any]:
-    """After all that refuses values, by what looks at none itself."""
-    with torch.no_grad():
-        checks.run(*inputs)
-    return way(*inputs)
+from losslang.runtime import runners as make
+from losslang.runtime.conditions import (
+    Call,
+    always,
+    asks_for_masks,
+    checks_labels,
+    checks_labels_by_range,
+    checks_labels_in_kernels,
+    checks_labels_later,
+    has_foreign_inputs,
+    has_walks,
+    ignores_by_range,
+    ignores_in_kernels,
+    ignores_in_kernels_beside_masks,
+    is_fused,
+    is_traced,
+    never,
+    validates,
+)
+from losslang.runtime.runners import Runner
 
 
-def named(checks: Program, way: Way, *inputs: Any) -> list[Any]:
-    """What torch refuses of labels is refused with its place in the program."""
-    try:
-        return way(*inputs)
-    except IndexError:
-        with torch.no_grad():
-            checks.run(*inputs)
-        raise
+class Way(NamedTuple):
+    """A row of the table: when it applies, and why in words; what it does; what that saves, as it was measured.
+
+    tests/runtime/test_ways.py has a case of the same name, which holds it to the plain plan.
+    """
+
+    name: str
+    applies: Callable[[Call], bool]
+    because: str
+    does: str
+    saves: str
+    make: Callable[[Call], Runner]
+
+
+WAYS: tuple[Way, ...] = (
+    Way(
+        "traced",
+        is_traced,
+        "torch traces, transforms or fakes the call: no value can be looked at",
+        "runs the plan as it stands, masks included",
+        "nothing: it is needed",
+        make.traced,
+    ),
+    Way(
+        "converted",
+        has_foreign_inputs,
+        "an input is an array, a list of numbers, or of labels without a sign",
+        "makes tensors of them, and goes on with these",
+        "nothing: it is needed",
+        make.converted,
+    ),
+    # Later calls, in which labels are checked. (The values of a first call are checked by what computes.)
+    Way(
+        "labels checked by kernels",
+        checks_labels_in_kernels,
+        "nothing reads the labels but kernels of torch, which refuse what is no class",
+        "goes on; what torch refuses is said with its place in the program",
+        "the look at a range: 2 us, and 0.25 ms a million labels",
+        make.refusal_of_kernels_named,
+    ),
+    Way(
+        "labels checked later",
+        checks_labels_later,
+        "labels are on a GPU: to look at them would wait for it",
+        "goes on; leaves the range of the labels there, for a later call to check",
+        "the wait",
+        make.labels_checked_later,
+    ),
+    Way(
+        "labels checked by range",
+        checks_labels_by_range,
+        "labels are inputs as they stand, on a CPU",
+        "looks at the smallest and the largest: if all are classes, and none to ignore, no check and no mask is needed",
+        "the checks: 10 to 20 us, a tenth of a small `ce + dice`",
+        make.labels_checked_by_range,
+    ),
+    Way(
+        "labels checked",
+        checks_labels,
+        "their range does not show that all labels name classes: some may be ignored, or they are computed",
+        "runs the checks of labels, and goes on",
+        "nothing: it is needed",
+        make.labels_checked,
+    ),
+    # Labels to ignore, where the plan has steps that ask for them.
+    Way(
+        "ignored by kernels",
+        ignores_in_kernels,
+        "kernels of torch leave the labels out by themselves, and nothing larger is shared with them",
+        "goes on with the plan that tells the kernels which label to ignore",
+        "masks: `ce` with a tenth ignored takes 0.4 to 0.5 of the time",
+        make.ignored_by_kernels,
+    ),
+    Way(
+        "ignored by range",
+        ignores_by_range,
+        "the labels are inputs as they stand, on a CPU",
+        "looks whether the label to ignore lies within their range; if not, goes on without masks",
+        "the masks: 1.2 to 2.4 of the time of a call without ignored labels",
+        make.ignored_by_range,
+    ),
+    Way(
+        "masks asked",
+        asks_for_masks,
+        "labels to ignore may be there",
+        "makes the masks, and goes on with the plan that has those which hide something",
+        "the masks that hide nothing",
+        make.masks_asked,
+    ),
+    # What computes.
+    Way(
+        "fused",
+        is_fused,
+        "`fuse` is asked for, and all tensors are ordinary",
+        "runs the plan as torch.compile generates it",
+        "see bench: 0.3 to 0.9 of the time",
+        make.fused,
+    ),
+    Way(
+        "in blocks",
+        has_walks,
+        "a prediction is so large that a walk over its blocks takes less time or memory",
+        "runs the maps and sums block by block, in closed form where they are polynomials",
+        "0.3 to 0.9 of the time above the sizes of block_sizes.py, and all memory but the gradient",
+        make.walked,
+    ),
+    Way(
+        "ignored by kernels beside masks",
+        ignores_in_kernels_beside_masks,
+        "some labels are ignored, and some kernels can leave them out by themselves",
+        "goes on with the plan that masks what is left",
+        "`ce + dice` with a tenth ignored takes 0.75 to 0.85 of the time",
+        make.ignored_by_kernels,
+    ),
+    Way(
+        "whole, checked",
+        validates,
+        "values are checked in this call",
+        "runs every step, checks of values included",
+        "nothing: it is needed",
+        make.whole_checked,
+    ),
+    Way(
+        "whole",
+        always,
+        "nothing above applies",
+        "runs every step, notes which gave back what they were given, and installs `specialized` for later calls",
+        "nothing: the steps to leave out are found here",
+        make.whole_recorded,
+    ),
+)
+
+SPECIALIZED: Way = Way(
+    "specialized",
+    never,
+    "a call before had inputs of this signature",
+    "runs the steps that did something then: shapes and types alone decide that",
+    "3 to 6 us of a call of 30 to 50",
+    make.whole_recorded,
+)
+"""What `whole` installs in its place. No call chooses it by itself."""
+
+
+def choose(call: Call) -> tuple[Way, Runner]:
+    """The first row that applies to a call, and what it makes for calls like this one."""
+    way = next(way for way in WAYS if way.applies(call))
+    return way, way.make(call)

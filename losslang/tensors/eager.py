@@ -1,4 +1,7 @@
-"""Whether torch runs a call as it stands. It is asked in every call, and each answer's name is looked up once."""
+"""Whether torch runs a call as it stands.
+
+It is asked in every call, and each answer's name is looked up once.
+"""
 
 from __future__ import annotations
 
@@ -45,5 +48,5 @@ def has_modes() -> bool:
 
 
 def is_batched_grad(grad_output: Any) -> bool:
-    """Whether a flow is many at once, as under `is_grads_batched` or vmap: nothing may be written to in place."""
+    """True if `grad_output` is batched (vmap, is_grads_batched): no in-place writes then."""
     return current_transform() is not None or is_batched(grad_output)

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 else:
 
     class _Proxy:
-        """Stands for a module. On the first use it takes over all the module's names.
+        """A module that is imported on first use, when its names are copied into this object.
 
-        From then on a name is found without `__getattr__`, which is fast, and which torch.compile
-        can trace.
+        From then on names are found without `__getattr__`: fast, and torch.compile can trace it.
         """
 
         def __init__(self, name: str):
@@ -39,32 +38,32 @@ else:
 
 
 NO_IGNORED_LABEL = -(2**31)
-"""What no label is: torch's kernels leave out -100 unless they are told another."""
+"""An `ignore_index` that no label has: torch's kernels ignore -100 by default."""
 
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-"""As the functions of `kernels` know them."""
+"""The numbers by which `kernels` know reductions."""
 
 INSIDE = (
     "losslang.tensors.linear_cross_entropy",
     "losslang.tensors.gradient_mask",
     "losslang.tensors.custom_gradient",
 )
-"""Modules that import torch, and that functions of tensors import where they need them."""
+"""Modules that import torch and are imported inside functions."""
 
 
 def traces() -> bool:
-    """`eager.traces`, for what is read before torch is there."""
+    """Calls `eager.traces`, for modules that are loaded before torch."""
     return eager.traces()
 
 
 def is_eager() -> bool:
-    """`eager.is_eager`, likewise."""
+    """Calls `eager.is_eager`, for modules that are loaded before torch."""
     return eager.is_eager()
 
 
 def load() -> None:
-    """Loads all of it now: what torch.compile traces can import nothing."""
+    """Imports everything now: code that torch.compile traces cannot import."""
     _ = torch.Tensor, F.relu, kernels.mse_loss, eager.traces
     for name in INSIDE:
         import_module(name)

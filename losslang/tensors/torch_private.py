@@ -1,11 +1,13 @@
-"""Private names of torch. Every one that this package reads stands here, with a public answer for where it is missing.
+"""Private names of torch.
 
-A public answer gives the same numbers and takes longer. Each comment says what the name is for, since when torch has
-it (`2.4` is the oldest that was looked at: it may be older), and what the public answer is.
+Every one that this package reads stands here, with a public answer for where it is missing.
+
+A public answer gives the same numbers and takes longer. Each comment says what the name is for, since when
+torch has it (`2.4` is the oldest that was looked at: it may be older), and what the public answer is.
 tests/tensors/test_torch_private.py hides one name after the other.
 
-`_apply`, `_save_to_state_dict` and `_load_from_state_dict` of nn.Module are not here: torch calls them by these names
-on its subclasses, as on `Saved`, which overrides them.
+`_apply`, `_save_to_state_dict` and `_load_from_state_dict` of nn.Module are not here: torch calls them by
+these names on its subclasses, as on `Saved`, which overrides them.
 """
 
 from __future__ import annotations
@@ -99,7 +101,10 @@ def _look_up_modes() -> bool:
 
 
 def _try_modes() -> bool:
-    """A new tensor is fake under FakeTensorMode; make_fx says itself whether it records, once it is loaded."""
+    """A new tensor is fake under FakeTensorMode.
+
+    Make_fx says itself whether it records, once it is loaded.
+    """
     if torch.compiler.is_compiling() or type(torch.empty(0)) is not torch.Tensor:
         return True
     recorder: Any = sys.modules.get("torch.fx.experimental.proxy_tensor")

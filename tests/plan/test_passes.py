@@ -128,8 +128,8 @@ class Result:
     gradients: tuple[Tensor, ...]
 
 
-def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, careful: bool = False) -> Result:
-    program = whole(plan, current_registry(), careful=careful)
+def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, validate: bool = False) -> Result:
+    program = whole(plan, current_registry(), validate=validate)
     values = program.run(*(roots.get(root, {}) for root in ROOTS))
     total = plan.total(values)
     gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
@@ -174,7 +174,7 @@ def test_every_stage_computes_the_same(file: Path):
     sections = Fixture.read(file).sections
     roots, leaves = call_of(sections["data"])
     assert leaves
-    literal = execute(planned(sections["input"]), roots, leaves, careful=True)
+    literal = execute(planned(sections["input"]), roots, leaves, validate=True)
     assert any(gradient.abs().max() > 0 for gradient in literal.gradients)
     for _, plan in stages(sections["input"]):
         same(execute(verify(plan), roots, leaves), literal)
@@ -664,5 +664,5 @@ def test_the_total_is_a_step(text: str, steps: list[str]):
     assert len(added) == len(steps)
     assert all(found.startswith(start) for found, start in zip(added, steps, strict=True))
     x, y = torch.randn(4, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
-    (value,) = whole(one, registry, careful=True).run(x, y, {}, {}, {})
+    (value,) = whole(one, registry, validate=True).run(x, y, {}, {}, {})
     torch.testing.assert_close(value, losslang.compile(text)(x, y), **EXACT)

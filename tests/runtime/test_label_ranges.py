@@ -14,7 +14,7 @@ from torch import Tensor
 import losslang
 from losslang.losses import entropy as cross_entropies
 from losslang.plan.operations import masks
-from losslang.runtime import block_sizes, compiled, executor, label_ranges
+from losslang.runtime import block_sizes, compiled, label_ranges, runners
 
 R = torch.Generator().manual_seed(0)
 PRED = torch.randn(2, 3, 4, 6, generator=R)
@@ -242,7 +242,7 @@ def test_on_a_gpu_an_answer_that_is_not_there_yet_is_not_waited_for(
             return self.is_there
 
     made: list[Any] = []
-    monkeypatch.setattr(executor, "Later", lambda *given: made.append(label_ranges.Later(*given)) or made[-1])
+    monkeypatch.setattr(runners, "Later", lambda *given: made.append(label_ranges.Later(*given)) or made[-1])
     loss = losslang.compile("dice(softmax)")
     loss(PRED, LABELS)
     loss(PRED, LABELS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ import losslang
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
 from losslang.runtime.binding import Binding
-from losslang.runtime.program import ROOTS, Program, from_inputs, settled, whole
+from losslang.runtime.program import ROOTS, Program, specialized, whole
 
 R = torch.Generator().manual_seed(0)
 PRED, TRUTH = torch.randn(2, 3, 4, 5, generator=R), torch.rand(2, 3, 4, 5, generator=R)
@@ -103,28 +102,19 @@ def test_a_program_that_reads_what_it_leaves_out_is_never_made():
     plan = losslang.compile("mse + 1/batch.n").plan
     gone = Plan(tuple(step for step in plan.steps if step.operation != "math:/"), plan.outputs)
     with pytest.raises(AssertionError, match="reads \\['ratio'\\], which nothing above it computes"):
-        whole(gone, registry, careful=False)
+        whole(gone, registry, validate=False)
     unread = Plan(tuple(s for s in plan.steps if s.operation != "scalar"), plan.outputs)
     with pytest.raises(AssertionError, match="never computed"):
-        settled(unread, registry, (), filled=True)
+        specialized(unread, registry, (), filled=True)
     with pytest.raises(AssertionError, match="`ratio` is read, and left out"):
         Binding(registry, ROOTS).step(Step("x", "math:neg", (Ref("ratio"),)))
 
 
-def test_a_program_of_one_call_does_not_read_its_own_result():
-    registry, plan = current_registry(), losslang.compile("mse").plan
-    binding = from_inputs(plan, registry)
-    binding.call("x", lambda a: a, [2])
-    calls = binding.done()
-    with pytest.raises(AssertionError, match="reads its own result"):
-        Program(replace(calls, calls=((2, *calls.calls[0][1:]),)), (2,)).way()
-
-
 def test_a_mask_that_is_missing_is_no_step_that_changes_nothing():
     """The next call may have one."""
-    calls = whole(losslang.compile("mse").plan, current_registry(), careful=False).calls
-    idle = Program(calls, (), (("mask", 0, 1), ("float_prediction", 2, 3))).idled([None, None, PRED, PRED])
-    assert idle == ("float_prediction",)
+    calls = whole(losslang.compile("mse").plan, current_registry(), validate=False).calls
+    found = Program(calls, (), (), (("mask", 0, 1), ("float_prediction", 2, 3)))
+    assert found.noops([None, None, PRED, PRED]) == ("float_prediction",)
 
 
 # -------------------------------------------------------------------- types

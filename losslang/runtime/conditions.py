@@ -1,0 +1,193 @@
+"""What decides the way of a call: facts of its plan and its inputs, each looked up once, and the conditions of WAYS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from losslang.plan.operations.call import is_foreign
+from losslang.runtime import block_sizes
+from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuses_labels
+from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kernels, class_ranges
+from losslang.tensors.eager import is_eager
+
+if TYPE_CHECKING:
+    from losslang.runtime.executor import Case, Executor
+
+NOTHING, LABELS, VALUES = range(3)
+"""What a call still looks at: no values; whether labels name classes; all that the checks of its plan ask for."""
+MAY_IGNORE = 3
+"""Added to these after a look at the range of the labels that may have found one to ignore, or one that is no class."""
+LOOKS = range(2 * MAY_IGNORE)
+
+
+class Call:
+    """The first call with inputs of one signature: rows are chosen by what is asked of it here.
+
+    `case` holds what was found of such inputs before, for whichever look.
+    """
+
+    def __init__(self, executor: Executor, case: Case, inputs: Sequence[Any], look: int):
+        self.executor = executor
+        self.case = case
+        self.inputs = inputs
+        self.look = look
+
+    @property
+    def next_look(self) -> int:
+        """What is left to look at where a row hands on: labels are checked by the first row that does."""
+        return self.look - LABELS if self.look % MAY_IGNORE == LABELS else self.look
+
+    @property
+    def validates(self) -> bool:
+        """Whether all checks of values run."""
+        return self.look % MAY_IGNORE == VALUES
+
+    @property
+    def found_ignored(self) -> bool:
+        """Whether a look at a range says that a label may be ignored."""
+        return self.look >= MAY_IGNORE
+
+    @cached_property
+    def is_far(self) -> bool:
+        """Whether an input is on a GPU, where a look at numbers waits."""
+        return block_sizes.are_far(self.inputs)
+
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(self.executor.plan, self.inputs)
+
+    @property
+    def checks_labels(self) -> bool:
+        """Whether this is a later call, of a plan that checks labels."""
+        return self.look % MAY_IGNORE == LABELS and bool(self.sources.checks)
+
+    @cached_property
+    def class_ranges(self) -> list[LabelRange] | None:
+        """The ranges of labels that name classes; None if labels are computed."""
+        return class_ranges(self.sources)
+
+    @cached_property
+    def ignored_ranges(self) -> list[LabelRange] | None:
+        """Where the labels to ignore are looked for; None where more than a range has to be asked."""
+        return ignored_ranges(self.executor.plan, self.inputs)
+
+    @property
+    def has_open_masks(self) -> bool:
+        """Whether it is not known yet which masks of ignored labels are needed."""
+        return bool(self.executor.ignore_step_names)
+
+    @property
+    def walks(self) -> list[WalkEvaluators]:
+        """What is worth cutting into blocks."""
+        return self.case.walks(self.inputs)
+
+    @property
+    def unmasked(self) -> Executor:
+        """That of the plan for calls in which no label is ignored."""
+        return self.executor.without(self.executor.ignore_step_names)
+
+    @property
+    def unmasked_walks(self) -> list[WalkEvaluators]:
+        return self.unmasked.case(self.inputs).walks(self.inputs)
+
+    @cached_property
+    def can_ignore_in_kernels(self) -> bool:
+        """Whether kernels may leave labels out, whatever these are.
+
+        Not beside a walk, which takes the means and sums of kernels itself; nor near, where labels are computed.
+        """
+        own = self.executor.kernel_ignoring
+        if own is None or own.case(self.inputs).walks(self.inputs):
+            return False
+        return self.is_far or (self.executor.fuse is None and self.ignored_ranges is not None)
+
+    @property
+    def kernels_need_no_masks(self) -> bool:
+        """Whether nothing is masked beside kernels that leave labels out, and no walk would be shared instead."""
+        own = self.executor.kernel_ignoring
+        if own is None or ignore_mask_steps(own.plan):
+            return False
+        # Terms that share a walk take less time than kernels.
+        return all(len(evaluators.walk.sums) == 1 for evaluators in self.unmasked_walks)
+
+
+# -------------------------------------------------------------------- the conditions of WAYS, in its order
+
+
+def is_traced(call: Call) -> bool:
+    return not is_eager()
+
+
+def has_foreign_inputs(call: Call) -> bool:
+    return any(map(is_foreign, call.inputs))
+
+
+def checks_labels_in_kernels(call: Call) -> bool:
+    """Whether nothing but kernels of torch reads labels: they look at each of them anyway."""
+    if not call.checks_labels or call.executor.fuse is not None:
+        return False
+    is_left = ignores_in_kernels(call)
+    if call.has_open_masks and not is_left:
+        return False
+    own = call.executor.kernel_ignoring if is_left else call.executor
+    assert own is not None
+    is_meant = partial(refuses_labels, registry=own.registry)
+    return not own.case(call.inputs).walks(call.inputs) and are_read_by_kernels(own.plan, is_meant)
+
+
+def checks_labels_later(call: Call) -> bool:
+    return call.checks_labels and call.is_far
+
+
+def checks_labels_by_range(call: Call) -> bool:
+    return call.checks_labels and not call.found_ignored and call.class_ranges is not None
+
+
+def checks_labels(call: Call) -> bool:
+    return call.checks_labels
+
+
+def ignores_in_kernels(call: Call) -> bool:
+    """Whether kernels leave labels out in every call, or in one in which there may be any.
+
+    Large labels are looked at first: without one to ignore, a walk takes 0.6 to 0.75 of the time of a kernel.
+    """
+    if not call.has_open_masks:
+        return False
+    is_best = call.is_far or (call.kernels_need_no_masks and (call.found_ignored or not call.unmasked_walks))
+    return is_best and call.can_ignore_in_kernels
+
+
+def ignores_by_range(call: Call) -> bool:
+    return call.has_open_masks and not call.found_ignored and call.ignored_ranges is not None
+
+
+def asks_for_masks(call: Call) -> bool:
+    return call.has_open_masks
+
+
+def is_fused(call: Call) -> bool:
+    return call.executor.fuse is not None and call.case.shapes(call.inputs) is not None
+
+
+def has_walks(call: Call) -> bool:
+    return bool(call.walks)
+
+
+def ignores_in_kernels_beside_masks(call: Call) -> bool:
+    return not call.has_open_masks and call.can_ignore_in_kernels
+
+
+def validates(call: Call) -> bool:
+    return call.validates
+
+
+def always(call: Call) -> bool:
+    return True
+
+
+def never(call: Call) -> bool:
+    return False

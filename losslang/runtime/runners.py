@@ -1,0 +1,252 @@
+"""What the rows of WAYS make for calls of one signature: something that computes, or that looks and hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from losslang.plan.operations.call import as_tensor
+from losslang.runtime.conditions import LABELS, MAY_IGNORE, NOTHING, Call, ignores_in_kernels
+from losslang.runtime.label_ranges import LabelRange, Later
+from losslang.runtime.program import Program, in_blocks, labels_of
+from losslang.tensors.lazy import torch
+
+if TYPE_CHECKING:
+    from losslang.runtime.executor import Executor, Route
+
+RunFn = Callable[..., list[Any]]
+"""From the values of the inputs to those of the outputs."""
+
+
+class Runner(Protocol):
+    """Runs calls of one signature."""
+
+    def run(self, *inputs: Any) -> list[Any]:
+        """The values of the outputs."""
+        ...
+
+    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]] | None:
+        """The route and the inputs that a call is handed on to; None if it is computed here."""
+        ...
+
+    def programs(self) -> list[tuple[str, Program]]:
+        """What runs here, and what for."""
+        ...
+
+
+class Computes:
+    """The outputs. `checks` run before, `run` may stand for the program that is shown."""
+
+    def __init__(self, program: Program, run: RunFn | None = None, checks: Program | None = None):
+        self.program = program
+        self.checks = checks
+        self.run: RunFn = self._checked if checks is not None else run or program.run
+        self._run = run or program.run
+
+    def _checked(self, *inputs: Any) -> list[Any]:
+        _check(self.checks, inputs)
+        return self._run(*inputs)
+
+    def next(self, inputs: Sequence[Any]) -> None:
+        return None
+
+    def programs(self) -> list[tuple[str, Program]]:
+        checks = [] if self.checks is None else [("checks", self.checks)]
+        return [*checks, ("", self.program)]
+
+
+class HandsOn:
+    """To one route, after `checks` if there are any."""
+
+    def __init__(self, route: Route, checks: Program | None = None):
+        self.route = route
+        self.checks = checks
+
+    def run(self, *inputs: Any) -> list[Any]:
+        if self.checks is not None:
+            _check(self.checks, inputs)
+        return self.route.run(*inputs)
+
+    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+        return self.route, inputs
+
+    def programs(self) -> list[tuple[str, Program]]:
+        return [] if self.checks is None else [("checks", self.checks)]
+
+
+class Converts(HandsOn):
+    """To the route of the tensors that arrays, lists of numbers and labels without a sign are made."""
+
+    def __init__(self, executor: Executor, look: int):
+        self.executor = executor
+        self.look = look
+        self.checks = None
+
+    def run(self, *inputs: Any) -> list[Any]:
+        route, tensors = self.next(inputs)
+        return route.run(*tensors)
+
+    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+        like = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
+        tensors = [as_tensor(value, like) for value in inputs]
+        return self.executor.case(tensors).routes[self.look], tensors
+
+
+class LooksAtRange:
+    """To `free` if no label of the ranges may be ignored, or is no class; else to `route`."""
+
+    def __init__(self, ranges: Sequence[LabelRange], free: Route, route: Route):
+        self.ranges = ranges
+        self.free = free
+        self.route = route
+
+    def run(self, *inputs: Any) -> list[Any]:
+        return self.next(inputs)[0].run(*inputs)
+
+    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+        for own in self.ranges:
+            if own.may_hold_ignored(inputs):
+                return self.route, inputs
+        return self.free, inputs
+
+    def programs(self) -> list[tuple[str, Program]]:
+        return []
+
+
+class AsksForMasks(HandsOn):
+    """To the plan without the masks that hide nothing in a call."""
+
+    def __init__(self, executor: Executor, look: int):
+        self.executor = executor
+        self.look = look
+        self.masks = executor.ignore_masks
+
+    def run(self, *inputs: Any) -> list[Any]:
+        return self.next(inputs)[0].run(*inputs)
+
+    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+        named = zip(self.executor.ignore_step_names, self.masks.run(*inputs), strict=True)
+        absent = tuple([name for name, mask in named if mask is None])
+        return self.executor.without(absent).case(inputs).routes[self.look], inputs
+
+    def programs(self) -> list[tuple[str, Program]]:
+        return [("masks", self.masks)]
+
+
+class NamesRefusals(HandsOn):
+    """To one route. What a kernel of torch refuses of labels there is refused with its place in the program."""
+
+    def run(self, *inputs: Any) -> list[Any]:
+        try:
+            return self.route.run(*inputs)
+        except IndexError:
+            _check(self.checks, inputs)
+            raise
+
+    def programs(self) -> list[tuple[str, Program]]:
+        return []
+
+
+class ChecksLater(HandsOn):
+    """To one route, beside a look at labels on a GPU that a later call reads."""
+
+    def __init__(self, route: Route, later: Later):
+        super().__init__(route)
+        self.run = later
+
+
+class Records:
+    """Runs a plan whole, and installs it without the steps that gave back what they were given."""
+
+    def __init__(self, executor: Executor, route: Route):
+        self.executor = executor
+        self.route = route
+
+    def run(self, *inputs: Any) -> list[Any]:
+        values, noops = self.executor.whole.run_recording_noops(*inputs)
+        filled = all(value.numel() for value in inputs if isinstance(value, torch.Tensor))
+        self.route.specialize(Computes(self.executor.specialized(noops, filled=filled)))
+        return values
+
+    def next(self, inputs: Sequence[Any]) -> None:
+        return None
+
+    def programs(self) -> list[tuple[str, Program]]:
+        return [("", self.executor.whole)]
+
+
+def _check(checks: Program | None, inputs: Sequence[Any]) -> None:
+    """Runs checks of values: they refuse, and nothing is differentiated."""
+    assert checks is not None
+    with torch.no_grad():
+        checks.run(*inputs)
+
+
+# -------------------------------------------------------------------- one function a row
+
+
+def traced(call: Call) -> Runner:
+    return Computes(call.executor.traced)
+
+
+def converted(call: Call) -> Runner:
+    return Converts(call.executor, call.look)
+
+
+def refusal_of_kernels_named(call: Call) -> Runner:
+    return NamesRefusals(call.case.routes[call.next_look], call.executor.label_checks)
+
+
+def labels_checked_later(call: Call) -> Runner:
+    checks, own, route = call.sources.checks, call.executor, call.case.routes[call.next_look]
+    return ChecksLater(route, Later(route.go, checks, labels_of(own.plan, own.registry, checks).run))
+
+
+def labels_checked_by_range(call: Call) -> Runner:
+    """One look shows whether labels name classes and, where they are the same ones, whether any may be ignored."""
+    found, free = call.class_ranges or [], call.case.routes[NOTHING]
+    ignored = call.ignored_ranges if call.has_open_masks and not ignores_in_kernels(call) else None
+    if ignored is not None and {look.input for look in ignored} <= {look.input for look in found}:
+        free = call.unmasked.case(call.inputs).routes[NOTHING]
+    return LooksAtRange(found, free, call.case.routes[LABELS + MAY_IGNORE])
+
+
+def labels_checked(call: Call) -> Runner:
+    return HandsOn(call.case.routes[call.next_look], call.executor.label_checks)
+
+
+def ignored_by_kernels(call: Call) -> Runner:
+    own = call.executor.kernel_ignoring
+    assert own is not None
+    # Values are checked before, by the whole plan: what is saved for the backward pass is the same in all calls.
+    return HandsOn(own.case(call.inputs).routes[NOTHING], call.executor.checks if call.validates else None)
+
+
+def ignored_by_range(call: Call) -> Runner:
+    free = call.unmasked.case(call.inputs).routes[call.next_look]
+    return LooksAtRange(call.ignored_ranges or [], free, call.case.routes[call.next_look + MAY_IGNORE])
+
+
+def masks_asked(call: Call) -> Runner:
+    return AsksForMasks(call.executor, call.next_look % MAY_IGNORE)
+
+
+def fused(call: Call) -> Runner:
+    own = call.executor
+    return Computes(own.whole, own.fused, own.checks if call.validates else None)
+
+
+def walked(call: Call) -> Runner:
+    own = call.executor
+    program = in_blocks(own.plan, call.walks, own.registry, validate=call.validates)
+    # What is counted of labels before a walk would be refused by torch.
+    is_checked = call.validates and call.sources.checks
+    return Computes(program, checks=own.label_checks if is_checked else None)
+
+
+def whole_checked(call: Call) -> Runner:
+    return Computes(call.executor.whole_checked)
+
+
+def whole_recorded(call: Call) -> Runner:
+    return Records(call.executor, call.case.routes[call.look])
