@@ -152,6 +152,14 @@ def test_private_names_of_torch_stand_in_one_file(file: Path) -> None:
     assert not [name for name in dotted_names if name.startswith("torch.") and "._" in name]
 
 
+@pytest.mark.parametrize("file", FILES, ids=dotted)
+def test_isinstance_is_asked_of_a_tuple(file: Path) -> None:
+    """Not of a union of classes, which torch.compile cannot trace until torch 2.9."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            assert not isinstance(node.args[1], ast.BinOp), ast.unparse(node)
+
+
 CHECK = """
 import sys, losslang
 losslang.check("0.5*bce(sigmoid) + dise"); losslang.format("ce"); losslang.parse("ce")
