@@ -105,4 +105,4 @@ def _tapes(family: Sigmoid | Softmax) -> Iterator[tuple[str, Tape]]:
 def _as_given(tape: Tape) -> str:
     """What a tape without operations hands on: one of the tensors that it is given, or a number."""
     (slot,) = tape.results
-    return f"{tape.given[slot]} as it stands" if slot < len(tape.given) else "nothing"
+    return f"{tape.given[slot]} as it stands" if slot < len(tape.given) else "numbers"
