@@ -1,6 +1,7 @@
 # make demo      refuses a typo, then trains on handwritten digits
-# make test      runs the tests
+# make test      runs the tests, one process for each core
 # make test-all  runs them with the libraries of tests/libraries, which save, load and average models
+# make test-torch  runs them with the oldest torch that pyproject.toml declares and the newest, or TORCH="2.9.1 2.10.0"
 # make lint      ruff and pyright, both strict
 # make bench     measures against hand-written torch and other libraries
 #
@@ -9,17 +10,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all test-torch lint format bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(READY) .venv/.libraries
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-torch:
+	PYTHON=$(PYTHON) tests/torch_versions.sh $(TORCH)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""`python -m losslang`."""
+"""The entry point of `python -m losslang`."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""All the names: what comes with losslang, and what a user or a plug-in adds.
+"""The registry: all names of the language, built in, of plug-ins and of the user.
 
-A name is unique among primitives of its kind (`mean` is a reduction and a function); the position
-in the program decides the kind. Taking a name twice is an error that names both.
+A name is unique among primitives of its kind (`mean` is a reduction and a function); its position in the
+program decides the kind. Taking a name twice is an error that names both.
 
-A module looks names up long after it was compiled: for tensors of new shapes, say. It keeps a snapshot of
-the registry, so that a name or a kernel that is registered anew changes no module that exists.
+A module looks names up long after it was compiled, for tensors of new shapes. It keeps a snapshot of the
+registry, so that a name or a kernel that is registered later changes no module that exists.
 """
 
 from __future__ import annotations
@@ -25,14 +25,26 @@ BUILTIN = (activations, functions, losses, planned, reductions)
 
 
 class Found(NamedTuple):
-    """A loss that a name stands for, and the activation that the name carries."""
+    """The loss that a name or an alias stands for, and the activation that the name carries."""
 
     loss: Loss
     activation: str | None
 
 
 class Registry:
-    """Primitives by kind and name."""
+    """Primitives by kind and name.
+
+    `losslang.loss` and the other decorators fill the registry that every check reads; one of your own serves
+    tests and tools.
+
+    Raises:
+        ValueError: `add` refuses a name that is taken.
+
+    Example:
+        >>> registry = losslang.Registry()
+        >>> registry.loss("ce") is None
+        True
+    """
 
     def __init__(self) -> None:
         self._by_kind: dict[type[Primitive], dict[str, Primitive]] = {}
@@ -44,6 +56,12 @@ class Registry:
         """Registers a primitive under its name and its aliases.
 
         The same function defined again, as in a notebook cell that is run twice, replaces itself.
+
+        Args:
+            primitive: What a decorator made of a function.
+
+        Raises:
+            ValueError: Its name or an alias is taken or reserved, or a default of it does not exist.
         """
         self._fits(primitive)
         if isinstance(primitive, Loss):
@@ -53,7 +71,7 @@ class Registry:
         self._snapshot = None
 
     def snapshot(self) -> Registry:
-        """The registry as it is now, whatever is registered later; the same one until something is."""
+        """A copy that later registrations do not change; the same one until something is registered."""
         if self._snapshot is None or self._snapshot[0] != len(KERNELS):
             self._snapshot = len(KERNELS), self._copied()
         return self._snapshot[1]
@@ -70,9 +88,9 @@ class Registry:
         return found
 
     def _fits(self, primitive: Primitive) -> None:
-        """Raises ValueError for a name that is taken, and for defaults that nobody has defined."""
+        """Raises ValueError for a name that is taken, and for a default that does not exist."""
         name, kind = primitive.name, primitive.kind
-        if isinstance(primitive, Loss | Function) and (
+        if isinstance(primitive, (Loss, Function)) and (
             name in (*RESERVED, METRIC) or self.get(Planned, name)
         ):
             raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")
@@ -91,6 +109,7 @@ class Registry:
             )
 
     def _alias(self, loss: Loss, alias: str) -> None:
+        """Registers one alias, `name` or `name = loss(activation)`. Raises ValueError if it is taken."""
         name, _, spelled = alias.partition(" = ")
         carried = spelled.partition("(")[2].rstrip(")") or None
         taken = self.loss(name)
@@ -99,11 +118,12 @@ class Registry:
         self._aliases[name] = Found(loss, carried)
 
     def get(self, kind: type[Kind], name: str) -> Kind | None:
+        """The primitive of a kind by its name; None if there is none. Aliases are not looked up."""
         found = self._by_kind.get(kind, {}).get(name)
         return found if isinstance(found, kind) else None
 
     def loss(self, name: str) -> Found | None:
-        """The loss of a name or an alias."""
+        """The loss of a name or an alias; None if there is none."""
         direct = self.get(Loss, name)
         return Found(direct, None) if direct is not None else self._aliases.get(name)
 
@@ -112,18 +132,18 @@ class Registry:
         return tuple(p for p in self._by_kind.get(kind, {}).values() if isinstance(p, kind))
 
     def names(self, kind: type[Primitive]) -> tuple[str, ...]:
-        """The names of one kind, aliases of losses too."""
+        """The names of one kind, with the aliases of losses."""
         own = tuple(self._by_kind.get(kind, {}))
         return own + tuple(self._aliases) if kind is Loss else own
 
     def kinds_of(self, name: str) -> tuple[str, ...]:
-        """Every kind that has this name."""
+        """The kinds that have a name, in lower case."""
         kinds = tuple(kind.__name__.lower() for kind, names in self._by_kind.items() if name in names)
         return kinds + (("loss",) if name in self._aliases else ())
 
 
 def _with_its_kernels(primitive: Primitive) -> Primitive:
-    """A primitive to which no kernel can be added: what is computed of its signature is shared."""
+    """A copy of a primitive to which no kernel is added later; its cached signature is shared."""
     if not isinstance(primitive, Loss):
         return primitive
     fixed = copy.copy(primitive)
@@ -139,14 +159,17 @@ def loss_behind(operation: str, registry: Registry) -> Loss | None:
 
 @cache
 def _registry() -> Registry:
+    """A new registry, once, after all plug-ins are imported."""
     for plugin in entry_points(group="losslang"):
         plugin.load()
     return Registry()
 
 
 def current_registry() -> Registry:
-    """The built-in primitives, those of plug-ins (entry points in the group `losslang`) and those that
-    have been decorated so far."""
+    """The registry of this process: built-in primitives, those of plug-ins, and those decorated so far.
+
+    Plug-ins are entry points in the group `losslang`. Raises ValueError for a primitive that it refuses.
+    """
     registry = _registry()
     # Losses last: their defaults name activations and reductions.
     for primitive in sorted(DEFINED[registry.collected :], key=lambda p: isinstance(p, Loss)):

@@ -1,4 +1,4 @@
-"""The words that the signature of a loss is written in."""
+"""The vocabulary: views, targets, axes and bounds in which the signature of a loss is written."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import torch
 
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
@@ -43,6 +44,7 @@ TORCH = {
     "tensors.eager",
     "tensors.gradient_mask",
     "tensors.linear_cross_entropy",
+    "tensors.torch_private",
 }
 """The files that may import torch directly; all others take it from `lazy`."""
 
@@ -126,6 +128,28 @@ def test_only_the_executors_import_torch(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=dotted)
 def test_a_file_holds_one_idea(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 320
+
+
+TORCHS_OWN = {
+    name
+    for holder in (torch, torch._C, torch.Tensor, torch.UntypedStorage, torch.nn.Module(), torch.autograd)
+    for name in [*dir(holder), *dir(torch.autograd.forward_ad)]
+    if name.startswith("_") and not name.startswith("__")
+}
+OVERRIDDEN = {"_apply", "_save_to_state_dict", "_load_from_state_dict"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=dotted)
+def test_private_names_of_torch_stand_in_one_file(file: Path) -> None:
+    if file.name == "torch_private.py":
+        return
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    assert not read & TORCHS_OWN - defined - OVERRIDDEN
+    words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    dotted_names = imports(file, everywhere=True) | {word for word in words if " " not in word}
+    assert not [name for name in dotted_names if name.startswith("torch.") and "._" in name]
 
 
 CHECK = """

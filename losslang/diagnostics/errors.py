@@ -1,4 +1,4 @@
-"""What is raised and warned: `LossError`, which carries its diagnostics, and `LossWarning`."""
+"""The exception LossError, which carries diagnostics, and the warning LossWarning."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from losslang.diagnostics.rendering import full
 
 
 class LossWarning(UserWarning):
-    """A program that is right and may not be meant, or a number that had to be made up for one that is missing."""
+    """Warns of a program that is valid and may not be meant, or of a value that a loss had to replace."""
 
     __module__ = "losslang"
 
 
 class LossError(ValueError):
-    """A loss program, a config or a tensor that cannot be right; carries `.diagnostics`.
+    """Raised for a program, a config or a tensor that cannot be right.
 
     Its `str` is the full report with carets, because most people meet a mistake in a traceback.
+
+    Args:
+        diagnostics: The mistakes, which `.diagnostics` holds as a tuple.
     """
 
     __module__ = "losslang"

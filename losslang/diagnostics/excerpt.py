@@ -1,4 +1,4 @@
-"""One line of somebody's file on a screen: made harmless, measured in cells, cut around the marks."""
+"""Source excerpts: one line of a file for a terminal, made harmless, measured in cells, cut around its marks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH = 100  # cells of a source line that `full` shows; a longer one is cut aro
 
 
 class Mark(NamedTuple):
-    """An underline and its text. Counts characters of its line, then cells of what is shown of it."""
+    """An underline and its text. It counts characters of its line, after `excerpt` cells of the shown line."""
 
     start: int
     end: int
@@ -23,7 +23,7 @@ class Mark(NamedTuple):
 
 
 def excerpt(line: str, marks: Sequence[Mark]) -> tuple[str, list[Mark]]:
-    """What is shown of a line, and the marks in its cells. One beyond the cut stands under the `…`."""
+    """A line as it is shown, and its marks in cells. A mark beyond the cut stands under the `…`."""
     glyphs = [_glyph(char) for char in line]
     edges = list(accumulate((width for _, width in glyphs), initial=0))
     marks = [_in_cells(mark, edges) for mark in marks]
@@ -39,6 +39,7 @@ def excerpt(line: str, marks: Sequence[Mark]) -> tuple[str, list[Mark]]:
 
 
 def _in_cells(mark: Mark, edges: list[int]) -> Mark:
+    """A mark that counts cells of a terminal in place of characters."""
     first, last = min(mark.start, len(edges) - 1), min(mark.end, len(edges) - 1)
     start = edges[first]
     # A combining character is drawn into the cell of the character before it.
@@ -48,7 +49,7 @@ def _in_cells(mark: Mark, edges: list[int]) -> Mark:
 
 
 def _window(edges: list[int], marks: Sequence[Mark]) -> tuple[int, int]:
-    """First and last character to show: all marks in the middle, or the caret where they are too far."""
+    """The first and the last character to show: all marks in the middle, or the caret if they are too far."""
     if edges[-1] <= WIDTH:
         return 0, len(edges) - 1
     start, end = min((m.start for m in marks), default=0), max((m.end for m in marks), default=0)
@@ -62,7 +63,7 @@ def _window(edges: list[int], marks: Sequence[Mark]) -> tuple[int, int]:
 
 @cache
 def _glyph(char: str) -> tuple[str, int]:
-    """What a terminal is given for a character, and how many cells that fills.
+    """The text that stands for a character on a terminal, and the number of cells that it fills.
 
     Whatever could steer a terminal or hide (control characters, direction marks, lone surrogates)
     is replaced by a visible sign: the control picture (`␛`) where there is one, else `�`.
@@ -81,8 +82,10 @@ def _glyph(char: str) -> tuple[str, int]:
 
 
 def visible(text: str) -> str:
+    """A text with every character that could steer a terminal replaced by a visible sign."""
     return "".join(_glyph(char)[0] for char in text)
 
 
 def one_line(text: str) -> str:
+    """A text on one line, visible, without blanks around its lines."""
     return " ".join(filter(None, (visible(line).strip() for line in text.splitlines())))

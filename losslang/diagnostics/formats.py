@@ -1,4 +1,4 @@
-"""Diagnostics for tools: `json_report` in ruff's field names, `github` for annotations, `sarif` for code scanning."""
+"""Machine-readable reports: JSON in ruff's field names, GitHub annotations, SARIF for code scanning."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def _record(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _locations(source: Source, span: Span) -> dict[str, Any]:
+    """Start and end of a span, in ruff's field names."""
     start, end = source.places(span)
     return {"location": start._asdict(), "end_location": end._asdict()}
 
@@ -49,7 +50,7 @@ def _json(value: Any) -> str:
 
 
 def github(diagnostic: Diagnostic) -> str:
-    """A workflow command that GitHub shows as an annotation of the changed file."""
+    """One GitHub workflow command, which annotates the changed file."""
     start, end = diagnostic.source.places(diagnostic.span)
     first, last = f",col={start.column}", f",endColumn={end.column}"
     if start.row != end.row:  # GitHub refuses columns for what runs over several lines
@@ -61,6 +62,7 @@ def github(diagnostic: Diagnostic) -> str:
 
 
 def _told(diagnostic: Diagnostic) -> str:
+    """The message of a diagnostic with its `why` and its `fix`, a line each."""
     notes = {"why": diagnostic.why, "fix": diagnostic.fix}
     return "\n".join([diagnostic.message, *(f"{name}: {text}" for name, text in notes.items() if text)])
 
@@ -80,6 +82,7 @@ def sarif(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def _rule(diagnostic: Diagnostic) -> dict[str, Any]:
+    """A SARIF rule: the page of a code."""
     known = page(diagnostic.code)
     title = known.title if known else diagnostic.code
     return {
@@ -92,6 +95,7 @@ def _rule(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
+    """A SARIF result: one diagnostic."""
     source = diagnostic.source
     related = [{**_physical(source, span), "message": {"text": text}} for span, text in diagnostic.labels]
     return {
@@ -105,6 +109,7 @@ def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
 
 
 def _physical(source: Source, span: Span) -> dict[str, Any]:
+    """A SARIF physical location."""
     start, end = source.places(span)
     region = {"startLine": start.row, "startColumn": start.column}
     region |= {"endLine": end.row, "endColumn": end.column}
@@ -112,7 +117,7 @@ def _physical(source: Source, span: Span) -> dict[str, Any]:
 
 
 def _uri(filename: str) -> str:
-    """A relative reference, as code-scanning services want it, unless the path itself is absolute."""
+    """A filename as code-scanning services want it: a relative reference, `file:` if the path is absolute."""
     path = PurePath(filename)
     slashed = path.as_posix()
     root = "" if not path.is_absolute() else "file://" if slashed.startswith("/") else "file:///"

@@ -1,6 +1,6 @@
-"""Diagnostics as text for people: `full` draws the line of source with a caret under it, `concise` is one line.
+"""Human-readable reports: `full` draws the source with a caret below it, `concise` takes one line.
 
-Pure functions of the data. What came from a user's file is made harmless on its way to a terminal.
+Pure functions of the data. Text from a user's file is made harmless before it reaches a terminal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ RED, YELLOW, BLUE, BOLD, PLAIN = "1;31", "1;33", "1;34", "1", ""
 
 
 class _Piece(NamedTuple):
+    """A piece of a line with its ANSI style."""
+
     text: str
     style: str = PLAIN
 
@@ -25,7 +27,7 @@ class _Piece(NamedTuple):
 
 
 def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
-    """The mistake with its line of source, a caret below it, why it matters and how to repair it."""
+    """A mistake in full: its line of source with a caret below it, why it matters and how to repair it."""
     title = _Piece(f"{level(diagnostic)}[{diagnostic.code}]", RED if diagnostic.is_error else YELLOW)
     header = [title, _Piece(f": {one_line(diagnostic.message)}", BOLD)]
     lines = [header, *_picture(diagnostic)]
@@ -33,7 +35,7 @@ def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
 
 
 def concise(diagnostic: Diagnostic) -> str:
-    """One line that editors and `grep` can read: the place, the code, the message, the repair."""
+    """A mistake in one line that editors and `grep` can read: position, code, message, repair."""
     place = diagnostic.source.place(diagnostic.span.start)
     fix = f" [fix: {one_line(diagnostic.fix)}]" if diagnostic.fix.strip() else ""
     where = f"{one_line(diagnostic.source.filename)}:{place}"
@@ -45,10 +47,12 @@ def _paint(piece: _Piece, color: bool) -> str:
 
 
 def level(diagnostic: Diagnostic) -> str:
+    """`error` or `warning`."""
     return "error" if diagnostic.is_error else "warning"
 
 
 def _picture(diagnostic: Diagnostic) -> Iterator[list[_Piece]]:
+    """The lines below the title: position, source with underlines, notes."""
     source = diagnostic.source
     # A file that could not be read, or a program of no characters, has no place to point at.
     drawable = any(source.lines)
@@ -74,10 +78,12 @@ def _picture(diagnostic: Diagnostic) -> Iterator[list[_Piece]]:
 
 
 def _numbered(row: int, digits: int, shown: str) -> list[_Piece]:
+    """A line of source behind its row number."""
     return [_Piece(f"{row:>{digits}} |", BLUE), _Piece(f" {shown}" if shown else "")]
 
 
 def _note(digits: int, name: str, text: str) -> Iterator[list[_Piece]]:
+    """The lines of `why` or `fix`, the later ones indented."""
     first, *more = [visible(line).rstrip() for line in text.strip().splitlines()] or [""]
     if first:
         yield [_Piece(" " * digits + " =", BLUE), _Piece(f" {name}:", BOLD), _Piece(f" {first}")]
@@ -101,7 +107,7 @@ def _marks(diagnostic: Diagnostic) -> dict[int, list[Mark]]:
 
 
 def _underlines(marks: list[Mark]) -> Iterator[list[_Piece]]:
-    """The rows below a line: all underlines, one text beside them, the others hung from bars."""
+    """The lines below a line of source: all underlines, one text beside them, the others below bars."""
     cells: dict[int, _Piece] = {}
     # Longest first, so that what lies inside another mark stays visible; the caret wins a tie.
     for mark in sorted(marks, key=lambda mark: (mark.start - mark.end, mark.char)):
@@ -129,4 +135,5 @@ def _joined(cells: dict[int, _Piece], end: int = 0) -> list[_Piece]:
 
 
 def _line(source: Source, row: int) -> str:
+    """A line of a source without its carriage return."""
     return source.lines[row - 1].removesuffix("\r")

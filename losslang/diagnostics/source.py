@@ -1,4 +1,4 @@
-"""Where a piece of text sits: spans inside an expression, places inside the file around it."""
+"""Source positions: spans count characters of an expression, places are rows and columns of its file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """Half-open range of character offsets in the text of one expression."""
+    """A half-open range of character offsets in the text of one expression."""
 
     start: int
     end: int
 
 
 class Place(NamedTuple):
-    """Row and column in a file, both counted from 1, in characters."""
+    """A row and a column of a file, both counted from 1, in characters."""
 
     row: int
     column: int
@@ -27,11 +27,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """The text of one expression and where each of its characters stands in a file.
+    """The text of one expression, and where each of its characters stands in a file.
 
-    For an expression given alone the file is the expression itself. Inside a config file,
-    `file_text` is the whole file and `offsets[i]` is the place in it of `text[i]`, with one
-    entry more for the end of the text.
+    An expression given alone is its own file. Inside of a config file `file_text` is the whole file, and
+    `offsets[i]` is the offset in it of `text[i]`, with one entry more for the end of the text.
     """
 
     text: str
@@ -56,14 +55,14 @@ class Source:
         return starts
 
     def place(self, offset: int) -> Place:
-        """The place in the file of the character at `offset` of the expression."""
+        """The row and the column in the file of the character at `offset` of the expression."""
         offset = min(max(offset, 0), len(self.text))
         at = offset if self.offsets is None else self.offsets[offset]
         row = bisect_right(self._line_starts, at)
         return Place(row, at - self._line_starts[row - 1] + 1)
 
     def places(self, span: Span) -> tuple[Place, Place]:
-        """First place of `span` and the place just after its last character."""
+        """The place of the first character of `span`, and the one behind its last."""
         start = self.place(span.start)
         if span.end <= span.start:
             return start, start

@@ -86,7 +86,8 @@ def _frozen(net: Any, *images: Tensor) -> Any:
     if not isinstance(net, torch.nn.Module):
         return net(*images)
     parameters = {name: value.detach() for name, value in net.named_parameters()}
-    kind = next((p.dtype for p in parameters.values()), images[0].dtype)
+    kinds = [p.dtype for p in parameters.values()]
+    kind = kinds[0] if kinds else images[0].dtype
     # Copies: the first layer may work in place.
     return torch.func.functional_call(net, parameters, tuple(image.to(kind, copy=True) for image in images))
 
@@ -105,7 +106,8 @@ def _features(net: Any, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
 
 def _children(net: Any) -> dict[str, Any]:
     """The modules of a Sequential by name: one that stands in two places is there twice."""
-    return dict(net._modules)
+    modules: Any = net.named_modules(remove_duplicate=False)
+    return {name: module for name, module in modules if name and "." not in name}
 
 
 def _along(net: Any, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:

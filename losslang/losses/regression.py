@@ -265,7 +265,7 @@ def quantile(
     A list of quantiles reads one per entry of the prediction's last axis. pytorch-forecasting's is twice this.
     """
     missing = target - values
-    at = q if isinstance(q, float | int) else vector(q, values.dtype, values.device)
+    at = q if isinstance(q, (float, int)) else vector(q, values.dtype, values.device)
     return torch.maximum(at * missing, (at - 1) * missing)
 
 

@@ -214,7 +214,7 @@ def huber_quantile(
     neuralforecast's HuberMQLoss puts q inside of huber and divides by the number of quantiles twice.
     """
     missing = target - values
-    at = q if isinstance(q, float | int) else vector(q, values.dtype, values.device)
+    at = q if isinstance(q, (float, int)) else vector(q, values.dtype, values.device)
     side = (at - (missing < 0).to(values.dtype)).abs()
     return side * F.huber_loss(missing, torch.zeros_like(missing), reduction="none", delta=delta)
 

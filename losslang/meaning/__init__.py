@@ -1,1 +1,1 @@
-"""Floor 6: tree to meaning: every name resolved, every option checked, every mistake found. Loads no torch."""
+"""Floor 6: tree to meaning: names resolved, options checked, all mistakes found. Loads no torch."""

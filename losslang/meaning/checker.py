@@ -1,4 +1,7 @@
-"""Tree to meaning. Every mistake of a program is collected in one run, and the tree never changed."""
+"""Semantic analysis: tree to meaning, with every mistake of a program collected in one run.
+
+Names are resolved, options checked, constants folded and activations inferred. The tree is never changed.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ from losslang.syntax.parser import parse
 
 @dataclass(frozen=True)
 class Checked:
-    """What a program means, if it means something, and everything to say about it."""
+    """The result of a check: the meaning, None beside an error, and all diagnostics."""
 
     meaning: Meaning | None
     diagnostics: tuple[Diagnostic, ...]
@@ -57,9 +60,23 @@ class Checked:
 
 
 def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnostic, ...]:
-    """Everything wrong with a program, sorted by place; empty when all is well. Never raises for bad text.
+    """Checks a program, and returns its mistakes and warnings sorted by place: none when all is well.
 
-    `source` names the file that the text is from. torch is not imported.
+    Nothing is executed and torch is not imported.
+
+    Args:
+        text: The program, or a Source that knows its place in a config file.
+        source: The name of the file that the text is from, as messages print it.
+
+    Raises:
+        Nothing for bad text: a syntax error is a diagnostic too.
+
+    Example:
+        >>> [mistake] = losslang.check("ce + dise")
+        >>> print(mistake.code, mistake.message, mistake.fix, sep="; ")
+        E101; there is no loss or function `dise`; did you mean `dice`?
+        >>> losslang.check("0.5*bce(sigmoid) + dice(smooth=1)")
+        ()
     """
     return analyze(text if isinstance(text, Source) else Source(text, source)).diagnostics
 
@@ -67,7 +84,10 @@ def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnost
 def analyze(
     source: Source, *, overrides: Mapping[str, float] | None = None, registry: Registry | None = None
 ) -> Checked:
-    """The meaning of a program and its diagnostics."""
+    """Checks a program with numbers set from outside, and returns its meaning beside its diagnostics.
+
+    `overrides` are as in `compile`; `registry` is the current one if none is named.
+    """
     try:
         program = parse(source)
     except LossError as error:
@@ -81,7 +101,9 @@ def analyze(
 
 
 class _Checker:
-    """Walks one program once. Bound names are evaluated where they stand and inlined where used."""
+    """Evaluates the nodes of one program, once each. Bound names are evaluated where they are bound and
+    inlined where they are used.
+    """
 
     def __init__(self, registry: Registry, overrides: dict[str, float]):
         self.registry = registry
@@ -96,6 +118,7 @@ class _Checker:
     # -------------------------------------------------------------------------------- program
 
     def program(self, program: tree.Program) -> tuple[Term, ...] | None:
+        """The terms of a program; None where its result could not be evaluated."""
         for binding in program.bindings:
             if binding.name in self.bindings:
                 first = self.bindings[binding.name].name_span
@@ -129,6 +152,7 @@ class _Checker:
         return terms
 
     def _bind(self, name: str, binding: tree.Binding) -> Value | None:
+        """The value of a bound name: that of its expression, or the number that an override sets."""
         value = self.evaluate(binding.value, Scope())
         if isinstance(value, NumberValue) and name in self.overrides:
             try:
@@ -150,6 +174,7 @@ class _Checker:
             return None
 
     def _evaluate(self, node: tree.Node, scope: Scope) -> Value:
+        """The value of a node, by its type. Raises MistakeError or ReportedError."""
         match node:
             case tree.Number(value=value):
                 return NumberValue(value, node.span)
@@ -176,15 +201,17 @@ class _Checker:
                 raise TypeError(f"{type(node).__name__} is not an expression")
 
     def _all(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
-        """Every value, so that the mistakes of all of them are found before one stops the walk."""
+        """The values of all nodes. All are evaluated, so that the mistakes of each are found."""
         return [self._need(value) for value in [self.evaluate(node, scope) for node in nodes]]
 
     def _need(self, value: Value | None) -> Value:
+        """Raises ReportedError for a value that is missing: its mistake has been reported."""
         if value is None:
             raise ReportedError
         return value
 
     def _path(self, path: tree.Path, scope: Scope) -> Expression:
+        """The expression of a path: below the route of its scope for `pred` and `target`."""
         if path.root not in tree.ROOTS:
             raise MistakeError(name_mistakes.not_a_root(path.span, path.root))
         if path.root not in ("pred", "target"):
@@ -201,6 +228,7 @@ class _Checker:
                 raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
 
     def _scope(self, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
+        """The scope of what stands before an `@`."""
         if isinstance(route, tree.Route):
             return self._behind(route, scope)
         values = self._all(route.items, scope)
@@ -212,6 +240,7 @@ class _Checker:
         return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
 
     def _behind(self, route: tree.Route, scope: Scope) -> Scope:
+        """The scope of `...@seg`: `pred.seg` and `target.seg`, below those of the scope around it."""
         path = route.path
         if path.root in tree.ROOTS:
             pred = self._path(path, scope)
@@ -225,13 +254,14 @@ class _Checker:
         return Scope(pred, target, name, (), route.span)
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
+        """The value of `body@route`. Raises MistakeError for a body that reads neither `pred` nor `target`."""
         value = self._need(self.evaluate(body, scope))
         if not isinstance(value, TermsValue) or not any(map(self._is_routed, tree.walk(body))):
             raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
         return value
 
     def _is_routed(self, node: tree.Node) -> bool:
-        """Whether `pred` and `target` mean something to a node itself: bound names keep their own."""
+        """True for a node that reads `pred` or `target` itself: a bound name keeps its own route."""
         match node:
             case tree.Call(name=name):
                 return name not in self.bindings and self.registry.loss(name) is not None
@@ -243,6 +273,7 @@ class _Checker:
     # -------------------------------------------------------------------------------- calls
 
     def _call(self, call: tree.Call, scope: Scope) -> Value:
+        """The value of a call: a bound name, a loss, `metric` or a function, in this order."""
         name = call.name
         if name in self.bindings:
             return self._bound(call)
@@ -263,6 +294,7 @@ class _Checker:
         raise MistakeError(self._unknown(call))
 
     def _bound(self, call: tree.Call) -> Value:
+        """The value of a bound name where it is used."""
         if call.arguments or call.options:
             raise MistakeError(option_mistakes.arguments_of_name(call.span, call.name))
         if call.name not in self.bound:
@@ -271,6 +303,7 @@ class _Checker:
         return renamed(self._need(self.bound[call.name]), call.name)
 
     def _unknown(self, call: tree.Call) -> Diagnostic:
+        """The mistake of a name that can not be called, with a repair by the kinds that have it."""
         kinds = self.registry.kinds_of(call.name)
         if "activation" in kinds:
             fix = f"give it to a loss: `bce({call.name})`"
@@ -282,6 +315,7 @@ class _Checker:
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
+        """The terms of `metric(...)`: logged, never added."""
         if len(call.arguments) != 1 or call.options:
             count = len(call.arguments) + len(call.options)
             raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
@@ -289,6 +323,7 @@ class _Checker:
         return each_term(value, lambda term: replace(term, metric=True))
 
     def _function(self, call: tree.Call, function: Function, scope: Scope) -> Value:
+        """The value of a function of the language: folded if all arguments are constants."""
         for option in call.options:
             raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
         values = self._all(call.arguments, scope)
@@ -308,6 +343,7 @@ class _Checker:
         return applied(call.name, values, call)
 
     def _detached(self, value: Value, call: tree.Call) -> Value:
+        """The value of `detach(...)`: a constant stays one, a sum is detached term by term."""
         if not isinstance(value, TermsValue):
             return value if isinstance(value, NumberValue) else applied("detach", [value], call)
         return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

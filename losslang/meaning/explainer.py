@@ -1,4 +1,4 @@
-"""A program in words: what every term reads, through what, and which default decided what.
+"""Explanation: a program in words, term by term, with the source of every default.
 
     print(losslang.explain("0.5*bce(sigmoid) + dice"))    # the reading of a program
     print(losslang.explain("E301"))                       # the page of a mistake
@@ -46,9 +46,26 @@ INDENT = "  "
 
 
 def explain(text_or_code: str | Source) -> str:
-    """What a program means, term by term, or the page of a mistake's code.
+    """Explains a program term by term, or prints the page of a mistake.
 
-    Raises LossError for a program that means nothing and for a code that does not exist.
+    Args:
+        text_or_code: A program, a Source, or the code of a mistake such as "E301".
+
+    Raises:
+        LossError: The program has a mistake, or no mistake has the code.
+
+    Example:
+        >>> print(losslang.explain("mse"))
+        mse
+        <BLANKLINE>
+        mse
+          weight       1
+          formula      e^2, e = prediction - target
+          reads        pred against target
+          activation   identity (default): pred is read as it stands
+          reduction    mean (default): Σ v / n over the n counted values; weights do not change n
+        <BLANKLINE>
+        fingerprint 856d77f9a1bc0bf3
     """
     text = text_or_code.text if isinstance(text_or_code, Source) else text_or_code
     if CODE.fullmatch(text.strip()):
@@ -61,6 +78,7 @@ def explain(text_or_code: str | Source) -> str:
 
 
 def _page(code: str) -> str:
+    """The page of a mistake. Raises LossError for a code that does not exist."""
     found = page(code)
     if found is not None:
         return str(found)
@@ -88,6 +106,7 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
 
 
 def _term(term: Term, source: Source) -> Iterator[str]:
+    """The rows of one term: its weight, and its loss or its arithmetic."""
     yield term.name
     whole = isinstance(term.body, LossUse)
     rows = list(_weights(term))
@@ -103,6 +122,7 @@ def _term(term: Term, source: Source) -> Iterator[str]:
 
 
 def _weights(term: Term) -> Iterator[Row]:
+    """The rows about a term's weight, its factor, and `metric`."""
     if term.metric:
         yield "metric", "logged, adds nothing to the total, has no gradient"
     if not term.metric or term.weight != 1:
@@ -142,6 +162,7 @@ def _use(use: LossUse, source: Source) -> Iterator[Row]:
 
 
 def _operands(use: LossUse) -> str:
+    """The operands in words: `pred against target`, or each by its name."""
     spelled = [_operand(value) for _, value in use.operands]
     names = [name for name, _ in use.operands]
     if names == ["pred", "target"]:
@@ -168,6 +189,7 @@ def _activation(use: LossUse, loss: Loss, source: Source) -> str:
 
 
 def _origin(use: LossUse, loss: Loss, source: Source) -> str:
+    """The source of an activation in brackets: written, default, assumed, or the term it is taken from."""
     name = re.match(r"\w*", source.text[use.span.start :])
     found = current_registry().loss(name[0]) if name else None
     if use.origin == "written" and name and found and found.activation:
@@ -212,14 +234,14 @@ def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
 
 
 def _by_label(use: LossUse, loss: Loss) -> bool:
-    """Whether its values are those of places, each with the weight of its label."""
+    """True if the values of a use are those of labels, so that each has the weight of its class."""
     activation = use.activation and current_registry().get(Activation, use.activation.name)
     over_classes = activation is not None and activation.over == "class"
     return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
 
 
 def _elements(use: LossUse) -> Iterator[Row]:
-    """What happens to the natural values before they are reduced."""
+    """The rows about the natural values before they are reduced."""
     if use.scale != 1 or use.shift:
         yield "values", f"{affine(use, 'v')} in the place of v, before the reduction"
     if use.factor is not None:
@@ -227,7 +249,7 @@ def _elements(use: LossUse) -> Iterator[Row]:
 
 
 def _likeness(like: Likeness, use: LossUse, loss: Loss) -> str:
-    """Whose number it is, or whose options they are where something stands beside them."""
+    """The row of `like=`: the library whose number it is, or whose options stand beside others."""
     preset, operands = loss.like[like.library], [operand.name for operand in loss.operands]
     options = dict.fromkeys((*like.written, *(name for name, _ in use.taken)))
     beside = [name for name in options if name not in operands and not _is_compared(name, use, preset)]
@@ -240,7 +262,7 @@ def _likeness(like: Likeness, use: LossUse, loss: Loss) -> str:
 
 
 def _is_compared(name: str, use: LossUse, preset: Preset) -> bool:
-    """Whether an option is one of the library too, and its number was compared."""
+    """True if the library has an option too, and was compared with it."""
     if name == "reduction":
         chosen = use.reduction.name
         known = ("mean", "sum", "none") if preset.takes_option(name) else ("mean",)
@@ -251,6 +273,7 @@ def _is_compared(name: str, use: LossUse, preset: Preset) -> bool:
 
 
 def _table(rows: Iterable[Row], indent: str) -> Iterator[str]:
+    """Rows of a name and a text, the texts below each other."""
     yield from (indent + line for line in _columns(rows, 13))
 
 

@@ -1,9 +1,8 @@
-"""One target, one ignored label.
+"""Label inference: a term that writes no `ignore_index` takes that of the other terms on its target.
 
-A term that reads classes and writes no `ignore_index` takes the one that other terms wrote on the same
-target, when they agree on one. What is written speaks, and `ignore_index=none` neither speaks nor listens;
-the -100 that `ce` has by default is its own. Decided before weights are folded, so a zero weight still
-speaks; metrics listen and do not speak.
+It takes the label that other terms write on the same target, when they agree on one. `ignore_index=none`
+neither offers nor takes a label; the default -100 of `ce` is offered to nobody. Decided before weights are
+folded: a term of weight 0 still offers its label. A metric takes one and offers none.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ OPTION = "ignore_index"
 def resolve_ignored_labels(
     terms: Sequence[Term], registry: Registry
 ) -> tuple[tuple[Term, ...], list[Diagnostic]]:
-    """The terms with every ignored label decided, and what could not be decided."""
+    """The terms with every ignored label decided, and the mistakes where terms contradict."""
     spoken: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
         for use in () if term.metric else loss_uses(term):
@@ -45,10 +44,11 @@ def resolve_ignored_labels(
 
 
 def _is_written(use: LossUse) -> bool:
+    """True if the program itself writes `ignore_index` for this use."""
     return OPTION in dict(use.spans)
 
 
 def _target(use: LossUse) -> str:
-    """The path of its target; '' where that is a number or computed."""
+    """The path of the target of a use; '' where it is a number or computed."""
     target = dict(use.operands).get("target")
     return str(target) if isinstance(target, Input) else ""

@@ -1,8 +1,9 @@
-"""Where the channel axis of a prediction lies, and so how masks, weights and vectors lie beside it.
+"""Channel layout: the axis of a prediction's channels, and how masks and weights broadcast beside it.
 
-Ranks, the axes that a loss declares and a written `channels=` decide; sizes never do. The prediction is read with
-its channels where the loss expects them, its `home`: axis 1 for (B, C, *S), the last for boxes, embeddings, hidden
-states and lists of quantiles. A loss of plain values, of any shape, has no home: there the rank decides.
+Ranks, the axes that a loss declares and a written `channels=` decide; sizes never do. The prediction is
+read with its channels on the axis where the loss expects them, its `home`: axis 1 for (B, C, *S), the last
+for boxes, embeddings, hidden states and lists of quantiles. A loss of plain values, of any shape, has no
+home: there the rank decides.
 """
 
 from __future__ import annotations
@@ -27,66 +28,67 @@ BY_RANK = 0
 
 @dataclass(frozen=True)
 class Layout:
-    """The channel axis of one use of a loss: where the loss reads it, and where the program says it is."""
+    """The channel axis of one use of a loss: the one that the loss reads, and the one that is written."""
 
     home: int | None
     written: Written | None = None
 
     @property
     def moved(self) -> tuple[int, int] | None:
-        """From which axis to which the channels of the prediction are moved before the loss reads it."""
+        """The axes (from, to) by which the prediction is moved before the loss reads it; None if it is not."""
         if self.home is None or self.written is None or AXIS[self.written] == self.home:
             return None
         return AXIS[self.written], self.home
 
     @property
     def channel(self) -> int:
-        """The channel axis of what the loss reads: what a tensor of one rank less lacks."""
+        """The channel axis of the prediction as the loss reads it: a mask of one rank less lacks it."""
         if self.home is not None:
             return self.home
         return BY_RANK if self.written is None else AXIS[self.written]
 
     @property
     def before(self) -> int:
-        """The channel axis of the prediction as the call hands it over: what a slice of it runs along."""
+        """The channel axis of the prediction as the call hands it over: a slice runs along it."""
         return self.channel if self.written is None else AXIS[self.written]
 
 
 def channel_axis(channel: int, rank: int) -> int:
-    """The channel axis of a tensor: for plain values the last of (B, T, D), and axis 1 of all others."""
+    """The channel axis of a tensor of a rank: of plain values the last of (B, T, D), else axis 1."""
     return channel or (-1 if rank == 3 else 1)
 
 
 def layout(use: LossUse, loss: Loss) -> Layout:
-    """The layout of one use."""
+    """The layout of one use of a loss."""
     return Layout(_home(use, loss), use.get("channels"))
 
 
 def _home(use: LossUse, loss: Loss) -> int | None:
+    """The channel axis that a loss declares: last, 1, or None for plain values."""
     if is_of_rows(loss) or isinstance(dict(use.options).get(loss.extra_axis), tuple):
         return -1
     return 1 if loss.has_classes or is_of_images(loss) else None
 
 
 def is_of_rows(loss: Loss) -> bool:
-    """Whether a loss declares what its last axis is: the numbers of a box, an embedding, hidden states, bins."""
+    """True if a loss declares its last axis: numbers of a box, an embedding, hidden states, bins."""
     axes = loss.axes[loss.views[0]] if loss.views else ()
     return len(axes) == 2 and axes[0] in ("b", "*b") and (axes[1] in ("d", "n") or axes[1].isdigit())
 
 
 def is_of_images(loss: Loss) -> bool:
-    """Whether a loss reads (B, C, *S) and no classes: images, volumes and signals."""
+    """True if a loss reads (B, C, *S) without classes: images, volumes and signals."""
     return bool(loss.views) and not loss.has_classes and loss.axes[loss.views[0]][:2] == ("b", "c")
 
 
 def root_of(expression: Expression) -> str:
-    """Where a tensor is from: `pred` if it reads the prediction or the target, else `batch`, else `const`."""
+    """The source of a tensor: `pred` if it reads prediction or target, else `batch`, else `const`."""
     roots = {part.root for part in below(expression) if isinstance(part, Input)}
     return "pred" if roots & {"pred", "target"} else "batch" if "batch" in roots else "const"
 
 
 def lies(use: LossUse, loss: Loss) -> list[str]:
-    """In words, how the mask and the weights of a use lie over its prediction."""
+    """Sentences that say how the mask and the weights of a use broadcast over its prediction."""
     channel = layout(use, loss).before
     axis = {1: "axis 1", -1: "the last axis"}.get(channel, "the last axis of three, axis 1 of more")
     named = {name: use.get(name) for name in ("mask", "weight")}
@@ -95,7 +97,7 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
         f"{said or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
         f"one rank less than the prediction lacks {axis}"
         for said, value in given
-        if isinstance(value, Input | Apply)
+        if isinstance(value, (Input, Apply))
     ]
 
 
@@ -103,9 +105,10 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
 
 
 def resolve_channels(terms: Sequence[Term]) -> tuple[tuple[Term, ...], list[Diagnostic]]:
-    """The terms with `channels=` given to all that read the same tensor, and the contradictions.
+    """The terms with `channels=` of every tensor decided, and the mistakes where terms contradict.
 
-    It belongs to the tensor that a path leads to, before its slices: `ce(channels=last) + dice` reads one tensor.
+    It belongs to the tensor that a path leads to, before its slices: `ce(channels=last) + dice` reads one
+    tensor.
     """
     found: list[Diagnostic] = []
     speakers: dict[str, list[LossUse]] = defaultdict(list)

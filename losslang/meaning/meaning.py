@@ -1,4 +1,4 @@
-"""What a program means: a weighted sum of named terms over the tensors of the call.
+"""The meaning (typed intermediate form) of a program: a weighted sum of named terms over tensors.
 
 Frozen values that print themselves. Names are inlined, aliases resolved, every default explicit.
 """
@@ -21,7 +21,7 @@ NOWHERE = Span(0, 0)
 
 @dataclass(frozen=True)
 class Constant:
-    """A number known before anything runs."""
+    """A number that is known before anything runs."""
 
     value: float
     span: Span = field(default=NOWHERE, compare=False, repr=False)
@@ -32,7 +32,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Input:
-    """A path into the call. `soft` marks a target that may also be one tensor, used whole."""
+    """A path into the arguments of a call. `soft`: a target that may also be one tensor, used for every head."""
 
     root: str
     steps: tuple[tree.Access, ...] = ()
@@ -75,7 +75,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Likeness:
-    """The library of a `like=`, where it is written, and the options that the program writes beside it."""
+    """The library of a `like=`, where it is written, and the options that are written beside it."""
 
     library: str
     span: Span
@@ -84,11 +84,11 @@ class Likeness:
 
 @dataclass(frozen=True)
 class LossUse:
-    """One use of a loss: which tensors it reads, through what, and how it becomes a number.
+    """One use of a loss: the tensors that it reads, its activation, options and reduction.
 
-    `origin` says where the activation is from: "written", "default", "assumed", or the name of the
-    term that it was taken from; `taken` says the same of universal options. `scale*v + shift` is applied
-    to the natural values v, and `factor` weighs them.
+    `origin` is the source of the activation: "written", "default", "assumed", or the name of the term that it
+    is taken from; `taken` names the same for universal options. `scale*v + shift` is applied to the natural
+    values v, and `factor` weights them.
     """
 
     loss: str
@@ -109,20 +109,21 @@ class LossUse:
 
     @property
     def prediction(self) -> Expression:
+        """The expression of its first operand."""
         return self.operands[0][1]
 
     def get(self, option: str) -> Any:
-        """The value of a universal option, None where it is not used."""
+        """The value of a universal option; None where it is not set."""
         return dict(self.universal).get(option)
 
     def with_option(self, option: str, value: Any, origin: str) -> LossUse:
-        """The same use with a universal option that the term `origin` wrote for the tensor that both read."""
+        """The same use with a universal option that the term `origin` wrote for a tensor that both read."""
         universal = {**dict(self.universal), option: value}
         ordered = tuple((name, universal[name]) for name in UNIVERSAL if name in universal)
         return replace(self, universal=ordered, taken=(*self.taken, (option, origin)))
 
     def span_of(self, part: str) -> Span:
-        """Where an operand or an option of this use is written; else the use itself."""
+        """The span of an operand or an option of this use; else that of the use itself."""
         if part == "like" and self.like is not None:
             return self.like.span
         return dict(self.spans).get(part, self.span)
@@ -163,19 +164,19 @@ class Term:
 
 @dataclass(frozen=True)
 class Meaning:
-    """A checked program."""
+    """A checked program: its terms, and the text that they are from."""
 
     terms: tuple[Term, ...]
     source: Source = field(compare=False, repr=False)
 
     @property
     def lock(self) -> str:
-        """The program with every default written out, a term a line, and what is taken from another term."""
+        """The program with every default written out, a term a line, and the source of what is inferred."""
         return "\n".join(f"{term.name}: {term}{_taken(term)}" for term in self.terms)
 
     @property
     def fingerprint(self) -> str:
-        """The same for programs of the same mathematics, whatever names and order they are written in."""
+        """A hash that is equal for programs of the same mathematics, whatever their names and order."""
         # 1 - 0.9 and 0.1 are one weight, though not one float.
         terms = [replace(t, weight=float(f"{t.weight:.12g}")) for t in self.terms if t.weight]
         lines = sorted(map(str, terms))
@@ -183,6 +184,7 @@ class Meaning:
 
     @property
     def loss_uses(self) -> tuple[LossUse, ...]:
+        """The uses of losses in all terms."""
         return tuple(r for term in self.terms for r in loss_uses(term))
 
     def __str__(self) -> str:
@@ -190,7 +192,7 @@ class Meaning:
 
 
 def below(expression: Expression) -> Iterator[Expression]:
-    """`expression` and every expression in it; a use's operands and weights too."""
+    """`expression` and every expression in it, with the operands and weights of a use."""
     yield expression
     match expression:
         case Apply(arguments=arguments):
@@ -199,14 +201,14 @@ def below(expression: Expression) -> Iterator[Expression]:
         case LossUse():
             values = [v for _, v in (*expression.operands, *expression.universal)]
             for value in (*values, expression.factor):
-                if isinstance(value, Constant | Input | Apply | LossUse):
+                if isinstance(value, (Constant, Input, Apply, LossUse)):
                     yield from below(value)
         case _:
             return
 
 
 def loss_uses(term: Term) -> Iterator[LossUse]:
-    """The uses of losses in a term."""
+    """The uses of losses in the body of a term."""
     return (part for part in below(term.body) if isinstance(part, LossUse))
 
 
@@ -217,7 +219,7 @@ def _taken(term: Term) -> str:
 
 
 def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Expression:
-    """`expression` with every use replaced by what `change` makes of it."""
+    """`expression` with every use replaced by `change(use)`."""
     match expression:
         case LossUse():
             return change(expression)
@@ -228,7 +230,7 @@ def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Exp
 
 
 def show(value: Any) -> str:
-    """An option's value as the language writes it."""
+    """The value of an option as the language writes it."""
     match value:
         case bool() | None:
             return {True: "true", False: "false", None: "none"}[value]
@@ -247,7 +249,7 @@ def _bracketed(expression: Expression) -> str:
 
 
 def loss_of(use: LossUse, registry: Registry) -> Loss:
-    """The loss behind a checked use."""
+    """The loss of a checked use. Raises LookupError if it is not registered here."""
     found = registry.loss(use.loss)
     if found is None:
         raise LookupError(f"the loss `{use.loss}` is not registered here; import what defines it first")

@@ -1,4 +1,4 @@
-"""The value of an option, read as its declared type says; bounds by pydantic, words by us."""
+"""Option checking: the value of an option, read as its declared type; pydantic holds the bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Evaluate = Callable[[tree.Node], Value | None]
 def read_all(
     owner: Primitive, written: Sequence[tree.Option], evaluate: Evaluate
 ) -> tuple[dict[str, Any], list[MistakeError]]:
-    """The options of a primitive, defaults filled in, and what is wrong with the written ones."""
+    """The options of a primitive, with defaults, and the mistakes of the written ones."""
     values, problems = dict(owner.defaults), list[MistakeError]()
     for option in written:
         if option.name not in owner.option_types:
@@ -41,12 +41,12 @@ def read_all(
 
 
 def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
-    """The value of one option, of its declared type."""
+    """The value of one option. Raises MistakeError where it is not of its declared type."""
     raw = plain(option.value, bool(choices(declared)) or _takes_names(declared), evaluate)
     try:
         return validated(raw, declared)
     except ValidationError:
-        shown = describe(raw) if not isinstance(raw, int | float) or isinstance(raw, bool) else f"`{raw}`"
+        shown = describe(raw) if not isinstance(raw, (int, float)) or isinstance(raw, bool) else f"`{raw}`"
         raise MistakeError(
             mistakes.bad_value(
                 option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw))
@@ -55,7 +55,7 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
 
 
 def validated(raw: Any, declared: Any) -> Any:
-    """`raw` if pydantic takes it as `declared`; a whole float may be an int."""
+    """`raw` as pydantic accepts it for a declared type; a float without a fraction may be an int."""
     adapter: TypeAdapter[Any] = TypeAdapter(declared)
     try:
         return adapter.validate_python(raw, strict=True)
@@ -66,11 +66,12 @@ def validated(raw: Any, declared: Any) -> Any:
 
 
 def _takes_names(declared: Any) -> bool:
+    """True if a declared type holds texts, so that a bare word is one."""
     return declared is str or any(_takes_names(part) for part in get_args(declared))
 
 
 def plain(node: tree.Node, words: bool, evaluate: Evaluate) -> Any:
-    """A node as a plain Python value: a list, a number, a text, a bare word where `words` are read."""
+    """A node as a plain Python value; a bare word is a text if `words` is True."""
     match node:
         case tree.Text(value=value):
             return value
@@ -90,16 +91,19 @@ def plain(node: tree.Node, words: bool, evaluate: Evaluate) -> Any:
 
 
 class ReportedError(Exception):
-    """The mistake inside this value has been reported already."""
+    """Raised where the mistake inside of a value has been reported already."""
 
 
 def _beyond(raw: Any) -> bool:
-    """Whether a number is too large or too small for what single precision can square or divide by."""
-    return isinstance(raw, int | float) and (abs(raw) > LARGEST or 0 < abs(raw) < SMALLEST)
+    """True for a number whose square, or whose reciprocal, single precision cannot hold."""
+    return isinstance(raw, (int, float)) and (abs(raw) > LARGEST or 0 < abs(raw) < SMALLEST)
 
 
 def wording(declared: Any, *, beyond: bool = False) -> str:
-    """A declared type in words: `a number of at least 0`; ends that nobody meets are said to who is `beyond`."""
+    """A declared type in words: `a number of at least 0`.
+
+    The bounds of single precision are named only with `beyond`, to a user who passed them.
+    """
     origin, arguments = get_origin(declared), get_args(declared)
     if origin is Annotated:
         return wording(arguments[0]) + _bounds(arguments[1:], beyond)
@@ -114,6 +118,7 @@ def wording(declared: Any, *, beyond: bool = False) -> str:
 
 
 def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
+    """The bounds of an annotated number in words."""
     said = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
     found: dict[str, float] = {}
     for annotation in annotations:
@@ -129,7 +134,7 @@ def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
 
 
 def describe(value: Any) -> str:
-    """What a value is, in the user's words."""
+    """A value in the user's words."""
     match value:
         case NumberValue():
             return f"the number {Constant(value.value)}"
@@ -146,12 +151,12 @@ def describe(value: Any) -> str:
 
 
 def frozen(value: Any) -> Any:
-    """A list as a tuple, so that what holds it can be hashed."""
+    """A list as a tuple, which can be hashed; any other value unchanged."""
     return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
 
 
 def arity(function: Function) -> tuple[int, str]:
-    """How many arguments a function takes, as a number and in words; the least number where it takes any."""
+    """The number of arguments of a function, and the same in words; the least number where it takes any."""
     parameters = list(function.signature.parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2, "two or more arguments"

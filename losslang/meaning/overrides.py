@@ -1,4 +1,4 @@
-"""Settings from outside: the weight and the numeric options of a term, by its log key."""
+"""Overrides: weights and numeric options of terms, set from outside by log key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from losslang.registry import Registry
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
-    """`dice.weight`, `dice.smooth`: everything that an override can name, bound numbers apart."""
+    """The names that an override can have, bound numbers apart: `dice.weight`, `dice.smooth`."""
     names: list[str] = []
     for term in terms:
         names.append(f"{term.name}.weight")
@@ -30,7 +30,7 @@ def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
 def overridden(
     terms: Sequence[Term], values: Mapping[str, Any], registry: Registry
 ) -> tuple[tuple[Term, ...], list[MistakeError]]:
-    """The terms with the overrides applied, and the values that an option refuses."""
+    """The terms with the overrides applied, and the mistakes of values that an option refuses."""
     problems: list[MistakeError] = []
     changed = list(terms)
     for i, term in enumerate(changed):
@@ -46,13 +46,14 @@ def overridden(
 
 
 def number(value: Any, span: Span, owner: str, name: str) -> float:
-    """A value from outside that has to be a number. Raises MistakeError."""
+    """A value from outside as a float. Raises MistakeError if it is no number."""
     if not isinstance(value, bool) and isinstance(value, Real):
         return float(value)
     raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
 
 
 def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
+    """A term with one option, or its weight, set. Raises MistakeError for a value that does not fit."""
     if option == "weight":
         return replace(term, weight=number(value, term.span, term.name, option))
     body = term.body

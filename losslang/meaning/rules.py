@@ -1,4 +1,4 @@
-"""Rules about a whole program: what it must use, what it must learn from, how its terms are called."""
+"""Rules about a whole program: unused names, nothing to learn, metrics as losses, presets not compared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from losslang.syntax import tree
 
 
 def unused(program: tree.Program) -> list[Diagnostic]:
-    """Names that are bound and do not reach the result."""
+    """The warnings about bound names that the result does not use."""
     used = _names(program.result)
     while more := {n for b in program.bindings if b.name in used for n in _names(b.value)} - used:
         used |= more
@@ -29,10 +29,10 @@ def unused(program: tree.Program) -> list[Diagnostic]:
 
 
 def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[Diagnostic]:
-    """What can only be said of the program as a whole."""
+    """The mistakes that only the terms of a program together show."""
     found: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(part, Input | LossUse) for term in terms for part in below(term.body))
+        detached = any(isinstance(part, (Input, LossUse)) for term in terms for part in below(term.body))
         found.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
         found.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
@@ -57,7 +57,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
 
 
 def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """The terms under distinct names: a repeated one gets `_2`."""
+    """The terms under distinct names: a repeated name gets `_2`."""
     seen: dict[str, int] = {}
     named: list[Term] = []
     for term in terms:
@@ -71,22 +71,23 @@ def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 
 def _names(node: tree.Node) -> set[str]:
+    """The names that are called in a tree."""
     return {part.name for part in tree.walk(node) if isinstance(part, tree.Call)}
 
 
 def _learns(expression: Expression) -> bool:
-    """Whether a gradient can flow from an expression into a tensor of the call."""
+    """True if a gradient can flow from an expression into a tensor of the call."""
     match expression:
         case Apply("detach"):
             return False
         case Apply(arguments=arguments):
             return any(map(_learns, arguments))
         case _:
-            return isinstance(expression, Input | LossUse)
+            return isinstance(expression, (Input, LossUse))
 
 
 def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
-    """`pos_weight` beside an activation over classes: there is no one positive."""
+    """The mistake of `pos_weight` beside an activation over classes, which has no one positive."""
     activation = use.activation and registry.get(Activation, use.activation.name)
     if use.get("pos_weight") is None or not activation or activation.over != "class":
         return []
@@ -96,7 +97,7 @@ def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
 
 
 def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:
-    """What a use has beside `like=` that its preset was not compared with."""
+    """The mistakes of a use with `like=` whose preset was not compared with what stands beside it."""
     if use.like is None:
         return []
     loss, library = loss_of(use, registry), LIBRARIES[use.like.library]
@@ -130,7 +131,7 @@ def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:
 
 
 def _another_mean(use: LossUse, loss: Loss, preset: Preset) -> str:
-    """Why a mean over what counts is not the library's mean; '' if it is, and where no mean is asked for."""
+    """The reason why `mean` is not the mean of the library; '' if it is, or where no mean is asked for."""
     if use.reduction.name != "mean" or use.get("avg_factor") is not None:
         return ""
     by_label = use.get("class_weight") is not None
@@ -144,9 +145,9 @@ def _another_mean(use: LossUse, loss: Loss, preset: Preset) -> str:
 
 
 def _beside(use: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
-    """What differs from the preset: `name` and `name=value` of an option, and where it stands.
+    """The options that differ from the preset, as `name` and as `name=value`, with their spans.
 
-    Options that are written, and those that an override or a neighbour set.
+    They are written, set by an override, or taken from another term.
     """
     usual = {**loss.defaults, "ignore_index": loss.ignore_index, "reduction": loss.reduction}
     options = dict([*use.options, *use.universal, ("reduction", use.reduction.name)])
@@ -159,4 +160,5 @@ def _beside(use: LossUse, loss: Loss, preset: Preset) -> dict[str, Span]:
 
 
 def _is_norm(part: Expression) -> bool:
+    """True for `batch.norm`, which the language reserves."""
     return isinstance(part, Input) and part.root == "batch" and part.steps[:1] == (tree.Key("norm"),)

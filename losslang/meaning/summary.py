@@ -1,4 +1,4 @@
-"""A program on one line, as a person would write it, with what was inferred."""
+"""Summaries: a program on one line, as a person would write it, with what was inferred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUMS = ("+", "-", "neg")
 
 
 def summary(meaning: Meaning) -> str:
-    """A program on one line, each loss with the activation it takes and from whom.
+    """A program on one line, each loss with the activation that it takes and the term that this is from.
 
     `0.5*bce(sigmoid) + dice(sigmoid, from bce)`
     """
@@ -23,6 +23,7 @@ def summary(meaning: Meaning) -> str:
 
 
 def _addend(term: Term, alone: bool) -> str:
+    """One term of the sum, with its weight and its sign."""
     body = str(brief(term.body, _called))
     bare = alone and term.weight == 1 and term.factor is None
     if isinstance(term.body, Apply) and term.body.operator in SUMS and not bare:
@@ -36,7 +37,7 @@ def _addend(term: Term, alone: bool) -> str:
 
 
 def brief(expression: Expression, spell: Callable[[LossUse], str]) -> Expression:
-    """`expression` with short text in the place of every use, and signs where a person has them."""
+    """`expression` with `spell(use)` in the place of every use, and `a - b` for `a + -1*b`."""
     match expression:
         case LossUse():
             return Input(spell(expression))
@@ -49,6 +50,7 @@ def brief(expression: Expression, spell: Callable[[LossUse], str]) -> Expression
 
 
 def _called(use: LossUse) -> str:
+    """One use of a loss: `dice(sigmoid, from bce)@seg`."""
     inside = ", ".join(filter(None, (_activated(use), *_taken(use))))
     called = (f"{use.loss}({inside})" if inside else use.loss) + _route(use)
     if use.scale != 1 or use.shift:
@@ -57,7 +59,7 @@ def _called(use: LossUse) -> str:
 
 
 def _activated(use: LossUse) -> str:
-    """`sigmoid, from bce`; nothing where a loss of values reads them as they are."""
+    """The activation of a use: `sigmoid, from bce`; '' where a loss of values reads them as they are."""
     chosen = str(use.activation)
     if (
         use.origin == "default"
@@ -71,12 +73,12 @@ def _activated(use: LossUse) -> str:
 
 
 def _taken(use: LossUse) -> list[str]:
-    """`ignore_index=255, from ce`: the universal options that a neighbour wrote."""
+    """The universal options that another term wrote: `ignore_index=255, from ce`."""
     return [f"{name}={show(use.get(name))}, from {owner}" for name, owner in use.taken]
 
 
 def _route(use: LossUse) -> str:
-    """`@seg` or `@(pred.a, batch.b)`; nothing for `pred` against `target`."""
+    """The route of a use: `@seg` or `@(pred.a, batch.b)`; '' for `pred` against `target`."""
     operands = [operand for _, operand in use.operands]
     prediction = operands[0]
     if isinstance(prediction, Input) and prediction.root == "pred":
@@ -88,13 +90,13 @@ def _route(use: LossUse) -> str:
 
 
 def affine(use: LossUse, value: str) -> str:
-    """`1 - v`: what is made of every value."""
+    """The text of `scale*v + shift`: `1 - v`."""
     made = Apply("*", (Constant(use.scale), Input(value)))
     return str(brief(Apply("+", (Constant(use.shift), made)), str))
 
 
 def short_number(value: float) -> str:
-    """A weight to six digits: `1 - 0.9` is 0.1 to whoever wrote it."""
+    """A weight to six digits: 1 - 0.9 is shown as 0.1."""
     return formatter.number(float(f"{value:.6g}"))
 
 

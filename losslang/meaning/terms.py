@@ -1,4 +1,4 @@
-"""The arithmetic of meaning: numbers fold, tensors weigh, losses add up as named terms.
+"""Term algebra: numbers fold, tensors weight, losses add up as named terms.
 
 A value is a number, a tensor expression that holds no loss, or a sum of terms. Multiplying keeps a
 sum a sum for as long as it stays linear; what does not becomes one term of its own.
@@ -19,7 +19,7 @@ from losslang.syntax.formatter import spell
 
 
 class MistakeError(Exception):
-    """A mistake inside one node; the checker catches it at that node and goes on with the next."""
+    """Raised for a mistake inside of one node: the checker reports it and goes on with the next node."""
 
     def __init__(self, diagnostic: Diagnostic):
         self.diagnostic = diagnostic
@@ -28,7 +28,7 @@ class MistakeError(Exception):
 
 @dataclass(frozen=True)
 class NumberValue:
-    """A constant."""
+    """The value of a constant expression."""
 
     value: float
     span: Span = NOWHERE
@@ -36,7 +36,7 @@ class NumberValue:
 
 @dataclass(frozen=True)
 class TensorValue:
-    """Arithmetic on tensors of the call. `label` is the name it was bound to."""
+    """The value of arithmetic on tensors of the call. `label` is the name that it is bound to."""
 
     expression: Expression
     span: Span = NOWHERE
@@ -45,7 +45,7 @@ class TensorValue:
 
 @dataclass(frozen=True)
 class TermsValue:
-    """A weighted sum of terms."""
+    """The value of an expression with losses: a weighted sum of terms."""
 
     terms: tuple[Term, ...]
     span: Span = NOWHERE
@@ -55,7 +55,7 @@ Value = NumberValue | TensorValue | TermsValue
 
 
 def number(value: float, span: Span, spelled: str) -> NumberValue:
-    """A folded constant, if a float can hold it."""
+    """A folded constant. Raises MistakeError if no float can hold it."""
     if isinstance(value, complex):
         raise MistakeError(mistakes.impossible_number(span, spelled, "is not a real number"))
     if not math.isfinite(value):
@@ -64,7 +64,7 @@ def number(value: float, span: Span, spelled: str) -> NumberValue:
 
 
 def fold(compute: Callable[[], float], span: Span, spelled: str) -> NumberValue:
-    """A constant computed in float arithmetic; what cannot be computed is a mistake with a place."""
+    """The constant that `compute` gives. Raises MistakeError where it divides by 0 or is not defined."""
     try:
         return number(compute(), span, spelled)
     except ZeroDivisionError:
@@ -76,7 +76,7 @@ def fold(compute: Callable[[], float], span: Span, spelled: str) -> NumberValue:
 
 
 def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
-    """Σ sign * value."""
+    """The value of a sum: Σ sign * value."""
     spelled = spell(node)
     if all(isinstance(value, NumberValue) for _, value in parts):
         return fold(
@@ -104,7 +104,7 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
 
 
 def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term] | None:
-    """The constant and the term of `1 - ssim`: one plain loss with constants beside it."""
+    """The constant and the term of `1 - ssim`; None unless one plain loss has constants beside it."""
     constants = [s * v.value for s, v in parts if isinstance(v, NumberValue)]
     others = [(s, v) for s, v in parts if not isinstance(v, NumberValue)]
     if not constants or len(others) != 1:
@@ -119,12 +119,13 @@ def _beside_one_loss(parts: Sequence[tuple[float, Value]]) -> tuple[float, Term]
 
 
 def _affine(term: Term, shift: float) -> Expression:
+    """The body `shift + weight*body` of a term."""
     scaled = Apply("*", (Constant(term.weight), term.body), term.span)
     return Apply("+", (Constant(shift), scaled), term.span)
 
 
 def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> Value:
-    """A product; the first operator is `*`."""
+    """The value of a product or a quotient; the first operator is `*`."""
     spelled = spell(node)
     constant = fold(lambda: _constant(parts), node.span, spelled)
     tensor: Expression | None = None
@@ -150,6 +151,7 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
 
 
 def _constant(parts: Sequence[tuple[str, Value, tree.Node]]) -> float:
+    """The product of the constants among the factors."""
     folded = 1.0
     for operator, value, _ in parts:
         if isinstance(value, NumberValue):
@@ -162,7 +164,7 @@ def _scaled(constant: float, term: Term, spelled: str) -> float:
 
 
 def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node) -> TermsValue:
-    """A product of losses, or a division by one: a single term named by its text, numbers apart."""
+    """The one term of a product of losses, or of a division by one, named by its text without numbers."""
     body: Expression | None = None
     kept: list[tuple[str, tree.Node]] = []
     for operator, value, part in parts:
@@ -181,13 +183,14 @@ def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: 
 
 
 def _times(left: Expression | None, operator: str, right: Expression, span: Span) -> Expression:
+    """`left*right` or `left/right`; a missing left side is 1."""
     if left is None:
         return right if operator == "*" else Apply("/", (Constant(1.0), right), span)
     return Apply(operator, (left, right), span)
 
 
 def _weigh(term: Term, tensor: Expression) -> Term:
-    """The term with a tensor factor, inside the reduction where there is one."""
+    """A term with a tensor factor: inside of its reduction where there is one."""
     inside = _pushed(term.body, tensor)
     if inside is None:
         return replace(term, factor=_times(term.factor, "*", tensor, term.span))
@@ -195,6 +198,7 @@ def _weigh(term: Term, tensor: Expression) -> Term:
 
 
 def _pushed(body: Expression, tensor: Expression) -> Expression | None:
+    """A body with a tensor factor inside of the reduction; None where it is not linear in one loss."""
     match body:
         case LossUse():
             return replace(body, factor=_times(body.factor, "*", tensor, body.span))
@@ -214,7 +218,7 @@ def _pushed(body: Expression, tensor: Expression) -> Expression | None:
 
 
 def power(base: Value, exponent: Value, node: tree.Node) -> Value:
-    """base ** exponent."""
+    """The value of base ** exponent."""
     spelled = spell(node)
     if isinstance(base, NumberValue) and isinstance(exponent, NumberValue):
         b, e = float(base.value), float(exponent.value)
@@ -223,7 +227,7 @@ def power(base: Value, exponent: Value, node: tree.Node) -> Value:
 
 
 def negate(value: Value, node: tree.Node) -> Value:
-    """-value."""
+    """The value of -value."""
     match value:
         case NumberValue():
             return NumberValue(-value.value, node.span)
@@ -234,7 +238,7 @@ def negate(value: Value, node: tree.Node) -> Value:
 
 
 def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
-    """A function or an operator that is not linear: one tensor, or one term named by its text."""
+    """The value of an operator that is not linear: one tensor, or one term named by its text."""
     spelled = spell(node)
     whole = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
     if any(isinstance(value, TermsValue) for value in values):
@@ -243,12 +247,12 @@ def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
 
 
 def each_term(value: Value, change: Callable[[Term], Term]) -> TermsValue:
-    """The same change to every term of a value."""
+    """A value with the same change to each of its terms."""
     return TermsValue(tuple(map(change, as_terms(value))), value.span)
 
 
 def as_terms(value: Value) -> tuple[Term, ...]:
-    """A value as terms of the total: a number is one, and so is each addend of a tensor sum."""
+    """The terms of a value: a number is one, and so is each addend of a tensor sum."""
     match value:
         case TermsValue():
             return value.terms
@@ -261,6 +265,7 @@ def as_terms(value: Value) -> tuple[Term, ...]:
 
 
 def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
+    """The addends of a tensor expression, as terms."""
     match expression:
         case Apply("+", (left, right)):
             return _addends(left, weight, span) + _addends(right, weight, span)
@@ -276,7 +281,7 @@ def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
 
 
 def collapse(value: Value, outside: str) -> Expression:
-    """A value as one expression."""
+    """A value as one expression. Raises MistakeError for a metric, which has no place in arithmetic."""
     match value:
         case NumberValue():
             return Constant(value.value, value.span)
@@ -298,7 +303,7 @@ def collapse(value: Value, outside: str) -> Expression:
 
 
 def renamed(value: Value, name: str) -> Value:
-    """A bound value where it is used: its terms are logged under the name it was given."""
+    """A bound value where it is used: its terms are logged under the name."""
     match value:
         case NumberValue():
             return value

@@ -1,4 +1,4 @@
-"""The plan: a flat list of steps, each one operation on what stands above it. It prints as code."""
+"""The plan: a flat list of steps, each one operation on the results of earlier steps. It prints as code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ARITHMETIC = {"+": "sum", "-": "difference", "*": "product", "/": "ratio", "**":
 
 
 class Names:
-    """Gives out names of steps: what the step does, and a number where it was done before."""
+    """Names steps by their operation, with a number from the second one on: `mean`, `mean2`."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -40,9 +40,9 @@ class Names:
 
 @dataclass(frozen=True)
 class Step:
-    """`name = operation(inputs, options)`. `check` marks a step that only looks at values.
+    """`name = operation(inputs, options)`. `check` marks a step that only checks values.
 
-    `owners` are the terms that asked for it: what a dropped term refuses is not refused.
+    `owners` are the terms that need the step: a check is dropped with the last of them.
     """
 
     name: str
@@ -58,16 +58,32 @@ class Step:
             f"{n}={show(v)}" for n, v in self.options if v is not None
         ]
         called = f"{self.operation}({', '.join(inside)})"
-        return (
-            called
-            if self.operation == "complete" or self.operation.startswith("check:")
-            else f"{self.name} = {called}"
-        )
+        return called if self.operation == "complete" or self.kind == "check" else f"{self.name} = {called}"
 
     def with_inputs(self, inputs: Iterable[Argument]) -> Step:
-        """The same step with other inputs."""
+        """Returns the step with other inputs."""
         found = tuple(inputs)
         return self if found == self.inputs else replace(self, inputs=found)
+
+    @property
+    def kind(self) -> str:
+        """`loss` of `loss:dice`: the kind of primitive; empty for an operation of the plan itself."""
+        return self.operation.rpartition(":")[0]
+
+    @property
+    def op(self) -> str:
+        """`dice` of `loss:dice`, `mask` of `mask`."""
+        return self.operation.rpartition(":")[2]
+
+    @property
+    def loss_name(self) -> str:
+        """`ce` of `loss:ce` and of `kernel:ce.softmax`."""
+        return self.op.partition(".")[0]
+
+    @property
+    def kernel_activation(self) -> str:
+        """`softmax` of `kernel:ce.softmax`."""
+        return self.op.partition(".")[2]
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -76,7 +92,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Output:
-    """A term: its log key, its weight in the total, and the step or the number that it is."""
+    """A term: its log key, its weight in the total, and the step or number that is its value."""
 
     name: str
     weight: float
@@ -93,11 +109,11 @@ class Plan:
 
     @property
     def inputs(self) -> tuple[Step, ...]:
-        """The steps that read what a call hands over."""
+        """The steps that read the arguments of a call."""
         return tuple(step for step in self.steps if step.operation == "input")
 
     def total(self, values: Sequence[Any]) -> Any:
-        """The weighted sum of the terms that are trained on, of their values in order."""
+        """Returns the weighted sum of the trained terms, given the values of all terms in order."""
         total: Any = None
         for output, value in zip(self.outputs, values, strict=True):
             if not output.metric:
@@ -117,17 +133,8 @@ def _weighed(output: Output) -> str:
     return value if output.weight == 1 else f"{formatter.number(output.weight)}*{value}"
 
 
-def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
-    """The roots, and the names of all that they read, directly or through other steps: a backward search."""
-    needed = set(roots)
-    for step in reversed(steps):
-        if step.name in needed:
-            needed.update(step.input_names)
-    return needed
-
-
 def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
-    """The plan with steps replaced by what they are: their readers read that, and they are gone."""
+    """Returns the plan without the steps named in `values`; what read such a step reads its value instead."""
 
     def through(argument: Argument) -> Argument:
         while isinstance(argument, Ref) and argument.name in values:
@@ -140,6 +147,15 @@ def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
     return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
 
 
+def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:
+    """The names of `roots` and of everything that they read, directly or through other steps."""
+    needed = set(roots)
+    for step in reversed(steps):
+        if step.name in needed:
+            needed.update(step.input_names)
+    return needed
+
+
 def _shown(argument: Argument) -> str:
     if argument is None:
         return "none"
@@ -147,7 +163,7 @@ def _shown(argument: Argument) -> str:
 
 
 def verify(plan: Plan, given: Iterable[str] = ()) -> Plan:
-    """`plan`, if every step reads only what stands above it or is `given`, and every name is given once."""
+    """Returns `plan` if every step reads earlier steps or `given` names only, and no name is used twice."""
     known = set(given)
     for step in plan.steps:
         missing = [name for name in step.input_names if name not in known]

@@ -1,8 +1,4 @@
-"""Functions between views of a prediction, and the views that losses ask for.
-
-Every activation over logits takes `temperature` (logits are divided by it); the compiler does that
-once, so no function here knows of it.
-"""
+"""Activations: functions between views of a prediction, and the views that losses ask for."""
 
 from __future__ import annotations
 
@@ -68,9 +64,10 @@ LOG_FLOOR = -100.0
 def log(probs: Tensor) -> Tensor:
     """log p of given probabilities, not below LOG_FLOOR; of NaN it is NaN.
 
-    At p = 0 the gradient is 0, as that of a constant. 1 / p would be infinite, and times the slope of a sigmoid or
-    softmax that has underflowed, 0, it would be NaN. torch's binary_cross_entropy has -1e12 there, its own bound
-    on p (1 - p), which is one step of 1e12 where nothing but a clamp stands behind the probability.
+    At p = 0 the gradient is 0, as that of a constant. 1 / p would be infinite, and times the slope of a
+    sigmoid or softmax that has underflowed, 0, it would be NaN. torch's binary_cross_entropy has -1e12
+    there, its own bound on p (1 - p), which is one step of 1e12 where nothing but a clamp stands behind the
+    probability.
     """
     nothing = probs <= torch.finfo(probs.dtype).tiny
     return torch.where(nothing, LOG_FLOOR, torch.where(nothing, 1.0, probs).log()).clamp(min=LOG_FLOOR)

@@ -1,4 +1,4 @@
-"""The decorators: a function whose signature says enough becomes a Primitive of the language."""
+"""Decorators: a function whose signature says enough becomes a Primitive of the language."""
 
 from __future__ import annotations
 
@@ -33,17 +33,40 @@ def loss(
     index: bool = False,
     like: Mapping[str, str | Preset] | None = None,
 ) -> Callable[[Callable[..., Any]], Loss]:
-    """Registers a loss. Its parameters and annotations say the rest.
+    """Registers a loss: the decorated function, whose parameters, annotations and docstring say the rest.
 
-    `activation` and `reduction` are the defaults; `range` and `zero_when` are laws that the tests
-    hold every loss to; `extra_axis` names a list option whose entries are a last axis of the
-    prediction; `given` names the view that the prediction is taken to be when it is not the one
-    that the mathematics is about (`nll`: log_probs); `nonnegative` names operands that the first
-    call checks; `whole` says that an element of the result reads more than its own place (a sort, a
-    convolution, a sum inside), so that it cannot be computed in parts; `index` that larger is better, as
-    of a similarity: `check` warns where it would be made small; `like` gives, for libraries of
-    `LIBRARIES`, the options of this language that make their numbers, or a `Preset`. An alias may carry an activation:
-    `aliases=("sigmoid_focal = focal(sigmoid)",)`.
+    Args:
+        aliases: Other names of it. One may carry an activation: `("sigmoid_focal = focal(sigmoid)",)`.
+        paper: Where it is from, as `losslang show` prints it.
+        activation: The default activation; with None a loss of probabilities takes that of the other terms.
+        reduction: The default reduction.
+        ignore_index: The label that is ignored unless the program names another.
+        metric_only: It has no gradient, and stands only inside of `metric(...)`.
+        range: The least and the largest value: a law that the tests hold it to.
+        zero_when: When it is 0, "perfect" or "equal": another law.
+        extra_axis: An option that is a list, whose entries are the last axis of the prediction.
+        given: The view that the prediction is taken to be, where that is not the one that the parameters
+            name (`nll`: "log_probs").
+        nonnegative: Operands whose values the first call checks.
+        whole: An element of the result reads more than its own position, as in a sort, a convolution or a sum
+            inside, so the loss cannot be computed in blocks.
+        index: Larger is better, as of a similarity: `check` warns where it would be made small.
+        like: The options, or a Preset, that give the number of a library, by the names of LIBRARIES.
+
+    Raises:
+        TypeError: The signature does not say enough: a parameter or the result has no axes, no parameter is a
+            view, or an option is one that the compiler applies to every loss.
+
+    Example:
+        >>> from losslang.vocabulary import Float, NonNegative, Tensor
+        >>> @losslang.loss(activation="identity")
+        ... def bent(
+        ...     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, bend: NonNegative = 1.0
+        ... ) -> Float[Tensor, "*shape"]:
+        ...     '''sqrt(e^2 + b^2) - b.'''
+        ...     return ((values - target).square() + bend**2).sqrt() - bend
+        >>> losslang.check("bent(bend=0.1)")
+        ()
     """
 
     def define(function: Callable[..., Any]) -> Loss:
@@ -80,7 +103,25 @@ def activation(
     over: Literal["element", "class"] = "element",
     paper: str = "",
 ) -> Callable[[Callable[..., Any]], Activation]:
-    """Registers an activation: which view it takes, which it gives, and over which axis."""
+    """Registers an activation: the decorated function turns one view of the prediction into another.
+
+    Args:
+        takes: The view that it takes: "logits", "probs", "log_probs", "values", ..., or "any".
+        gives: The view that it gives.
+        over: "element" where each element is computed by itself, "class" where axis 1 is one distribution.
+        paper: Where it is from.
+
+    Raises:
+        TypeError: A view does not exist, or an option has no type.
+
+    Example:
+        >>> @losslang.activation()
+        ... def hard_sigmoid(logits):
+        ...     '''min(max(x / 6 + 1 / 2, 0), 1).'''
+        ...     return (logits / 6 + 0.5).clamp(0, 1)
+        >>> losslang.check("bce(hard_sigmoid)")
+        ()
+    """
 
     def define(function: Callable[..., Any]) -> Activation:
         made = Activation(_name(function), function, (), paper, takes=takes, gives=gives, over=over)
@@ -95,10 +136,26 @@ def activation(
 
 
 def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Reduction]:
-    """Registers a reduction of (values, weights, counted), and of `total` where it only sums.
+    """Registers a reduction: the decorated function makes one number of the natural values of a loss.
 
-    One that takes `total` never needs all values at once. `per_sample` keeps the first axis of its sums.
-    One that asks for `positive` is told how far what is true of each value is not the background.
+    It takes `values` (weights applied, 0 where masked), `weights` (None, or the factor of each value) and
+    `counted` (None, or False where masked), all of one shape. One that takes `total` too is arithmetic on
+    sums and never needs all values at once; one that takes `positive` is handed for each value how far its
+    truth is not the background.
+
+    Args:
+        per_sample: The sums of `total` keep the first axis.
+
+    Raises:
+        TypeError: The parameters are not these, or an option has no type.
+
+    Example:
+        >>> @losslang.reduction()
+        ... def largest(values, weights, counted):
+        ...     '''max v.'''
+        ...     return values.max()
+        >>> losslang.check("l1(reduction=largest)")
+        ()
     """
 
     def define(function: Callable[..., Any]) -> Reduction:
@@ -116,7 +173,23 @@ def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Red
 def function(
     *, fold: Callable[..., float], reduces: bool = False
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Registers arithmetic. `fold` is the same on plain floats; `reduces` marks what gives one number."""
+    """Registers a function: arithmetic on numbers and tensors of a program.
+
+    Args:
+        fold: The same function of plain floats, which folds constants before anything runs.
+        reduces: It gives one number: of a loss, which is one number already, it is refused.
+
+    Raises:
+        TypeError: It has options, or no name of its own.
+
+    Example:
+        >>> @losslang.function(fold=lambda x: x * x)
+        ... def squared(x):
+        ...     '''x^2.'''
+        ...     return x * x
+        >>> losslang.check("squared(3)*ce")
+        ()
+    """
 
     def define(function: Callable[..., Any]) -> Function:
         made = Function(_name(function), function, reduces=reduces, fold=fold)
@@ -130,7 +203,7 @@ def function(
 
 
 def _is_described(made: Primitive) -> None:
-    """Raises TypeError for a signature that says less than the language needs."""
+    """Raises TypeError for a signature that says less than the language needs to know."""
     if not made.name.isidentifier():
         raise TypeError(f"{made.kind}: `{made.name}` cannot be a name; decorate a function made by `def`")
     for parameter in made.signature.parameters.values():
@@ -148,7 +221,7 @@ def _is_described(made: Primitive) -> None:
 
 
 def _is_a_loss(made: Loss) -> None:
-    """Raises TypeError for a loss whose parameters or axes say nothing."""
+    """Raises TypeError for a loss without a view, without axes, or with an option of the compiler."""
     if not made.views:
         raise TypeError(f"loss {made.name}: no parameter is a view ({', '.join(VIEWS)})")
     bare = [n for n in made.parameters if n not in GIVEN and not made.axes[n]]
@@ -161,4 +234,5 @@ def _is_a_loss(made: Loss) -> None:
 
 
 def _name(function: Callable[..., Any]) -> str:
+    """The name in the language: `sum_` is `sum`."""
     return function.__name__.rstrip("_")

@@ -1,7 +1,7 @@
-"""0 log 0 = 0 for every loss, and the entropy of a yes and no without cancellation.
+"""Entropies that are finite and exact: 0 log 0 = 0 for every loss, binary entropy without cancellation.
 
-`-inf` is a logit like any other: it rules a class out, or says that something is not there. Its logarithm is -inf,
-which costs nothing where the truth gives it no share. A NaN stays NaN: only what is infinite is left out.
+`-inf` is a logit like any other: it rules a class out, or says that something is not there. Its logarithm
+is -inf, which costs nothing where the target gives it no share. A NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from losslang.vocabulary import Tensor
 
 
 def possible(logs: Any, shares: Tensor) -> Any:
-    """The logarithms, and 0 for a logarithm of 0 that has no share: neither value nor gradient meets 0 * inf."""
+    """The logarithms, with 0 for -inf where its share is 0: no value and no gradient meets 0 * inf."""
     # Symbols have no values. Where all can be seen to be finite, one look is cheaper than a mask.
     if not isinstance(logs, torch.Tensor) or min_if_cheap(logs) > -math.inf:
         return logs
@@ -31,7 +31,7 @@ def times_log(shares: Tensor, logs: Any) -> Tensor:
 
 
 def agreement(log_probs: Any, log_complement: Any, target: Any) -> Any:
-    """t log p + (1 - t) log(1 - p)."""
+    """The log-likelihood of a binary target: t log p + (1 - t) log(1 - p), with 0 log 0 = 0."""
     return times_log(target, log_probs) + times_log(1 - target, log_complement)
 
 
@@ -46,7 +46,10 @@ def pick(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def turned(logits: Tensor, target: Tensor) -> Tensor | None:
-    """(1 - 2 t) x, the logit of what is not true; None unless the target can be seen to be 0 or 1 everywhere."""
+    """The logit of the wrong answer, (1 - 2 t) x, for a target known to be 0 or 1 everywhere; else None.
+
+    A target on a GPU, of a traced call or with a gradient is not looked at.
+    """
     if not can_read_without_sync(target) or target.requires_grad or not is_eager():
         return None
     is_sure = torch.equal(target * target, target) if target.numel() < MANY else holds_sure(target)
@@ -54,16 +57,17 @@ def turned(logits: Tensor, target: Tensor) -> Tensor | None:
 
 
 def holds_sure(target: Tensor, room: Tensor | None = None) -> bool:
-    """Whether a target is 0 or 1 everywhere: t - t² is 0. NaN is neither. It is computed in `room`, if that is given.
+    """True if a target is 0 or 1 everywhere, so that t - t^2 is 0; NaN is neither.
 
-    Of many elements the dot product takes a third of the time of a comparison.
+    It is computed in `room`, if that is given. For many elements the dot product takes a third of the time of
+    a comparison.
     """
     apart = torch.addcmul(target, target, target, value=-1, out=room).flatten()
     return apart.dot(apart).item() == 0
 
 
 def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """q = t (1 - p) + (1 - t) p, the probability given to what is not true, and the entropy."""
+    """The probability of the wrong answer, q = t (1 - p) + (1 - t) p, and the binary entropy."""
     wrong = turned(logits, target)
     if wrong is not None:
         return torch.sigmoid(wrong), softplus.function(wrong)
@@ -73,14 +77,14 @@ def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def error(logits: Tensor, target: Tensor) -> Tensor:
-    """p - t, as (1 - t) p - t (1 - p): exact to a rounding of itself where t is 0 or 1."""
+    """The error p - t, as (1 - t) p - t (1 - p): correct to one rounding where t is 0 or 1."""
     return torch.lerp(torch.sigmoid(logits), -torch.sigmoid(-logits), target)
 
 
 def binary_entropy(
     logits: Tensor, yes: Tensor, no: Tensor | None = None, *, reduction: str = "none"
 ) -> Tensor:
-    """-(a log p + b log(1 - p)), a how much is true and b how much is not; b = 1 - a unless it is given.
+    """The binary entropy, -(a log p + b log(1 - p)); b = 1 - a unless it is given.
 
     It is right to a rounding of itself at every logit, and so is its derivative where a or b is 0.
     """
@@ -93,14 +97,14 @@ def binary_entropy(
 
 
 def reduced(values: Tensor, reduction: str) -> Tensor:
-    """What torch's kernels do by themselves; the mean of none is 0."""
+    """Applies the `reduction` that torch's kernels have themselves; the mean of none is 0."""
     if reduction == "none":
         return values
     return values.mean() if reduction == "mean" and values.numel() else values.sum()
 
 
 def _entropy(logits: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
-    """The formula, for torch to differentiate."""
+    """The formula of the binary entropy, which torch differentiates."""
     is_differentiated = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (logits, yes, no)
     )
@@ -113,8 +117,8 @@ def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tens
     """The same, and its derivative b p - a (1 - p), in three tensors.
 
     With h = 1 where x >= 0 and 0 elsewhere, k = b where h = 1 and -a elsewhere, and e = sigmoid(-|x|), the
-    probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of which no
-    part cancels another: k x is b |x| or a |x|.
+    probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of
+    which no part cancels another: k x is b |x| or a |x|.
     """
     doubt = logits.abs().neg_().sigmoid_()
     values = doubt.neg().log1p_()

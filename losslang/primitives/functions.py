@@ -1,4 +1,4 @@
-"""Arithmetic that may stand in a program: on numbers, on tensors and on reduced losses."""
+"""Functions of the language: arithmetic on numbers, on tensors and on reduced losses."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def detach(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Two operands of which one may be a number."""
+    """Two operands as tensors, of which one may be a number."""
     if isinstance(a, torch.Tensor):
         return a, b if isinstance(b, torch.Tensor) else _beside(a, b)
     return _beside(b, a), b  # pyright: ignore
 
 
 def _beside(tensor: Tensor, number: float) -> Tensor:
-    """A number in a tensor's type; beside whole numbers a fraction stays one."""
+    """A number in the type of a tensor; beside integers a fraction stays a fraction."""
     kept = tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype()
     return torch.full((), number, dtype=kept, device=tensor.device)

@@ -1,4 +1,4 @@
-"""Names that the language has and this version does not compile yet.
+"""Planned names: those that the language reserves and this version does not compile yet.
 
 They parse, they are reserved, and using one gets a single clear error instead of a wrong guess.
 """

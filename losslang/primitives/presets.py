@@ -1,4 +1,4 @@
-"""A preset of `like=`: the options that give another library's number, and for what it was compared.
+"""Presets of `like=`: the options that give another library's number, and what it was compared for.
 
     like={
         "fvcore": Preset("sigmoid", activations="sigmoid"),
@@ -6,8 +6,8 @@
         "torch": "",
     }
 
-A text alone is a preset that was compared for everything that both have. tests/conformance/test_presets.py compares every
-preset with numbers that the library gave, and holds what it declares against what was recorded.
+A text alone is a preset that was compared for everything that both have. tests/conformance/test_presets.py
+compares every preset with recorded numbers of the library, and what it declares with what agreed.
 """
 
 from __future__ import annotations
@@ -40,17 +40,23 @@ MEAN_ALONE = {
 
 @dataclass(frozen=True)
 class Preset:
-    """Another library's number as a program of ours; outside of what was compared it is refused.
+    """Another library's number as a program of ours; a use that was not compared is refused.
 
-    `options` is what `like=` stands for. `activations` are those that it was compared after, that of `options`
-    if none are named, all if there is none either. `takes` are the options that the library has too and that were
-    compared: any other stands beside its number, and `explain` says so; `reduction` are `mean`, `sum` and `none`. `refuses` says why what is beside it is no number of the
-    library: an activation, an option, one of its values, or several of them at once (`class_weight
-    ignore_index`). `ranks` and `channels` are those of the prediction, any if none are named; `several` says
-    that one channel was not compared. `truth` is the form that a truth has to have, `indices` or `dense`, like
-    the prediction; `hard` says that one between 0 and 1 was not compared, `indexed` that a label to ignore was
-    compared as a class index alone, `distribution` that several channels were probabilities that add up to 1.
-    `note` is said by `explain`.
+    Args:
+        options: What `like=` stands for, as the language writes it.
+        activations: Those that it was compared after; that of `options` if none are named, else any.
+        takes: Options of the library that were compared too. Any other stands beside its number, and
+            `explain` says so. For reductions they are `mean`, `sum` and `none`.
+        refuses: Why something beside it is no number of the library: an activation, an option, one of its
+            values, or several at once (`class_weight ignore_index`).
+        ranks: Ranks of the prediction; any if none are named.
+        channels: Numbers of its channels; any if none are named.
+        several: One channel was not compared.
+        truth: The form that a target must have: "indices", or "dense", like the prediction.
+        hard: A target between 0 and 1 was not compared.
+        indexed: A label to ignore was compared as a class index alone.
+        distribution: Several channels were probabilities that add up to 1.
+        note: A sentence for `explain`.
     """
 
     options: str = ""
@@ -67,7 +73,7 @@ class Preset:
     note: str = ""
 
     def not_after(self, activation: str, has_classes: bool) -> str:
-        """Why a number after this activation is not the library's, as far as was compared; '' if it is."""
+        """The reason why a number after this activation was not compared; '' if it was."""
         first = self.options.partition(",")[0]
         known = self.activations or ((first,) if first and "=" not in first else ())
         if not has_classes or not known or activation in known:
@@ -75,28 +81,29 @@ class Preset:
         return f"it was compared after {' and '.join(f'`{name}`' for name in known)} alone"
 
     def gives(self, stated: str) -> bool:
-        """Whether an option stands in the preset itself, with this value."""
+        """True if the preset itself sets an option to this value: `smooth=1`."""
         return stated in self.options.split(", ")
 
     def sets(self, name: str) -> bool:
-        """Whether an option stands in the preset itself, with any value."""
+        """True if the preset itself sets an option, to any value."""
         return any(part.startswith(f"{name}=") for part in self.options.split(", "))
 
     def takes_option(self, name: str) -> bool:
-        """Whether the library has an option too, and was compared with it."""
+        """True if the library has an option too, and was compared with it."""
         return name in self.takes.split()
 
     @property
     def reduction(self) -> str:
-        """The reduction that stands in the preset itself; '' if none does."""
+        """The reduction that the preset itself sets; '' if it sets none."""
         parts = [part.partition("=") for part in self.options.split(", ")]
         return next((value for name, _, value in parts if name == "reduction"), "")
 
     @property
     def looks(self) -> bool:
-        """Whether the shapes of a call decide too."""
+        """True if the shapes of a call decide too."""
         return bool(self.ranks or self.channels or self.several or self.truth)
 
 
 def as_preset(declared: str | Preset) -> Preset:
+    """The Preset of a declared one, which may be its options alone."""
     return Preset(declared) if isinstance(declared, str) else declared

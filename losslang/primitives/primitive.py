@@ -1,4 +1,4 @@
-"""What a signature says. A decorated function becomes a described, torch-free Primitive.
+"""Primitives: a decorated function becomes a described value, without torch.
 
     @loss(paper="Huber 1964")
     def huber(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *,
@@ -30,7 +30,7 @@ KERNELS: list[Callable[..., Any]] = []
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor that a loss takes: its name for the user and what it is if nothing is said."""
+    """A tensor that a loss takes: its name, and the path that it reads by default; None if it must be written."""
 
     name: str
     default: str | None
@@ -47,6 +47,7 @@ class Primitive:
 
     @property
     def kind(self) -> str:
+        """Its kind in lower case: `loss`, `activation`, `reduction`, `function` or `planned`."""
         return type(self).__name__.lower()
 
     @property
@@ -61,6 +62,7 @@ class Primitive:
 
     @cached_property
     def doc(self) -> str:
+        """The docstring of the function."""
         return inspect.cleandoc(self.function.__doc__ or "")
 
     @cached_property
@@ -85,10 +87,12 @@ class Primitive:
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
+        """The defaults of the options that have one."""
         parameters = self.signature.parameters
         return {n: parameters[n].default for n in self.option_types if not self.requires(n)}
 
     def requires(self, option: str) -> bool:
+        """True for an option without a default."""
         return self.signature.parameters[option].default is inspect.Parameter.empty
 
     @cached_property
@@ -104,7 +108,7 @@ class Primitive:
 
 @dataclass(frozen=True)
 class Sloped:
-    """A kernel that knows its derivative: `slope` gives values and d value / d x, `plain` the values alone."""
+    """A kernel with its derivative: `slope` gives values and d value / d x, `plain` the values alone."""
 
     plain: Callable[..., Any]
     slope: Callable[..., tuple[Any, Any]]
@@ -117,7 +121,7 @@ class Sloped:
 
 @dataclass(frozen=True)
 class Loss(Primitive):
-    """A loss: natural values, never reduced, activated, masked or class-weighted by itself."""
+    """A loss, as `decorators.loss` describes it: natural values, not reduced, activated, masked or weighted."""
 
     activation: str | None = None
     reduction: str = "mean"
@@ -152,26 +156,27 @@ class Loss(Primitive):
 
     @cached_property
     def skips(self) -> bool:
-        """Whether it says with its values which of them count."""
+        """True if it returns (values, counts): which of its values count."""
         return str(self.signature.return_annotation).startswith("tuple[")
 
     @property
     def takes_net(self) -> bool:
-        """Whether it reads through a network, which says what shapes it takes."""
+        """True if it reads through a network, which decides about shapes."""
         return "net" in self.parameters
 
     @cached_property
     def is_flat(self) -> bool:
-        """Whether it reads the places of space in any order, as one axis `n`."""
+        """True if it reads the pixels of space in any order, as one axis `n`."""
         return self.axes[self.views[0]] == ("b", "c", "n")
 
     @cached_property
     def is_region(self) -> bool:
-        """Whether its values are those of whole regions, each of one class."""
+        """True if each value is that of a whole region, of one class."""
         return self.has_classes and (self.has_total or (self.whole and self.result_axes == ("b", "c")))
 
     @cached_property
     def views(self) -> tuple[str, ...]:
+        """The parameters that are views of the prediction."""
         return tuple(name for name in self.parameters if name in VIEWS)
 
     @property
@@ -184,12 +189,12 @@ class Loss(Primitive):
 
     @property
     def inherits(self) -> bool:
-        """Whether the loss takes the activation that the other terms use on the same prediction."""
+        """True if it takes the activation that the other terms use on the same prediction."""
         return self.wants == "probs" and self.activation is None
 
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
-        """What the user hands over, in the order of `loss@(first, second)`."""
+        """The tensors that the user hands over, in the order of `loss@(first, second)`."""
         found = [Operand("pred", "pred")]
         for name in self.parameters:
             if name in TARGETS and "target" not in (o.name for o in found):
@@ -200,37 +205,39 @@ class Loss(Primitive):
 
     @property
     def has_total(self) -> bool:
+        """True if it sums over a region through `total`."""
         return "total" in self.parameters
 
     @property
     def is_map(self) -> bool:
-        """Whether a part of the batch or of space can be computed without the rest.
+        """True if a block of the batch or of space can be computed without the others.
 
-        A star in the result says so: each of its elements reads its own place alone.
+        A star in the axes of the result says so: each of its elements reads its own position alone.
         """
         return not self.whole and (self.has_total or any(axis.startswith("*") for axis in self.result_axes))
 
     @property
     def has_classes(self) -> bool:
-        """Whether the prediction has a class axis: dimension 1."""
+        """True if axis 1 of the prediction is one of classes."""
         return bool(CLASSED & {VIEWS[name] for name in self.views})
 
     @property
     def reads_classes(self) -> bool:
-        """Whether its target holds classes, one of which can be a label to ignore."""
+        """True if its target holds classes, one of which can be a label to ignore."""
         named = {"labels", "target", "positive_truth", "signs"} & set(self.parameters)
         return bool(self.has_classes and named) or "indices" in self.parameters
 
     def kernel(self, activation: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Registers one kernel that computes `loss(activation)` from the logits, more exactly or faster.
+        """Registers a kernel that computes `loss(activation)` from the logits, more exactly or faster.
 
-        That of `identity` computes the loss from its one view as it stands; a loss that is one number has
-        only this one, for tensors that are computed whole and not masked. A kernel with a keyword
-        `reduction` (none, mean, sum) is asked for the mean or the sum where nothing is weighed or masked.
+        It takes `logits` in place of the views and must agree with the formula, which a test checks. A
+        kernel for "identity" takes the one view as it stands; a loss that is one number has only this one,
+        for tensors that are computed whole and without a mask. A kernel with a keyword `reduction` (none,
+        mean, sum) is asked for the mean or the sum where nothing is weighted or masked. With a keyword
+        `ignore_index` too, that label is left out; a result that is NaN then, as the mean of none may be,
+        is computed again under a mask, except on a GPU.
 
-        It takes `logits` in place of the views, and must agree with the formula: a test holds it to it.
-        With a keyword `ignore_index` too, that is a label to leave out, whatever stands beside it. A result that
-        is NaN then, as the mean of none may be, is computed again under a mask; on a GPU it is not.
+        Raises TypeError for a loss that cannot have it.
         """
         if self.has_total and (self.result_axes or activation != "identity"):
             raise TypeError(
@@ -245,13 +252,14 @@ class Loss(Primitive):
         return register
 
     def slope(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Registers the values together with their derivative by the one view: a kernel of `identity`.
+        """Registers values and derivative in one function: a kernel of "identity" with a backward of its own.
 
-        It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The slope
-        has the shape of the view; of a value per row or per sample it is that value's, by each element. Where
-        a value reads its neighbours, a function stands for the slope, from the flow into the values (one number
-        after a mean) to that into the view. A slope with memory of its own turns into the gradient; one that is
-        an input or the values themselves is multiplied. A test holds it to the formula.
+        It takes what the loss takes, and may compute in place: torch differentiates nothing in it. The
+        slope has the shape of the view; for one value per row or per sample it is the derivative of that
+        value by each element. A loss whose values read neighbours may return a function `grad_output ->
+        grad_input` in place of the tensor (after a mean `grad_output` is one number). A slope that owns its
+        memory is multiplied in place and becomes the gradient; one that is an input or the values
+        themselves is not written to. A test compares it with the formula.
         """
         self.kernel("identity")(Sloped(self.function, function))
         return function
@@ -259,7 +267,7 @@ class Loss(Primitive):
 
 @dataclass(frozen=True)
 class Activation(Primitive):
-    """A function between views of the prediction."""
+    """An activation: a function from one view of the prediction to another."""
 
     takes: str = "logits"
     gives: str = "probs"
@@ -268,26 +276,28 @@ class Activation(Primitive):
 
 @dataclass(frozen=True)
 class Reduction(Primitive):
-    """Natural values to one number. Parameters: values, weights, counted; `total` where it only sums.
+    """A reduction: natural values to one number, as `decorators.reduction` describes it.
 
-    The sums of one `per_sample` keep the first axis.
+    Parameters: values, weights, counted; `total` where it only sums. The sums of one `per_sample` keep the
+    first axis.
     """
 
     per_sample: bool = False
 
     @property
     def has_total(self) -> bool:
+        """True if it is arithmetic on sums."""
         return "total" in self.parameters
 
     @property
     def reads_truth(self) -> bool:
-        """Whether it tells positives from negatives."""
+        """True if it tells positives from negatives."""
         return "positive" in self.parameters
 
 
 @dataclass(frozen=True)
 class Function(Primitive):
-    """Arithmetic on numbers and tensors."""
+    """A function of the language: arithmetic on numbers and tensors."""
 
     reduces: bool = False
     fold: Callable[..., float] | None = field(default=None, repr=False)
@@ -295,13 +305,13 @@ class Function(Primitive):
 
 @dataclass(frozen=True)
 class Planned(Primitive):
-    """A name that the language has and this version cannot compile yet."""
+    """A name that the language reserves and this version cannot compile yet."""
 
     role: str = "combinator"
 
 
 def _axes(annotation: object) -> tuple[str, ...]:
-    """`Float[Tensor, "b c *space"]` -> ('b', 'c', '*space')."""
+    """The axes in an annotation: `Float[Tensor, "b c *space"]` -> ('b', 'c', '*space')."""
     if annotation is inspect.Parameter.empty:
         return ()
     found = re.search(r"""["']([^"']*)["']""", str(annotation))

@@ -1,4 +1,4 @@
-"""Natural values to one number.
+"""Reductions: the natural values of a loss to one number.
 
 Every reduction is handed `values` (weights applied, 0 where masked), `weights` (None, or what each
 value was multiplied with) and `counted` (None, or False where masked), all of one shape. One that
@@ -92,8 +92,8 @@ def mean_all(
 ) -> Float[Tensor, ""]:
     """Σ v / n over all n values, those that are masked or ignored too: they are 0.
 
-    With half of the labels ignored it is half of `mean`. That is what mmdetection, mmsegmentation, smp, kornia
-    and pytorch-toolbelt do.
+    With half of the labels ignored it is half of `mean`. That is what mmdetection, mmsegmentation, smp,
+    kornia and pytorch-toolbelt do.
     """
     whole, number = total(values, 1)
     return whole / _positive(number)
@@ -245,13 +245,15 @@ def _ranked(values: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _how_many(values: Tensor, counted: Tensor | None) -> Tensor:
-    """The number of counted values, where they are."""
+    """The number of counted values, as a tensor on their device."""
     return torch.full((), values.numel(), device=values.device) if counted is None else counted.sum()
 
 
 def _mean(values: Tensor) -> Tensor:
+    """The mean; of none it is 0, with a zero gradient."""
     return values.mean() if values.numel() else values.sum()
 
 
 def _positive(number: Tensor | int) -> Tensor | int:
+    """A count that can divide: at least 1."""
     return number.clamp(min=1) if isinstance(number, torch.Tensor) else max(number, 1)

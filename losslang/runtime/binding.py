@@ -210,6 +210,8 @@ def _mean(values: Callable[..., Any], mean: Callable[..., Any], *arguments: Any)
 
 def _masked(function: Callable[..., Any], at: int, over: Region, *arguments: Any) -> Any:
     """A loss that sums, under a mask that is known only now."""
-    *given, mask = arguments
+    # Not `*given, mask = arguments`: torch.compile made a tuple of it until torch 2.8.
+    given = list(arguments)
+    mask = given.pop()
     given[at] = region_total(mask, over)
     return function(*given)

@@ -8,8 +8,8 @@ from typing import Any
 
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
-from losslang.runtime.blocks import Maps, split, workers
-from losslang.runtime.closed import Closed, ClosedForm, Prepared
+from losslang.runtime.blocks import AutogradEvaluator, split, workers
+from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator, WalkEvaluators
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 
@@ -51,18 +51,22 @@ def are_far(inputs: Sequence[Any]) -> bool:
 
 def walks(
     plan: Plan, registry: Registry, shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[Any]
-) -> list[Prepared]:
+) -> list[WalkEvaluators]:
     """The walks that are worth it, with their closed forms."""
     names = [step.name for step in plan.inputs]
     given = dict(zip(names, inputs, strict=True))
     is_far = are_far(inputs)
-    found: list[Prepared] = []
+    found: list[WalkEvaluators] = []
     for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
         if prod(walk.shape) >= _least(activation, len(walk.sums), is_far):
-            maps = Maps.of(walk, registry, block(activation, is_far))
-            found.append(Prepared(walk, maps, None if form is None else Closed(walk, maps, form)))
+            autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
+            found.append(
+                WalkEvaluators(
+                    walk, autograd, None if form is None else ClosedFormEvaluator(walk, autograd, form)
+                )
+            )
     return found
 
 

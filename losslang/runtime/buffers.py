@@ -1,4 +1,4 @@
-"""What a compiled loss holds beside its program: parameters that are not its own, and memories."""
+"""Tensors that a compiled loss holds beside its constants: parameters of the model, and buffers of losses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from losslang.vocabulary import Tensor
 
 Validate = Literal["first", "always", "never"]
 VALIDATE = ("first", "always", "never")
-"""In which calls the values of tensors are looked at."""
+"""In which calls values of tensors are checked."""
 
 
 class Held(dict[str, list[Tensor]]):
-    """Parameters of a model by the pattern that chose them: pointed at, never copied and never saved."""
+    """Parameters of the model by the pattern that matched them: referenced, never copied or saved."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Held:
         return self
@@ -31,7 +31,7 @@ class Held(dict[str, list[Tensor]]):
 
 
 def hold(plan: Plan, params: Iterable[tuple[str, Tensor]] | None) -> Held:
-    """The parameters that the terms of a plan read, whose names match their patterns as in a shell.
+    """Returns the parameters that the terms of a plan read: those whose names match their shell patterns.
 
     Raises LossError with every pattern that matches none.
     """
@@ -53,7 +53,7 @@ def hold(plan: Plan, params: Iterable[tuple[str, Tensor]] | None) -> Held:
 
 
 def _named(params: Any) -> dict[str, Tensor]:
-    """Names and parameters, of whatever somebody took for them."""
+    """Returns `params=` as a dictionary; raises TypeError if it holds no pairs of name and parameter."""
     listed: list[Any] = [] if hasattr(params, "named_parameters") else list(params)
     if not listed or not all(isinstance(entry, tuple) for entry in listed):
         raise TypeError("params= wants parameters with their names: `params=model.named_parameters()`")
@@ -61,12 +61,12 @@ def _named(params: Any) -> dict[str, Tensor]:
 
 
 def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
-    """Each parameter once, whatever names it has: shared ones are one."""
+    """Returns each parameter once: a shared one has several names."""
     return list({id(value): value for value in parameters}.values())
 
 
 def memories(plan: Plan, registry: Registry) -> dict[str, int]:
-    """The memories that the losses of a plan have, by name, and how long each is."""
+    """Returns the lengths of the buffers that the losses of a plan keep, by name."""
     paths = {step.name: str(dict(step.options)["path"]) for step in plan.inputs}
     names = {step: path.removeprefix(MEMORY) for step, path in paths.items() if path.startswith(MEMORY)}
     found: dict[str, int] = {}

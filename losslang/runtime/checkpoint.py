@@ -1,7 +1,7 @@
-"""What a checkpoint says of the loss that it was made with: the lock text, as bytes in a tensor.
+"""The lock text in a checkpoint: which program it was saved with, as bytes in a tensor.
 
-A tensor of bytes goes through whatever takes tensors: safetensors, averages of weights, half precision. The
-text carries its own hash, so that bytes which something else has changed are not taken for a program.
+A tensor of bytes survives everything that takes tensors: safetensors, weight averages, half precision. The
+text carries its own hash, so that changed bytes are not read as another program.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 KEY = "_extra_state"
-"""The key of a module's lock in a `state_dict`: the one that torch and those who load for it know."""
+"""The key of the lock in a `state_dict`: torch's key for extra state, which loaders know."""
 
 
 class Lock(NamedTuple):
-    """A program as a checkpoint names it: its fingerprint, and its terms written out."""
+    """A program in a checkpoint: its fingerprint, and its terms written out."""
 
     fingerprint: str
     terms: Mapping[str, str]
@@ -29,7 +29,7 @@ class Lock(NamedTuple):
         return cls(meaning.fingerprint, {term.name: str(term) for term in meaning.terms})
 
     def changes(self, now: Lock) -> dict[str, str]:
-        """What another program has in place of each term, for terms that are not the same."""
+        """Returns `old -> new` for every term that differs in another program."""
         if self.fingerprint == now.fingerprint:
             return {}
         absent = "absent"
@@ -39,13 +39,13 @@ class Lock(NamedTuple):
 
 
 def written(lock: Lock) -> str:
-    """A lock as text: a line with its fingerprint and its hash, then a term a line."""
+    """Returns a lock as text: a line with its fingerprint and its hash, then a line for each term."""
     body = "\n".join(f"{name}: {term}" for name, term in lock.terms.items())
     return f"losslang {lock.fingerprint} {_hash(body)}\n{body}"
 
 
 def understood(text: str) -> Lock | None:
-    """The lock that a text says; None for any other text."""
+    """Parses a lock text; returns None for any other text."""
     header, _, body = text.partition("\n")
     match header.split(" "):
         case ["losslang", fingerprint, digest] if digest == _hash(body):
@@ -56,14 +56,14 @@ def understood(text: str) -> Lock | None:
 
 
 def to_tensor(lock: Lock) -> Tensor:
-    """A lock as bytes."""
+    """Returns a lock text as a tensor of bytes."""
     return torch.tensor(list(written(lock).encode()), dtype=torch.uint8, device="cpu")
 
 
 def from_state(state: Any) -> Lock | None:
-    """The lock that a checkpoint holds: bytes, in whatever type they come, or the mapping of old files.
+    """Reads the lock of a checkpoint: bytes, in a tensor of any type, or the mapping of old files.
 
-    None where there is nothing to read.
+    Returns None if there is none.
     """
     if isinstance(state, torch.Tensor):
         if state.is_meta:

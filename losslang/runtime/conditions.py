@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from losslang.plan.operations.call import is_foreign
 from losslang.runtime import block_sizes
-from losslang.runtime.closed import Prepared
+from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuses_labels
 from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kernels, class_ranges
 from losslang.tensors.eager import is_eager
@@ -80,7 +80,7 @@ class Call:
         return bool(self.executor.ignore_step_names)
 
     @property
-    def walks(self) -> list[Prepared]:
+    def walks(self) -> list[WalkEvaluators]:
         """What is worth cutting into blocks."""
         return self.case.walks(self.inputs)
 
@@ -90,7 +90,7 @@ class Call:
         return self.executor.without(self.executor.ignore_step_names)
 
     @property
-    def unmasked_walks(self) -> list[Prepared]:
+    def unmasked_walks(self) -> list[WalkEvaluators]:
         return self.unmasked.case(self.inputs).walks(self.inputs)
 
     @cached_property
@@ -111,7 +111,7 @@ class Call:
         if own is None or ignore_mask_steps(own.plan):
             return False
         # Terms that share a walk take less time than kernels.
-        return all(len(prepared.walk.sums) == 1 for prepared in self.unmasked_walks)
+        return all(len(evaluators.walk.sums) == 1 for evaluators in self.unmasked_walks)
 
 
 # -------------------------------------------------------------------- the conditions of WAYS, in its order

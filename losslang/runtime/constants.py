@@ -1,9 +1,9 @@
-"""What `const.name` reads: tensors, numbers, networks, and lists and mappings of them.
+"""The values of `const.name`: tensors, numbers, networks, and lists and mappings of them.
 
-What is trained is part of the module: a Parameter and a network of which a parameter asks for a gradient are
-registered, so that optimizers find them and checkpoints hold them. Other tensors and frozen networks stand
-beside the module: they move with it and are saved by whoever gave them. They are no buffers either, since
-loaders that build a model without data fill every buffer that no file holds with whatever the memory holds.
+Trained values are registered in the module, so that optimizers find them and checkpoints save them: a
+Parameter, and a network with a parameter that requires a gradient. Other tensors and frozen networks move
+with the module but are not saved. They are no buffers either: loaders that build a model on the meta device
+fill every buffer that no file holds with uninitialized memory.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from losslang.plan.operations.call import as_tensor
+from losslang.tensors.torch_private import tree_flatten, tree_unflatten
 
 
 class Registered(NamedTuple):
-    """Stands for a value that the module holds under this name."""
+    """A value that is registered in the module under this name."""
 
     name: str
 
 
 class Constants:
-    """The values of `compile(const=...)` by name, each as its leaves and how they belong together."""
+    """The values of `compile(const=...)` by name, each as a flat list of leaves and its pytree structure."""
 
     def __init__(self, module: nn.Module, given: Mapping[str, Any]):
         self.leaves: dict[str, list[Any]] = {}
@@ -33,7 +33,7 @@ class Constants:
             value = as_tensor(value) if hasattr(value, "__array__") else value
             leaves, shape = tree_flatten(value)
             whole = len(leaves) == 1 and leaves[0] is value
-            if not any(isinstance(leaf, Tensor | nn.Module) for leaf in leaves):
+            if not any(isinstance(leaf, (Tensor, nn.Module)) for leaf in leaves):
                 leaves, whole = [value], True
             names = [f"const_{name}"] if whole else [f"const_{name}_{i}" for i in range(len(leaves))]
             self.leaves[name] = [_held(module, *pair) for pair in zip(names, leaves, strict=True)]
@@ -44,8 +44,8 @@ class Constants:
         self.values = self._values(module)
 
     def of(self, module: nn.Module) -> Mapping[str, Any]:
-        """What the program reads, each tensor where the module has been moved to."""
-        # What is registered may have been replaced, as by `load_state_dict(assign=True)`.
+        """Returns the values that the program reads, on the device of the module."""
+        # Read from the module: `load_state_dict(assign=True)` replaces registered values.
         return self._values(module) if self.registers else self.values
 
     def _values(self, module: nn.Module) -> dict[str, Any]:
@@ -57,19 +57,19 @@ class Constants:
         return found
 
     def move(self, module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-        """Moves what is not registered, as `change` moves the tensors of a module."""
+        """Applies `change` (of `Module._apply`) to the values that are not registered."""
         for leaves in self.leaves.values():
             for place, leaf in enumerate(leaves):
                 if isinstance(leaf, nn.Module):
                     leaf._apply(lambda tensor: moved(tensor, change(tensor)))  # pyright: ignore
                 elif isinstance(leaf, Tensor):
                     leaves[place] = moved(leaf, change(leaf))
-        # In place: calls hand over this very mapping.
+        # In place: calls pass this very mapping.
         self.values.update(self._values(module))
 
     @property
     def frozen(self) -> Iterator[tuple[str, nn.Module]]:
-        """The networks beside the module, by the names that they would have in it."""
+        """Yields the frozen networks, with the names that they would have in the module."""
         for name, leaves in self.leaves.items():
             for place, leaf in enumerate(leaves):
                 if isinstance(leaf, nn.Module):
@@ -77,16 +77,16 @@ class Constants:
 
 
 def moved(value: Tensor, like: Tensor) -> Tensor:
-    """`value` in the type and on the device of `like`, which may be new memory without its numbers."""
+    """Returns `value` in the type and on the device of `like`, whose own values may be uninitialized."""
     return value if value.is_meta else value.to(like)
 
 
 def _held(module: nn.Module, name: str, value: Any) -> Any:
-    """The value, or that it is registered in the module under this name."""
+    """Registers a trained value in the module under this name; returns any other value as it is."""
     if isinstance(value, nn.Parameter):
         module.register_parameter(name, value)
         return Registered(name)
-    # A network that the module holds already, as a restored one does, may have been frozen since.
+    # A restored module holds its network already, which may have been frozen since.
     is_held = isinstance(value, nn.Module) and getattr(module, name, None) is value
     if isinstance(value, nn.Module) and (is_held or any(p.requires_grad for p in value.parameters())):
         module.add_module(name, value)

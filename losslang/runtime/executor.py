@@ -14,7 +14,7 @@ from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes, program
-from losslang.runtime.closed import Prepared
+from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.conditions import LOOKS, Call
 from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index
 from losslang.runtime.label_ranges import CHECKS
@@ -71,7 +71,7 @@ class Case:
         self.executor = executor
         self.routes = [Route(self, look) for look in LOOKS]
         self._shapes: list[Mapping[str, Shape] | None] = []
-        self._walks: list[list[Prepared]] = []
+        self._walks: list[list[WalkEvaluators]] = []
 
     def shapes(self, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
         """The shapes of the predictions; None for tensors that are not ordinary, or do not fit the plan."""
@@ -79,13 +79,13 @@ class Case:
             self._shapes.append(program.shapes_of(self.executor.plan, self.executor.registry, inputs))
         return self._shapes[0]
 
-    def walks(self, inputs: Sequence[Any]) -> list[Prepared]:
+    def walks(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
         """What is worth cutting into blocks: the same walks for a call that looks at values and one that does not."""
         if not self._walks:
             self._walks.append(self._split(inputs))
         return self._walks[0]
 
-    def _split(self, inputs: Sequence[Any]) -> list[Prepared]:
+    def _split(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
         own = self.executor
         if own.fuse is not None or not block_sizes.are_large(inputs):
             return []

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from losslang.diagnostics.errors import LossError, LossWarning
 from losslang.diagnostics.mistakes.checkpoints import extension_missing
@@ -27,6 +26,7 @@ from losslang.runtime.saved import Saved
 from losslang.syntax.formatter import format
 from losslang.tensors.devices import vector
 from losslang.tensors.eager import is_eager, is_transformed
+from losslang.tensors.torch_private import tree_flatten
 
 
 class Detail(NamedTuple):
@@ -239,5 +239,5 @@ def _tensor(number: Any) -> Tensor:
 
 def _has_values(inputs: Any) -> bool:
     """Whether every tensor of a call holds something to look at."""
-    leaves: list[Any] = tree_leaves(inputs)
+    leaves, _ = tree_flatten(inputs)
     return not any(isinstance(x, Tensor) and (x.is_meta or not x.numel()) for x in leaves)

@@ -10,8 +10,8 @@ from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specializ
 from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
-from losslang.runtime.blocks import Sum, Totals, Walk, Walker, looks_at
-from losslang.runtime.closed import Prepared
+from losslang.runtime.blocks import Sum, Totals, Walk, Walker, value_checks
+from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import ignore_mask_steps
 from losslang.tensors.lazy import torch
 
@@ -30,7 +30,7 @@ class Program:
 
     calls: Calls
     slots: tuple[int, ...]
-    steps: tuple[Step | Prepared, ...] = ()
+    steps: tuple[Step | WalkEvaluators, ...] = ()
     idle: tuple[tuple[str, int, int], ...] = ()
 
     def run(self, *roots: Any) -> list[Any]:
@@ -166,16 +166,16 @@ def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, 
     return Program(binding.done(), slots, tuple(binding.shown), tuple(idle))
 
 
-def in_blocks(plan: Plan, walks: Sequence[Prepared], registry: Registry, *, validate: bool) -> Program:
+def in_blocks(plan: Plan, walks: Sequence[WalkEvaluators], registry: Registry, *, validate: bool) -> Program:
     """The same with walks for their steps, from the values of the inputs on."""
     binding = from_inputs(plan, registry)
     before, after = _around(plan, [walk for walk, _, _ in walks], validate=validate)
     for step in before:
         binding.step(step)
-    for prepared in walks:
-        walk, maps, closed = prepared
-        binding.shown.append(prepared)
-        _walk(binding, walk, Walker(maps, closed, looks_at(walk, registry) if validate else None))
+    for evaluators in walks:
+        walk, autograd, closed = evaluators
+        binding.shown.append(evaluators)
+        _walk(binding, walk, Walker(autograd, closed, value_checks(walk, registry) if validate else None))
     for step in after:
         binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])
@@ -188,7 +188,7 @@ def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
         live = [i for i, a in enumerate(step.inputs) if not (isinstance(a, Ref) and a.name in own)]
-        finish = _finish(walker.maps.sums[index], index, live)
+        finish = _finish(walker.autograd.sums[index], index, live)
         slots = [binding.slots[name], *(binding.slot(step.inputs[i]) for i in live)]
         binding.call(step.name, finish, slots)
 

@@ -1,4 +1,4 @@
-"""What a compiled loss hands to checkpoints, pickles and copies, and takes from them."""
+"""Saving and loading of a compiled loss: checkpoints, pickles and copies."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
 
 PROGRAM = ("_programs", "held", "validate", "_memories")
-"""Attributes that a pickle does not hold: they are made again from the text."""
+"""Attributes that a pickle does not hold: they are compiled again from the text."""
 
 
 class Saved(nn.Module):
-    """A module of programs, constants and memories: what of it is saved, and under which keys.
+    """A module of programs, constants and buffers of losses, with its keys in a `state_dict`.
 
-    Without tensors of its own it has no key in a `state_dict`. A Parameter or a trained network in `const` is
-    under `const_NAME`, what losses remember under `memory_LOSS_NUMBER`, and beside them the lock text.
+    A Parameter or a trained network in `const` is saved as `const_NAME`, the buffer of a loss as
+    `memory_LOSS_NUMBER`, and beside them the lock text. A module without any of these has no key.
     """
 
     def __init__(self, programs: Programs, const: Mapping[str, Any], held: Held, validate: Validate):
@@ -46,18 +46,18 @@ class Saved(nn.Module):
         self._const = Constants(self, const)
 
     def reset_parameters(self) -> None:
-        """Forgets what losses remember; constants stay as they are."""
-        # Also where nothing is differentiated: a tensor of inference mode could not go on in training.
+        """Resets the buffers of losses; constants stay as they are."""
+        # Not in inference mode: training could not write to a buffer made there.
         with torch.inference_mode(mode=False):
             for name, length in self._memories.items():
                 self.register_buffer(f"memory_{name}", torch.zeros(length))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Moves everything; what losses remember stays in float32, where its counts have room."""
-        kept = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        """Moves everything; buffers of losses stay in float32, which holds their counts exactly."""
+        memories = {name: getattr(self, f"memory_{name}") for name in self._memories}
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         self._const.move(self, fn)
-        for name, memory in kept.items():
+        for name, memory in memories.items():
             now = getattr(self, f"memory_{name}")
             if memory.is_meta and not now.is_meta:
                 now = torch.zeros_like(now, dtype=torch.float32)
@@ -73,18 +73,18 @@ class Saved(nn.Module):
         return Lock.of(self._programs.meaning)
 
     def get_extra_state(self) -> Tensor:
-        """The lock text as bytes."""
+        """Returns the lock text as bytes."""
         return checkpoint.to_tensor(self._lock)
 
     def set_extra_state(self, state: Any) -> None:
         """Warns with the terms that changed if a checkpoint is from another loss."""
         self.warn_if_other(checkpoint.from_state(state), "checkpoint")
 
-    def warn_if_other(self, lock: Lock | None, kept: str) -> bool:
-        """Whether a lock is that of another program, which is said; `kept` is what it came with."""
+    def warn_if_other(self, lock: Lock | None, origin: str) -> bool:
+        """Warns if a lock is that of another program, and returns that; `origin` says what holds the lock."""
         changes = {} if lock is None else lock.changes(self._lock)
         if changes:
-            _warn(self._programs, kept, changes)
+            _warn(self._programs, origin, changes)
         return bool(changes)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -102,14 +102,14 @@ class Saved(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Loads what has a place here. The lock may be missing, old, or that of another program.
+        """Loads tensors. The lock may be missing, old, or that of another program.
 
-        What another program remembered is left out where nothing here has its shape; memories that no file
-        holds stay as they are, and so do trained constants, which files of the first version did not hold.
+        Buffers of another program are dropped unless one here has their name and shape. Buffers that the file
+        does not hold stay as they are, and so do trained constants, which files of the first version lack.
         """
-        # It is a copy of the caller's, which torch lets a module change: networks in `const` are loaded from it next.
-        kept = state_dict.pop(prefix + KEY, None)
-        is_other = self.warn_if_other(checkpoint.from_state(kept), "checkpoint")
+        # torch passes a copy that a module may change; networks in `const` are loaded from it next.
+        lock = state_dict.pop(prefix + KEY, None)
+        is_other = self.warn_if_other(checkpoint.from_state(lock), "checkpoint")
         self._load_frozen(state_dict, prefix, local_metadata, error_msgs)
         for key in list(state_dict) if is_other else ():
             if not self._has_place(key, state_dict[key], prefix):
@@ -118,7 +118,7 @@ class Saved(nn.Module):
         rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
         super()._load_from_state_dict(state_dict, prefix, *rest)  # pyright: ignore
         may_miss = {prefix + KEY, *(f"{prefix}memory_{name}" for name in self._memories)}
-        missing_keys += [key for key in missing if key not in may_miss and not isinstance(kept, dict)]
+        missing_keys += [key for key in missing if key not in may_miss and not isinstance(lock, dict)]
         for name in self._memories:
             memory = getattr(self, f"memory_{name}")
             if memory.dtype != torch.float32:
@@ -127,7 +127,7 @@ class Saved(nn.Module):
     def _load_frozen(
         self, state: dict[str, Any], prefix: str, metadata: Mapping[str, Any], error_msgs: list[str]
     ) -> None:
-        """A network that is frozen here and was trained where the file is from, or came with an old file."""
+        """Loads a network that is frozen here but is in the file: trained then, or in an old file."""
         for name, network in self._const.frozen:
             start = f"{prefix}{name}."
             inside = {key: state.pop(key) for key in list(state) if key.startswith(start)}
@@ -155,14 +155,14 @@ class Saved(nn.Module):
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """With tensors of its own and the same programs: those of the names as they were when it was compiled."""
+        """Copies the tensors and shares the programs, which hold the registry as it was at compile time."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(super().__getstate__(), memo))  # pyright: ignore
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        """The tensors, and what torch keeps with a module. The program is in `record`."""
+        """Returns the tensors and the state of nn.Module; the program is in `record`."""
         state: dict[str, Any] = super().__getstate__()  # pyright: ignore
         state = {name: value for name, value in state.items() if name not in PROGRAM}
         return {**state, "_const": dict(self._const.of(self))}
@@ -172,17 +172,18 @@ class Saved(nn.Module):
             raise pickle.UnpicklingError(
                 "this loss was pickled by a losslang that kept no text: compile it again and load its state_dict"
             )
-        fresh = dict(self._buffers)
+        fresh = dict(self.named_buffers(recurse=False))
         super().__setstate__({name: value for name, value in state.items() if name != "_const"})  # pyright: ignore
+        restored = dict(self.named_buffers(recurse=False))
         for name, memory in fresh.items():
-            kept = self._buffers.get(name)
-            if memory is not None and (kept is None or kept.shape != memory.shape):
-                self.register_buffer(name, memory)  # the text means another program here, and that was said
+            saved = restored.get(name)
+            if saved is None or saved.shape != memory.shape:
+                self.register_buffer(name, memory)  # the text means another program here; `restored` warned
         self._keep(state["_const"])
 
     @property
     def record(self) -> dict[str, Any]:
-        """The program as plain values that later versions can read: the text, and what was asked with it."""
+        """The program as plain values that later versions can read: its text, and `compile`'s arguments."""
         order, source = self._programs.order, self._programs.order.source
         return {
             "source": (source.text, source.filename, source.key, source.file_text, source.offsets),
@@ -195,7 +196,7 @@ class Saved(nn.Module):
         }
 
 
-def _warn(programs: Programs, kept: str, changes: Mapping[str, str]) -> None:
+def _warn(programs: Programs, origin: str, changes: Mapping[str, str]) -> None:
     source = programs.meaning.source
-    diagnostic = another_loss(Span(0, len(source.text)), kept, changes).at(source)
+    diagnostic = another_loss(Span(0, len(source.text)), origin, changes).at(source)
     warnings.warn(full(diagnostic), LossWarning, stacklevel=2)

@@ -1,4 +1,7 @@
-"""Tree to canonical text: one spelling of every program. `parse(render(tree)) == tree`."""
+"""The formatter (pretty-printer): tree to canonical text, one spelling of every program.
+
+`parse(render(tree)) == tree`.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,25 @@ _SUM, _PRODUCT, _UNARY, _POWER, _ROUTED, _OPERAND = range(6)
 
 
 def format(text: str | Source) -> str:
-    """The canonical text of a program: a statement a line, its comments kept beside it.
+    """Formats a program: one canonical spelling, a statement a line, comments kept.
 
-    Idempotent, and equal to the text it came from when read again. Raises LossError for a text
-    that is not a program.
+    Idempotent, and equal to the text it came from when it is parsed again.
+
+    Args:
+        text: The program, or a Source.
+
+    Raises:
+        LossError: The text is not a program; the error holds the one syntax mistake.
+
+    Example:
+        >>> losslang.format("0.50*bce( sigmoid )+dice(smooth = 1.0)")
+        '0.5*bce(sigmoid) + dice(smooth=1)'
     """
     return render(parse(text), text.text if isinstance(text, Source) else text)
 
 
 def render(program: tree.Program, text: str = "") -> str:
-    """The canonical text of a tree. `text` is what it was parsed from, to place its comments."""
+    """Formats a tree. `text` is what it was parsed from: it tells where comments stood."""
     statements: list[tree.Node] = [*program.bindings, program.result]
     above: list[list[str]] = [[] for _ in (*statements, None)]
     beside = [""] * len(statements)
@@ -40,7 +52,7 @@ def render(program: tree.Program, text: str = "") -> str:
 
 
 def _place(comment: tree.Comment, spans: list[Span], text: str) -> tuple[int, bool]:
-    """The statement a comment belongs to, and whether it stands beside it or above."""
+    """The index of the statement that a comment belongs to; True if it stands beside it, else above."""
     following = next((i for i, span in enumerate(spans) if span.end > comment.start), len(spans))
     if following and not comment.alone and "\n" not in text[spans[following - 1].end : comment.start]:
         return following - 1, True
@@ -48,64 +60,72 @@ def _place(comment: tree.Comment, spans: list[Span], text: str) -> tuple[int, bo
 
 
 def spell(node: tree.Node) -> str:
-    """The canonical text of one node."""
+    """The canonical text of one node, without comments."""
     return _spell(node)[0]
 
 
 def _spell(node: tree.Node) -> tuple[str, int]:
+    """The text of a node, and how tightly its outermost operator binds."""
     match node:
-        case tree.Number(value=value):
-            return number(value), _OPERAND
-        case tree.Word(value=value):
-            return {True: "true", False: "false", None: "none"}[value], _OPERAND
-        case tree.Text(value=value):
-            quote = '"' if "'" in value else "'"
-            return f"{quote}{value}{quote}", _OPERAND
-        case tree.Path():
-            return path(node), _OPERAND
-        case tree.Call(name=name, arguments=arguments, options=options):
-            inside = ", ".join(spell(part) for part in (*arguments, *options))
-            return f"{name}({inside})" if inside else name, _OPERAND
-        case tree.Option(name=name, value=value):
-            return f"{name}={spell(value)}", _OPERAND
-        case tree.Items(items=items):
-            return f"[{', '.join(map(spell, items))}]", _OPERAND
         case tree.Routed(body=body, route=route):
             return f"{_within(body, _OPERAND)}@{spell(route)}", _ROUTED
-        case tree.Route():
-            return path(node.path), _OPERAND
-        case tree.Operands(items=items):
-            return f"({', '.join(map(spell, items))})", _OPERAND
         case tree.Power(base=base, exponent=exponent):
             return f"{_within(base, _ROUTED)}**{_within(exponent, _UNARY)}", _POWER
         case tree.Negative(operand=operand):
             return f"-{_within(operand, _UNARY)}", _UNARY
         case tree.Product(factors=factors, operators=operators):
-            first, *rest = (_within(factor, _UNARY) for factor in factors)
-            return first + "".join(map("".join, zip(operators, rest, strict=True))), _PRODUCT
+            first, *others = (_within(factor, _UNARY) for factor in factors)
+            return first + "".join(map("".join, zip(operators, others, strict=True))), _PRODUCT
         case tree.Sum(terms=terms, operators=operators):
-            first, *rest = (_within(term, _PRODUCT) for term in terms)
-            return first + "".join(
-                f" {sign} {term}" for sign, term in zip(operators, rest, strict=True)
-            ), _SUM
+            first, *others = (_within(term, _PRODUCT) for term in terms)
+            signed = (f" {sign} {term}" for sign, term in zip(operators, others, strict=True))
+            return first + "".join(signed), _SUM
         case tree.Binding(name=name, value=value):
             return f"{name} = {spell(value)}", _SUM
+        case _:
+            return _spell_operand(node), _OPERAND
+
+
+def _spell_operand(node: tree.Node) -> str:
+    """The text of a node that needs no brackets anywhere."""
+    match node:
+        case tree.Number(value=value):
+            return number(value)
+        case tree.Word(value=value):
+            return {True: "true", False: "false", None: "none"}[value]
+        case tree.Text(value=value):
+            quote = '"' if "'" in value else "'"
+            return f"{quote}{value}{quote}"
+        case tree.Path():
+            return path(node)
+        case tree.Route():
+            return path(node.path)
+        case tree.Call(name=name, arguments=arguments, options=options):
+            inside = ", ".join(map(spell, (*arguments, *options)))
+            return f"{name}({inside})" if inside else name
+        case tree.Option(name=name, value=value):
+            return f"{name}={spell(value)}"
+        case tree.Items(items=items):
+            return f"[{', '.join(map(spell, items))}]"
+        case tree.Operands(items=items):
+            return f"({', '.join(map(spell, items))})"
         case _:
             raise TypeError(f"{type(node).__name__} has no spelling")
 
 
 def _within(node: tree.Node, least: int) -> str:
+    """The text of a node in a place that demands to bind at least so tightly, in brackets where needed."""
     text, binds = _spell(node)
     return text if binds >= least else f"({text})"
 
 
 def path(node: tree.Path) -> str:
-    """`pred.seg[0:1]`."""
+    """The text of a path: `pred.seg[0:1]`."""
     return node.root + "".join(map(access, node.steps))
 
 
 def access(step: tree.Access) -> str:
-    """`.seg`, `[0]` or `[0:1]`."""
+    """The text of one step of a path: `.seg`, `[0]` or `[0:1]`."""
     match step:
         case tree.Key(name):
             return f".{name}"
@@ -116,7 +136,7 @@ def access(step: tree.Access) -> str:
 
 
 def number(value: int | float) -> str:
-    """`100_000`, `0.5`, `1e-5`: the shortest text that reads back as the same number."""
+    """The shortest text that reads back as the same number: `100_000`, `0.5`, `1e-5`."""
     if isinstance(value, int):
         return f"{value:_}" if abs(value) >= 10_000 else str(value)
     mantissa, _, exponent = f"{value!r}".partition("e")

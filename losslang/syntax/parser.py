@@ -1,4 +1,7 @@
-"""Text to tree. Lark does the grammar; this file says what went wrong where it refuses."""
+"""The parser: text to tree by Lark's LALR parser over grammars/loss.lark.
+
+Where it refuses a text, `refusal` finds the mistake.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,19 @@ OPERATORS = {"PLUS", "MINUS", "STAR", "SLASH", "_POWER", "_AT", "_EQUALS"}
 
 
 def parse(text: str | Source) -> tree.Program:
-    """The tree of `text`. Raises LossError with the one syntax mistake of a text that has no tree."""
+    """Parses a program into its tree, without looking up a name.
+
+    Args:
+        text: The program, or a Source that knows its place in a config file.
+
+    Raises:
+        LossError: The text is not a program; the error holds the one syntax mistake.
+
+    Example:
+        >>> tree = losslang.parse("ce + 2*dice")
+        >>> [type(term).__name__ for term in tree.result.terms]
+        ['Call', 'Product']
+    """
     source = text if isinstance(text, Source) else Source(text)
     try:
         return _parse(source.text)
@@ -32,6 +47,7 @@ def parse(text: str | Source) -> tree.Program:
 
 
 def _parse(text: str) -> tree.Program:
+    """Parses a text; its mistakes have no source yet."""
     if len(text) > MAX_CHARACTERS:
         span = Span(MAX_CHARACTERS, MAX_CHARACTERS + 1)
         raise LossError([syntax.too_big(span, "characters", MAX_CHARACTERS)])
@@ -50,9 +66,9 @@ def _parse(text: str) -> tree.Program:
 
 
 class _Statements:
-    """Drops comments, and the line breaks that end no statement; the rest become one `_SEP`.
+    """Filters the tokens: drops comments and line breaks that end no statement; the others become `_SEP`.
 
-    A break counts only outside brackets, and neither after an operator nor before one.
+    A break counts only outside of brackets, and neither after an operator nor before one.
     """
 
     always_accept = ("_BREAK", "_SEMICOLON", "COMMENT")
@@ -82,7 +98,7 @@ class _Statements:
 
 
 def grammar() -> str:
-    """The text of the grammar: beside the modules in a wheel, beside the package in a checkout."""
+    """Reads the grammar: beside the modules in a wheel, beside the package in a checkout."""
     packaged = files("losslang") / "grammars" / "loss.lark"
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
@@ -92,7 +108,7 @@ def grammar() -> str:
 
 @cache
 def _lark(parser: Literal["lalr"] | None = "lalr") -> Lark:
-    """The parser, built once; with None what only cuts a text into tokens, for texts that are refused."""
+    """Builds the parser, once; with None the lexer alone, which cuts a refused text into tokens."""
     # Where `interegular` is installed, lark compares every two terminals for overlaps: most of the
     # time of a check, for what a test has shown once and for all.
     compares = lexer.has_interegular

@@ -1,12 +1,13 @@
-"""Why a text has no tree, read from what the parser refused.
+"""Syntax error diagnosis: the mistake behind the character or the token that the parser refused.
 
-From four facts alone: the token, the one before it, the brackets still open and whether the text is
-over. Guessing further, as parser recovery does, invents mistakes nobody made.
+It is decided by four facts alone: the token, the one before it, the brackets still open and whether the
+text is over. Guessing further, as parser recovery does, invents mistakes nobody made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from lark import Token
 
@@ -20,43 +21,65 @@ ENDS_OPERAND = {"NAME", "NUMBER", "STRING", *CLOSING}
 
 
 def refused_character(text: str, at: int) -> Diagnostic:
+    """The mistake behind a character that begins no token: an open quote, or a sign the language lacks."""
     char = text[at]
     if char in "'\"":
         return syntax.unclosed_string(Span(at, at + 1), char)
     return syntax.unexpected_character(Span(at, at + 1), char)
 
 
-def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnostic:
-    """The mistake behind a `token` that cannot stand where it stands among all `tokens` of a text."""
-    at_end = token.type == "$END"
+class _Before(NamedTuple):
+    """The tokens before another: the last one, the open brackets, those of them that index a value."""
+
+    token: Token | None
+    opened: list[Token]
+    indexing: set[int]
+
+    @property
+    def type(self) -> str:
+        """The type of the last token; '' at the start of the text."""
+        return self.token.type if self.token is not None else ""
+
+    @property
+    def inside(self) -> Token | None:
+        """The innermost open bracket."""
+        return self.opened[-1] if self.opened else None
+
+
+def _scan(token: Token, tokens: Iterable[Token]) -> _Before:
+    """Collects what stands before `token`: all tokens, if that is the end of the text."""
     before: Token | None = None
     opened: list[Token] = []
-    accesses: set[int] = set()
+    indexing: set[int] = set()
     for seen in tokens:
-        if not at_end and (seen.start_pos or 0) >= (token.start_pos or 0):
+        if token.type != "$END" and (seen.start_pos or 0) >= (token.start_pos or 0):
             break
         if seen.type in OPENING:
             opened.append(seen)
             if seen == "[" and before is not None and before.type in ENDS_OPERAND:
-                accesses.add(id(seen))
+                indexing.add(id(seen))
         elif seen.type in CLOSING and opened:
             opened.pop()
         before = seen
-    if at_end:
-        return _end(text, before, opened)
-    span, found = span_of(token), str(token)
-    after = str(before) if before is not None else ""
-    kind, previous = token.type, before.type if before is not None else ""
-    inside = opened[-1] if opened else None
+    return _Before(before, opened, indexing)
+
+
+def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnostic:
+    """The mistake behind a `token` that cannot stand where it stands among all `tokens` of a text."""
+    before = _scan(token, tokens)
+    if token.type == "$END":
+        return _end(text, before)
+    span, found, kind, inside = span_of(token), str(token), token.type, before.inside
     if kind in CLOSING and (inside is None or OPENING[inside.type] != CLOSING[kind]):
         return syntax.stray_closing(span, found, (span_of(inside), str(inside)) if inside else None)
     if kind == "_SEP" and inside is not None:
         return syntax.unclosed(span_of(inside), str(inside))
-    if previous == "_AT" or (kind == "_AT" and previous in ENDS_OPERAND):
+    after_operand = before.type in ENDS_OPERAND
+    if before.type == "_AT" or (kind == "_AT" and after_operand):
         return syntax.bad_route(span, found)
-    if "_DOT" in (kind, previous) or (inside is not None and id(inside) in accesses):
+    if "_DOT" in (kind, before.type) or id(inside) in before.indexing:
         return syntax.bad_access(span, found)
-    if kind in ("STRING", "_LSQB") and previous not in ENDS_OPERAND:
+    if kind in ("STRING", "_LSQB") and not after_operand:
         return syntax.value_outside_option(span, "text" if kind == "STRING" else "list")
     if kind == "_LSQB":
         return syntax.bad_access(span, found)
@@ -64,27 +87,29 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
         return syntax.bad_assignment(span)
     if kind == "_COLON":
         return syntax.colon(span)
-    if before is not None and previous in ENDS_OPERAND and kind in ("NAME", "NUMBER", "_LPAR", "STRING"):
-        return syntax.side_by_side(span, after, found, span_of(before))
-    if kind == "_COMMA" and previous in ENDS_OPERAND:
+    if before.token is not None and after_operand and kind in ("NAME", "NUMBER", "_LPAR", "STRING"):
+        return syntax.side_by_side(span, str(before.token), found, span_of(before.token))
+    if kind == "_COMMA" and after_operand:
         return syntax.stray_comma(span)
-    return _missing(token, before)
+    return _missing(token, before.token)
 
 
-def _end(text: str, before: Token | None, opened: list[Token]) -> Diagnostic:
-    if opened:
-        return syntax.unclosed(span_of(opened[-1]), str(opened[-1]))
-    if before is None:
+def _end(text: str, before: _Before) -> Diagnostic:
+    """The mistake of a text that ends too early."""
+    if before.inside is not None:
+        return syntax.unclosed(span_of(before.inside), str(before.inside))
+    if before.token is None:
         return syntax.nothing_written(Span(0, len(text)))
-    return syntax.missing_operand(span_of(before), "", str(before))
+    return syntax.missing_operand(span_of(before.token), "", str(before.token))
 
 
 def _missing(token: Token, before: Token | None) -> Diagnostic:
+    """The mistake of an operand that is missing before `token`."""
     found = "the end of the line" if token.type == "_SEP" and token != ";" else str(token)
     after = str(before) if before is not None and before.type != "_SEP" else ""
     return syntax.missing_operand(span_of(token), found, after)
 
 
 def span_of(token: Token) -> Span:
-    """Where a token stands."""
+    """The span of a token in the text."""
     return Span(token.start_pos or 0, token.end_pos or 0)

@@ -1,7 +1,7 @@
-"""The tree of a program: frozen pydantic nodes, each knowing its span.
+"""The syntax tree: frozen pydantic nodes, each with its span in the text.
 
-Two trees are equal when they say the same, wherever they stand: spans and comments do not count.
-`ce` and `ce()` are one node. A number is never negative: the minus is a node of its own.
+Two trees are equal when they hold the same program: spans and comments do not count. `ce` and `ce()` are
+one node. A number is never negative: the minus is a node of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ METRIC = "metric"
 
 
 class Node(BaseModel):
+    """The base of all nodes: frozen, compared and hashed without spans and comments."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     span: Span = Field(default=Span(0, 0), repr=False)
@@ -37,12 +39,12 @@ class Node(BaseModel):
 
     @classmethod
     def meaningful(cls) -> Iterator[str]:
-        """Names of the fields that decide equality."""
+        """The names of the fields that decide equality."""
         return (name for name in cls.model_fields if name not in ("span", "comments"))
 
 
 class Number(Node):
-    """`1`, `.5`, `1e-5`, `100_000`: an int where the text has neither point nor exponent."""
+    """A number without a sign: `1`, `.5`, `1e-5`, `100_000`; an int where it has neither point nor exponent."""
 
     kind: Literal["number"] = "number"
     value: int | float
@@ -56,21 +58,27 @@ class Word(Node):
 
 
 class Text(Node):
-    """`'...'` or `"..."`, only as the value of an option."""
+    """A quoted text, only as the value of an option: `'...'` or `"..."`."""
 
     kind: Literal["text"] = "text"
     value: str
 
 
 class Key(NamedTuple):
+    """`.name` in a path."""
+
     name: str
 
 
 class Index(NamedTuple):
+    """`[position]` in a path."""
+
     position: int
 
 
 class Slice(NamedTuple):
+    """`[start:stop]` in a path; an end that is None is open."""
+
     start: int | None
     stop: int | None
 
@@ -79,7 +87,7 @@ Access = Key | Index | Slice
 
 
 class Path(Node):
-    """`pred.seg[0:1]`: a root (or the first key of a head) and the way down from it."""
+    """`pred.seg[0:1]`: a root (or the first key of a route) and the steps down from it."""
 
     kind: Literal["path"] = "path"
     root: str
@@ -87,7 +95,7 @@ class Path(Node):
 
 
 class Option(Node):
-    """`smooth=1` inside a call."""
+    """An option of a call: `smooth=1`."""
 
     kind: Literal["option"] = "option"
     name: str
@@ -95,7 +103,7 @@ class Option(Node):
 
 
 class Call(Node):
-    """`ce`, `dice(smooth=1)`, `max(0.1, x)`, or the use of a bound name."""
+    """A call: `ce`, `dice(smooth=1)`, `max(0.1, x)`, or the use of a bound name."""
 
     kind: Literal["call"] = "call"
     name: str
@@ -109,21 +117,21 @@ class Call(Node):
 
 
 class Items(Node):
-    """`[1, 2]`, only as the value of an option."""
+    """A list, only as the value of an option: `[1, 2]`."""
 
     kind: Literal["items"] = "items"
     items: tuple[Value, ...] = ()
 
 
 class Negative(Node):
-    """`-x`."""
+    """A negated expression: `-x`."""
 
     kind: Literal["negative"] = "negative"
     operand: Expression
 
 
 class Power(Node):
-    """`x**y`."""
+    """A power: `x**y`."""
 
     kind: Literal["power"] = "power"
     base: Expression
@@ -131,7 +139,7 @@ class Power(Node):
 
 
 class Product(Node):
-    """`a*b/c`: flat; `operators[i]` stands before `factors[i + 1]`."""
+    """A product, flat: `a*b/c`; `operators[i]` stands before `factors[i + 1]`."""
 
     kind: Literal["product"] = "product"
     factors: tuple[Expression, ...]
@@ -139,7 +147,7 @@ class Product(Node):
 
 
 class Sum(Node):
-    """`a + b - c`: flat; `operators[i]` stands before `terms[i + 1]`."""
+    """A sum, flat: `a + b - c`; `operators[i]` stands before `terms[i + 1]`."""
 
     kind: Literal["sum"] = "sum"
     terms: tuple[Expression, ...]
@@ -147,21 +155,21 @@ class Sum(Node):
 
 
 class Route(Node):
-    """The `seg` of `ce@seg`: `pred.seg` against `target.seg`."""
+    """A route to one head: the `seg` of `ce@seg` stands for `pred.seg` against `target.seg`."""
 
     kind: Literal["head"] = "head"
     path: Path
 
 
 class Operands(Node):
-    """The `(pred.mu, batch.noise)` of `mse@(pred.mu, batch.noise)`."""
+    """A route to operands: the `(pred.mu, batch.noise)` of `mse@(pred.mu, batch.noise)`."""
 
     kind: Literal["operands"] = "operands"
     items: tuple[Expression, ...]
 
 
 class Routed(Node):
-    """`body@route`."""
+    """An expression with a route: `body@route`."""
 
     kind: Literal["routed"] = "routed"
     body: Expression
@@ -169,7 +177,7 @@ class Routed(Node):
 
 
 class Binding(Node):
-    """`name = expression`."""
+    """A name bound to an expression: `name = expression`."""
 
     kind: Literal["binding"] = "binding"
     name: str
@@ -182,7 +190,7 @@ class Binding(Node):
 
 
 class Comment(NamedTuple):
-    """`# text`, with its place; `alone` when nothing else stands on its line."""
+    """A comment, `# text`, with its offset; `alone` when nothing else stands on its line."""
 
     text: str
     start: int
@@ -190,7 +198,7 @@ class Comment(NamedTuple):
 
 
 class Program(Node):
-    """Bindings, then the one expression that is trained on."""
+    """A whole program: bindings, then the one expression that is trained on."""
 
     kind: Literal["program"] = "program"
     bindings: tuple[Binding, ...] = ()

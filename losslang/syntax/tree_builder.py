@@ -1,4 +1,7 @@
-"""Lark's tree as ours: bottom up and without recursion, so that depth is checked before it can hurt."""
+"""Tree building: Lark's tree to ours, bottom up and without recursion.
+
+The depth of a program is checked before anything can recurse over it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ MAX_NESTING = 64
 
 
 def grow(parsed: Tree[Token], text: str) -> tree.Program:
-    """The program that a parse tree of `text` says."""
+    """Builds the program of a parse tree of `text`. Raises LossError where it is too large or too deep."""
     built: dict[int, Any] = {}
     heights: dict[int, int] = {}
     for nodes, part in enumerate(parsed.iter_subtrees(), start=1):
@@ -51,12 +54,14 @@ def _number(children: list[Any], span: Span) -> tree.Number:
 
 
 def _named(token: Token) -> str:
+    """The name of a call or a binding. Raises LossError for a reserved word."""
     if str(token) in (*tree.RESERVED, "True", "False", "None"):
         raise LossError([syntax.calls_reserved(span_of(token), str(token))])
     return str(token)
 
 
 def _name(children: list[Any], span: Span) -> tree.Node:
+    """The node of a bare name: a root, a word (`true`), or a call without arguments."""
     name = str(children[0])
     if name in tree.ROOTS:
         return tree.Path(root=name, span=span)
@@ -82,6 +87,7 @@ def _call(children: list[Any], span: Span) -> tree.Call:
 
 
 def _integer(children: list[Any], span: Span) -> int:
+    """The integer of an index. Raises LossError for any other number."""
     text = "".join(str(child) for child in children)
     if not text.lstrip("-").isdigit() or len(text) > 18:
         raise LossError([syntax.bad_index(span, text)])
@@ -89,6 +95,7 @@ def _integer(children: list[Any], span: Span) -> int:
 
 
 def _flat(children: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Operands and operators of a sum or a product, which Lark lists in turns."""
     return tuple(children[::2]), tuple(str(operator) for operator in children[1::2])
 
 
@@ -138,6 +145,7 @@ BUILDERS: dict[str, Callable[[list[Any], Span], Any]] = {
 
 
 def _program(statements: list[tree.Node], text: str) -> tree.Program:
+    """The bindings and the result. Raises LossError where not exactly one expression stands last."""
     *above, last = statements
     for i, statement in enumerate(above):
         if not isinstance(statement, tree.Binding):
@@ -150,11 +158,12 @@ def _program(statements: list[tree.Node], text: str) -> tree.Program:
 
 
 def _continued(binding: tree.Binding, text: str) -> bool:
-    """Whether a line of a binding starts with an operator."""
+    """True if a line of a binding starts with an operator, and so continues the line above."""
     return bool(re.search(r"\n\s*[-+*/@]", text[binding.span.start : binding.span.end]))
 
 
 def _comments(text: str) -> tuple[tree.Comment, ...]:
+    """The comments of a text, which the grammar does not keep."""
     if "#" not in text:
         return ()
     found: list[tree.Comment] = []

@@ -1,8 +1,8 @@
-"""Losses whose derivative is written down: values and slopes come out of one pass over the tensors.
+"""Losses with a written derivative (`@loss.slope`): values and slope in one pass over the tensors.
 
-Torch's own derivative of a loss of six operations is six more, and a tensor kept for most of them. A loss
-that knows its slope keeps that one tensor, shares what value and slope have in common, computes in place,
-and hands out as the gradient the very tensor that it kept.
+autograd runs six more operations for a loss of six, and saves a tensor for most of them. A loss with a slope
+saves that one tensor, shares subexpressions of value and slope, computes in place, and returns the saved
+tensor, multiplied by `grad_output` in place, as the gradient.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad, is_eager
+from losslang.tensors.eager import is_batched_grad, is_eager
+from losslang.tensors.torch_private import has_saved_tensor_hooks, memory_of
 
 Plain = Callable[..., Any]
-"""The values, for torch to differentiate; of a loss that says what counts, a pair with that."""
+"""Returns the values, for autograd; for a loss that says which values count, the pair (values, counts)."""
 Slope = Callable[..., tuple[Any, Tensor | Callable[[Tensor], Tensor]]]
-"""The same, and d value / d x, in the shape of x; or what makes of the flow into the values that into x."""
+"""Returns the same and d value / d x in the shape of x, or a function `grad_output -> grad_input`."""
 
 
 def applied(
     plain: Plain, slope: Slope, options: dict[str, Any], reduction: str, x: Tensor, *others: Any
 ) -> Any:
-    """The values of a loss, or their mean or sum.
+    """Returns the values of a loss, or their mean or sum.
 
-    The slope serves where x alone wants a gradient, and nothing traces or transforms the call.
+    The slope is used if x alone needs a gradient and torch neither traces nor transforms the call.
     """
     wanted = x.requires_grad and torch.is_grad_enabled() and is_eager()
     if not wanted or any(isinstance(other, Tensor) and other.requires_grad for other in others):
@@ -36,7 +37,7 @@ def applied(
 
 
 class Sloping(NamedTuple):
-    """A loss with its slope, its options, and the reduction that is asked of it."""
+    """A loss with its slope, its options and its reduction."""
 
     plain: Plain
     slope: Slope
@@ -45,7 +46,7 @@ class Sloping(NamedTuple):
 
 
 class _Applied(torch.autograd.Function):
-    """The slope is made with the values, and waits for what flows back."""
+    """Computes the slope together with the values, and saves it for backward."""
 
     @staticmethod
     def forward(ctx: Any, how: Sloping, x: Tensor, *others: Any) -> Any:  # pyright: ignore
@@ -64,10 +65,10 @@ class _Applied(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (saved, x, *others), how = ctx.saved_tensors, ctx.how
-        # What is given up turns into the gradient and is gone: a second backward makes it again.
+        # The gradient overwrites the slope: a second backward computes it again.
         rise, ctx.rise = ctx.rise, None
         if torch.is_grad_enabled() or is_batched_grad(grad_output):
-            # create_graph=True, of which what is handed out will be differentiated, or several flows at once.
+            # create_graph=True differentiates the gradient once more; a batched grad_output allows no in-place write.
             with torch.enable_grad():
                 alone = x.view_as(x)
                 values = _reduced(_several(how.plain(alone, *others, **how.options))[0], how.reduction)
@@ -87,19 +88,18 @@ class _Applied(torch.autograd.Function):
 
 
 def _is_own(rise: Tensor, others: Sequence[Any]) -> bool:
-    """Whether a slope has memory that nobody else reads, and can be multiplied in place."""
+    """Returns whether a slope shares its memory with no other tensor, and can be multiplied in place."""
     if not rise.is_floating_point() or not (rise.is_contiguous() or all(rise.stride())):
         return False
-    # What the views of one memory have in common; fake tensors, which have none, too.
-    storage: Any = rise.untyped_storage()
+    memory = memory_of(rise.untyped_storage())
     for other in others:
-        if isinstance(other, Tensor) and other.untyped_storage()._cdata == storage._cdata:  # pyright: ignore
+        if isinstance(other, Tensor) and memory_of(other.untyped_storage()) == memory:
             return False
     return True
 
 
 def _along(grad_output: Tensor, rise: Tensor) -> Tensor:
-    """What flows into each value, beside all elements of x that the value reads."""
+    """Broadcasts the `grad_output` of each value to all elements of x that the value reads."""
     return (
         grad_output.reshape(*grad_output.shape, *[1] * (rise.ndim - grad_output.ndim))
         if grad_output.ndim
@@ -112,7 +112,7 @@ def _several(found: Any) -> tuple[Tensor, ...]:
 
 
 def _reduced(values: Tensor, reduction: str) -> Tensor:
-    """The mean of no values is 0, as everywhere."""
+    """Reduces values; the mean of no values is 0, as everywhere."""
     if reduction == "none":
         return values
     return values.mean() if reduction == "mean" and values.numel() else values.sum()

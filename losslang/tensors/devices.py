@@ -1,4 +1,4 @@
-"""What depends on the device of a tensor: whether a number may be looked at, the precision it has, how numbers get there."""
+"""What depends on the device of a tensor: reading values without a sync, double precision, constants."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from losslang.tensors.lazy import torch, traces
 from losslang.vocabulary import Tensor
 
 MANY = 2**14
-"""Numbers from which on it takes longer to write one gradient for each than to divide once more."""
+"""Elements from which on writing a gradient of that size takes longer than one more small operation."""
 
 
 def can_read_without_sync(tensor: Tensor) -> bool:
-    """Whether to look at a number waits for nothing: on a CPU, not on a GPU, which computes later."""
+    """Returns whether a value can be read without a sync: on a CPU, not on a GPU, which runs behind."""
     return tensor.is_cpu
 
 
 def min_if_cheap(x: Tensor) -> float:
-    """The smallest element, if it takes less to ask than to hold all above a bound.
+    """Returns min(x) of an eager CPU tensor; NaN on a GPU, under tracing or if x is empty.
 
-    NaN, which is above nothing, on a GPU, where the answer would have to be waited for; where nothing may be
-    asked; and of no elements.
+    Callers test `> bound`, so that NaN takes the guarded path: reading one number of a CPU tensor costs less
+    than guarding every element, but on a GPU it would synchronize.
     """
     if type(x) is not torch.Tensor or traces() or not x.is_cpu or not x.numel():
         return math.nan
@@ -31,25 +31,27 @@ def min_if_cheap(x: Tensor) -> float:
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in double precision, for differences of sums; as it is on a device that has none."""
+    """Returns x in double precision, for differences of sums; unchanged on a device without doubles."""
     return x.to(widest(x))
 
 
 def widest(like: Tensor) -> torch.dtype:
-    """Double precision, or the tensor's own type on a device that has none."""
+    """Returns float64, or the tensor's own type on a device without doubles."""
     return like.dtype if like.device.type == "mps" else torch.float64
 
 
 def exact(like: Tensor) -> Any:
-    """A block in which autocast lowers no precision: exponents and differences of squares need all of it."""
+    """Returns a context without autocast: exponentials and differences of squares need full precision."""
     kind = like.device.type
-    return torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
+    # Not asked of the usual two: torch.compile cannot trace the question until torch 2.8.
+    has_autocast = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
+    return torch.autocast(kind if has_autocast else "cpu", enabled=False)
 
 
 def vector(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers of a program as a tensor.
+    """Returns constants as a tensor on a device.
 
-    On a GPU each is filled in there: one that is copied waits for all that was asked of the GPU before.
+    On a GPU each is filled in there: a copy from the CPU would synchronize.
     """
     if device.type == "cpu":
         return torch.tensor(values, dtype=dtype, device=device)

@@ -1,4 +1,4 @@
-"""Tensors that stand beside what is ignored, and whose gradient must not see it."""
+"""Masking of gradients: NaN in masked elements must reach no other gradient."""
 
 from __future__ import annotations
 
@@ -10,46 +10,45 @@ from torch import Tensor
 from losslang.tensors.eager import is_batched_grad, is_eager
 
 
-def masked_fill_grad(x: Tensor, kept: Tensor) -> Tensor:
-    """x, with a gradient of 0 where it is not kept, even if none of it is a number there.
+def masked_fill_grad(x: Tensor, keep: Tensor) -> Tensor:
+    """Returns x unchanged; its gradient is 0 where `keep` is False, even if the incoming one is NaN there.
 
-    x itself may be none there, as long as nothing reads that: this writes the gradient once more, and to hide x
-    would write x too.
+    Shapes: `keep` is boolean and broadcasts against x. Costs one write of the gradient, none of x.
     """
-    return _MaskedFillGrad.apply(x, kept)  # pyright: ignore
+    return _MaskedFillGrad.apply(x, keep)  # pyright: ignore
 
 
 class _MaskedFillGrad(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.save_for_backward(kept)
+    def forward(ctx: Any, x: Tensor, keep: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(keep)
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (kept,) = ctx.saved_tensors
-        return grad_output.masked_fill(~kept, 0.0), None
+        (keep,) = ctx.saved_tensors
+        return grad_output.masked_fill(~keep, 0.0), None
 
 
-def cleared_bits(x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:
-    """x, and 0 where `kept` is 0 and not 1, by the bits of an integer as wide: all of them or none."""
+def cleared_bits(x: Tensor, keep: Tensor, kind: torch.dtype) -> Tensor:
+    """Returns x with 0 where the byte mask `keep` is 0, by a bitwise and with integers as wide (`kind`)."""
     if x.requires_grad and torch.is_grad_enabled():
-        return _Cleared.apply(x, kept, kind)  # pyright: ignore
-    bits = kept.neg().to(kind)
+        return _Cleared.apply(x, keep, kind)  # pyright: ignore
+    bits = keep.neg().to(kind)
     return torch.bitwise_and(x.view(kind), bits, out=bits).view(x.dtype)
 
 
 class _Cleared(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Tensor, kind: torch.dtype) -> Tensor:  # pyright: ignore
-        ctx.save_for_backward(kept)
+    def forward(ctx: Any, x: Tensor, keep: Tensor, kind: torch.dtype) -> Tensor:  # pyright: ignore
+        ctx.save_for_backward(keep)
         ctx.kind = kind
-        return cleared_bits(x.detach(), kept, kind)
+        return cleared_bits(x.detach(), keep, kind)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (kept,) = ctx.saved_tensors
-        # What is differentiated forward or batched has more to it than its bits.
+        (keep,) = ctx.saved_tensors
+        # A dual or batched tensor holds more than its own bits.
         if is_batched_grad(grad_output) or grad_output.is_neg() or not is_eager():
-            return torch.where(kept != 0, grad_output, 0.0), None, None
-        return cleared_bits(grad_output, kept, ctx.kind), None, None
+            return torch.where(keep != 0, grad_output, 0.0), None, None
+        return cleared_bits(grad_output, keep, ctx.kind), None, None

@@ -1,7 +1,6 @@
 """torch, and what of this package imports it, loaded when first used: all but running a loss works without.
 
-`kernels` are what stands behind `F`, which looks at its arguments once more and expands tensors. That takes as
-long as an error of ten thousand numbers.
+`private` are names of torch that are not public, `kernels` those of them that stand behind `F`.
 """
 
 from __future__ import annotations
@@ -14,15 +13,14 @@ if TYPE_CHECKING:
     import torch.nn.functional as F
 
     from losslang.tensors import eager
-
-    kernels: Any
+    from losslang.tensors import torch_private as kernels
+    from losslang.tensors import torch_private as private
 else:
 
     class _Proxy:
-        """Stands for a module. On the first use it takes over all the module's names.
+        """A module that is imported on first use, when its names are copied into this object.
 
-        From then on a name is found without `__getattr__`, which is fast, and which torch.compile
-        can trace.
+        From then on names are found without `__getattr__`: fast, and torch.compile can trace it.
         """
 
         def __init__(self, name: str):
@@ -35,40 +33,51 @@ else:
 
     torch = _Proxy("torch")
     F = _Proxy("torch.nn.functional")
-    kernels = _Proxy("torch._C._nn")
+    kernels = private = _Proxy("losslang.tensors.torch_private")
     eager = _Proxy("losslang.tensors.eager")
 
 
 NO_IGNORED_LABEL = -(2**31)
-"""What no label is: torch's kernels leave out -100 unless they are told another."""
+"""An `ignore_index` that no label has: torch's kernels ignore -100 by default."""
 
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-"""As the functions of `kernels` know them."""
+"""The numbers by which `kernels` know reductions."""
 
 INSIDE = (
     "losslang.tensors.linear_cross_entropy",
     "losslang.tensors.gradient_mask",
     "losslang.tensors.custom_gradient",
 )
-"""Modules that import torch, and that functions of tensors import where they need them."""
+"""Modules that import torch and are imported inside functions."""
 
 
 def traces() -> bool:
-    """`eager.traces`, for what is read before torch is there."""
+    """Calls `eager.traces`, for modules that are loaded before torch."""
     return eager.traces()
 
 
 def is_eager() -> bool:
-    """`eager.is_eager`, likewise."""
+    """Calls `eager.is_eager`, for modules that are loaded before torch."""
     return eager.is_eager()
 
 
 def load() -> None:
-    """Loads all of it now: what torch.compile traces can import nothing."""
+    """Imports everything now: code that torch.compile traces cannot import."""
     _ = torch.Tensor, F.relu, kernels.mse_loss, eager.traces
     for name in INSIDE:
         import_module(name)
 
 
-__all__ = ["NO_IGNORED_LABEL", "REDUCTIONS", "F", "eager", "is_eager", "kernels", "load", "torch", "traces"]
+__all__ = [
+    "NO_IGNORED_LABEL",
+    "REDUCTIONS",
+    "F",
+    "eager",
+    "is_eager",
+    "kernels",
+    "load",
+    "private",
+    "torch",
+    "traces",
+]

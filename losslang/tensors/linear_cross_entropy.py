@@ -1,9 +1,9 @@
-"""The cross entropy of a linear layer, some rows at a time: no tensor of all logits exists.
+"""Cross entropy of a linear layer, by chunks of rows: the tensor of all logits never exists.
 
-A chunk's logits become its values and, in the same buffer, the gradient: the softmax minus the truth.
-What flows back into the values is not known yet; it only scales the rows. So the gradient of a
-weight is summed as if 1 flowed into every row, and the backward pass multiplies it by what did if
-that is one number, as after a mean or a sum. Otherwise it walks over the rows once more.
+The logits of a chunk become its values and then, in the same buffer, the gradient of the logits: the softmax
+minus the target. `grad_output` is not known in forward, but it only scales rows. So the gradients of weight
+and bias are summed for a `grad_output` of 1, and backward multiplies them if it is one number for all rows,
+as after a mean or a sum. Otherwise backward runs the chunks once more.
 
 Hsu et al. 2024, Liger Kernel, arXiv:2410.10989; Wijmans et al. 2024, arXiv:2411.09009.
 """
@@ -21,16 +21,16 @@ from losslang.tensors.eager import is_batched_grad
 from losslang.tensors.lazy import NO_IGNORED_LABEL
 
 SMALL = 2**20
-"""Logits of which all are made at once: torch's kernels are faster then, and the logits are no memory to speak of.
+"""Up to so many logits all are made at once: torch's kernels are faster there, and the memory is small.
 
 Measured on two cores: from 2^21 on chunks take no longer, and from 2^22 on a tenth less.
 """
 CHUNK = 32 * 2**20
-"""Bytes of logits at a time: few beside all of them, and enough work for each operation."""
+"""Bytes of the logits of a chunk: few beside those of all rows, and enough work for each operation."""
 PIECE = 2**20
-"""Elements of them whose softmax is made at a time: what it needs beside them."""
+"""Elements of a chunk whose softmax is made at a time: torch's kernel needs as much memory again."""
 FEW = 256
-"""With fewer rows at a time a pass over a large weight takes longer than its arithmetic."""
+"""Rows of a chunk at least: with fewer, reading a large weight takes longer than multiplying by it."""
 
 
 class How(NamedTuple):
@@ -42,19 +42,19 @@ class How(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Those of the hidden states and of the layer; None where none is asked for."""
+    """The gradients of hidden states, weight and bias; None where none is needed."""
 
     hidden: Tensor | None
     weight: Tensor | None
     bias: Tensor | None
 
     def scale(self, grad_output: Tensor) -> None:
-        """In place: each row by what flows into it, the layer by what flows into all of them."""
+        """Multiplies in place: each row by its own `grad_output`, weight and bias by the one of all rows."""
         if self.hidden is not None:
             self.hidden.mul_(grad_output.unsqueeze(1))
         for gradient in (self.weight, self.bias):
             if gradient is not None:
-                # The sum of the first alone: 0 where there is no row.
+                # A sum over the first row alone: 0 where there is no row, which `grad_output[0]` would refuse.
                 gradient.mul_(grad_output[:1].sum())
 
 
@@ -68,10 +68,10 @@ def cross_entropy(
     softcap: float | None,
     whole: bool,
 ) -> Tensor:
-    """The cross entropy of every row of `hidden` (N, D): (N,), in float32 at least.
+    """Returns the cross entropy (N,) of every row of `hidden` (N, D), in float32 at least.
 
-    `whole` is the same by plain operations, with all logits: for what cannot look into a chunk. Few logits
-    are made so too, if not in half precision, where the sums of a chunk are more exact.
+    `whole` computes all logits by plain operations, for tracing, which cannot record chunks. Few logits are
+    computed so too, unless they are in half precision: the sums of chunks are in float32, and more exact.
     """
     how = How(smoothing, softcap, torch.promote_types(hidden.dtype, weight.dtype))
     if whole:
@@ -100,7 +100,7 @@ def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, h
 
 
 class _Chunked(torch.autograd.Function):
-    """Values and, with them, their gradients."""
+    """Computes values and, already in forward, the gradients for a `grad_output` of 1."""
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -115,7 +115,7 @@ class _Chunked(torch.autograd.Function):
         ctx.how = how
         ctx.save_for_backward(hidden, weight, bias, truth)
         needed = ctx.needs_input_grad[:3] if learns else (False, False, False)
-        values, ctx.gradients = _walk(hidden, weight, bias, truth, how, needed)
+        values, ctx.gradients = _by_chunks(hidden, weight, bias, truth, how, needed)
         return values
 
     @staticmethod
@@ -123,7 +123,7 @@ class _Chunked(torch.autograd.Function):
         hidden, weight, bias, truth = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or is_batched_grad(grad_output):
-            # create_graph=True: what is handed out will be differentiated once more; or several flows at once.
+            # create_graph=True differentiates the gradient once more; a batched grad_output allows no in-place write.
             return (
                 *_differentiable(hidden, weight, bias, truth, needed, ctx.how, grad_output),
                 None,
@@ -133,18 +133,18 @@ class _Chunked(torch.autograd.Function):
         of_layer = (False, *needed[1:])
         even = not any(of_layer) or _is_even(grad_output)
         found: Gradients | None = ctx.gradients
-        # What is handed out belongs to the caller: a second backward pass starts afresh.
+        # The caller owns what is returned and may write to it: a second backward computes the gradients again.
         ctx.gradients = None
         if found is None:
             made = needed if even else (needed[0], False, False)
-            _, found = _walk(hidden, weight, bias, truth, ctx.how, made)
+            _, found = _by_chunks(hidden, weight, bias, truth, ctx.how, made)
         if even:
             found.scale(grad_output)
         else:
             rows = found._replace(weight=None, bias=None)
-            del found  # the sums as if 1 flowed, before the right ones are made
+            del found  # frees the sums for a grad_output of 1 before those for the real one are made
             rows.scale(grad_output)
-            _, sums = _walk(hidden, weight, bias, truth, ctx.how, of_layer, grad_output)
+            _, sums = _by_chunks(hidden, weight, bias, truth, ctx.how, of_layer, grad_output)
             found = sums._replace(hidden=rows.hidden)
         each = zip(found, (hidden, weight, bias), strict=True)
         typed = [None if gradient is None else gradient.to(like.dtype) for gradient, like in each]
@@ -152,7 +152,10 @@ class _Chunked(torch.autograd.Function):
 
 
 def _is_even(grad_output: Tensor) -> bool:
-    """Whether one number flows into every row; that of a mean or a sum is one number already, expanded."""
+    """True if `grad_output` is one number for all rows.
+
+    After a mean or a sum it is expanded, with strides of 0.
+    """
     return not any(grad_output.stride()) or bool((grad_output == grad_output[:1]).all())
 
 
@@ -165,10 +168,10 @@ def _differentiable(
     how: How,
     grad_output: Tensor,
 ) -> list[Tensor | None]:
-    """The gradients by the plain formula, as results that can be differentiated where that is asked for."""
+    """Returns the gradients of the plain formula by autograd, with a graph for a second derivative."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Each input stands for itself: one that is made of another must not send its gradient there a second time.
+        # Views cut the graph above: an input computed from another one would pass its gradient on to it twice.
         each = zip((hidden, weight, bias), needed, strict=True)
         inputs = [x.view_as(x) if needs and x is not None else x for x, needs in each]
         wanted = [x for x, needs in zip(inputs, needed, strict=True) if needs and x is not None]
@@ -180,7 +183,7 @@ def _differentiable(
     return [next(found) if needs else None for needs in needed]
 
 
-def _walk(
+def _by_chunks(
     hidden: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -189,51 +192,60 @@ def _walk(
     needed: Sequence[bool],
     grad_output: Tensor | None = None,
 ) -> tuple[Tensor, Gradients]:
-    """Values and gradients, chunk by chunk: products in `how.kind`, softmax and sums in float32 at least.
+    """Returns values and gradients: products in `how.kind`, softmax and sums in float32 at least.
 
-    `grad_output` is what flows back into each row; without it 1 does.
+    Without `grad_output` the gradients are those for a `grad_output` of 1.
     """
     kind, wide = how.kind, torch.promote_types(how.kind, torch.float32)
     number, classes = len(hidden), len(weight)
     layer, shift = weight.to(kind), None if bias is None else bias.to(kind)
     values = hidden.new_empty(number, dtype=wide)
-    of_hidden = hidden.new_empty(hidden.shape, dtype=kind) if needed[0] else None
-    # The first chunk writes the sums, the others add to them.
+    # The first chunk writes the gradient of the weight, the others add to it.
     start_of = weight.new_empty if number else weight.new_zeros
-    of_weight = start_of(weight.shape, dtype=wide) if needed[1] else None
-    of_bias = weight.new_zeros(classes, dtype=wide) if needed[2] else None
+    gradients = Gradients(
+        hidden.new_empty(hidden.shape, dtype=kind) if needed[0] else None,
+        start_of(weight.shape, dtype=wide) if needed[1] else None,
+        weight.new_zeros(classes, dtype=wide) if needed[2] else None,
+    )
     # More than CHUNK only for a weight that is larger than these rows of logits.
     enough = max(CHUNK // max(1, classes * wide.itemsize), min(FEW, hidden.shape[1]))
     rows = max(1, min(number, enough))
     buffer = hidden.new_empty((rows, classes), dtype=wide)
     for start in range(0, number, rows):
-        part = slice(start, start + rows)
-        x, y = hidden[part].to(kind), truth[part].unsqueeze(1)
+        chunk = slice(start, start + rows)
+        x, y = hidden[chunk].to(kind), truth[chunk].unsqueeze(1)
         z = _logits(x, layer, shift, buffer[: len(x)])
         slope = None if how.softcap is None else _cap(z, how.softcap)
-        z, values[part] = _softmax(z, y, how.smoothing)
-        if not any(needed):
-            continue
-        # The softmax minus the truth is the gradient of the logits.
-        z.scatter_add_(1, y, z.new_full(y.shape, how.smoothing - 1))
-        if how.smoothing:
-            z.sub_(how.smoothing / classes)
-        if slope is not None:
-            z.mul_(slope)
-        if grad_output is not None:
-            z.mul_(grad_output[part].unsqueeze(1))
-        if of_bias is not None:
-            of_bias.add_(z.sum(0))
-        narrow = z.to(kind)
-        if of_hidden is not None:
-            torch.mm(narrow, layer, out=of_hidden[part])
-        if of_weight is not None:
-            _add_product(of_weight, narrow, x, first=start == 0)
-    return values, Gradients(of_hidden, of_weight, of_bias)
+        probs, values[chunk] = _softmax(z, y, how.smoothing)
+        if any(needed):
+            dz = _logit_gradient(probs, y, how, slope)
+            if grad_output is not None:
+                dz.mul_(grad_output[chunk].unsqueeze(1))
+            _add_chunk(gradients, chunk, dz, x, layer)
+    return values, gradients
+
+
+def _logit_gradient(probs: Tensor, truth: Tensor, how: How, slope: Tensor | None) -> Tensor:
+    """Turns a softmax into the gradient of the logits, in place: minus target, times the softcap's slope."""
+    probs.scatter_add_(1, truth, probs.new_full(truth.shape, how.smoothing - 1))
+    if how.smoothing:
+        probs.sub_(how.smoothing / probs.shape[1])
+    return probs if slope is None else probs.mul_(slope)
+
+
+def _add_chunk(gradients: Gradients, chunk: slice, dz: Tensor, x: Tensor, layer: Tensor) -> None:
+    """Writes the gradient of a chunk's hidden states, and adds the chunk to those of weight and bias."""
+    if gradients.bias is not None:
+        gradients.bias.add_(dz.sum(0))
+    narrow = dz.to(x.dtype)
+    if gradients.hidden is not None:
+        torch.mm(narrow, layer, out=gradients.hidden[chunk])
+    if gradients.weight is not None:
+        _add_product(gradients.weight, narrow, x, first=chunk.start == 0)
 
 
 def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
-    """x W^T + b in `out`, which may be wider than the product is made."""
+    """Writes x W^T + b to `out`, whose type may be wider than that of the product."""
     if out.dtype != x.dtype:
         return out.copy_(F.linear(x, weight, bias))
     if bias is None:
@@ -242,17 +254,17 @@ def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tens
 
 
 def _cap(z: Tensor, bound: float) -> Tensor:
-    """Makes z into c tanh(z / c), in place, and returns the derivative."""
+    """Replaces z by c tanh(z / c), and returns the derivative of that."""
     slope = 1 - z.div_(bound).tanh_().square()
     z.mul_(bound)
     return slope
 
 
 def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """The softmax of logits and the cross entropy of each row; the logits are gone.
+    """Returns the softmax of logits and the cross entropy of each row; overwrites the logits.
 
-    torch's kernel is twice as fast as its exp, and makes a tensor of its own: of many logits a few rows at a
-    time, copied back.
+    torch's softmax is twice as fast as its exp, but allocates its result: many logits are done a few rows at
+    a time, and copied back.
     """
     most = z.amax(1, keepdim=True)
     values = most - z.gather(1, truth)
@@ -268,11 +280,11 @@ def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor
 
 
 def _add_product(total: Tensor, dz: Tensor, x: Tensor, *, first: bool) -> None:
-    """total += dz^T x; the first product is written over what is there."""
+    """Computes total += dz^T x; the first product overwrites `total`."""
     if total.dtype == dz.dtype:
         total.addmm_(dz.t(), x, beta=0 if first else 1)
         return
     if first:
         total.zero_()
-    # float16 ends at 65504, which a sum over the rows may reach and their mean does not.
+    # float16 ends at 65504: a sum over the rows may exceed that, their mean does not.
     total.add_(dz.t() @ (x / len(x)), alpha=len(x))

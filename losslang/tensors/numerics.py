@@ -1,4 +1,4 @@
-"""Arithmetic whose value and gradient are right at the edges: roots and powers at 0, means of nothing, 0 log 0."""
+"""Numerically safe arithmetic: value and gradient of roots and powers at 0, 0 log 0, and means of nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from losslang.vocabulary import Tensor
 
 
 def mean_along(x: Tensor, axis: int) -> Tensor:
-    """x.mean(axis). torch's mean divides its gradient after it is as large as x, that of a sum before."""
+    """x.mean(axis). torch's mean divides its gradient after expanding it to the size of x, sum / n before."""
     return x.sum(axis) / x.shape[axis]
 
 
@@ -21,7 +21,7 @@ def root(x: Tensor) -> Tensor:
 
 
 def divided(total: Tensor, number: Tensor) -> Tensor:
-    """total / number, and 0 with a gradient of 0 where the number is 0: the mean over nothing."""
+    """total / number; 0 with a gradient of 0 where the number is 0: the mean over nothing."""
     if min_if_cheap(number) > 0:
         return total / number
     nothing = number == 0
@@ -29,7 +29,10 @@ def divided(total: Tensor, number: Tensor) -> Tensor:
 
 
 def xlogx(x: Tensor) -> Tensor:
-    """x log x with 0 log 0 = 0; its derivative at 0, where it is infinite, is that at the smallest normal number."""
+    """x log x with 0 log 0 = 0.
+
+    At 0 the derivative, which is infinite, is that at the smallest normal number.
+    """
     if not x.requires_grad:
         return torch.xlogy(x, x)
     return x * x.clamp(min=torch.finfo(x.dtype).tiny).log()
@@ -38,14 +41,14 @@ def xlogx(x: Tensor) -> Tensor:
 def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     """base ** exponent, with derivative 0 where base is 0 and the exponent below 1.
 
-    A base that should not be below 0, and is by a rounding, has no fraction of a power: it counts as 0.
+    A base below 0, as a rounding may leave it, counts as 0 if the exponent is a fraction: NaN otherwise.
     """
-    if not isinstance(exponent, int | float):
+    if not isinstance(exponent, (int, float)):
         return base**exponent
     if 0 < exponent < 1:
         if min_if_cheap(base) > 0:
             return base**exponent
-        # A base of 1 stands in for what has no slope, by arithmetic: to choose by a mask takes longer.
+        # 1 replaces bases without a slope, by arithmetic: torch.where takes longer.
         return base.detach().sign().relu() * F.threshold(base, 0.0, 1.0) ** exponent
     if exponent != int(exponent):
         base = base.clamp(min=0)
@@ -56,12 +59,12 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
 
 
 def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:
-    """A slope where x is above its bound, 0 elsewhere; in place."""
+    """Sets a slope to 0 where x is not above its bound, in place."""
     return written(slope, torch.ops.aten.threshold_backward, slope, x, bound)
 
 
 def written(out: Tensor, operation: Any, *given: Any) -> Tensor:
-    """What a derivative of torch's gives, in `out`. A mode that watches what is written to may not find it there."""
+    """Writes the result of one of torch's backward operations to `out`; by a copy under a dispatch mode."""
     if eager.has_modes():
         return out.copy_(operation.default(*given))
     return operation.grad_input(*given, grad_input=out)

@@ -1,7 +1,7 @@
-"""Targets in every form that makes sense, brought to the one form that a loss reads.
+"""Converts targets to the form that a loss reads: indices, one-hot or soft, binary, signs, one a row.
 
-Forms are told apart by shape and type alone, never by values, and what could mean two things is an
-error. Class indices stay indices wherever a loss reads `labels`.
+The form of a target is told by shape and type alone, never by values; an ambiguous one is an error. Class
+indices stay indices where a loss reads `labels`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from losslang.vocabulary import Tensor
 
 @dataclass(frozen=True)
 class Site:
-    """Whom to blame: a term of the program, one of its operands, and where it is written."""
+    """The place that an error names: a term of the program, one of its operands, and its text."""
 
     term: str
     operand: str
@@ -40,19 +40,19 @@ class Site:
 
 
 def has_shape(value: Tensor, shape: Sequence[int]) -> bool:
-    """Whether a tensor has a shape. Of unequal ranks no sizes are compared: they may be symbols of a trace."""
+    """Returns whether a tensor has a shape. Sizes of unequal ranks are not compared: they may be symbolic."""
     return value.ndim == len(shape) and value.shape == shape
 
 
 def lies_on(target: Tensor, pred: Tensor) -> bool:
-    """Whether a target has one of the shapes that a prediction may have: its own, (B, *S), or (B, 1, *S)."""
+    """Returns whether a target has a shape that fits a prediction: its own, (B, *S), or (B, 1, *S)."""
     places = pred.shape[2:]
     shapes = (pred.shape, (*pred.shape[:1], *places), (*pred.shape[:1], 1, *places))
     return any(has_shape(target, shape) for shape in shapes)
 
 
 def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """A target of exactly the prediction's shape, in its type; a number stands everywhere."""
+    """Returns a target of exactly the prediction's shape, in its type; a number is expanded."""
     target = _tensor(target, pred, site)
     if has_shape(target, pred.shape):
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
@@ -61,7 +61,7 @@ def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """As `target_like_pred`, and a class index is refused."""
+    """Returns the same as `target_like_pred`, but refuses integers: they are class indices."""
     target = _tensor(target, pred, site)
     if not target.dtype.is_floating_point:
         raise site.type_error(target, "floats like the prediction", "convert it with `.float()`")
@@ -69,7 +69,7 @@ def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
-    """A target that lacks the prediction's last axis, which holds `size` entries."""
+    """Returns a target without the prediction's last axis, of `size` entries, with an axis of 1 there."""
     target = _tensor(target, pred, site)
     if pred.ndim == 0 or pred.shape[-1] != size or not has_shape(target, pred.shape[:-1]):
         wanted = f"a prediction with a last axis of {size} more than the target"
@@ -78,7 +78,7 @@ def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
 
 
 def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
-    """A target like the prediction: soft, one-hot, binary, or class indices made one-hot."""
+    """Returns a target in the prediction's shape: soft, one-hot or binary as it is, class indices one-hot."""
     target = _tensor(target, pred, site)
     if has_shape(target, pred.shape):
         if over == "class" and pred.ndim < 2:
@@ -89,16 +89,16 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
             return target.to(pred.dtype).unsqueeze(1)
         raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
     indices = _indices(target, pred, site)
-    # A comparison, not one_hot: it waits for no device, and needs an eighth of the memory.
+    # A comparison, not F.one_hot, which synchronizes a GPU and takes 8 times the memory.
     classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
     return (indices.unsqueeze(1) == classes).to(pred.dtype)
 
 
 def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """The class of each place: indices (B, *S), or a distribution like the prediction."""
+    """Returns the class of each place: indices (B, *S), or a distribution like the prediction."""
     place = pred.shape[:1] + pred.shape[2:]
     if isinstance(target, torch.Tensor) and target.dtype == torch.long and pred.ndim > 1:
-        # What most calls hand over is seen at once: on small tensors every look counts.
+        # Fast path for what most calls pass: on small tensors every check counts.
         if has_shape(target, place) and target.device == pred.device:
             return target
     target = _tensor(target, pred, site, place)
@@ -112,7 +112,7 @@ def labels(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def indices(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """The class of each row: integers (*B) for a prediction (*B, D)."""
+    """Returns the class of each row: integers (*B) for a prediction (*B, D)."""
     target = _tensor(target, pred, site, pred.shape[:-1])
     if not has_shape(target, pred.shape[:-1]):
         wanted = f"one class a row: {tuple(pred.shape[:-1])}"
@@ -129,7 +129,7 @@ def indices(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """+1 and -1 like the prediction; booleans, 0/1 integers and class indices are mapped."""
+    """Returns +1 and -1 in the prediction's shape; booleans, 0/1 integers and class indices are converted."""
     target = _tensor(target, pred, site)
     if target.dtype.is_floating_point:
         return dense(target, pred, site, "element")
@@ -137,12 +137,12 @@ def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def sign(value: Any, pred: Tensor, site: Site) -> Tensor:
-    """+1 and -1 in the prediction's shape, beside the target; booleans and 0/1 integers are mapped."""
+    """Returns an operand of +1 and -1 in the prediction's shape; booleans and 0/1 integers are converted."""
     return _signs(_tensor(value, pred, site), pred, pred.shape, site)
 
 
 def sign_of_row(value: Any, pred: Tensor, site: Site) -> Tensor:
-    """+1 and -1, one a row."""
+    """Returns an operand of +1 and -1, one per row."""
     return _signs(_tensor(value, pred, site, pred.shape[:-1]), pred, pred.shape[:-1], site)
 
 
@@ -155,12 +155,12 @@ def _signs(value: Tensor, pred: Tensor, shape: Sequence[int], site: Site) -> Ten
 
 
 def _plus_or_minus(value: Tensor) -> Tensor:
-    """+1 above 0, -1 elsewhere; by arithmetic, since to choose by a mask takes longer."""
+    """Returns +1 above 0, -1 elsewhere; by arithmetic, since torch.where takes longer."""
     return 2 * value.sign().relu() - 1
 
 
 def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
-    """One number a row: the prediction's shape without its last axis."""
+    """Returns one number per row: the prediction's shape without its last axis."""
     rows = pred.shape[:-1]
     value = _tensor(value, pred, site, rows)
     if not has_shape(value, rows):
@@ -171,7 +171,7 @@ def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def position(target: Any, pred: Tensor, site: Site) -> Tensor:
-    """A real number a row, between 0 and the last index of the prediction's last axis."""
+    """Returns one real number per row, a position among the bins of the prediction's last axis."""
     rows = pred.shape[:-1]
     target = _tensor(target, pred, site, rows)
     if not has_shape(target, rows):
@@ -181,7 +181,10 @@ def position(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 
 def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
-    """A tensor of axes of its own; those before them are the prediction's first, and so is its `*space`."""
+    """Returns an operand with axes of its own.
+
+    Its first axes, and a last axis `*space`, are the prediction's.
+    """
     value = _tensor(value, pred, site)
     names = axes.split()
     shared = value.ndim - 1
@@ -205,7 +208,7 @@ def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
 
 
 def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
-    """Class indices (B, *S); a channel axis of 1 is dropped."""
+    """Returns class indices (B, *S); drops a channel axis of 1."""
     place = pred.shape[:1] + pred.shape[2:]
     if target.ndim > 2 and has_shape(target, (*pred.shape[:1], 1, *pred.shape[2:])):
         target = target.squeeze(1)
@@ -220,7 +223,7 @@ def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
 
 
 def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None = None) -> Tensor:
-    """`target`, or a number as a tensor of `shape` (the prediction's unless told otherwise)."""
+    """Returns `target`, or a number as a tensor of `shape` (the prediction's if None)."""
     if isinstance(target, torch.Tensor):
         if target.device != pred.device:
             raise site.error(
@@ -231,10 +234,10 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
         return target
     if target is None:
         raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
-    if not isinstance(target, int | float):
+    if not isinstance(target, (int, float)):
         found, path = f"a {type(target).__name__}", site.operand
         raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
-    # A fraction is read in the prediction's own precision; a whole number may be a class.
+    # A float gets the prediction's type; an integer stays one, since it may be a class.
     kind = pred.dtype if isinstance(target, float) else None
     number = torch.full((), target, dtype=kind, device=pred.device)
     return number.expand(pred.shape if shape is None else shape)
@@ -251,7 +254,7 @@ def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:
 
 
 def _reshape(target: Tensor, pred: Tensor) -> str:
-    """The repair for a target of the wrong shape, if one is plain."""
+    """Returns the repair for a target of the wrong shape."""
     if pred.ndim > 2 and has_shape(target, pred.shape[:-1]):
         return "if the classes are the last axis, write `channels=last`, or hand over `pred.movedim(-1, 1)`"
     if target.ndim == pred.ndim - 1 and pred.ndim > 1 and pred.shape[1] == 1:

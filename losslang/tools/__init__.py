@@ -1,1 +1,1 @@
-"""Floor 9: what people and programs call: the command line, config files, the pydantic field."""
+"""Floor 9: the outside: the command line, config files, the pydantic field."""

@@ -1,4 +1,4 @@
-"""`LossExpr`: a pydantic field type for a loss in a typed config."""
+"""The pydantic field type LossExpr: a loss in a typed config."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from losslang.meaning.checker import check
 
 
 def _checked(text: str) -> str:
+    """A text that is a program without errors. Raises LossError for any other."""
     errors = [diagnostic for diagnostic in check(text) if diagnostic.is_error]
     if errors:
         raise LossError(errors)

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from test_every_loss import LOSSES, Call, data, form_of
+from _every_loss import LOSSES, Call, data, form_of
 from torch import Tensor, nn
 
 from losslang.vocabulary import LAYERS

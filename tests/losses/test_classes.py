@@ -10,6 +10,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from torch import Tensor
 import losslang
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
-from losslang.runtime.blocks import Maps
+from losslang.runtime.blocks import AutogradEvaluator
 
 R = torch.Generator().manual_seed(11)
 
@@ -592,16 +593,20 @@ def test_every_element_is_exact(text: str, way: str):
 )
 def test_every_sum_in_closed_form_is_exact(text: str, soft: bool, monkeypatch: pytest.MonkeyPatch):
     """A tensor of one logit: nothing hides beside another. Beside a soft label the others are as exact."""
-    monkeypatch.setattr(Maps, "gradients", None)
-    for truth in (0.0, 1.0):
-        for x in STEPS[::7].tolist():
-            pred, target = torch.full((1, 1, 5, 7), x), torch.full((1, 1, 5, 7), truth)
-            if soft:
-                pred[0, 0, 2, 3], target[0, 0, 2, 3] = 2.0, 0.25
-            with cut(14):
-                found = both(lambda p, t=target: compiled(text)(p, t), pred)
-            wanted = both(lambda p, t=target: compiled(text)(p, t.double()), pred.double())
-            close_to_itself(text, found, wanted)
+    monkeypatch.setattr(AutogradEvaluator, "gradients", None)
+    calls: list[tuple[Tensor, Tensor]] = []
+    for truth, x in product((0.0, 1.0), STEPS[::7].tolist()):
+        pred, target = torch.full((1, 1, 5, 7), x), torch.full((1, 1, 5, 7), truth)
+        if soft:
+            pred[0, 0, 2, 3], target[0, 0, 2, 3] = 2.0, 0.25
+        calls.append((pred, target))
+    with cut(14):
+        walked = compiled(text)
+        found = [both(lambda p, t=target: walked(p, t), pred) for pred, target in calls]
+    whole = compiled(text)
+    for one, (pred, target) in zip(found, calls, strict=True):
+        wanted = both(lambda p, t=target: whole(p, t.double()), pred.double())
+        close_to_itself(text, one, wanted)
 
 
 @pytest.mark.parametrize(

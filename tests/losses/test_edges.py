@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 import torch
+from _every_loss import LOSSES, TRAINED, Call, compiled, each_use, text_of, uses
 from edge_data import SMALLER, edges, nearly_equal, typed
 from pydantic.fields import FieldInfo
-from test_every_loss import LOSSES, TRAINED, Call, compiled, each_use, text_of, uses
 from torch import Tensor
 
 from losslang.primitives.primitive import Sloped

@@ -128,8 +128,8 @@ class Result:
     gradients: tuple[Tensor, ...]
 
 
-def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, careful: bool = False) -> Result:
-    program = whole(plan, current_registry(), validate=careful)
+def execute(plan: Plan, roots: dict[str, Any], leaves: list[Tensor], *, validate: bool = False) -> Result:
+    program = whole(plan, current_registry(), validate=validate)
     values = program.run(*(roots.get(root, {}) for root in ROOTS))
     total = plan.total(values)
     gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)

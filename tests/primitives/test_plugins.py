@@ -272,7 +272,7 @@ def test_a_loss_explains_itself(capsys: pytest.CaptureFixture[str]):
     assert main(["list", "--kind", "loss"]) == 0
     assert "hyperbolic" in capsys.readouterr().out
     assert main(["plan", "hyperbolic(bend=2)"]) == 0
-    assert "loss:hyperbolic(real, like, bend=2, power=1)" in capsys.readouterr().out
+    assert "loss:hyperbolic(float_prediction, target_like_pred, bend=2, power=1)" in capsys.readouterr().out
 
 
 def test_a_loss_of_probabilities_joins_its_neighbours():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -14,43 +15,52 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 LABELS = (torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5)), {})
+Program = tuple[str, Any]
 
 
-def first_use(text: str, call: Any) -> str:
-    """What torch.compile says of a program that nothing has run before; "" if it traces in one graph."""
+def traced(text: str, call: Any) -> str:
+    """What is wrong with a program in torch.compile; "" if it is one graph, with the value and gradient of itself."""
     import losslang
 
     pred, target, batch = call
     warnings.simplefilter("ignore")
     counter = CompileCounter()
+    pred = pred.clone().requires_grad_()
+    exact = {"rtol": 1e-9, "atol": 1e-12} if pred.dtype == torch.float64 else {}
     try:
         found = torch.compile(losslang.compile(text), fullgraph=True, backend=counter)(pred, target, **batch)
-        assert counter.frame_count == 1
-        torch.testing.assert_close(found, losslang.compile(text)(pred, target, **batch))
+        assert counter.frame_count == 1, f"{counter.frame_count} graphs"
+        wanted = losslang.compile(text)(pred, target, **batch)
+        torch.testing.assert_close(found, wanted, **exact)
+        slopes = [torch.autograd.grad(value, pred) for value in (found, wanted)]
+        torch.testing.assert_close(*slopes, **exact)
     except Exception as error:
-        return f"{text}: {str(error).strip().splitlines()[0]}"
+        return f"{text}: {str(error).strip().splitlines()[0]}\n"
     return ""
 
 
-def alone(text: str, call: Any) -> str:
-    """The same, in a process of its own."""
+def alone(programs: list[Program]) -> str:
+    """The same of a program, and of others behind it, in a process of their own."""
     reader, writer = os.pipe()
     if not (child := os.fork()):
-        os.write(writer, first_use(text, call).encode()[:4096])
+        os.write(writer, "".join(traced(*program) for program in programs).encode()[:4096])
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as said:
         found = said.read()
     _, status = os.waitpid(child, 0)
-    return found or (f"{text}: the process died of {status}" if status else "")
+    return found or (f"{programs[0][0]}: the process died of {status}\n" if status else "")
 
 
-def every() -> list[tuple[str, Any]]:
-    """One use of every loss; what it reads is made of torch's own operations."""
-    import test_every_loss as laws
+def every() -> list[list[Program]]:
+    """Every loss in all its uses; what it reads is made of torch's own operations."""
+    import _every_loss as laws
 
+    import losslang
+
+    losslang.parse("ce")  # the grammar is read once, long before anything is traced
     return [
-        (laws.text_of(name, laws.uses(name)[0]), laws.data(name, laws.uses(name)[0])) for name in laws.TRAINED
+        [(laws.text_of(name, use), laws.data(name, use)) for use in laws.uses(name)] for name in laws.TRAINED
     ]
 
 
@@ -59,5 +69,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     # What dynamo itself does only once is done before anything is forked.
     torch.compile(torch.square, backend="eager")(torch.ones(1))
-    wanted = [(text, LABELS) for text in sys.argv[1:]] or every()
-    print("\n".join(filter(None, (alone(*one) for one in wanted))), end="")
+    wanted = [[(text, LABELS)] for text in sys.argv[1:]] or every()
+    gc.collect()
+    gc.freeze()
+    print("".join(alone(programs) for programs in wanted), end="")

@@ -24,8 +24,10 @@ from losslang.runtime import block_sizes
 )
 def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, monkeypatch: pytest.MonkeyPatch):
     """Where a walk takes less time than the whole plan: by its activation, and by how many sums it has."""
-    asked, of = list[int](), block_sizes.Maps.of
-    monkeypatch.setattr(block_sizes.Maps, "of", lambda *given: asked.append(given[-1]) or of(*given))
+    asked, of = list[int](), block_sizes.AutogradEvaluator.of
+    monkeypatch.setattr(
+        block_sizes.AutogradEvaluator, "of", lambda *given: asked.append(given[-1]) or of(*given)
+    )
     pred = torch.zeros(shape, requires_grad=True)
     target = torch.zeros(1, *shape[2:], dtype=torch.long) if text.startswith("ce") else torch.zeros(shape)
     losslang.compile(text)(pred, target).backward()
@@ -34,8 +36,10 @@ def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, monkeypa
 
 def test_a_block_is_as_large_as_there_are_threads(monkeypatch: pytest.MonkeyPatch):
     """Of the threads of a call: how many there were in another decides no bit."""
-    asked, of, before = list[int](), block_sizes.Maps.of, torch.get_num_threads()
-    monkeypatch.setattr(block_sizes.Maps, "of", lambda *given: asked.append(given[-1]) or of(*given))
+    asked, of, before = list[int](), block_sizes.AutogradEvaluator.of, torch.get_num_threads()
+    monkeypatch.setattr(
+        block_sizes.AutogradEvaluator, "of", lambda *given: asked.append(given[-1]) or of(*given)
+    )
     loss, pred = losslang.compile("0.5*bce(sigmoid) + dice"), torch.zeros(8, 1, 2**17, requires_grad=True)
     try:
         for threads in (1, 2, 1):

@@ -11,15 +11,14 @@ from itertools import product
 from typing import Annotated as Float
 from typing import Any, ClassVar
 
+import _every_loss as every_loss
 import pytest
-import test_every_loss as every_loss
 import torch
+from _oracle import HAND, compare, compiled, data, program, whole_value
 from cutting import cut
-from executors import plain_total
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import evaluate as textbook
-from test_oracle import HAND, compare, compiled, data, program
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -108,7 +107,7 @@ TRACED = [
 @pytest.mark.parametrize(("text", "layout"), TRACED, ids=lambda v: v)
 def test_closed_forms(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """These are polynomials: not one block is differentiated by torch."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     compare(text, layout)
 
 
@@ -118,7 +117,7 @@ SIGMOIDS = [(text, layout) for text, layout in TRACED if "sigmoid" in text]
 @pytest.mark.parametrize(("text", "layout"), SIGMOIDS, ids=lambda v: v)
 def test_closed_forms_as_on_a_gpu(text: str, layout: str, blocks: list[int], monkeypatch: pytest.MonkeyPatch):
     """Weights stay tensors there, and no memory is kept."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     for file in (evaluate, scratch):
         monkeypatch.setattr(file, "can_read_without_sync", lambda _: False)
     compare(text, layout)
@@ -278,6 +277,16 @@ def gradient(loss: losslang.Loss, pred: Tensor, target: Tensor) -> tuple[Tensor,
     return total.detach(), found
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Also where tests run side by side, with a thread each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_large_tensors_as_they_come(text: str):
     """Real blocks in float32, against the whole program in float64."""
@@ -293,10 +302,6 @@ def test_large_tensors_as_they_come(text: str):
     again, twice = gradient(loss, pred, target)
     assert torch.equal(again, value), "the same inputs, the same bits"
     assert torch.equal(twice, found)
-
-
-def whole_value(loss: losslang.Loss, pred: Tensor, target: Tensor) -> Tensor:
-    return plain_total(loss, pred, target)
 
 
 @pytest.mark.parametrize("text", PROGRAMS)
@@ -356,10 +361,7 @@ def test_a_gradient_of_the_gradient(text: str, layout: str, blocks: list[int]):
         pytest.skip("not a function that is differentiated twice")
     loss = compiled(text)
     twice = []
-    for value in (
-        loss(pred, target, **batch),
-        plain_total(loss, pred, target, batch),
-    ):
+    for value in (loss(pred, target, **batch), whole_value(loss, pred, target, **batch)):
         (slope,) = torch.autograd.grad(value, pred, create_graph=True)
         penalty = (slope * torch.arange(slope.numel(), dtype=slope.dtype).reshape(slope.shape)).sum()
         twice.append(
@@ -383,13 +385,13 @@ def test_every_tensor_that_wants_a_gradient_gets_one(blocks: list[int]):
     )
     leaves = (pred, soft, weight, loss.const["c"])
     found = torch.autograd.grad(loss(pred, soft, w=weight), leaves)
-    plain = plain_total(loss, pred, soft, {"w": weight})
+    plain = whole_value(loss, pred, soft, w=weight)
     for one, other in zip(found, torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     # A frozen prediction and a target that learns: the closed form is not for these.
     loss = losslang.compile("bce(sigmoid) + dice")
     value = loss(pred.detach(), soft)
-    plain = plain_total(loss, pred.detach(), soft)
+    plain = whole_value(loss, pred.detach(), soft)
     torch.testing.assert_close(torch.autograd.grad(value, soft), torch.autograd.grad(plain, soft))
 
 
@@ -506,7 +508,7 @@ def test_what_stands_beside_an_ignored_label(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """In closed form, in blocks of which all, some and none is ignored; a sample of nothing else, and all of them."""
-    monkeypatch.setattr(walk.Maps, "gradients", None)
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
     r = torch.Generator().manual_seed(0)
     whole, full = (
         torch.randn((3, 4, 5, 3), generator=r, dtype=torch.float64),

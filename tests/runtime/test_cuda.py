@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import _every_loss as every_loss
+import _oracle as oracle
 import pytest
-import test_every_loss as every_loss
-import test_oracle as oracle
 import torch
 from cutting import cut
 from torch import Tensor, nn

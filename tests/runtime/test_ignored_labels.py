@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from _executors import ways
+from _oracle import whole_value
 from cutting import cut
-from executors import plain_total, ways
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -323,7 +324,7 @@ def test_beside_what_stays_masked(text: str, place: str):
         hidden = (labels == index).unsqueeze(1).expand(PRED.shape)
         pred = PRED.masked_fill(hidden, torch.nan).requires_grad_()
         plain = PRED.masked_fill(hidden, 0.0).double().requires_grad_()
-        wanted = plain_total(loss, plain, labels)
+        wanted = whole_value(loss, plain, labels)
         (slope,) = torch.autograd.grad(wanted, plain)
         for _ in range(3):
             value = loss(pred, labels)

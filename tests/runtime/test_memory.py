@@ -174,7 +174,7 @@ def test_a_system_that_refuses_gets_it_at_once():
             raise OSError(22, "Invalid argument")
 
     pieces = Pieces()
-    pieces._back(Refusing())  # pyright: ignore
+    pieces._release(Refusing())  # pyright: ignore
     assert not pieces.free
 
 

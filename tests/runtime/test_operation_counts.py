@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from executors import ways
+from _executors import ways
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

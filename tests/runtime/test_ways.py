@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from _executors import NO_MODULE, executor_of
+from _oracle import whole_value
 from cutting import cut
-from executors import NO_MODULE, executor_of, plain_total
 from torch import Tensor
 from torch.export import Dim, export
 
@@ -186,7 +187,7 @@ def test_a_row_gives_the_numbers_of_the_plain_plan(name: str, monkeypatch: pytes
         else:
             assert name in names_of_ways(executor, roots, row.look)
             total = executor.plan.total(executor.run(roots, row.look))
-    plain = plain_total(losslang.compile(row.text), pred, torch.as_tensor(target, dtype=tensor_type(target)))
+    plain = whole_value(losslang.compile(row.text), pred, torch.as_tensor(target, dtype=tensor_type(target)))
     torch.testing.assert_close(total, plain, rtol=1e-12, atol=1e-12)
     slopes = (torch.autograd.grad(value, pred)[0] for value in (total, plain))
     torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)

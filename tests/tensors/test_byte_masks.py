@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from test_oracle import HAND, compare
+from _oracle import HAND, compare
 from torch import Tensor
 from torch.autograd import forward_ad
 

@@ -20,7 +20,8 @@ from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source
 from losslang.syntax import formatter
 from losslang.syntax.parser import parse
-from losslang.tools.configfile import Reading, read, rewrite
+from losslang.tools.configfile import read, rewrite
+from losslang.tools.expressions import Expressions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +40,7 @@ def each_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(yaml, "__with_libyaml__", False)
 
 
-def only(reading: Reading) -> Source:
+def only(reading: Expressions) -> Source:
     assert reading.diagnostics == ()
     (source,) = reading.sources
     return source
@@ -202,7 +203,7 @@ def strings(value: Any, key: str = "") -> list[str]:
     return [value] if isinstance(value, str) and key == "loss" else []
 
 
-def agrees(reading: Reading, wanted: list[str]) -> None:
+def agrees(reading: Expressions, wanted: list[str]) -> None:
     refused = [diagnostic.code for diagnostic in reading.diagnostics if diagnostic.is_error]
     if not refused or not wanted:
         assert [source.text for source in reading.sources] == wanted
@@ -402,7 +403,7 @@ MISTAKES = [
 ]
 
 
-def written(reading: Reading) -> str:
+def written(reading: Expressions) -> str:
     return " ".join(f"{d.code}@{d.source.place(d.span.start)}" for d in reading.diagnostics)
 
 

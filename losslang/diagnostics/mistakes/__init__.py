@@ -1,4 +1,4 @@
-"""Every mistake losslang can report: one named function each, with its page.
+"""Mistakes: one named function for every mistake that losslang reports, with its page.
 
 A function says what is wrong in the user's words; its docstring is the page that
 `losslang explain CODE` prints; its example and repair are run by a test. Codes by hundreds: E0 text,
@@ -23,7 +23,7 @@ Form = Literal["program", "yaml", "toml", "json", "python"]
 
 @dataclass(frozen=True)
 class Page:
-    """What `losslang explain CODE` prints. `form` says what example and repair are written in."""
+    """The page that `losslang explain CODE` prints. `form` is the format of example and repair."""
 
     code: str
     title: str

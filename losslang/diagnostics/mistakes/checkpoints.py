@@ -1,4 +1,4 @@
-"""What checkpoints and pickles keep of a loss, and what does not fit them. Found when they are loaded."""
+"""Mistakes of checkpoints and pickles that do not fit a loss, found when they are loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E5 and W3 about what a loss is divided by and how its classes are counted. Found at run time."""
+"""E5 and W3, found at run time: divisors that are 0 or negative, classes that cannot be counted."""
 
 from __future__ import annotations
 

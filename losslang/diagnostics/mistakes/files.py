@@ -1,4 +1,4 @@
-"""E4: a config file that holds no expression losslang can read, and what its format does to one."""
+"""E4: config files without an expression, and what their format does to one."""
 
 from __future__ import annotations
 

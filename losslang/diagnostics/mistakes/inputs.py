@@ -1,4 +1,4 @@
-"""E5: what a call hands over is not what the program reads. Found at run time."""
+"""E5, found at run time: arguments of a call that do not match the paths of the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E5: the values of the tensors of a call: labels, probabilities, signs, boxes. Found in the calls that look at them."""
+"""E5, found in calls that check values: labels, probabilities, signs and boxes out of range."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def class_out_of_range(
 ) -> Diagnostic:
     """A class index that the prediction has no channel for.
 
-    Labels are looked at in every eager call. On a GPU no call waits for the answer: it is refused in a later one,
-    or torch stops with an assertion that names nothing. The label that `ce` and `nll` leave out by default, -100,
-    is theirs alone: a loss beside them is told, `ce + dice(ignore_index=-100)`, or takes the label that one of them
-    wrote, `ce(ignore_index=-100) + dice`.
+    Labels are looked at in every eager call. On a GPU no call waits for the answer: it is refused in a
+    later one, or torch stops with an assertion that names nothing. The label that `ce` and `nll` leave out
+    by default, -100, is theirs alone: a loss beside them is told, `ce + dice(ignore_index=-100)`, or takes
+    the label that one of them wrote, `ce(ignore_index=-100) + dice`.
     """
     return Diagnostic(
         "",

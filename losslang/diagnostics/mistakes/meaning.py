@@ -1,4 +1,4 @@
-"""E3: every word is known, and what they say together cannot be right."""
+"""E3: known names in a combination that cannot be right."""
 
 from __future__ import annotations
 
@@ -229,8 +229,8 @@ def reduced_twice(span: Span, name: str, body: str, inner: Span) -> Diagnostic:
 def two_layouts(span: Span, path: str, written: str, other: Span) -> Diagnostic:
     """Two terms say of one tensor that its channels lie along different axes.
 
-    `channels=first` is axis 1, (B, C, *S); `channels=last` the last one, (B, *S, C). It belongs to the tensor:
-    terms that write none take it from the one that does.
+    `channels=first` is axis 1, (B, C, *S); `channels=last` the last one, (B, *S, C). It belongs to the
+    tensor: terms that write none take it from the one that does.
     """
     return Diagnostic(
         "",

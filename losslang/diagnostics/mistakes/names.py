@@ -1,4 +1,4 @@
-"""E1: a name that is not what it is used as."""
+"""E1: names that do not exist, or are not what they are used as."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E2: an argument or an option that a name does not take."""
+"""E2: arguments and options that a name does not take."""
 
 from __future__ import annotations
 

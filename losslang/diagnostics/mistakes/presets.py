@@ -1,4 +1,4 @@
-"""`like=`: a library that does not have the loss, and what its numbers were not compared with."""
+"""E2 about `like=`: libraries without the loss, and uses that were not compared with theirs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def activation_not_compared(
 ) -> Diagnostic:
     """A library's numbers are asked for after an activation that they were not compared after.
 
-    `like=` is a promise: the number of the library, or a refusal. What a library does after another activation
-    is another loss, or the same divided by something else.
+    `like=` is a promise: the number of the library, or a refusal. What a library does after another
+    activation is another loss, or the same divided by something else.
     """
     return Diagnostic(
         "",
@@ -52,8 +52,8 @@ def activation_not_compared(
 def option_not_compared(span: Span, owner: str, option: str, library: str, why: str, fix: str) -> Diagnostic:
     """An option that a library has too, with another number.
 
-    `like=` is a promise: the number of the library, or a refusal. An option that the library does not have may
-    stand beside it; `explain` says which those are.
+    `like=` is a promise: the number of the library, or a refusal. An option that the library does not have
+    may stand beside it; `explain` says which those are.
     """
     return Diagnostic(
         "",
@@ -73,8 +73,8 @@ def option_not_compared(span: Span, owner: str, option: str, library: str, why: 
 def shape_not_compared(span: Span, term: str, library: str, what: str, wanted: str) -> Diagnostic:
     """A library's numbers are asked for, of tensors for which they were not compared.
 
-    `like=` is a promise: the number of the library, or a refusal. A library may take the axes of such a tensor
-    for others, refuse it, or divide by another count.
+    `like=` is a promise: the number of the library, or a refusal. A library may take the axes of such a
+    tensor for others, refuse it, or divide by another count.
     """
     return Diagnostic(
         "",

@@ -1,4 +1,4 @@
-"""E0: the text is not a program."""
+"""E0: texts that are not a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E5: the tensors of a call do not fit the program. Found at run time, by shape wherever possible."""
+"""E5, found at run time: tensors whose shape, type or device does not fit the program."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def shapes_differ(
     """A tensor's shape does not fit the prediction's, or that of a tensor beside it in arithmetic.
 
     losslang never broadcasts a target: (N,) against (N, 1) would quietly compare every pair. In arithmetic
-    tensors of one rank meet axis by axis, where an axis of 1 is repeated; rank 1 is one number per sample, from
-    `const` one per channel; any other difference of ranks is refused.
+    tensors of one rank meet axis by axis, where an axis of 1 is repeated; rank 1 is one number per sample,
+    from `const` one per channel; any other difference of ranks is refused.
     """
     return Diagnostic(
         "",
@@ -124,8 +124,9 @@ def does_not_lie(
 
     Its rank decides how it lies, never its sizes: the prediction's own rank broadcasts against it; one rank
     less lacks the channel axis; rank 1 is one number per sample, or per channel if it is from `const`. The
-    channel axis is the last one for boxes, embeddings and hidden states, and axis 1 for losses of classes and
-    images. Of plain values it is the last of (B, T, D), and axis 1 of (B, C, H, W); `channels=` says otherwise.
+    channel axis is the last one for boxes, embeddings and hidden states, and axis 1 for losses of classes
+    and images. Of plain values it is the last of (B, T, D), and axis 1 of (B, C, H, W); `channels=` says
+    otherwise.
     """
     lacking = pred[:axis] + pred[axis + 1 :]
     vector = f"({pred[axis if is_const else 0]},)" if pred else "()"

@@ -1,4 +1,4 @@
-"""One use of a loss: `focal(sigmoid, gamma=2, mask=batch.valid)@seg` becomes a LossUse."""
+"""Uses of losses: `focal(sigmoid, gamma=2, mask=batch.valid)@seg` becomes a LossUse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The activation of a use: written, carried by an alias, or the loss's default."""
+"""Activation of a use: written, carried by an alias, or the default of the loss."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from losslang.syntax import formatter, tree
 from losslang.vocabulary import Positive
 
 TEMPERATURE = {"temperature": Positive}
-"""Every activation over logits takes it."""
+"""The option of every activation of logits: they are divided by it."""
 
 
 def read_activation(
     call: tree.Call, found: Found, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
 ) -> tuple[Choice | None, str]:
-    """The activation that is written, carried by the alias, or the loss's default; and from where."""
+    """The activation of a call and its source; None where it is left to the other terms, or wrong."""
     loss = found.loss
     default = Choice(loss.activation) if loss.activation else None
     if not call.arguments:
@@ -49,6 +49,7 @@ def read_activation(
 
 
 def _not_an_activation(call: tree.Call) -> Diagnostic:
+    """The mistake of an argument that is no activation."""
     shown = ", ".join(map(formatter.spell, call.arguments))
     if all(isinstance(a, tree.Path) for a in call.arguments):
         fix = f"tensors stand behind `@`: `{call.name}@({shown})`"
@@ -60,6 +61,7 @@ def _not_an_activation(call: tree.Call) -> Diagnostic:
 
 
 def _no_activation(written: tree.Call, registry: Registry) -> Diagnostic:
+    """The mistake of a name that no activation has."""
     kinds = registry.kinds_of(written.name)
     known = registry.names(Activation)
     if not kinds:
@@ -72,7 +74,7 @@ def _no_activation(written: tree.Call, registry: Registry) -> Diagnostic:
 def read_choice(
     primitive: Primitive, written: tree.Call, evaluate: Evaluate, problems: list[MistakeError]
 ) -> Choice:
-    """An activation or a reduction with its options; only those that differ from the defaults."""
+    """An activation or a reduction with its options: of an activation those that differ from the defaults."""
     allowed = primitive
     values: dict[str, Any] = {}
     heated = isinstance(primitive, Activation) and primitive.takes == "logits"
@@ -104,7 +106,7 @@ def read_choice(
 def _fits(
     call: tree.Call, found: Found, activation: Activation, choice: Choice, span: Span
 ) -> MistakeError | None:
-    """The mistake of an activation that does not give what the loss reads."""
+    """The mistake of an activation that does not give the view that the loss reads; None if it does."""
     loss, wants, gives = found.loss, found.loss.wants, activation.gives
     fix = f"`{loss.name}`"
     if found.activation:

@@ -1,4 +1,4 @@
-"""The tensors of a use: by position behind `@`, by name, or what `pred` and `target` stand for."""
+"""Operand binding: the tensors of a use, by position behind `@`, by name, else `pred` and `target`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from losslang.diagnostics.mistakes import meaning as meaning_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import Apply, Constant, Expression, Input
-from losslang.meaning.options import Evaluate
-from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
+from losslang.meaning.options import Evaluate, ReportedError
+from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue
 from losslang.primitives.primitive import Loss
 from losslang.syntax import formatter, tree
 
 HERE = Span(0, 0)
 PRED, TARGET = Input("pred"), Input("target", soft=True)
 PARAMETERS = Input("module", (tree.Key("parameters"),))
-"""What `compile(params=...)` was given: the module holds it."""
+"""The parameters of `compile(params=...)`, which the module holds."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What `pred` and `target` stand for, and the operands that `@(...)` hands over."""
+    """The expressions behind `pred` and `target` inside of a route, and the operands of `@(...)`."""
 
     pred: Expression = PRED
     target: Expression = TARGET
@@ -39,71 +39,90 @@ def read_operands(
     evaluate: Evaluate,
     problems: list[MistakeError],
 ) -> tuple[tuple[str, Expression], ...] | None:
-    names = [operand.name for operand in loss.operands]
-    if len(scope.operands) > len(names):
-        problem = f"is handed {len(scope.operands)} tensors"
-        problems.append(
-            MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
-        )
+    """The expression of each operand of a loss; None where a mistake leaves one open."""
+    try:
+        _check_count(call, loss, scope)
+        if loss.wants == "parameters":
+            return (("pred", PARAMETERS),)
+        bound = _bind(call, loss, written, scope, evaluate, problems)
+        _check_not_activated_twice(call, loss, bound["pred"])
+    except MistakeError as problem:
+        problems.append(problem)
         return None
-    if loss.wants == "parameters":
-        if scope.operands or scope.head:
-            problem = "reads the parameters of the model, and no tensor"
-            problems.append(MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, (), problem)))
-            return None
-        return (("pred", PARAMETERS),)
-    given: dict[str, Expression] = {"pred": scope.pred, "target": scope.target}
-    given.update(zip(names, scope.operands, strict=False))
+    except ReportedError:
+        return None
+    return tuple((operand.name, bound[operand.name]) for operand in loss.operands)
+
+
+def _check_count(call: tree.Call, loss: Loss, scope: Scope) -> None:
+    """Raises MistakeError for more tensors behind `@` than the loss has operands."""
+    if len(scope.operands) > len(loss.operands):
+        problem = f"is handed {len(scope.operands)} tensors"
+        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+    if loss.wants == "parameters" and (scope.operands or scope.head):
+        problem = "reads the parameters of the model, and no tensor"
+        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, (), problem))
+
+
+def _bind(
+    call: tree.Call,
+    loss: Loss,
+    written: dict[str, tree.Option],
+    scope: Scope,
+    evaluate: Evaluate,
+    problems: list[MistakeError],
+) -> dict[str, Expression]:
+    """The operands by name: those behind `@` in their order, then those that are written as options."""
+    names = _listed(loss)
+    bound: dict[str, Expression] = {"pred": scope.pred, "target": scope.target}
+    bound.update(zip(names, scope.operands, strict=False))
     for name, option in written.items():
         if name in names[: len(scope.operands)]:
             problems.append(MistakeError(option_mistakes.given_twice(option.span, name, scope.span)))
-        value = evaluate(option.value)
-        if value is None:
-            return None
-        expression = _tensor(value)
-        if expression is None:
-            problems.append(
-                MistakeError(
-                    option_mistakes.bad_value(option.value.span, loss.name, name, "a loss", "a tensor")
-                )
-            )
-            return None
-        given[name] = expression
-    missing = [name for name in names if name not in given]
+        bound[name] = _tensor(option, loss, evaluate)
+    missing = [name for name in names if name not in bound]
     if missing:
         problem = f"needs {' and '.join(f'`{m}`' for m in missing)}"
-        problems.append(
-            MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, names, problem))
+    return bound
+
+
+def _check_not_activated_twice(call: tree.Call, loss: Loss, prediction: Expression) -> None:
+    """Raises MistakeError for `ce@(sigmoid(pred), target)`: the activation belongs into the call."""
+    if not (loss.has_classes and isinstance(prediction, Apply)):
+        return
+    activation = prediction.operator
+    if activation not in ("sigmoid", "softplus"):
+        return
+    if call.arguments and formatter.spell(call.arguments[0]) == "identity":
+        return
+    raise MistakeError(
+        meaning_mistakes.wrong_view(
+            prediction.span,
+            call.name,
+            call.name_span,
+            "logits",
+            activation,
+            "probs",
+            f"`{loss.name}({activation})` on the logits themselves",
         )
-        return None
-    prediction = given["pred"]
-    if loss.has_classes and isinstance(prediction, Apply) and prediction.operator in ("sigmoid", "softplus"):
-        if not (call.arguments and formatter.spell(call.arguments[0]) == "identity"):
-            problems.append(
-                MistakeError(
-                    meaning_mistakes.wrong_view(
-                        prediction.span,
-                        call.name,
-                        call.name_span,
-                        "logits",
-                        prediction.operator,
-                        "probs",
-                        f"`{loss.name}({prediction.operator})` on the logits themselves",
-                    )
-                )
-            )
-    return tuple((name, given[name]) for name in names)
+    )
 
 
 def _listed(loss: Loss) -> Sequence[str]:
     return [operand.name for operand in loss.operands]
 
 
-def _tensor(value: Value) -> Expression | None:
-    match value:
-        case NumberValue():
-            return Constant(value.value, value.span)
-        case TensorValue():
-            return value.expression
+def _tensor(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Expression:
+    """The expression of an operand written as an option. Raises MistakeError for a loss."""
+    match evaluate(option.value):
+        case NumberValue() as constant:
+            return Constant(constant.value, constant.span)
+        case TensorValue() as tensor:
+            return tensor.expression
         case TermsValue():
-            return None
+            raise MistakeError(
+                option_mistakes.bad_value(option.value.span, loss.name, option.name, "a loss", "a tensor")
+            )
+        case None:
+            raise ReportedError

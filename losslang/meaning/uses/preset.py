@@ -1,4 +1,4 @@
-"""`like=smp`: the options that give another library's numbers, put where none are written."""
+"""Preset expansion: `like=smp` becomes the options that give the number of another library."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from losslang.syntax.parser import parse
 
 
 def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | None]:
-    """The call without `like`, and with the options that it stands for; what is written wins.
+    """The call with the options of its preset in the place of `like`; a written option wins.
 
-    So does an activation that the name itself carries, `sigmoid_focal`. Raises MistakeError for a
-    library that does not have the loss.
+    An activation that the name itself carries wins too, `sigmoid_focal`. Raises MistakeError for a library
+    that does not have the loss.
     """
     loss = found.loss
     written = [option for option in call.options if option.name == "like"]
@@ -51,7 +51,7 @@ def with_preset(call: tree.Call, found: Found) -> tuple[tree.Call, Likeness | No
 
 
 def listed(loss: Loss) -> list[tuple[str, str]]:
-    """The libraries of a loss with what each of them stands for."""
+    """The libraries of a loss, each with its options."""
     return [
         (f"like={name}", f"{LIBRARIES[name]}: {preset.options or 'the defaults'}")
         for name, preset in loss.like.items()
@@ -60,6 +60,7 @@ def listed(loss: Loss) -> list[tuple[str, str]]:
 
 @cache
 def _call(loss: str, options: str) -> tree.Call:
+    """The call of a loss with the options of a preset."""
     result = parse(Source(f"{loss}({options})", f"like= of {loss}")).result
     assert isinstance(result, tree.Call)
     return result
@@ -69,7 +70,7 @@ Part = TypeVar("Part")
 
 
 def _placed(part: Part, span: Span) -> Part:
-    """A part of a tree with everything in it where the user wrote what it is from."""
+    """A part of a tree in which every node has the span of the text that it stands for."""
     if isinstance(part, tree.Node):
         inside = {name: _placed(getattr(part, name), span) for name in type(part).model_fields}
         return part.model_copy(update={**inside, "span": span})

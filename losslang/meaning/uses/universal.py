@@ -1,4 +1,4 @@
-"""The options that every loss has where its axes allow. The compiler applies them."""
+"""Universal options: those that every loss has where its axes allow. The compiler applies them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from losslang.vocabulary import UNIVERSAL, UNIVERSAL_TYPES
 
 BALANCED = ("balanced", "complement")
 _COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
-"""The forms of a target that say the class of each element or place."""
+"""The target parameters that hold the class of each element or pixel."""
 TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
 
 
@@ -28,49 +28,53 @@ def read_universal(
     evaluate: Evaluate,
     problems: list[MistakeError],
 ) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+    """The universal options of a use that are written, checked against what its loss can do with them."""
+    values: dict[str, Any] = {}
     for name, option in written.items():
         why = _pointless(loss, name)
         try:
             if why:
                 raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why))
             if name == "reduction":
-                said[name] = _reduction(option, registry, evaluate, problems)
-                _tells_truth(option, said[name], loss, registry)
+                values[name] = _reduction(option, registry, evaluate, problems)
+                _check_has_truth(option, values[name], loss, registry)
             else:
-                said[name] = _universal_value(option, loss, evaluate)
+                values[name] = _universal_value(option, loss, evaluate)
                 if name in ("class_weight", "pos_weight"):
-                    _counts_classes(option, loss, said[name])
+                    _check_has_classes(option, loss, values[name])
         except MistakeError as problem:
             problems.append(problem)
         except ReportedError:
             continue
-    reduction = said.get("reduction")
-    if "avg_factor" in said and reduction is not None and reduction.name != "mean":
-        problems.append(
-            MistakeError(
-                option_mistakes.contradict(
-                    written["avg_factor"].span,
-                    f"reduction={reduction}",
-                    "avg_factor",
-                    "a factor is what the sum is divided by in place of the count",
-                    "leave out `reduction`",
-                )
-            )
-        )
-    if said.get("ignore_index", 0) is None:
+    reduction = values.get("reduction")
+    if "avg_factor" in values and reduction is not None and reduction.name != "mean":
+        problems.append(_two_denominators(written["avg_factor"], reduction))
+    if values.get("ignore_index", 0) is None:
         # `none` turns a default off; it must not be filled in again.
-        said["ignore_index"] = "none"
-    return said
+        values["ignore_index"] = "none"
+    return values
 
 
-def in_order(said: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Universal options as a use holds them."""
-    return tuple((name, frozen(said[name])) for name in UNIVERSAL if said.get(name) is not None)
+def _two_denominators(option: tree.Option, reduction: Choice) -> MistakeError:
+    """The mistake of an `avg_factor` beside a reduction that does not divide by a count."""
+    return MistakeError(
+        option_mistakes.contradict(
+            option.span,
+            f"reduction={reduction}",
+            "avg_factor",
+            "a factor is what the sum is divided by in place of the count",
+            "leave out `reduction`",
+        )
+    )
 
 
-def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
-    """Raises MistakeError for a reduction of positives and negatives, of a loss that has neither."""
+def in_order(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Universal options as a LossUse holds them: hashable, in the order of UNIVERSAL, without those unset."""
+    return tuple((name, frozen(values[name])) for name in UNIVERSAL if values.get(name) is not None)
+
+
+def _check_has_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Registry) -> None:
+    """Raises MistakeError for a reduction over positives and negatives of a loss that has neither."""
     found = registry.get(Reduction, chosen.name)
     by_element = {"target", "signs"} & set(loss.parameters) and loss.result_axes == ("*shape",)
     has_truth = loss.has_classes and (by_element or {"labels", "positive_truth"} & set(loss.parameters))
@@ -80,7 +84,7 @@ def _tells_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: Regi
 
 
 def _pointless(loss: Loss, name: str) -> str:
-    """Why a universal option can do nothing for this loss, or ''."""
+    """The reason why a universal option can do nothing for this loss; '' where it can."""
     if loss.wants == "parameters":
         return "it reads no tensor of the call"
     labelled = "labels" in loss.parameters or "positive_truth" in loss.parameters
@@ -104,8 +108,8 @@ def _pointless(loss: Loss, name: str) -> str:
     return ""
 
 
-def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
-    """Raises MistakeError for weights counted from a target that holds no classes."""
+def _check_has_classes(option: tree.Option, loss: Loss, value: Any) -> None:
+    """Raises MistakeError for `balanced` weights of a loss whose target holds no classes to count."""
     if isinstance(value, str) and not _COUNTED & set(loss.parameters):
         why = "its target holds no classes to count"
         raise MistakeError(
@@ -114,10 +118,11 @@ def _counts_classes(option: tree.Option, loss: Loss, value: Any) -> None:
 
 
 def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any:
+    """The value of a universal option: a tensor expression, or what its declared type allows."""
     node, name = option.value, option.name
     declared = UNIVERSAL_TYPES[name]
     is_word = isinstance(node, tree.Call) and not node.arguments and not node.options
-    if name in TENSORS and not isinstance(node, tree.Items | tree.Word | tree.Text):
+    if name in TENSORS and not isinstance(node, (tree.Items, tree.Word, tree.Text)):
         if not (is_word and isinstance(node, tree.Call) and node.name in BALANCED):
             value = evaluate(node)
             if value is None:
@@ -141,6 +146,7 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
 def _reduction(
     option: tree.Option, registry: Registry, evaluate: Evaluate, problems: list[MistakeError]
 ) -> Choice:
+    """The reduction that `reduction=` names, with its options."""
     match option.value:
         case tree.Call() as written:
             pass

@@ -1,4 +1,4 @@
-"""A call of a loss, put together: its options sorted, its parts read."""
+"""Call resolution: a call of a loss becomes a LossUse, its options sorted, its operands bound."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Report = Callable[[MistakeError], None]
 def read_use(
     call: tree.Call, found: Found, scope: Scope, registry: Registry, evaluate: Evaluate, report: Report
 ) -> LossUse | None:
-    """The use that a call of a loss says; None if it is too broken to go on with."""
+    """The LossUse of a call of a loss; None after a mistake, which is reported."""
     loss = found.loss
     problems: list[MistakeError] = []
     likeness = None
@@ -36,18 +36,18 @@ def read_use(
     options, wrong = read_all(loss, own, evaluate)
     problems += wrong
     activation, origin = read_activation(call, found, registry, evaluate, problems)
-    said = read_universal(universal, loss, registry, evaluate, problems)
+    universal_values = read_universal(universal, loss, registry, evaluate, problems)
     tensors = read_operands(call, loss, operands, scope, evaluate, problems)
     for problem in problems:
         report(problem)
     if problems or tensors is None:
         return None
-    reduction = said.pop("reduction", None)
+    reduction = universal_values.pop("reduction", None)
     if reduction is None:
-        weighted = "class_weight" in said and "class_weight" in loss.parameters
+        weighted = "class_weight" in universal_values and "class_weight" in loss.parameters
         reduction = Choice("wmean" if weighted and loss.reduction == "mean" else loss.reduction)
     if loss.ignore_index is not None:
-        said.setdefault("ignore_index", loss.ignore_index)
+        universal_values.setdefault("ignore_index", loss.ignore_index)
     return LossUse(
         loss=loss.name,
         operands=tensors,
@@ -55,7 +55,7 @@ def read_use(
         origin=origin,
         options=tuple((name, frozen(value)) for name, value in options.items()),
         reduction=reduction,
-        universal=in_order(said),
+        universal=in_order(universal_values),
         name=f"{loss.name}@{scope.head}" if scope.head else loss.name,
         span=call.span,
         spans=tuple((o.name, o.value.span) for o in call.options),
@@ -66,7 +66,7 @@ def read_use(
 def _sorted(
     call: tree.Call, loss: Loss, problems: list[MistakeError]
 ) -> tuple[list[tree.Option], dict[str, tree.Option], dict[str, tree.Option]]:
-    """The written options: the loss's own, the universal ones, the operands."""
+    """The written options in three groups: those of the loss, the universal ones, the operands by name."""
     own, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
     seen: dict[str, Span] = {}
     names = [operand.name for operand in loss.operands]

@@ -1,6 +1,6 @@
-"""Meaning to plan, literally: a step for everything the meaning says, textbook formulas, nothing shared.
+"""Lowers a meaning to a plan, literally: a step for everything it says, textbook formulas, nothing shared.
 
-The passes make it good.
+The passes optimize it.
 """
 
 from __future__ import annotations

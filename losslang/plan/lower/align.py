@@ -1,7 +1,8 @@
-"""The tensors of one use of a loss, each in the form that the loss reads, with what is masked hidden."""
+"""Emits the operands of one use of a loss in the form that the loss reads, masked."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
@@ -14,7 +15,7 @@ from losslang.vocabulary import LAYERS, TARGETS
 
 
 class Aligned:
-    """One use of a loss: prediction, mask, target and other operands as steps."""
+    """One use of a loss: its prediction, mask, target and other operands as steps."""
 
     def __init__(self, builder: Builder, loss: Loss, use: LossUse):
         self.out = builder
@@ -35,56 +36,69 @@ class Aligned:
         self.layout = layout(use, loss)
 
     def site(self, part: str) -> Site:
-        """Whom to blame for an operand or an option of this use."""
+        """Returns the term and the place in the text that an error about an operand or option names."""
         return Site(self.use.name, part, self.use.span_of(part), self.out.source)
 
     def align(self) -> None:
-        """The prediction, its mask and its target, each in the form that the loss reads.
+        """Emits the steps that bring every operand to the form that the loss reads, and mask it.
 
-        The target comes first: what is wrong with its shape is said of the target, not of a mask.
+        The target comes before its mask: a wrong shape is then refused as the target's, not as the mask's.
         """
-        use, loss = self.use, self.loss
-        self.out.use_span = use.span
+        self.out.use_span = self.use.span
         given = self.operands()
-        last = loss.axes[loss.views[0]][-1]
-        size = int(last) if last.isdigit() else None
-        self.raw = given["pred"]
+        self.align_prediction(given["pred"])
+        self.check_compared(given.get("target"))
+        self.check_listed()
+        stated = self.use.get("mask")
+        if stated is not None:
+            self.mask = self.stated = self.emit("mask", self.laid_over(stated, "mask"), self.raw)
+        target, not_ignored = self.without_ignored(given.get("target"))
+        self.align_others(given, target)
+        if not_ignored is not None:
+            self.mask_ignored(not_ignored)
+        self.mask_inputs()
+
+    def align_prediction(self, raw: Argument) -> None:
+        """Emits the prediction as floats, and the checks of its shape."""
+        use, loss = self.use, self.loss
+        axes, site = loss.axes[loss.views[0]], self.site("pred")
+        self.raw = raw
         # Hidden states stay in half precision: the product with the head is what takes the time.
-        kind = "hidden" if loss.wants == "hidden" else "float_prediction"
-        self.pred = self.emit(kind, self.raw, site=self.site("pred"), last=size)
+        operation = "hidden" if loss.wants == "hidden" else "float_prediction"
+        self.pred = self.emit(operation, raw, site=site, last=int(axes[-1]) if axes[-1].isdigit() else None)
         if self.activation.name in ("softmax", "log_softmax"):
-            along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
-            name = self.activation.name
-            self.emit("check:channels", self.pred, site=self.site("pred"), activation=name, **along)
-        axes = loss.axes[loss.views[0]]
+            self.emit("check:channels", self.pred, site=site, activation=self.activation.name, **self.along())
         if axes[0] == "b" and not loss.has_classes and not loss.takes_net and axes[-1] != "*items":
-            self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes))
+            self.emit("check:rank", self.pred, site=site, axes=" ".join(axes))
         if self.layout.written is None and (is_of_rows(loss) or is_of_images(loss)):
-            self.emit("check:layout", self.pred, site=self.site("pred"), of_rows=is_of_rows(loss))
+            self.emit("check:layout", self.pred, site=site, of_rows=is_of_rows(loss))
         if loss.is_region:
-            self.emit(
-                "check:region",
-                self.pred,
-                site=self.site("pred"),
-                batch=bool(use.get("batch")),
-                background=use.get("background") is not False,
-            )
-        self.compared(given.get("target"))
+            batch, background = bool(use.get("batch")), use.get("background") is not False
+            self.emit("check:region", self.pred, site=site, batch=batch, background=background)
+
+    def check_listed(self) -> None:
+        """Emits the check of predictions of classes without space, and of lists: they need two axes."""
+        axes = self.loss.axes[self.loss.views[0]]
         is_listed = axes[0] == "b" and axes[-1].startswith("*")
-        if is_listed and not loss.is_region and not is_of_images(loss):
-            # Classes without space, and lists.
+        if is_listed and not self.loss.is_region and not is_of_images(self.loss):
             self.emit("check:rank", self.pred, site=self.site("pred"), axes=" ".join(axes), least=2)
-        stated = use.get("mask")
-        self.mask = None if stated is None else self.emit("mask", self.laid_over(stated, "mask"), self.raw)
-        self.stated = self.mask
-        target, kept = given.get("target"), None
-        index = use.get("ignore_index")
-        if isinstance(target, Ref) and index is not None and index != "none":
-            if index >= (-1 if self.form() == "signs" else 0):
-                site = self.site("ignore_index")
-                self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
-            kept = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
-            target = self.emit("zero_masked", target, kept)
+
+    def without_ignored(self, target: Argument) -> tuple[Argument, Ref | None]:
+        """Emits the target with class 0 for ignored labels.
+
+        Also returns where no label is ignored, if any may be.
+        """
+        index = self.use.get("ignore_index")
+        if not isinstance(target, Ref) or index is None or index == "none":
+            return target, None
+        if index >= (-1 if self.form() == "signs" else 0):
+            site = self.site("ignore_index")
+            self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
+        not_ignored = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
+        return self.emit("zero_masked", target, not_ignored), not_ignored
+
+    def align_others(self, given: Mapping[str, Argument], target: Argument) -> None:
+        """Emits the last layer or the network, the target, and the operands beside it."""
         self.layers = {
             name: self.emit(name, value, self.pred, site=self.site(name))
             for name, value in given.items()
@@ -96,31 +110,36 @@ class Aligned:
             for name, value in given.items()
             if name not in ("pred", "target") and name not in LAYERS
         }
-        if kept is not None:
-            channel, site = self.layout.channel, self.site("target")
-            laid = self.emit(
-                "broadcast_to_pred", kept, self.raw, site=site, channel=channel, vector="samples"
-            )
-            shown = self.emit("mask", laid, self.raw)
-            self.mask = shown if self.mask is None else self.emit("mask_and", self.mask, shown)
-        self.mask_inputs()
+
+    def mask_ignored(self, not_ignored: Ref) -> None:
+        """Adds the ignored labels to the mask of the prediction."""
+        channel, site = self.layout.channel, self.site("target")
+        laid = self.emit(
+            "broadcast_to_pred", not_ignored, self.raw, site=site, channel=channel, vector="samples"
+        )
+        shown = self.emit("mask", laid, self.raw)
+        self.mask = shown if self.mask is None else self.emit("mask_and", self.mask, shown)
+
+    def along(self) -> dict[str, Any]:
+        """Returns the option that names the channel axis, where it is not axis 1."""
+        return {} if self.layout.channel == 1 else {"channel": self.layout.channel}
 
     def operands(self) -> dict[str, Argument]:
-        """What the use reads, with channels where the loss expects them."""
+        """Emits the operands, with the channel axis where the loss expects it."""
         given = {name: self.out.tensor(operand, self.layout.before) for name, operand in self.use.operands}
         if self.layout.moved is None:
             return given
         source, target = self.layout.moved
         pred, own = given["pred"], self.loss.axes[self.loss.views[0]]
         for name in given:
-            # What lies on axes of its own has no channels to move.
+            # An operand with axes of its own has no channel axis to move.
             axes = self.loss.axes.get(name, ())
             if name == "pred" or name in TARGETS or name == "target" or axes[-1:] == own[-1:]:
                 given[name] = self.emit("moved", given[name], pred, source=source, target=target)
         return given
 
     def laid_over(self, expression: Expression, part: str) -> Ref:
-        """A mask or a weight in the prediction's rank."""
+        """Emits a mask or a weight in the rank of the prediction."""
         value = self.out.tensor(expression, self.layout.before)
         return self.emit(
             "broadcast_to_pred",
@@ -132,14 +151,14 @@ class Aligned:
             moved=self.layout.moved,
         )
 
-    def compared(self, target: Argument) -> None:
-        """Looks whether the tensors are of a kind that the preset of a `like=` was compared with."""
+    def check_compared(self, target: Argument) -> None:
+        """Emits the checks that the tensors are of a kind that the preset of `like=` was compared with."""
         like = self.use.like
         if like is None:
             return
         preset, site = self.loss.like[like.library], self.site("like")
         is_given = self.activation.name == "identity"
-        # Each by itself, several channels do not add up to 1.
+        # Channels that are activated one by one do not add up to 1.
         apart = preset.distribution and self.over == "element" and not is_given
         channels = (1,) if apart else preset.channels
         index = self.use.get("ignore_index")
@@ -156,7 +175,7 @@ class Aligned:
                 truth=preset.truth,
             )
         pos = self.use.get("pos_weight")
-        if preset.takes_option("pos_weight") and isinstance(pos, Input | Apply | tuple):
+        if preset.takes_option("pos_weight") and isinstance(pos, (Input, Apply, tuple)):
             given = (
                 self.emit("constant", values=tuple(map(float, cast("tuple[float, ...]", pos))))
                 if isinstance(pos, tuple)
@@ -171,17 +190,16 @@ class Aligned:
             self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
 
     def mask_inputs(self) -> None:
-        """Hides what is masked, in everything that the loss reads; then looks at the values once."""
+        """Zeroes masked elements in everything that the loss reads, then emits the checks of values."""
         whole = self.mask
         if self.over == "class" and self.activation.takes == "logits" and whole is not None:
-            # A softmax reads every channel of a place: one of them alone cannot be hidden from it.
-            along: dict[str, Any] = {} if self.layout.channel == 1 else {"channel": self.layout.channel}
-            whole = self.emit("any_channel_mask", whole, **along)
+            # A softmax reads all channels of a place, so a place is masked for it with all channels or none.
+            whole = self.emit("any_channel_mask", whole, **self.along())
         self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if temperature is not None:
             self.logits = self.emit("scale_by_temperature", self.logits, temperature=temperature)
-        # An ignored label is hidden already, before it became what the loss reads.
+        # Ignored labels are masked already: `without_ignored` replaced them by class 0.
         if self.target is not None and self.stated is not None:
             self.target = self.emit("zero_masked", self.target, self.stated, **self.lacking(self.form()))
         self.others = {name: self.hidden(name, value) for name, value in self.others.items()}
@@ -198,7 +216,7 @@ class Aligned:
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
 
     def hidden(self, name: str, value: Ref) -> Ref:
-        """Another operand without what is masked; one of axes of its own is left out by samples."""
+        """Emits another operand with masked elements zeroed; one with axes of its own by whole samples."""
         if self.mask is None:
             return value
         form = self.other_form(name)
@@ -207,22 +225,22 @@ class Aligned:
         return self.emit("zero_masked", value, self.mask, **self.lacking(form))
 
     def other_form(self, name: str) -> str:
-        """How an operand beyond prediction and target lies: its axes say it."""
+        """Returns the form of an operand beside prediction and target, as its axes say."""
         own, pred = self.loss.axes[name], self.loss.axes[self.loss.views[0]]
         if name == "sign":
             return "sign_of_row" if own == pred[:-1] else "sign"
         return "target_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
 
     def lacking(self, form: str) -> dict[str, Any]:
-        """Which axis of a mask a tensor lacks: the second, unless it holds one thing a row."""
+        """Returns the option that says which axis of the mask a tensor lacks, if not the second: the last."""
         return {"lacks": -1} if form in ("indices", "position", "per_row", "sign_of_row") else {}
 
     def guess(self) -> str:
-        """The activation to suggest for a prediction that turns out to hold logits."""
+        """Returns the activation to suggest if the prediction holds logits instead of probabilities."""
         return "softmax" if "labels" in self.loss.parameters else "sigmoid"
 
     def form(self) -> str:
-        """The form in which the loss reads its target."""
+        """Returns the form in which the loss reads its target: the operation that brings it there."""
         names = set(self.loss.parameters)
         if "labels" in names:
             return "labels"
@@ -239,6 +257,7 @@ class Aligned:
         return "dense" if self.loss.has_classes else "target_like_pred"
 
     def aligned(self, form: str, value: Argument, operand: str) -> Ref:
+        """Emits an operand in a form, and the checks of its values."""
         site = self.site(operand)
         if self.mask is not None and form != "free":
             value = self.emit("zero_masked_raw", value, self.mask, **self.lacking(form))
@@ -264,7 +283,7 @@ class Aligned:
 
 
 def _frame(loss: Loss, over: str) -> str:
-    """How a loss's values lie in its prediction: which axes they no longer have."""
+    """Returns which axes of the prediction the values of a loss have: see `operations/masks.py`."""
     before, after = loss.axes[loss.views[0]], loss.result_axes
     if after == ("*event",):
         return "places" if over == "class" else "same"

@@ -1,4 +1,4 @@
-"""Appends steps: the one place that names them, and the arithmetic on tensors."""
+"""Appends steps to a plan and names them; lowers tensor expressions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from losslang.registry import Registry
 from losslang.tensors.targets import Site
 
 OF_INTEGERS = {"+", "-", "*", "neg", "abs", "min", "max", "clip", "sum", "detach"}
-"""Arithmetic that makes integers of integers, as of labels; all else is computed in floats."""
+"""Operators that return integers for integers, such as labels; all others compute in floats."""
 
 
 class Builder:
-    """The steps so far. `written` says of which tensors some term wrote where their channels lie."""
+    """The steps so far. `written` is the `channels=` that some term wrote for a tensor, by its path."""
 
     def __init__(self, registry: Registry, source: Source):
         self.registry = registry
@@ -31,21 +31,21 @@ class Builder:
     def emit(
         self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
     ) -> Ref:
-        """Appends a step and returns what it computes."""
+        """Appends a step, and returns a reference to its value."""
         name = self.names.after(operation)
         owners = frozenset([self.term_name])
         self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check, owners))
         return Ref(name)
 
     def number(self, expression: Expression) -> Argument:
-        """A tensor expression that has to be one number."""
+        """Emits a tensor expression that has to be one number."""
         if isinstance(expression, Constant):
             return expression.value
         site = Site(str(expression), str(expression), expression.span, self.source)
         return self.emit("scalar", self.tensor(expression), site=site)
 
     def tensor(self, expression: Expression, channel: int = BY_RANK) -> Argument:
-        """A tensor expression, in which slices and vectors lie along the axis `channel`."""
+        """Emits a tensor expression; slices and vectors in it are along the axis `channel`."""
         if channel == BY_RANK and self.written:
             said = [self.written[path] for path in tensors_of(expression) if path in self.written]
             channel = AXIS[said[0]] if said else channel
@@ -65,12 +65,12 @@ class Builder:
                 raise AssertionError("the checker lets no loss into a tensor expression")
 
     def numbers(self, expression: Expression, channel: int, kind: str) -> Argument:
-        """An operand of arithmetic, in a type in which nothing wraps around."""
+        """Emits an operand of arithmetic, in a type in which integers do not overflow."""
         value = self.tensor(expression, channel)
         return self.emit("number", value, kind=kind) if isinstance(value, Ref) else value
 
     def sliced(self, path: Input, channel: int) -> dict[str, Any]:
-        """Along which axis a path slices a tensor, if it slices anything."""
+        """Returns the option that names the axis of a path's slices, if it has any."""
         base = whole(path)
         if base == path:
             return {}
@@ -80,7 +80,10 @@ class Builder:
     def side_by_side(
         self, expressions: Sequence[Expression], values: Sequence[Argument], channel: int
     ) -> list[Argument]:
-        """Operands of arithmetic, each in the rank of all: numbers, and a tensor alone, stay as they are."""
+        """Emits operands of arithmetic in a common rank.
+
+        Numbers, and a tensor beside no other, stay as they are.
+        """
         tensors = [i for i, value in enumerate(values) if isinstance(value, Ref)]
         if len(tensors) < 2:
             return list(values)

@@ -1,4 +1,4 @@
-"""A whole program: its terms, and the mappings that it must read completely."""
+"""Lowers a whole program: its terms, and the mappings of losses that it must read completely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from losslang.tensors.targets import Site
 
 
 def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str, ...] = ()) -> Plan:
-    """The plan of a meaning, step by literal step.
+    """Returns the plan of a meaning, before any pass.
 
     `ignore` names entries of a mapping of losses that may go unread.
     """
@@ -40,7 +40,7 @@ def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str,
 
 
 class _Lowering(Builder):
-    """Builds term after term."""
+    """Lowers term after term."""
 
     # ------------------------------------------------------------------------------- terms
 
@@ -52,12 +52,12 @@ class _Lowering(Builder):
         return Output(term.name, term.weight, value, term.metric)
 
     def scalar(self, expression: Expression) -> Argument:
-        """An expression of reduced losses, numbers and scalars."""
+        """Emits an expression of reduced losses, numbers and scalars."""
         match expression:
             case Constant(value=value):
                 return value
             case LossUse():
-                return self.loss_use(expression)
+                return self.loss_value(expression)
             case Apply(operator=operator, arguments=arguments) if _holds_loss(expression):
                 inputs = [
                     self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
@@ -68,7 +68,7 @@ class _Lowering(Builder):
                 return self.number(expression)
 
     def completeness(self, meaning: Meaning, ignore: tuple[str, ...]) -> None:
-        """Entries of a mapping whose losses are read one by one must all be read."""
+        """Emits the checks that mappings whose entries are read as losses are read completely."""
         read: dict[Input, list[str]] = {}
         for term in meaning.terms:
             body = term.body
@@ -92,7 +92,7 @@ class _Lowering(Builder):
             ]
             self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
-    def loss_use(self, use: LossUse) -> Ref:
+    def loss_value(self, use: LossUse) -> Ref:
         return Use(self, loss_of(use, self.registry), use).lower()
 
 

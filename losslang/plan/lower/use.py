@@ -1,4 +1,4 @@
-"""The steps of one use of a loss: its views, its values, their weights, one number."""
+"""Lowers one use of a loss: views of the prediction, values, weights, reduction to one number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMORY = "module.memory."
 
 
 class Use(Aligned):
-    """One loss on its way into the plan."""
+    """Lowers one use of a loss."""
 
     def __init__(self, builder: Builder, loss: Loss, use: LossUse):
         super().__init__(builder, loss, use)
@@ -32,7 +32,7 @@ class Use(Aligned):
 
     @property
     def drops_background(self) -> bool:
-        """Whether channel 0 is left out: always, or unless it is `alone`."""
+        """Whether channel 0 is dropped: `background=false`, or `alone`, which keeps a single channel."""
         return self.use.get("background") in (False, "alone")
 
     # -- views of the prediction
@@ -68,7 +68,7 @@ class Use(Aligned):
         channel = self.layout.channel
         if self.over == "element" or channel == 1:
             return self.emit(f"activation:{name}", self.logits, check=False, **options)
-        # A distribution over classes runs along axis 1, and here they lie elsewhere.
+        # An activation over classes runs along axis 1: the channel axis is moved there and back.
         second = self.emit("channels_second", self.logits, channel=channel)
         found = self.emit(f"activation:{name}", second, check=False, **options)
         return self.emit("channels_back", found, channel=channel)
@@ -137,11 +137,11 @@ class Use(Aligned):
         return self.layers[name] if name in self.layers else self.others[name]
 
     def counting(self) -> Ref:
-        """Which rows or samples count, known before their values."""
+        """Emits which rows or samples have an unmasked element, before their values are computed."""
         return self.emit("counting", self.mask, self.pred, frame=self.frame)
 
     def memory(self) -> Ref:
-        """What the module remembers for this use from call to call."""
+        """Emits the buffer of the module that this use keeps from call to call."""
         number = sum(
             s.operation == "input" and str(dict(s.options)["path"]).startswith(MEMORY) for s in self.out.steps
         )
@@ -149,7 +149,7 @@ class Use(Aligned):
         return self.emit("input", site=self.site("pred"), path=path)
 
     def regularize(self) -> Ref:
-        """A loss of the model's parameters: it reads no tensor of the call."""
+        """Emits a loss of the model's parameters, which reads no tensor of the call."""
         options = dict(self.use.options)
         given = self.out.tensor(self.use.prediction)
         matched = self.emit("matching", given, site=self.site("match"), match=options.pop("match"))
@@ -162,7 +162,7 @@ class Use(Aligned):
         return self.target
 
     def counted_target(self) -> Ref:
-        """The target as its classes are counted: 0 or 1 for each element, or indices."""
+        """Emits the target as classes are counted in it: 0 or 1 for each element, or indices."""
         target = self.view_target()
         return self.emit("positives", target) if self.form() == "signs" else target
 
@@ -177,7 +177,7 @@ class Use(Aligned):
         return self.emit("foreground_mask", self.mask)
 
     def class_axis(self) -> str:
-        """Whether values are told apart by class along an axis of theirs, or by the label of a place."""
+        """Returns where the class of a value comes from: "axis" of the values, or "label" of the place."""
         by_label = self.form() == "labels"
         return "label" if by_label else "axis"
 
@@ -185,22 +185,22 @@ class Use(Aligned):
         return self.vector(self.use.get("class_weight"), "class_weight")
 
     def vector(self, value: Any, option: str) -> Ref:
-        """Weights per class in the prediction's type: given, or from the batch."""
+        """Emits weights per class in the prediction's type, written or computed from the batch."""
         site = self.site(option)
         if isinstance(value, str):
             return self.emit(
                 f"{option}_{value}", self.counted_target(), self.pred, self.region_mask(), site=site
             )
-        if isinstance(value, Input | Apply):
+        if isinstance(value, (Input, Apply)):
             given: Argument = self.out.tensor(value)
-        elif isinstance(value, int | float):
+        elif isinstance(value, (int, float)):
             given = self.emit("constant", values=(float(value),))
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
         dropped = 1 if self.drops_background else 0
         moved = self.layout.moved
         weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped, moved=moved)
-        if isinstance(value, Input | Apply):
+        if isinstance(value, (Input, Apply)):
             self.emit("check:bounds", weights, None, site=site, check=True)
         return weights
 
@@ -208,7 +208,7 @@ class Use(Aligned):
 
     def reduce(self, values: Ref) -> Ref:
         use = self.use
-        # A weight is part of a weighted mean; a factor only multiplies, whatever the mean divides by.
+        # A weight is also in the denominator of a weighted mean; a factor is not.
         weights, counted = self.laid(use.get("weight"), values), self.value_mask(values)
         for weight in (weights, self.laid(use.factor, values)):
             values = values if weight is None else self.emit("math:*", values, weight)
@@ -217,7 +217,7 @@ class Use(Aligned):
         factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
-            if isinstance(factor, int | float):
+            if isinstance(factor, (int, float)):
                 return self.emit("math:/", total, float(factor))
             number, site = self.out.number(factor), self.site("avg_factor")
             self.emit("check:bounds", number, None, site=site, check=True)
@@ -238,7 +238,10 @@ class Use(Aligned):
         return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
 
     def laid(self, expression: Expression | None, values: Ref) -> Argument:
-        """A weight over the values. Each factor of a product lies by its own rank."""
+        """Emits a weight in the shape of the values.
+
+        Each factor of a product is broadcast by its own rank.
+        """
         match expression:
             case None:
                 return None
@@ -253,7 +256,7 @@ class Use(Aligned):
                 return self.emit("weigh", laid, values, site=site, frame=self.frame)
 
     def value_mask(self, values: Ref) -> Ref | None:
-        """Which values count, in their shape; None where all do."""
+        """Emits which values count, in their shape; None where all do."""
         batch = bool(self.use.get("batch"))
         found = [self.skipped] if self.skipped is not None else []
         if self.mask is not None and self.frame != "number":

@@ -1,4 +1,4 @@
-"""What the steps of a plan do, besides the registered primitives. Runs with torch, and traces."""
+"""The operations of steps besides the registered primitives: functions of tensors that torch can trace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _divide(a: Any, b: Any) -> Any:
     try:
         return a / b
     except ZeroDivisionError:
-        # Python numbers: as tensors divide them.
+        # Python raises for 1 / 0; tensors give an infinity.
         return ieee(torch.div, a, b)
 
 
@@ -54,7 +54,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 
 def ieee(function: Callable[..., Tensor], *numbers: float) -> float:
-    """A function of Python numbers that Python refuses, as tensors have it: an infinity, or no number."""
+    """Computes on Python numbers as torch would, where Python raises: the result is an infinity or NaN."""
     return function(*(torch.tensor(float(number), dtype=torch.float64) for number in numbers)).item()
 
 
@@ -90,7 +90,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:boxes": checks.check_boxes,
     "check:position": checks.check_position,
 }
-"""Operation to function; what is not named here is named like its function."""
+"""Operation to function. Operations that are not listed here have the name of their function."""
 
 for _function in (
     activations.log,
@@ -168,4 +168,4 @@ MAPS = {
     "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",
 }  # fmt: skip
-"""Operations of which a part of the batch or of space can be computed without the rest."""
+"""Maps: operations that compute a part of the batch or of space without the rest."""

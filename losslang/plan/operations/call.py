@@ -1,4 +1,4 @@
-"""What a call hands over: values at paths, as tensors of numbers."""
+"""Reads the arguments of a call: values at paths, checked and converted to tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from losslang.vocabulary import Head, Tensor
 
 
 def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
-    """The value at a path; a `soft` path ends where it meets a tensor. A slice runs along the `channel` axis."""
+    """Returns the value at a path.
+
+    A `soft` path ends at the first tensor; a slice is along the `channel` axis.
+    """
     value: Any = root
     for depth, step in enumerate(path.steps):
         if path.soft and isinstance(value, torch.Tensor):
@@ -33,7 +36,7 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
             value = getattr(value, step.name)
         elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
             value = _channels(value, step, channel, path, depth, site)
-        elif isinstance(step, tree.Slice) and isinstance(value, list | tuple):
+        elif isinstance(step, tree.Slice) and isinstance(value, (list, tuple)):
             _within(step, len(cast("Sequence[Any]", value)), value, path, depth, site)
             value = cast("Sequence[Any]", value)[step.start : step.stop]
         elif isinstance(step, tree.Index) and _holds(value, step.position):
@@ -48,7 +51,7 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
 
 
 def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, depth: int, site: Site) -> Tensor:
-    """Some channels of a tensor. Of plain values (B, ?, ?) nothing says which axis they are."""
+    """Slices the channels of a tensor; refuses one of rank 3 whose channel axis nothing says."""
     if channel == BY_RANK and value.ndim == 3:
         raise site.error(inputs.which_axis(site.span, str(path), tuple(value.shape)))
     axis = channel_axis(channel, value.ndim)
@@ -58,25 +61,25 @@ def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, depth:
 
 
 def is_foreign(value: Any) -> bool:
-    """Whether `as_tensor` makes another tensor of a value: arrays, lists of numbers, labels without a sign."""
+    """Returns whether `as_tensor` converts a value: an array, a list of numbers, or unsigned labels."""
     if isinstance(value, torch.Tensor):
         return value.dtype in (torch.uint16, torch.uint32, torch.uint64)
     return holds_numbers(value)
 
 
 def holds_numbers(value: Any) -> bool:
-    """Whether a value is an array of numbers, or a list of numbers, or of lists of equally many of them."""
-    if isinstance(value, list | tuple):
+    """Returns whether a value is an array of numbers, or a list of numbers or of equally long such lists."""
+    if isinstance(value, (list, tuple)):
         return _sizes(value) is not None
-    is_array = not isinstance(value, int | float) and hasattr(value, "__array__")
+    is_array = not isinstance(value, (int, float)) and hasattr(value, "__array__")
     return is_array and getattr(getattr(value, "dtype", None), "kind", "") in tuple("biuf")
 
 
 def _sizes(value: Any) -> tuple[int, ...] | None:
-    """The sizes of nested lists of numbers; None if they are not all alike, or hold something else."""
-    if isinstance(value, int | float):
+    """Returns the shape of nested lists of numbers; None if they are ragged or hold anything else."""
+    if isinstance(value, (int, float)):
         return ()
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, (list, tuple)) or not value:
         return None
     inside = {_sizes(item) for item in cast("Sequence[Any]", value)}
     first = inside.pop()
@@ -84,20 +87,22 @@ def _sizes(value: Any) -> tuple[int, ...] | None:
 
 
 def as_tensor(value: Any, like: Tensor | None = None) -> Any:
-    """A value as a tensor that operations know, where `like` is; what `is_foreign` does not name stays as it is.
+    """Converts a value to a tensor on the device of `like`, if `is_foreign` says so.
 
-    Fractions of a list are read in double precision beside a prediction of double precision. torch has little more
-    than a name for labels of 16 to 64 bits without a sign: they become those of 64 with one.
+    Returns others as they are.
+
+    Fractions of a list become float64 if `like` is. Unsigned labels of 16 to 64 bits become int64: torch has
+    almost no operations for them.
     """
     if not is_foreign(value):
         return value
     if not isinstance(value, torch.Tensor):
-        value = torch.tensor(value if isinstance(value, list | tuple) else _plain(value), **_as(value, like))
+        value = torch.tensor(value if isinstance(value, (list, tuple)) else _plain(value), **_as(value, like))
     return value.long() if is_foreign(value) else value
 
 
 def _plain(array: Any) -> Any:
-    """A copy of an array that torch can read: in the order of bytes of this machine, at most 64 bits wide."""
+    """Copies an array to a type that torch can read: native byte order, at most 64 bits."""
     kind = (
         "float64" if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
     )
@@ -105,18 +110,18 @@ def _plain(array: Any) -> Any:
 
 
 def _as(value: Any, like: Tensor | None) -> dict[str, Any]:
-    """On which device a list or an array becomes a tensor, and in which precision if that is not its own."""
+    """Returns device and type of the tensor that an array or a list becomes; no type if it keeps its own."""
     given = {} if like is None else {"device": like.device}
-    in_double = like is not None and like.dtype == torch.float64 and isinstance(value, list | tuple)
+    in_double = like is not None and like.dtype == torch.float64 and isinstance(value, (list, tuple))
     return (
         {**given, "dtype": torch.float64} if in_double and torch.tensor(value).is_floating_point() else given
     )
 
 
 def refuse_unreadable(plan: Plan, values: Sequence[Any]) -> None:
-    """Refuses inputs that are sparse or nested, and single numbers on another device than the prediction's.
+    """Refuses sparse and nested inputs, and single numbers on another device than the prediction's.
 
-    Of those torch would make a loss over there.
+    torch computes with such a number without an error.
     """
     for site, value in _placed(plan, values):
         kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.").strip("_")
@@ -126,7 +131,7 @@ def refuse_unreadable(plan: Plan, values: Sequence[Any]) -> None:
 
 
 def refuse_mixed(plan: Plan, values: Sequence[Any], error: RuntimeError) -> None:
-    """Says what may have made torch raise an error: nested tensors, or several devices."""
+    """Turns an error of torch into a LossError if nested tensors or several devices explain it."""
     try:
         refuse_unreadable(plan, values)
         _refuse_devices(_placed(plan, values), lambda _: True)
@@ -135,13 +140,13 @@ def refuse_mixed(plan: Plan, values: Sequence[Any], error: RuntimeError) -> None
 
 
 def _placed(plan: Plan, values: Sequence[Any]) -> list[tuple[Site, Tensor]]:
-    """The tensors among the inputs of a plan, and where each is read."""
+    """Returns the tensors among the inputs of a plan, each with its site."""
     pairs = zip(plan.inputs, values, strict=True)
     return [(s.site, value) for s, value in pairs if s.site is not None and isinstance(value, torch.Tensor)]
 
 
 def _refuse_devices(placed: Sequence[tuple[Site, Tensor]], is_meant: Callable[[Tensor], bool]) -> None:
-    """Refuses what is not where the prediction is, if that is one place."""
+    """Refuses tensors that are not on the device of the prediction."""
     homes = {value.device for site, value in placed if site.operand.startswith("pred")}
     for site, value in placed:
         if len(homes) == 1 and value.device not in homes and is_meant(value):
@@ -150,19 +155,19 @@ def _refuse_devices(placed: Sequence[tuple[Site, Tensor]], is_meant: Callable[[T
 
 
 def _has(value: Any, name: str) -> bool:
-    # A dictionary is recognized at once: to ask whether something is a mapping takes longer.
+    # `type(value) is dict` first: isinstance(value, Mapping) takes longer, in every call.
     return (type(value) is dict or isinstance(value, Mapping)) and name in value
 
 
 def _holds(value: Any, position: int) -> bool:
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, (list, tuple)):
         return False
     number = len(cast("Sequence[Any]", value))
     return -number <= position < number
 
 
 def _within(step: tree.Slice, size: int, value: Any, path: Input, depth: int, site: Site) -> None:
-    """Raises LossError for a slice that reaches beyond what it cuts, or holds nothing of it."""
+    """Raises LossError for a slice that reaches beyond the axis, or is empty."""
     first, last = (None if end is None else end + size if end < 0 else end for end in step)
     first, last = 0 if first is None else first, size if last is None else last
     if not 0 <= first < last <= size:
@@ -178,7 +183,7 @@ def _within(step: tree.Slice, size: int, value: Any, path: Input, depth: int, si
 
 
 def _no_way(value: Any, path: Input, depth: int, site: Site) -> LossError:
-    """The mistake of a path whose step at `depth` leads nowhere."""
+    """Returns the error of a path whose step at `depth` finds nothing."""
     so_far, step = Input(path.root, path.steps[:depth]), path.steps[depth]
     known = _field_names(value)
     if isinstance(value, Mapping):
@@ -189,7 +194,7 @@ def _no_way(value: Any, path: Input, depth: int, site: Site) -> LossError:
 
 
 def _field_names(value: Any) -> tuple[str, ...]:
-    """The names of the parts of a named tuple or a dataclass; nothing else has attributes here."""
+    """Returns the field names of a named tuple or a dataclass; attributes of other objects are not read."""
     if isinstance(value, tuple):
         return tuple(getattr(cast("Any", value), "_fields", ()))
     return tuple(f.name for f in fields(value)) if _is_record(value) else ()
@@ -202,14 +207,14 @@ def _is_record(value: Any) -> TypeGuard[DataclassInstance]:
 def _kind(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor {tuple(value.shape)}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         items = cast("Sequence[Any]", value)
         return f"a {type(items).__name__} of {len(items)}"
     return "None" if value is None else f"a {type(value).__name__}"
 
 
 def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
-    """Refuses scalars of a mapping of losses that no term reads."""
+    """Refuses a mapping of losses with scalars that no term reads."""
     owner = fetch(root, path, site)
     if isinstance(owner, Mapping):
         entries = cast("Mapping[str, Any]", owner)
@@ -223,13 +228,13 @@ def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
 
 
 def float_prediction(value: Any, site: Site, last: int | None = None) -> Tensor:
-    """A prediction: a float tensor, in float32 at least."""
+    """Returns a prediction as floats, in float32 at least."""
     value = hidden(value, site, last)
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
 
 
 def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
-    """Hidden states: a float tensor, in the precision that it has."""
+    """Checks that a prediction is a float tensor, and returns it in its own precision."""
     if value is None:
         raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
     if not isinstance(value, torch.Tensor):
@@ -247,14 +252,14 @@ def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
 
 
 def number(value: Any, kind: str) -> Any:
-    """What arithmetic reads: booleans and integers in 64 bits, in which nothing wraps around, or as floats."""
+    """Converts booleans and integers for arithmetic: to int64, which does not overflow, or to floats."""
     if not isinstance(value, torch.Tensor) or value.is_floating_point() or value.is_complex():
         return value
     return value.to(torch.get_default_dtype() if kind == "float" else torch.long)
 
 
 def head(value: Any, pred: Tensor, site: Site) -> Head:
-    """The last layer over hidden states (*B, D): a linear module, or a weight (C, D) alone."""
+    """Returns the last layer over hidden states (*B, D), given as a linear module or as a weight (C, D)."""
     if isinstance(value, torch.nn.Linear):
         weight, bias = value.weight, value.bias
     else:
@@ -275,23 +280,23 @@ def head(value: Any, pred: Tensor, site: Site) -> Head:
 
 
 def net(value: Any, pred: Tensor, site: Site) -> Any:
-    """A network of the user's: a module, or any function of tensors."""
+    """Returns a network: a module, or any function of tensors."""
     if not callable(value):
         raise site.error(inputs.not_a_network(site.span, site.term, site.operand, _kind(value)))
     return value
 
 
 def matching(held: Mapping[str, Sequence[Tensor]], site: Site, match: str) -> list[Tensor]:
-    """The parameters that a pattern chose when the module was made; each in float32 at least."""
+    """Returns the parameters that a pattern matched at compile time, each in float32 at least."""
     if match not in held:
         raise site.error(inputs.no_parameters(site.span, site.term))
     return [value if value.dtype == torch.float64 else value.float() for value in held[match]]
 
 
 def scalar(value: Any, site: Site) -> Any:
-    """One number: a Python one, or a tensor of no dimensions."""
+    """Returns one number: a float, or a 0-d tensor in float32 at least."""
     if not isinstance(value, torch.Tensor):
-        if isinstance(value, int | float):
+        if isinstance(value, (int, float)):
             return float(value)
         raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), ()))
     if value.numel() != 1:

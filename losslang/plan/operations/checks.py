@@ -1,4 +1,4 @@
-"""Looks at the tensors of a call. Those that look at values run in the first eager call; of labels a range in all."""
+"""Checks of a call: of shapes and labels in every call, of other values in the first eager one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_channels(pred: Tensor, site: Site, activation: str, channel: int = 1) 
 
 
 def check_rank(pred: Tensor, site: Site, axes: str, least: int = 0) -> None:
-    """Refuses a prediction that has not the axes that a loss names, one by one or with space behind them."""
+    """Refuses a prediction without the axes that a loss names; a last axis `*space` stands for any number."""
     names = axes.split()
     fits = pred.ndim == len(names) if not names[-1].startswith("*") else pred.ndim >= (least or len(names))
     if not fits:
@@ -32,7 +32,7 @@ def check_rank(pred: Tensor, site: Site, axes: str, least: int = 0) -> None:
 
 
 def check_layout(pred: Tensor, site: Site, of_rows: bool) -> None:
-    """Refuses a prediction of which the rank alone does not say where its channels lie."""
+    """Refuses a prediction whose rank alone does not say which axis the channels are."""
     if of_rows and pred.ndim >= 4:
         wanted = "to be told along which axis a row lies"
         fix = "`channels=first` for maps (B, D, H, W), `channels=last` for (B, ..., D)"
@@ -101,7 +101,7 @@ def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
 
 
 def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
-    """Refuses a weight for each class where the library lays it along the last axis, and that is not the classes'."""
+    """Refuses weights per class where the library has them along the last axis, which is not the classes."""
     of_list = isinstance(weights, tuple) and len(cast("tuple[float, ...]", weights)) > 1
     is_list = isinstance(weights, torch.Tensor) and weights.numel() > 1 and weights.ndim < 2
     if (of_list or is_list) and pred.ndim > 2:
@@ -137,7 +137,7 @@ def check_distribution(pred: Tensor, site: Site, library: str) -> None:
 
 
 def _seen(value: Any) -> Tensor | None:
-    """A tensor whose values can be looked at."""
+    """Returns the detached tensor if its values can be read, else None."""
     if isinstance(value, torch.Tensor) and value.numel() and not value.is_meta:
         return value.detach()
     return None
@@ -154,24 +154,24 @@ def check_probs(value: Any, site: Site, over: str) -> None:
 
 
 SIGNS = -1
-"""In the place of a number of classes: the truth is +1 and -1, element by element."""
+"""Instead of a number of classes: the target is +1 and -1, element by element."""
 
 
 def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
     """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
-    target = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    target = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if target is None:
         return
     if target.ndim and not lies_on(target, pred):
-        # Its shape is refused by what reads it, with another repair.
+        # The step that reads it refuses its shape, with a better repair.
         return
     classes = number_of_classes(value, target, pred, form)
     refuse_classes(float(target.min()), float(target.max()), site, classes)
 
 
 def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
-    """How many classes a target may name; 0 if it says yes or no of every element, SIGNS if by signs."""
-    if isinstance(value, int | float) and form == "dense":
+    """Returns how many classes a target may name; 0 if it is 0 to 1 per element, SIGNS if it is +1 and -1."""
+    if isinstance(value, (int, float)) and form == "dense":
         return 0
     is_dense = target.dtype.is_floating_point or has_shape(target, pred.shape)
     if is_dense or pred.ndim < 2 or pred.shape[1] == 1:
@@ -180,7 +180,10 @@ def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> in
 
 
 def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
-    """Refuses the range of labels, or of truths where there are no `classes`; NaN is in no range."""
+    """Refuses labels outside of 0 to classes - 1, or targets outside of 0 to 1 if there are no classes.
+
+    NaN too.
+    """
     found = float(high if low >= 0 else low)
     if not classes and not (low >= 0 and high <= 1):
         fix = "scale it to 0 and 1, as `target/255`"
@@ -198,12 +201,12 @@ def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
 
 
 def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
-    """Refuses to look for a class among one-hot or soft labels: their numbers are no classes."""
+    """Refuses `ignore_index` for one-hot or soft labels, whose numbers are no classes."""
     is_pair = isinstance(target, torch.Tensor) and isinstance(pred, torch.Tensor)
     if not is_pair or pred.ndim < 2 or not has_shape(target, pred.shape):
         return
     classes = pred.shape[1]
-    # One by one, elements may be marked by a number that is neither 0 nor 1, nor a sign.
+    # Without classes an element may be marked by a number that is no target: not 0, 1 or a sign.
     least = -1 if form == "signs" else 0
     if classes > 1 and least <= index < (classes if form == "labels" else 2):
         raise site.error(counts.ignored_by_number(site.span, site.term, index, tuple(target.shape)))
@@ -212,7 +215,7 @@ def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> 
 def check_indices(value: Any, head: Head, site: Site) -> None:
     """Refuses class indices that a last layer has no row for."""
     target, classes = (
-        _seen(torch.tensor(value) if isinstance(value, int | float) else value),
+        _seen(torch.tensor(value) if isinstance(value, (int, float)) else value),
         len(head.weight),
     )
     if target is None:
@@ -269,8 +272,8 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
 
 
 def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
-    """Refuses weights and factors that could not be written: below 0, infinite, or no numbers."""
-    seen = _seen(torch.tensor(value) if isinstance(value, int | float) else value)
+    """Refuses weights and factors below 0, infinite or NaN, as the language does for written ones."""
+    seen = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if seen is None:
         return
     wrong = ~((seen >= 0) & (seen < torch.inf))

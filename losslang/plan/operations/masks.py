@@ -1,4 +1,4 @@
-"""Masks and weights, laid over a prediction and over the values of a loss.
+"""Masks and weights: broadcast to a prediction, and reduced to the values of a loss.
 
 A prediction is (B, C, *S) unless its loss says otherwise. A mask is boolean and broadcasts against it;
 `frame` says how the values of a loss lie in it: `same` (B, C, *S), `places` (B, *S), `region` (B, C),
@@ -19,11 +19,11 @@ from losslang.tensors.targets import Site, has_shape
 from losslang.vocabulary import Tensor
 
 ACROSS = {"const", "batch"}
-"""Roots of two vectors that lie along different axes: one number a channel, and one a sample."""
+"""Roots of vectors along different axes: a number per channel, and a number per sample."""
 
 
 def moved(value: Any, pred: Any, source: int, target: int) -> Any:
-    """A tensor of the prediction's rank with its channel axis where the loss reads it: a view.
+    """Moves the channel axis of a tensor of the prediction's rank to where the loss reads it, as a view.
 
     `channels=last` of a loss of (B, C, *S) moves the last axis to 1; class indices have none to move.
     """
@@ -35,13 +35,15 @@ def moved(value: Any, pred: Any, source: int, target: int) -> Any:
 def broadcast_to_pred(
     value: Any, pred: Tensor, site: Site, channel: int, vector: str, moved: tuple[int, int] | None = None
 ) -> Any:
-    """A mask or a weight in the prediction's rank, so that it broadcasts against it; a number stays one.
+    """Returns a mask or a weight in the prediction's rank, so that it broadcasts against it.
 
-    Its rank and where it is from decide. Rank 1, a `vector`, lies along the "samples" or, from `const`, the "channels";
-    the prediction's own rank broadcasts, with its channels `moved` as the prediction's were; one rank less
-    lacks the `channel` axis. Sizes only refuse.
+    A number stays one.
+
+    Rank and root decide, never sizes. A `vector` of rank 1 is along the "samples" or, from `const`, the
+    "channels"; a tensor of the prediction's rank broadcasts, with its channels `moved` as the prediction's
+    were; a tensor of one rank less lacks the `channel` axis.
     """
-    if value is None or isinstance(value, int | float):
+    if value is None or isinstance(value, (int, float)):
         return value
     if not isinstance(value, torch.Tensor):
         found = f"a {type(value).__name__}"
@@ -71,17 +73,18 @@ def broadcast_to_pred(
 
 
 def along(vector: Tensor, rank: int, axis: int) -> Tensor:
-    """A vector along one axis of a tensor of this rank."""
+    """Reshapes a vector to lie along one axis of a tensor of this rank."""
     return vector.reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
 def beside(
     value: Any, *others: Any, site: Site, channel: int, roots: tuple[str, ...], names: tuple[str, ...]
 ) -> Any:
-    """A tensor beside others in arithmetic, in their rank: rank 1 lies as a weight does, sizes only refuse.
+    """Returns a tensor in the rank of the other operands of its arithmetic.
 
-    `roots` says where each is from, its own first: `const`, `batch`, or `pred` for what reads the prediction
-    or the target.
+    Rank 1 is broadcast as a weight is.
+
+    `roots` are the roots of all, its own first: `const`, `batch`, or `pred` for prediction and target.
     """
     if not isinstance(value, torch.Tensor) or value.ndim == 0:
         return value
@@ -99,12 +102,12 @@ def beside(
 
 
 def _meets(laid: Tensor, other: Tensor, roots: tuple[str, str]) -> bool:
-    """Whether two tensors lie on the same axes: all of them are equal, or one of them is 1."""
+    """Returns whether two tensors broadcast: every size is equal, or one of the two is 1."""
     if laid.ndim == other.ndim == 1 and set(roots) == ACROSS:
-        # One number a sample and one a channel, however many there are of each.
+        # A vector of samples and one of channels, which may be equally long.
         return laid.shape[0] == 1 or other.shape[0] == 1
     if other.ndim == 1 < laid.ndim:
-        # It is laid by its own rank, and refused where it does not fit.
+        # `beside` broadcasts it by its own rank, and refuses it there.
         return True
     return laid.ndim == other.ndim and all(
         a == b or a == 1 or b == 1 for a, b in zip(laid.shape, other.shape, strict=True)
@@ -112,27 +115,27 @@ def _meets(laid: Tensor, other: Tensor, roots: tuple[str, str]) -> bool:
 
 
 def _fits(value: Tensor, shape: Sequence[int]) -> bool:
-    """Whether `value` broadcasts against `shape` without adding to it."""
+    """Returns whether `value` broadcasts to `shape`."""
     # Spelled out with `==`: a size may be symbolic while torch traces.
     return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
 
 
 def mask(laid: Any, pred: Tensor) -> Tensor | None:
-    """True where an element of the prediction counts; None where all do."""
-    if isinstance(laid, int | float):
+    """Returns a boolean mask, True where an element of the prediction counts; None where all do."""
+    if isinstance(laid, (int, float)):
         laid = torch.full((), bool(laid), device=pred.device)
     if laid is None:
         return None
     if laid.ndim < pred.ndim:
-        # One truth for all.
+        # One number masks everything or nothing.
         laid = laid.reshape([1] * pred.ndim)
     return laid if laid.dtype == torch.bool else laid != 0
 
 
 def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
-    """True where the target is not the ignored index; None where it holds no indices, or none of those.
+    """Returns a mask, True where the target is not the ignored label; None if no label can be or is ignored.
 
-    Whether any is ignored is looked up only where nothing waits for it: on a CPU.
+    Whether any label is ignored is read on a CPU alone: on a GPU it would synchronize.
     """
     if not isinstance(target, torch.Tensor):
         return None
@@ -144,15 +147,15 @@ def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     if not (target.dtype.is_floating_point or target.dtype == torch.bool):
         held = torch.iinfo(target.dtype)
         if not held.min <= index <= held.max:
-            # A comparison would take it for another number.
+            # The comparison would convert the label to the type of the target, where it is another number.
             return None
     is_seen = target.is_cpu and target.numel() and not traces()
     return _seen(target, index) if is_seen else target != index
 
 
 def _seen(target: Tensor, index: int) -> Tensor | None:
-    """True where a target is not the index; None if it is nowhere."""
-    # A number outside of the range of labels, as -100 mostly is, costs no tensor.
+    """Returns a mask, True where a target is not the index; None if it is nowhere."""
+    # Fast path: a label outside of the range of labels, as -100 mostly is, needs no mask.
     if not target.dtype.is_floating_point and target.dtype != torch.bool:
         if target.min().item() > index or target.max().item() < index:
             return None
@@ -161,16 +164,16 @@ def _seen(target: Tensor, index: int) -> Tensor | None:
 
 
 def mask_and(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """True where both are; None is everywhere."""
+    """Returns a & b, where None is a mask that is True everywhere."""
     if a is None or b is None:
         return b if a is None else a
     return a & b
 
 
 def zero_masked(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
-    """0 where masked, so that what stands there, even NaN, reaches neither value nor gradient.
+    """Returns the value with 0 where masked: what was there, even NaN, reaches neither value nor gradient.
 
-    A value of one rank less than the mask lacks the axis `lacks`.
+    A value of one rank less than the mask lacks the axis `lacks` of the mask.
     """
     if mask is None or not isinstance(value, torch.Tensor):
         return value
@@ -180,7 +183,7 @@ def zero_masked(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
 
 
 def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
-    """As `zero_masked`, for a target before its shape is known to fit: what does not lie plainly is left."""
+    """As `zero_masked`, for a target whose shape is not checked yet: one that does not fit stays as it is."""
     if mask is None or not isinstance(target, torch.Tensor):
         return target
     if mask.ndim == target.ndim + 1:
@@ -189,7 +192,7 @@ def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
 
 
 def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
-    """The places where any channel counts: what may be hidden from a softmax over the channels."""
+    """Returns the mask of places where any channel counts: a softmax reads all channels of a place."""
     if mask is None or mask.ndim < 2:
         return mask
     axis = channel_axis(channel, mask.ndim)
@@ -197,9 +200,9 @@ def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
 
 
 def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
-    """The mask over a loss's values, in their shape.
+    """Returns the mask of a loss's values, in their shape: True where a value has an unmasked element.
 
-    None where every region or sample holds something, as far as nothing waits for the answer.
+    None if all have, which for regions and samples is read on a CPU alone: on a GPU it would synchronize.
     """
     if mask is None:
         return None
@@ -214,7 +217,7 @@ def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batc
 
 
 def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
-    """Which rows or samples of a prediction hold anything that counts."""
+    """Returns which rows or samples of a prediction have an unmasked element."""
     if mask is None:
         return None
     wide = mask.expand(pred.shape)
@@ -222,15 +225,18 @@ def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
 
 
 def zero_masked_samples(value: Tensor, mask: Tensor | None) -> Tensor:
-    """0 where a whole sample is masked, of a tensor that shares nothing with the mask but the batch."""
+    """Returns the value with 0 for samples that are masked entirely.
+
+    It shares only the batch with the mask.
+    """
     if mask is None:
         return value
-    kept = mask.flatten(1).any(1) if mask.ndim > 1 else mask
-    return zero_masked(value, kept.reshape(-1, *[1] * (value.ndim - 1)))
+    counts = mask.flatten(1).any(1) if mask.ndim > 1 else mask
+    return zero_masked(value, counts.reshape(-1, *[1] * (value.ndim - 1)))
 
 
 def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:
-    """A weight over a loss's values."""
+    """Returns a weight in the axes and the type of a loss's values."""
     if not isinstance(laid, torch.Tensor) or laid.ndim == 0:
         return laid
     over = _over_values(laid, values, site, frame)
@@ -238,7 +244,7 @@ def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:
 
 
 def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor:
-    """What broadcasts against the prediction, as it broadcasts against the values."""
+    """Drops the axes that the values no longer have; refuses what differs along them."""
     if laid.ndim == 0 or frame in ("same", "values"):
         return laid
     if frame == "places" and laid.shape[1] == 1:

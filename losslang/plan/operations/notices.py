@@ -11,11 +11,11 @@ from losslang.diagnostics.rendering import full
 from losslang.tensors.targets import Site
 
 ALREADY_GIVEN: set[Diagnostic] = set()
-"""What has been said in this process."""
+"""The warnings given in this process."""
 
 
 def warn_once(site: Site, diagnostic: Diagnostic) -> None:
-    """Gives a LossWarning at the line that calls the loss, unless it has been given before."""
+    """Warns with a LossWarning at the line that calls the loss, unless it was given before."""
     placed = diagnostic.at(site.source)
     if placed not in ALREADY_GIVEN:
         ALREADY_GIVEN.add(placed)
@@ -23,7 +23,7 @@ def warn_once(site: Site, diagnostic: Diagnostic) -> None:
 
 
 def _caller() -> int:
-    """How many calls lie between the function that warns and the code that called the loss."""
+    """Returns the stack level of the code that called the loss, for `warnings.warn`."""
     level, frame = 2, sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     while frame.f_back is not None and _package(frame.f_globals) in ("losslang", "torch"):
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,4 @@
-"""Sums over regions, and what a region that holds nothing gives."""
+"""Sums over regions, and the values of regions without elements or without the class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from losslang.vocabulary import Tensor
 
 
 class Region(NamedTuple):
-    """What sums run over: all but the first `keep` axes, and the samples too if the `batch` is one region.
+    """The axes that a sum runs over: all but the first `keep`, and axis 0 too if the `batch` is one region.
 
     A loss that `goes_on` combines the sums of several regions into one value.
     """
@@ -25,19 +25,19 @@ class Region(NamedTuple):
 
 
 def present(target: Tensor, mask: Tensor | None, batch: bool) -> Tensor:
-    """True for the classes that the target has, per sample or in the batch."""
+    """Returns which classes the target has, per sample or in the batch."""
     seen = (target if mask is None else target * mask) != 0
     held = seen.flatten(2).any(2) if seen.ndim > 2 else seen
     return held.any(0, keepdim=True) if batch else held
 
 
 def empty(values: Tensor, present: Tensor, policy: str) -> Tensor:
-    """What a class that the target lacks gives: 0, 1, or nothing at all."""
+    """Returns the values with those of absent classes replaced by 0 or 1; `skip` masks them later."""
     return torch.where(present, values, 1.0 if policy == "one" else 0.0)
 
 
 def region_total(mask: Tensor | None, over: Region) -> Callable[..., tuple[Any, ...]]:
-    """`total` for sums over a region; a tensor comes first."""
+    """Returns the function `total` for sums over a region; its first argument is a tensor."""
     if mask is None and not over.batch:
         return partial(_plain_total, over.keep)
     return partial(_total, mask, over)
@@ -60,9 +60,9 @@ def _total(mask: Tensor | None, over: Region, *parts: Any) -> tuple[Any, ...]:
 def region_sums(
     mask: Tensor | None, keep: int, batch: bool, parts: Sequence[Any]
 ) -> tuple[list[Tensor], Any]:
-    """The sum of every tensor among `parts` over its region, and how many elements that is.
+    """Returns the sum of every tensor among `parts` over its region, and the number of elements.
 
-    Sums of two parts of a region add up to those of the whole.
+    The sums of two parts of a region add up to those of the region.
     """
     like = parts[0]
     space = tuple(range(keep, like.ndim))
@@ -81,13 +81,13 @@ def region_sums(
 
 
 def region_sum(values: Tensor, keep: int, batch: bool) -> Tensor:
-    """The sum over a region of which nothing is masked."""
+    """Returns the sum over a region without a mask."""
     return region_sums(None, keep, batch, [values])[0][0]
 
 
 @dataclass(frozen=True)
 class Product:
-    """Stands for a product of tensors where a loss only hands them to `total`, and can be nothing but multiplied."""
+    """A symbolic product of tensors, to find the arguments that a loss passes to `total`."""
 
     factors: tuple[str, ...] = ()
 
@@ -96,7 +96,7 @@ class Product:
 
 
 def of_totals(function: Callable[..., Any], at: int, *totals: Any, **options: Any) -> Any:
-    """What a loss makes of its sums: of products of `at` tensors, which it is not handed any more."""
+    """Returns the value of a loss, given its sums: products of its `at` tensors, which are not passed."""
 
     def total(*_: Any) -> tuple[Any, ...]:
         return totals
@@ -107,13 +107,13 @@ def of_totals(function: Callable[..., Any], at: int, *totals: Any, **options: An
 def finished(
     parts: Sequence[Any], sums: Sequence[Tensor], count: Any, over: Region, *, masked: bool
 ) -> tuple[Any, ...]:
-    """What `total` gives for `parts`: their sums, a number times the count, and 1 where nothing counts.
+    """Returns the result of `total` for `parts`: the sums of tensors, and numbers times the count.
 
-    The mean over nothing is 0, so the count is at least 1; a region that is masked entirely is dropped
-    from the mean, and until then it must stay finite. Where it is one of several that go into one value,
-    its sums stay 0.
+    The mean over nothing is 0, so the count is at least 1. The sums of a region that is masked entirely are
+    set to 1: it is dropped from the mean later, and must stay finite until then. If several regions are
+    combined into one value, its sums stay 0.
     """
-    # Mostly every region holds something: to see that takes less than what follows.
+    # Fast path: mostly every region has elements, and to see that takes less than the where below.
     is_full = not isinstance(count, torch.Tensor) or min_if_cheap(count) > 0
     some = count if is_full else count.clamp(min=1)
     left = iter(sums)
@@ -124,7 +124,7 @@ def finished(
 
 
 def _number(like: Tensor, dims: tuple[int, ...]) -> int:
-    """How many elements a region has; at least 1."""
+    """Returns how many elements a region has, at least 1."""
     number = 1
     for dim in dims:
         number *= like.shape[dim]

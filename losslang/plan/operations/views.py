@@ -1,4 +1,4 @@
-"""What losses read of a prediction and its target, besides the activations themselves."""
+"""Views of predictions and targets that losses read, besides the activations."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ def scale_by_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def channels_second(value: Tensor, channel: int) -> Tensor:
-    """The channel axis as axis 1: a view."""
+    """Moves the channel axis to axis 1, as a view."""
     return value.movedim(channel_axis(channel, value.ndim), 1) if value.ndim > 1 else value
 
 
 def channels_back(value: Tensor, channel: int) -> Tensor:
-    """Axis 1 as the channel axis again: a view."""
+    """Moves axis 1 back to the channel axis, as a view."""
     return value.movedim(1, channel_axis(channel, value.ndim)) if value.ndim > 1 else value
 
 
 def foreground(value: Tensor) -> Tensor:
-    """Without channel 0, the background. One channel alone is none: where it may not be, it was refused before."""
+    """Drops channel 0, the background; a single channel is no background, and stays."""
     return value[:, 1:] if value.shape[1] > 1 else value
 
 
 def foreground_mask(mask: Any) -> Any:
-    """A mask or a weight of one channel covers all classes; so does a number."""
+    """Drops channel 0 of a mask or a weight; one channel, or a number, is for all classes and stays."""
     is_wide = isinstance(mask, torch.Tensor) and mask.ndim > 1 and mask.shape[1] > 1
     return mask[:, 1:] if is_wide else mask
 
 
 def flat(value: Tensor | None, pred: Tensor, batch: bool) -> Tensor | None:
-    """Space as one axis, (B, C, N); with `batch` the places of all samples, (1, C, B N).
+    """Flattens space to one axis, (B, C, N); with `batch` the places of all samples, (1, C, B N).
 
-    A mask may be narrower than the prediction; None is none.
+    A mask with one channel is expanded; None stays None.
     """
     if value is None:
         return None
@@ -49,12 +49,12 @@ def flat(value: Tensor | None, pred: Tensor, batch: bool) -> Tensor | None:
 
 
 def values_of(found: tuple[Tensor, Tensor]) -> Tensor:
-    """The values of a loss that says which of them count."""
+    """Returns the values of a loss that returns (values, counts)."""
     return found[0]
 
 
 def counted_of(found: tuple[Tensor, Tensor]) -> Tensor:
-    """Which of them count; what is no number does, so that it is seen."""
+    """Returns which of those values count: all but counts of 0 or less, so that NaN shows in the result."""
     return ~(found[1].detach() <= 0)
 
 
@@ -74,7 +74,7 @@ def log_true_element(log_probs: Tensor, log_complement: Tensor, target: Tensor) 
 
 
 def not_background(target: Tensor, pred: Tensor) -> Tensor:
-    """How far what is true is not class 0."""
+    """Returns 1 where the target is not class 0; for a soft target 1 - t_0."""
     if target.ndim == pred.ndim:
         return 1 - target[:, 0]
     return (target != 0).to(pred.dtype)

@@ -1,4 +1,4 @@
-"""Weights per class: given, or from the batch."""
+"""Weights per class, written or computed from the batch, and their product with values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from losslang.vocabulary import Tensor
 
 
 def constant(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Numbers of the program."""
+    """Returns numbers that the program wrote."""
     return values
 
 
 def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
-    """total / factor, and 0 with a gradient of 0 where the factor is 0, which is warned of where it can be seen.
+    """Returns total / factor; 0 with a gradient of 0 where the factor is 0, with a warning on a CPU.
 
-    Whether it is 0 is asked only where nothing waits for the answer; on a GPU and in what traces it is chosen.
+    On a GPU and under tracing the factor is not read, which would synchronize: `where` chooses.
     """
     if isinstance(factor, torch.Tensor) and (not can_read_without_sync(factor) or traces()):
         return divided(total, factor)
@@ -36,7 +36,10 @@ def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
 def per_class(
     value: Any, pred: Tensor, site: Site, dropped: int, moved: tuple[int, int] | None = None
 ) -> Tensor:
-    """One weight per class that is left in the loss, in the precision of the loss; a single one is for all."""
+    """Returns weights (C,) for the classes that the loss reads, in its precision.
+
+    A `pos_weight` may be one number.
+    """
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
     if isinstance(value, tuple):
         weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
@@ -57,7 +60,7 @@ def per_class(
 
 
 def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
-    """N / (C N_c), the weights that give every class of the batch the same say; an absent one has none."""
+    """N / (C N_c): every class of the batch weighs the same in total; 0 for an absent class."""
     counts, places = _class_counts(target, pred, mask, site, "balanced")
     held = torch.where(counts > 0, counts, 1.0)
     return torch.where(counts > 0, places / (counts.numel() * held), 0.0).to(pred.dtype)
@@ -72,27 +75,27 @@ def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None, s
 def _class_counts(
     target: Tensor, pred: Tensor, mask: Tensor | None, site: Site, how: str
 ) -> tuple[Tensor, Tensor]:
-    """How many places each class has, and how many there are for it; a weight has no gradient."""
+    """Returns the number of places of each class, and the number of all places; both without gradient."""
     if target.ndim == pred.ndim:
         if (target.ndim < 2 or target.shape[1] == 1) and not traces():
             warn_once(site, one_class_to_balance(site.span, site.term, how))
         dims = [i for i in range(target.ndim) if i != 1]
         target = target.detach()
-        counted = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
-        return (target * counted).sum(dims), counted.sum(dims)
-    counted = torch.ones_like(target) if mask is None else mask.any(1).expand_as(target).long()
+        counts = torch.ones_like(target) if mask is None else mask.expand_as(target).to(target.dtype)
+        return (target * counts).sum(dims), counts.sum(dims)
+    counts = torch.ones_like(target) if mask is None else mask.any(1).expand_as(target).long()
     zeros = torch.zeros(pred.shape[1], dtype=torch.long, device=pred.device)
-    found = zeros.scatter_add(0, target.flatten(), counted.flatten())
-    return found.to(pred.dtype), counted.sum()
+    found = zeros.scatter_add(0, target.flatten(), counts.flatten())
+    return found.to(pred.dtype), counts.sum()
 
 
 def positives(signs: Tensor) -> Tensor:
-    """1 where the sign is +1, 0 where it is -1: the class of each element, as it is counted."""
+    """Returns 1 where the sign is +1, 0 where it is -1."""
     return (signs > 0).to(signs.dtype)
 
 
 def pos_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
-    """Negatives / positives of the batch; 1 where there is no positive to weigh."""
+    """Returns negatives / positives of the batch; 1 if there is no positive."""
     target = target.detach()
     seen = torch.ones_like(target) if mask is None else mask.to(target.dtype).expand_as(target)
     number = (target * seen).sum()
@@ -101,13 +104,13 @@ def pos_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Te
 
 
 def pos_weighted(values: Tensor, weight: Tensor, positive: Tensor) -> Tensor:
-    """Values of positives times the weight."""
+    """Multiplies the values of positives by the weight."""
     along = weight.reshape(-1, *[1] * (values.ndim - 2)) if weight.ndim and values.ndim > 1 else weight
     return values * (1 + (along - 1) * positive)
 
 
 def class_weighted(values: Tensor, weight: Tensor, target: Tensor, by: str) -> Tensor:
-    """Values times the weight of their class: along their class axis, or by the label of their place."""
+    """Multiplies values by the weight of their class: by class axis, or by the label of the place."""
     if by == "axis":
         return values * (weight.reshape(-1, *[1] * (values.ndim - 2)) if values.ndim > 1 else weight)
     return values * _of_label(weight, target, values)
@@ -120,9 +123,9 @@ def _of_label(weight: Tensor, target: Tensor, values: Tensor) -> Tensor:
 
 
 def weight_of_class(weight: Tensor, target: Tensor, values: Tensor, by: str) -> Tensor | None:
-    """The class weight of each value, for a mean that divides by their sum.
+    """Returns the class weight of each value, for a mean that divides by the sum of weights.
 
-    None for soft labels: there the mean divides by the count, as torch's does.
+    None for soft labels: their mean divides by the count, as torch's does.
     """
     if by == "axis":
         return weight.reshape(-1, *[1] * (values.ndim - 2)).expand(values.shape)
@@ -130,7 +133,7 @@ def weight_of_class(weight: Tensor, target: Tensor, values: Tensor, by: str) -> 
 
 
 def product(a: Any, b: Any) -> Any:
-    """a b, either of which may be missing."""
+    """Returns a b; None stands for 1."""
     return a if b is None else b if a is None else a * b
 
 

@@ -1,7 +1,8 @@
-"""What makes a plan good: rewritings that keep its mathematics, one idea a file.
+"""The passes: rewrites of a plan that keep its mathematics, one a file.
 
-The tuple is the whole pipeline, in order. Each pass is a pure function of plans; the result of each
-is verified.
+`PASSES` is the pipeline of every plan, in order; `optimize` verifies the plan after each. The other passes
+make plans for some calls: `drop_masks` where no label is ignored, `fuse_reduction` and `share_sums` where a
+tensor is not cut into blocks, `specialize` for inputs like earlier ones, `summed` for torch.compile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PASSES = (fold, cse, stable, fuse, drop_dead_steps)
 
 
 def optimize(plan: Plan, registry: Registry | None = None) -> Plan:
-    """The plan after every pass. `registry` knows the kernels; else the current one."""
+    """Returns the plan after every pass. `registry` holds the kernels; the current one if None."""
     for rewrite in PASSES:
         plan = verify(fuse(plan, registry) if rewrite is fuse else rewrite(plan))
     return plan

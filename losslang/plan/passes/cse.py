@@ -1,4 +1,10 @@
-"""Equal steps are computed once: two terms that read the same view of a prediction share it."""
+"""Common subexpression elimination (CSE): equal steps are computed once.
+
+Before and after:
+
+    softmax = activation:softmax(x); softmax2 = activation:softmax(x); dice = loss:dice(softmax2, ...)
+    softmax = activation:softmax(x); dice = loss:dice(softmax, ...)
+"""
 
 from __future__ import annotations
 
@@ -9,13 +15,13 @@ from losslang.plan.plan import Argument, Plan, Ref, substituted
 
 
 def cse(plan: Plan) -> Plan:
-    """Replaces every step that computes what an earlier one did by that one."""
+    """Drops every step that is equal to an earlier one, and reads that instead."""
     first: dict[Any, str] = {}
     same: dict[str, Argument] = {}
     owners: dict[str, frozenset[str]] = {}
     for step in plan.steps:
         inputs = tuple(same.get(i.name, i) if isinstance(i, Ref) else i for i in step.inputs)
-        # 1 == 1.0 == True in Python, and their texts differ.
+        # Compared as texts: 1 == 1.0 == True in Python, but they are different options.
         key = (step.operation, repr(inputs), repr(step.options))
         kept = first.setdefault(key, step.name)
         if kept != step.name:

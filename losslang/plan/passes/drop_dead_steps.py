@@ -1,4 +1,10 @@
-"""A step that nobody reads is not computed, and a check that nobody asked for is not made."""
+"""Dead-step elimination (DCE): drops steps that no term reads, and checks of terms that are gone.
+
+Before and after:
+
+    log = log_softmax(x); ce = kernel:ce.softmax(x, labels); mean = reduction:mean(ce); total = mean
+    ce = kernel:ce.softmax(x, labels); mean = reduction:mean(ce); total = mean
+"""
 
 from __future__ import annotations
 
@@ -8,18 +14,17 @@ from losslang.plan.plan import Argument, Names, Plan, Ref, Step, needed_steps
 
 
 def drop_dead_steps(plan: Plan, *, metrics: bool = True) -> Plan:
-    """Drops what no term needs; `metrics=False` drops the metrics as well. What is left is named anew."""
+    """Drops what no term needs, `metrics=False` the metrics too, and numbers the names of steps anew."""
     outputs = tuple(output for output in plan.outputs if metrics or not output.metric)
     terms = {output.name for output in outputs}
-    roots = {output.value.name for output in outputs if isinstance(output.value, Ref)}
-    roots |= {step.name for step in plan.steps if _guards(step, terms)}
-    needed = needed_steps(plan.steps, roots)
+    roots = [output.value.name for output in outputs if isinstance(output.value, Ref)]
+    needed = needed_steps(plan.steps, [*roots, *(step.name for step in plan.steps if _guards(step, terms))])
     return _renamed(Plan(tuple(step for step in plan.steps if step.name in needed), outputs))
 
 
 def _guards(step: Step, terms: set[str]) -> bool:
-    """Whether a step refuses something on behalf of a term that is still there."""
-    return step.operation == "complete" or (step.operation.startswith("check:") and bool(step.owners & terms))
+    """Returns whether a step is a check of a term that is left."""
+    return step.operation == "complete" or (step.kind == "check" and bool(step.owners & terms))
 
 
 def _renamed(plan: Plan) -> Plan:

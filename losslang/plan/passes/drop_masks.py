@@ -1,4 +1,10 @@
-"""The plan for a call in which no label is ignored: most calls, and they need no mask for it."""
+"""Mask elimination for calls in which no label is ignored, which are most.
+
+Before and after:
+
+    not_ignored = not_ignored(target, x, index=255); zero_masked = zero_masked(target, not_ignored)
+    (both are gone, and readers of `zero_masked` read `target`)
+"""
 
 from __future__ import annotations
 
@@ -17,11 +23,11 @@ OF_A_MASK = (
     "counting",
     "flat",
 )
-"""Operations whose first input is a mask, and which make another of it."""
+"""Operations that return a mask computed from their first input, which is a mask."""
 
 
 def drop_masks(plan: Plan, absent: Collection[str]) -> Plan:
-    """The plan without these steps that look for ignored labels, and without all that hides by them."""
+    """Drops these `not_ignored` steps, the masks computed from them, and all masking by them."""
     same: dict[str, Argument] = {}
 
     def through(argument: Argument) -> Argument:

@@ -1,7 +1,10 @@
-"""A loss of an activation that has a kernel of its own: `bce(sigmoid)`, `ce(softmax)`.
+"""Kernel fusion: a loss of an activation that has a kernel reads the logits: `bce(sigmoid)`, `ce(softmax)`.
 
-The kernel reads the logits, so no view of the prediction is stored for it. It runs after `cse`,
-and only where the loss reads nothing but views that `stable` made from one activation.
+    log = log_softmax(x); ce = loss:ce(log, labels)
+    ce = kernel:ce.softmax(x, labels)
+
+No view of the prediction is stored for the kernel. The pass runs after `cse`, and applies where all views
+that the loss reads come from one activation.
 """
 
 from __future__ import annotations
@@ -22,11 +25,14 @@ VIEW_OF = {
     "activation:softmax": "softmax",
 }
 OF_THE_TRUE = ("true_element", "log_true_element")
-"""Views of the probability given to what is true: of those of the prediction, and the target."""
+"""Views of the probability of the true class: computed from views of the prediction and the target."""
 
 
 def fuse(plan: Plan, registry: Registry | None = None) -> Plan:
-    """Replaces a loss on views by its kernel on the logits. `registry` knows the kernels; else the current one."""
+    """Replaces losses on views by kernels on logits.
+
+    `registry` holds the kernels; the current one if None.
+    """
     registry = registry or current_registry()
     above = {step.name: step for step in plan.steps}
     steps: list[Step] = []
@@ -45,7 +51,7 @@ def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
         return step
     found = origins.pop() if len(origins) == 1 else None
     if (found is None or found[0] not in loss.kernels) and len(views) == 1:
-        # Whatever the view is made of, the loss reads it as it stands.
+        # A kernel for "identity" reads the view itself, whatever it was computed from.
         found = "identity", next(iter(views))
     if found is None or found[0] not in loss.kernels:
         return step
@@ -55,7 +61,7 @@ def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
 
 
 def _origin(view: Argument, above: dict[str, Step]) -> tuple[str, Argument] | None:
-    """The activation and the logits that a view is made of."""
+    """Returns the activation and the logits that a view is computed from."""
     step = above[view.name] if isinstance(view, Ref) else None
     if step is None:
         return None

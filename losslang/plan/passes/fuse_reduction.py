@@ -1,6 +1,9 @@
-"""The plan for tensors that are computed whole: a kernel that takes its own mean or sum saves a step.
+"""Reduction fusion: a kernel that can reduce takes the mean or the sum itself.
 
-Not one of PASSES: block by block a mean is the sum of many, and has to stand by itself.
+    ce = kernel:ce.softmax(x, labels); mean = reduction:mean(ce, none, none)
+    mean = kernel:ce.softmax(x, labels, reduction=mean)
+
+Not one of PASSES: in blocks a mean is computed from the sums of all blocks, so it needs a step of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +17,13 @@ from losslang.primitives.primitive import Loss
 from losslang.registry import Registry, loss_behind
 
 OWN = {"reduction:mean": "mean", "reduction:sum": "sum"}
-"""Reductions that torch's kernels have, by the names they have there."""
+"""Reductions that torch's kernels take, with their names there."""
 
 
 def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
-    """The plan with the plain mean or sum of a kernel that nobody else reads taken by the kernel.
+    """Moves the unweighted mean or sum of a kernel into the kernel, if nothing else reads its values.
 
-    A loss that is one number is its own mean, and may have a kernel for it.
+    A loss that returns one number needs no reduction, and is replaced by its kernel if it has one.
     """
     plan = Plan(tuple(_of_number(step, registry) for step in plan.steps), plan.outputs)
     above = {step.name: step for step in plan.steps}
@@ -41,7 +44,7 @@ def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
 
 
 def _of_number(step: Step, registry: Registry) -> Step:
-    """A loss that is one number, by its kernel, where nothing is masked."""
+    """Replaces a loss that returns one number by its kernel, where nothing is masked."""
     loss = loss_behind(step.operation, registry)
     if loss is None or not loss.has_total or "identity" not in loss.kernels or step.inputs[-1] is not None:
         return step
@@ -56,12 +59,10 @@ def _of_number(step: Step, registry: Registry) -> Step:
 
 
 def _reduces(step: Step, registry: Registry) -> bool:
-    """Whether a step is a kernel that reduces by itself, over tensors that it does not weigh."""
-    kind, _, name = step.operation.partition(":")
-    loss, _, activation = name.partition(".")
-    found = registry.get(Loss, loss) if kind == "kernel" else None
+    """Returns whether a step is a kernel that takes `reduction`, and has no weights."""
+    found = registry.get(Loss, step.loss_name) if step.kind == "kernel" else None
     return (
         found is not None
-        and "reduction" in signature(found.kernels[activation]).parameters
+        and "reduction" in signature(found.kernels[step.kernel_activation]).parameters
         and all(given is None for given in step.inputs[2:])
     )

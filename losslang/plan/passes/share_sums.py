@@ -1,6 +1,9 @@
-"""The plan for tensors that are computed whole: what several losses sum of one prediction is summed once.
+"""Sum sharing: sums that several losses take of one prediction are computed once.
 
-Not one of PASSES: block by block a walk takes equal sums together by itself.
+    dice = loss:dice(p, t); jaccard = loss:jaccard(p, t)        (each sums p t, p and t)
+    dice = totals:dice(sum0, sum1, sum2); jaccard = totals:jaccard(sum0, sum1, sum2)
+
+Not one of PASSES: a walk over blocks shares equal sums by itself.
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from losslang.plan.passes.cse import cse
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry, loss_behind
-from losslang.tensors.lazy import torch
+from losslang.tensors.lazy import private, torch
 from losslang.vocabulary import Tensor
 
 
 def share_sums(plan: Plan, registry: Registry) -> Plan:
-    """The plan with the sums of products that its losses take as steps of their own, if some of them are equal."""
+    """Makes the sums that losses take of products steps of their own, if some of them are equal."""
     if sum(_takes_total(step, registry) for step in plan.steps) < 2:
         return plan
     split = Plan(tuple(part for step in plan.steps for part in _split(step, registry)), plan.outputs)
@@ -33,7 +36,7 @@ def _takes_total(step: Step, registry: Registry) -> bool:
 
 
 def _split(step: Step, registry: Registry) -> Iterator[Step]:
-    """The products of a loss, their sums, and what it makes of these; a step that is no such loss as it is."""
+    """Yields the products of a loss, their sums, and the loss on these sums; any other step unchanged."""
     loss = loss_behind(step.operation, registry)
     products = _summed(step, loss) if loss is not None and _takes_total(step, registry) else None
     if loss is None or products is None:
@@ -42,11 +45,11 @@ def _split(step: Step, registry: Registry) -> Iterator[Step]:
     over = (("keep", len(loss.sums)), ("batch", bool(dict(step.options).get("batch"))))
     totals: list[Ref] = []
     for index, (first, *others) in enumerate(product.factors for product in products):
-        # No other step has a name with a space in it.
+        # A name with a space cannot collide with that of another step.
         value = Ref(first)
         for number, other in enumerate(others):
-            name, both = f"{step.name} product {index}.{number}", (value, Ref(other))
-            yield Step(name, "math:*", both, owners=step.owners)
+            name, factors = f"{step.name} product {index}.{number}", (value, Ref(other))
+            yield Step(name, "math:*", factors, owners=step.owners)
             value = Ref(name)
         total = Step(f"{step.name} sum {index}", "region_sum", (value,), over, owners=step.owners)
         yield total
@@ -56,7 +59,7 @@ def _split(step: Step, registry: Registry) -> Iterator[Step]:
 
 
 def _summed(step: Step, loss: Loss) -> list[Product] | None:
-    """What a loss sums, if that is products of its tensors, and it only reads them to hand them over."""
+    """Returns the products of its tensors that a loss sums; None if it does anything else with them."""
     *tensors, _, _ = step.inputs
     names = [i.name for i in tensors if isinstance(i, Ref)]
     if loss.whole or loss.parameters[-1] != "total" or len(names) < len(tensors):
@@ -74,9 +77,9 @@ def _summed(step: Step, loss: Loss) -> list[Product] | None:
     options = {name: value for name, value in step.options if name in loss.option_types}
     try:
         loss.function(*(Product((name,)) for name in names), total, **options)
-        is_changed = any(value._version for value in totals)  # pyright: ignore[reportPrivateUsage]
+        is_changed = any(map(private.count_writes, totals))
     except Exception:
-        # A loss of somebody else's may raise anything when it is handed no tensors: it is left as it is.
+        # A loss of a user may raise anything for arguments that are no tensors: it keeps its sums.
         return None
     are_products = found and all(isinstance(part, Product) for part in found)
     return found if are_products and not is_changed else None

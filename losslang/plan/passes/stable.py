@@ -1,4 +1,10 @@
-"""`log(sigmoid(x))` is mathematics; `log_sigmoid(x)` is what a machine can compute for every x."""
+"""Numerical stability: log(sigmoid(x)) becomes log_sigmoid(x), which is finite and exact for every x.
+
+Before and after:
+
+    sigmoid = activation:sigmoid(x); log = log(sigmoid)
+    log = log_sigmoid(x)
+"""
 
 from __future__ import annotations
 
@@ -13,17 +19,17 @@ STABLE = {
     ("log_complement", "sigmoid"): "log_complement_sigmoid",
     ("log_complement", "softmax"): "log_complement_softmax",
 }
-"""A logarithm of an activation, and the one operation that it is; '' is the logits themselves."""
+"""A logarithm of an activation, and the operation that replaces it; '' stands for the logits themselves."""
 
 
 def stable(plan: Plan) -> Plan:
-    """Replaces logarithms of activations by the operation that is exact at any size of logits."""
+    """Replaces logarithms of activations by operations that are numerically stable."""
     above = {step.name: step for step in plan.steps}
     steps: list[Step] = []
     logits: dict[str, Argument] = {}
     for step in plan.steps:
         inner = above.get(step.input_names[0]) if len(step.input_names) == 1 else None
-        activation = inner.operation.removeprefix("activation:") if inner is not None else ""
+        activation = inner.op if inner is not None else ""
         operation = STABLE.get((step.operation, activation))
         if inner is not None and operation == "":
             logits[step.name] = inner.inputs[0]

@@ -1,6 +1,9 @@
-"""The plan whose one value is the total: for what compiles a call as a whole.
+"""Total as a step: the plan whose one output is the total, for torch.compile.
 
-Not one of PASSES: the terms of a plan are logged one by one.
+    total = 0.5*mean + mean2
+    total 9 = math:*(mean, 0.5); total 10 = math:+(total 9, mean2); total = total 10
+
+Not one of PASSES: elsewhere the terms are needed one by one.
 """
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ from losslang.plan.plan import Argument, Output, Plan, Ref, Step
 
 
 def summed(plan: Plan) -> Plan:
-    """The plan with the weighted sum of its trained terms among its steps."""
+    """Appends the weighted sum of the trained terms as steps, and makes it the only output."""
     steps = list(plan.steps)
 
     def arithmetic(sign: str, left: Argument, right: Argument) -> Argument:
-        # No other step has a name with a space in it.
+        # A name with a space cannot collide with that of another step.
         steps.append(Step(f"total {len(steps)}", f"math:{sign}", (left, right)))
         return Ref(steps[-1].name)
 

@@ -1,9 +1,19 @@
-"""Large tensors, block by block: one pass forward, one pass backward, nothing kept between them."""
+"""Block evaluation of large tensors: one pass forward, one pass backward, no saved tensor but the inputs."""
 
 from losslang.runtime.blocks.cut import workers
-from losslang.runtime.blocks.maps import Maps, looks_at
+from losslang.runtime.blocks.evaluator import AutogradEvaluator, value_checks
 from losslang.runtime.blocks.split import Walk, split
 from losslang.runtime.blocks.sums import Sum
-from losslang.runtime.blocks.walk import Form, Totals, Walker
+from losslang.runtime.blocks.walk import BlockEvaluator, Totals, Walker
 
-__all__ = ["Form", "Maps", "Sum", "Totals", "Walk", "Walker", "looks_at", "split", "workers"]
+__all__ = [
+    "BlockEvaluator",
+    "AutogradEvaluator",
+    "Sum",
+    "Totals",
+    "Walk",
+    "Walker",
+    "value_checks",
+    "split",
+    "workers",
+]

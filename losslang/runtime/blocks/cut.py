@@ -1,4 +1,4 @@
-"""How the tensors of a walk are cut: samples first, and a sample along its first axis of space."""
+"""Cuts the tensors of a walk into blocks: by samples first, then a sample along its first axis of space."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from losslang.vocabulary import Tensor
 
 Shape = Sequence[int]
 WORKERS = 8
-"""Threads for which blocks grow. More get their share too: torch hands out 2^15 elements at a time."""
+"""Blocks grow with the threads up to this number.
+
+More threads still share a block: torch gives each 2^15 elements.
+"""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Samples `first` to `last`, and of their space the places `low` to `high` along dimension 2."""
+    """One block: samples `first` to `last`, and the places `low` to `high` of dimension 2."""
 
     first: int
     last: int
@@ -27,7 +30,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Cut:
-    """The blocks of a prediction of one shape: so many `samples` each, and `rows` of their space."""
+    """The blocks of a prediction of one shape: `samples` samples each, and `rows` places of dimension 2."""
 
     shape: Shape
     samples: int
@@ -36,7 +39,7 @@ class Cut:
 
     @classmethod
     def of(cls, shape: Shape, across: bool, elements: int) -> Cut:
-        """Blocks of about `elements` elements each; `across` allows to cut a sample."""
+        """Cuts into blocks of about `elements` elements; `across` allows to cut within a sample."""
         sample = max(prod(shape[1:]), 1)
         space = shape[2] if len(shape) > 2 else 1
         if sample <= elements or not across:
@@ -52,19 +55,21 @@ class Cut:
 
     @property
     def across(self) -> int:
-        """How many blocks lie side by side in the space of the same samples; these stand one after the other."""
+        """The number of blocks that cut the space of the same samples; they follow each other in `blocks`."""
         space = self.shape[2] if len(self.shape) > 2 else 1
         return ceil(space / self.rows)
 
-    def nothing(self) -> Block:
-        """No sample at all."""
+    def empty_block(self) -> Block:
+        """Returns a block without samples."""
         return Block(0, 0, 0, self.shape[2] if len(self.shape) > 2 else 1)
 
     def axes(self, shape: Shape) -> tuple[int | None, int | None]:
-        """Along which axes a tensor of this shape is cut with the samples and with the space.
+        """Returns the axes along which a tensor of this shape is cut: by samples, and by space.
 
-        A tensor of the prediction's rank lies on it; one of a rank less lacks the channel; one of
-        rank 1 has a number per sample. An axis of length 1 is broadcast, not cut.
+        None if it is not.
+
+        A tensor of the prediction's rank has its axes; one of a rank less lacks the channel axis; one of rank
+        1 has one number per sample. An axis of length 1 is broadcast, not cut.
         """
         rank, own = len(self.shape), len(shape)
         samples = 0 if own and shape[0] == self.shape[0] else None
@@ -74,7 +79,7 @@ class Cut:
         return samples, place
 
     def part(self, value: Tensor, block: Block) -> Tensor:
-        """What of a tensor lies in a block: a view."""
+        """Returns the part of a tensor in a block, as a view."""
         samples, place = self.axes(tuple(value.shape))
         if samples is not None and (number := block.last - block.first) < self.shape[0]:
             value = value.narrow(samples, block.first, number)
@@ -83,7 +88,10 @@ class Cut:
         return value
 
     def parts(self, value: Any) -> list[Any]:
-        """What lies in every block, in their order: views of a tensor; all else is itself."""
+        """Returns the parts of a tensor in all blocks, as views in their order.
+
+        Any other value for each block.
+        """
         number = len(self.blocks)
         if number == 1 or not isinstance(value, torch.Tensor):
             return [value] * number
@@ -95,7 +103,7 @@ class Cut:
         return [part for slab in found for part in _split(slab, self.rows, place)]
 
     def visits_once(self, shape: Shape) -> bool:
-        """Whether no element of a tensor of this shape lies in two blocks."""
+        """Returns whether no element of a tensor of this shape lies in two blocks."""
         samples, place = self.axes(shape)
         one_slab = self.samples >= self.shape[0]
         return (samples is not None or one_slab) and (
@@ -103,7 +111,7 @@ class Cut:
         )
 
     def grown(self, shape: Shape, block: Block) -> Shape:
-        """The whole shape of what has this shape in a block."""
+        """Returns the shape that a tensor has over all blocks, given its shape in one block."""
         whole = list(shape)
         whole[:1] = self.shape[:1]
         place = {len(self.shape): 2, len(self.shape) - 1: 1}.get(len(shape))
@@ -117,11 +125,11 @@ def _split(value: Any, length: int, axis: int) -> Sequence[Tensor]:
 
 
 def _even(length: int, wanted: int) -> int:
-    """The size of parts of about `wanted`, as even as they get: no small one at the end."""
+    """Returns the size of parts of about `wanted`, nearly equal, so that no small one is left at the end."""
     parts = ceil(length / max(wanted, 1))
     return ceil(length / max(parts, 1)) if length else 1
 
 
 def workers() -> int:
-    """How many threads share a block."""
+    """Returns the number of threads that share a block."""
     return min(torch.get_num_threads(), WORKERS)

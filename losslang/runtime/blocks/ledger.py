@@ -1,4 +1,4 @@
-"""The totals of a walk, and what of their gradients belongs to a block."""
+"""Adds up the sums of blocks to totals, and cuts the gradients of totals for the blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from losslang.vocabulary import Tensor
 
 
 class Ledger:
-    """Adds up the parts of blocks: in float64 where the device has it, counts as integers."""
+    """Adds up the sums of blocks: in float64 where the device has it, counts as integers."""
 
     def __init__(self, cut: Cut, sums: Sequence[Sum]):
         self.cut = cut
@@ -19,16 +19,16 @@ class Ledger:
         self.entries: list[list[list[Tensor]]] = []
 
     def add(self, block: Block, parts: list[list[Tensor]]) -> None:
-        """Enters what a block adds to each sum."""
+        """Enters what a block adds to every sum."""
         self.entries.append(
             [
-                self._kept(block, i, own) if end.at is None else own
+                self._values(block, i, own) if end.at is None else own
                 for i, (end, own) in enumerate(zip(self.sums, parts, strict=True))
             ]
         )
 
-    def _kept(self, block: Block, index: int, parts: list[Tensor]) -> list[Tensor]:
-        """Values that are no sum go to their place at once; every block enters the same whole tensors."""
+    def _values(self, block: Block, index: int, parts: list[Tensor]) -> list[Tensor]:
+        """Copies the values of a step that needs all of them, as a sort does, into tensors of all blocks."""
         if not self.entries:
             whole = [part.new_empty(self.cut.grown(tuple(part.shape), block)) for part in parts]
         else:
@@ -38,7 +38,7 @@ class Ledger:
         return whole
 
     def totals(self) -> list[list[Tensor]]:
-        """The sums of all blocks, in the type of the parts."""
+        """Returns every sum over all blocks, in the type that blocks computed it in."""
         by_sum = zip(self.sums, zip(*self.entries, strict=True), strict=True)
         return [[self._total(end, parts) for parts in zip(*own, strict=True)] for end, own in by_sum]
 
@@ -47,7 +47,10 @@ class Ledger:
 
 
 def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
-    """The sum of what all blocks add to it; of different samples side by side."""
+    """Adds up one sum over all blocks.
+
+    `per_sample`: samples have sums of their own, which are concatenated.
+    """
     if per_sample and len(parts) > 1:
         parts = [torch.cat(list(parts[i :: cut.across])) for i in range(cut.across)]
     kind = parts[0].dtype
@@ -56,7 +59,7 @@ def added(cut: Cut, parts: Sequence[Tensor], per_sample: bool) -> Tensor:
 
 
 def of_block(cut: Cut, end: Sum, block: Block, total: Tensor) -> Tensor:
-    """What of a total, or of its gradient, belongs to a block: a view."""
+    """Returns the part of a total, or of its cotangent, that belongs to a block, as a view."""
     if end.at is None:
         return cut.part(total, block)
     return total[block.first : block.last] if end.per_sample else total

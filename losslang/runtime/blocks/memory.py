@@ -1,11 +1,11 @@
-"""The memory of large gradients, kept from call to call.
+"""A pool for the memory of large gradients, reused from call to call.
 
-A loss makes a gradient of the same size in every step, and it is gone before the next. malloc hands a piece
-that large back to the system each time, and gets it again page by page, cleared: two fifths of the time of a
-closed form. Here it stays mapped, in large pages where there are such, while the system may take the pages for
-anything else that needs memory: what is in them is of no use to anyone (`MADV_FREE`).
+A loss allocates a gradient of the same size in every step, and frees it before the next. malloc returns a
+piece of that size to the system each time and gets it again page by page, zeroed: two fifths of the time of a
+closed form. The pool keeps it mapped, in huge pages where the system has them, and lets the system take the
+pages whenever it needs memory (`MADV_FREE`): their content is not needed any more.
 
-Such a gradient cannot be resized beyond what it is; all else is as of any tensor.
+A gradient from the pool cannot be resized beyond its size; otherwise it is a tensor as any other.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 IS_KNOWN = hasattr(mmap, "MADV_FREE") and hasattr(mmap, "MADV_HUGEPAGE")
-"""Whether the system is one that can be told so: Linux is."""
+"""Whether the system has these options: Linux has."""
 LEAST, MOST = 2**25 - 2**16, 2**29
-"""Bytes of what is kept. Of less than 32 MB, with what malloc adds, glibc takes care by itself, and more than the
-last would be a strange sight in a process at rest.
+"""Sizes in bytes that the pool serves.
+
+glibc reuses pieces below 32 MB (with its own header) by itself; an idle process should not hold more than the
+upper bound.
 """
 PIECES = 2
-"""Kept at most, the latest."""
+"""How many free pieces are kept at most: the latest ones."""
 
 
 class Pieces:
-    """Pieces of memory that no tensor reads any more."""
+    """The pieces of memory that no tensor reads any more."""
 
     def __init__(self) -> None:
         self.free: deque[mmap.mmap] = deque(maxlen=PIECES)
 
     def like(self, tensor: Tensor) -> Tensor:
-        """A tensor of this shape, type and order of axes, with anything in it."""
+        """Returns an uninitialized tensor of this shape, type and memory format."""
         size = tensor.numel() * tensor.element_size()
         if not (IS_KNOWN and tensor.is_cpu and LEAST <= size <= MOST):
             return torch.empty_like(tensor)
         try:
             piece = self._fitting(size) or _mapped(size)
         except OSError:
-            # No address is left. Without what is kept there may be; if not, torch says so as it always does.
+            # No address space is left. Freeing the pool may help; if it does not, torch raises its usual error.
             self.free.clear()
             return torch.empty_like(tensor)
         view = memoryview(piece)
-        # The memory that torch makes of it holds `view` itself, and whatever reads that memory holds it in turn.
+        # torch's storage holds `view`, and every tensor on that memory holds the storage.
         finalize(view, self._release, piece).atexit = False
         memory = torch.frombuffer(view, dtype=tensor.dtype, count=tensor.numel()).untyped_storage()
         strides = torch.empty_like(tensor, device="meta").stride()
@@ -68,15 +70,15 @@ class Pieces:
         try:
             piece.madvise(mmap.MADV_FREE)
         except OSError:
-            # A system that cannot take it later gets it now.
+            # Where the system cannot take the pages later, the piece is freed now.
             return
-        # Not before: whoever takes it from there may write to it.
+        # Appended last: once in the pool, another thread may take it and write to it.
         self.free.append(piece)
 
 
 def _mapped(size: int) -> mmap.mmap:
     piece = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    # A kernel may be built without large pages: small ones are right, too.
+    # A kernel may be built without huge pages; small ones are slower, not wrong.
     with suppress(OSError):
         piece.madvise(mmap.MADV_HUGEPAGE)
     return piece

@@ -1,8 +1,8 @@
-"""Which steps of a plan can run block by block.
+"""Splits a plan into walks: the steps that can run block by block.
 
-Between a prediction and a sum stand maps: steps of which a part of the batch or of space can be
-computed without the rest. All maps over predictions of one shape, with the sums that end them, are
-one walk over the data, whatever number of terms they come from.
+Between a prediction and a sum stand maps: steps that compute a part of the batch or of space without the
+rest. All maps over predictions of one shape, with the sums that end them, are one walk, from however many
+terms.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from losslang.registry import Registry
 
 Shape = tuple[int, ...]
 LYING = ("input", "not_ignored", "zero_masked", "broadcast_to_pred", "moved", "number", "beside")
-"""Steps whose value lies along a prediction, from outside of a walk."""
+"""Operations outside of a walk whose value has the axes of the prediction, so that it is cut with it."""
 RELAID = ("channels_second", "channels_back")
-"""Steps after which the axes of a prediction are others: it cannot be cut beside what lies as before."""
+"""Operations that move the axes of a prediction: it cannot be cut beside tensors with the original axes."""
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Maps over predictions of one shape, and the sums that end them."""
+    """The maps over predictions of one shape, and the sums that end them."""
 
     shape: Shape
     maps: tuple[Step, ...]
     sums: tuple[Step, ...]
     looks: tuple[Step, ...]
-    """The steps that look at values."""
+    """The checks of values."""
     inputs: tuple[tuple[str, bool], ...]
-    """The values from outside that the walk reads, and whether each is cut with the prediction."""
+    """The names of the values that the walk reads, and whether each is cut with the prediction."""
     views: tuple[tuple[str, str], ...]
-    """Those of them that are views of masks and weights, and of which step's value."""
+    """The inputs that are views of masks and weights, and the names of the viewed steps."""
     across: bool
     """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
 
     @property
-    def looking(self) -> Walk:
-        """What looks at values, with the maps that it needs, over the same inputs."""
-        needed = _behind(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
+    def checks_of_values(self) -> Walk:
+        """The walk of the checks of values, with the maps that they need, over the same inputs."""
+        needed = _needed_maps(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
         maps = tuple(step for step in self.maps if step.name in needed)
         return replace(self, maps=(*maps, *self.looks), sums=(), looks=())
 
@@ -56,7 +56,7 @@ class Walk:
 
 
 def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: int) -> tuple[Walk, ...]:
-    """The walks of a plan, given the shapes of its predictions; smaller ones than `least` are left whole."""
+    """Returns the walks of a plan over predictions of at least `least` elements, given their shapes."""
     sources: dict[str, frozenset[str]] = {}
     predictions = {
         read: step.name
@@ -70,7 +70,7 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
     ends: dict[Shape, list[Step]] = {}
     for step in plan.steps:
         if step.operation == "broadcast_to_pred":
-            # A view of a mask or a weight in the prediction's rank: made before, and cut as the prediction is.
+            # A view of a mask or a weight in the prediction's rank: made before the walk, and cut with the prediction.
             raw = step.inputs[1]
             own = predictions.get(raw.name) if isinstance(raw, Ref) else None
             lying[step.name] = frozenset() if own is None else frozenset([own])
@@ -91,20 +91,16 @@ def split(plan: Plan, registry: Registry, shapes: Mapping[str, Shape], least: in
             if len(over) == 1 and prod(next(iter(over))) >= least:
                 ends.setdefault(over.pop(), []).append(step)
             after.add(step.name)
-        elif (
-            late
-            or step.operation in RELAID
-            or (step.name in touched and step.operation.startswith(("loss:", "kernel:")))
-        ):
-            # Behind a loss that is no map there is nothing left to cut.
+        elif late or step.operation in RELAID or (step.name in touched and step.kind in ("loss", "kernel")):
+            # Nothing after a loss that is no map can run in blocks.
             after.add(step.name)
     return tuple(_walk(shape, sums, plan, registry, set(sources)) for shape, sums in ends.items())
 
 
 def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocked: set[str]) -> Walk:
-    walked = _behind(sums, plan, blocked)
+    walked = _needed_maps(sums, plan, blocked)
     made = {step.name: step for step in plan.steps}
-    # What is hidden of a target is hidden block by block, and is no second target.
+    # Ignored labels are masked in the walk: a masked target outside would be a second target to read.
     read = {name for step in plan.steps if step.name in walked for name in step.input_names}
     walked |= {name for name in read - walked if made[name].operation == "zero_masked"}
     maps = tuple(step for step in plan.steps if step.name in walked)
@@ -127,44 +123,45 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
     return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across)
 
 
-def _behind(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
-    """The maps that these steps need."""
+def _needed_maps(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:
+    """The maps that these steps need, among those that can run on a block."""
     maps = [step for step in plan.steps if step.name in blocked]
-    return blocked & needed_steps(maps, (name for step in steps for name in step.input_names))
+    return needed_steps(maps, (name for step in steps for name in step.input_names)) & blocked
 
 
 def _is_cut(made: Step, reader: Step) -> bool:
-    """Whether a value from outside lies along the prediction, other than a weight per class."""
-    lies_along = made.operation in LYING or made.operation.startswith("math:")
+    """Returns whether a value from outside is cut with the prediction; a weight per class is not."""
+    lies_along = made.operation in LYING or made.kind == "math"
     return lies_along and reader.operation != "per_class"
 
 
 def _is_map(step: Step, registry: Registry) -> bool:
-    kind, _, name = step.operation.partition(":")
-    match kind:
-        case "activation":
+    match step:
+        case Step(kind="activation", op=name):
             return registry.get(Activation, name) is not None
-        case "loss" | "kernel":
-            loss = _loss(name, registry)
+        case Step(kind="loss" | "kernel", loss_name=name):
+            loss = registry.get(Loss, name)
             return loss is not None and loss.is_map and not loss.has_total and _lies_along(loss)
-        case "math":
+        case Step(kind="math", op=name):
             return name in ("+", "-", "*", "/", "**", "neg")
         case _:
             return step.operation in MAPS
 
 
 def _is_sum(step: Step, registry: Registry) -> bool:
-    kind, _, name = step.operation.partition(":")
-    if kind == "reduction":
-        return registry.get(Reduction, name) is not None
-    loss = _loss(name, registry) if kind == "loss" else None
-    return loss is not None and loss.is_map and loss.has_total
+    match step:
+        case Step(kind="reduction", op=name):
+            return registry.get(Reduction, name) is not None
+        case Step(kind="loss", op=name):
+            loss = registry.get(Loss, name)
+            return loss is not None and loss.is_map and loss.has_total
+        case _:
+            return False
 
 
 def _has_samples(step: Step, registry: Registry, read: Iterable[str], shapes: Mapping[str, Shape]) -> bool:
-    """Whether the first axis of the predictions is none that a loss goes along, as of one row (D) alone."""
-    kind, _, name = step.operation.partition(":")
-    loss = _loss(name, registry) if kind in ("loss", "kernel") else None
+    """Returns whether the first axis of the predictions is the batch, which one row (D) has not."""
+    loss = _loss(step, registry)
     if loss is None or not loss.views or not loss.axes[loss.views[0]][0].startswith("*"):
         return True
     own = len(loss.axes[loss.views[0]]) - 1
@@ -172,20 +169,20 @@ def _has_samples(step: Step, registry: Registry, read: Iterable[str], shapes: Ma
 
 
 def _lies_along(loss: Loss) -> bool:
-    """Whether all operands lie along the prediction: one of axes of its own cannot be cut with it."""
+    """Returns whether all operands have the axes of the prediction: others cannot be cut with it."""
     pred = loss.axes[loss.views[0]]
     beyond = [o.name for o in loss.operands if o.name not in ("pred", "target")]
     return all(loss.axes[name] in (pred, pred[:-1]) for name in beyond)
 
 
 def _is_across(step: Step, registry: Registry) -> bool:
-    """Whether a step does not care where a sample is cut along dimension 2."""
-    kind, _, name = step.operation.partition(":")
-    if kind not in ("loss", "kernel"):
+    """Returns whether a step can run on a part of a sample, cut along dimension 2."""
+    if step.kind not in ("loss", "kernel"):
         return step.operation != "last_axis"
-    loss = _loss(name, registry)
+    loss = _loss(step, registry)
     return loss is not None and loss.axes[loss.views[0]][0] in ("b", "*shape", "*event")
 
 
-def _loss(name: str, registry: Registry) -> Loss | None:
-    return registry.get(Loss, name.partition(".")[0])
+def _loss(step: Step, registry: Registry) -> Loss | None:
+    """The loss that a step computes, by its formula or by a kernel; None for any other step."""
+    return registry.get(Loss, step.loss_name) if step.kind in ("loss", "kernel") else None

@@ -1,8 +1,7 @@
-"""The sum that ends a map: its part of a block, and what becomes of the totals.
+"""The sums that end a walk: their part of a block, and the arithmetic on the totals (combine).
 
-A loss or a reduction that sums does so through `total`, once. What it hands to `total` is computed
-block by block and added up; what it does with the totals is computed once, in the same function,
-on a block without elements.
+A loss or a reduction sums by one call of `total`. The arguments of `total` are computed block by block and
+added up; the rest of the function runs once, on a block without elements and with the totals of all blocks.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ from losslang.vocabulary import Tensor
 
 @dataclass(frozen=True)
 class Sum:
-    """A step that ends a map. `at` is where it takes `total`; None keeps its values, as a sort needs."""
+    """A step that ends a walk.
+
+    `at` is the position of `total`; None for a step that needs all values, as a sort.
+    """
 
     function: Callable[..., Any]
     at: int | None
@@ -33,17 +35,17 @@ class Sum:
     def of(cls, step: Step, registry: Registry) -> Sum:
         function, at = bound(step, registry)
         over = Region(0) if at is None else region(step, registry)
-        return cls(function, at, over, step.operation.startswith("loss:"))
+        return cls(function, at, over, step.kind == "loss")
 
     @property
     def per_sample(self) -> bool:
-        """Whether the sums of different samples stand side by side."""
+        """Whether every sample has a sum of its own."""
         return self.over.keep > 0 and not self.over.batch
 
     def part(self, arguments: Sequence[Any]) -> list[Tensor]:
-        """The sums of a block; of what is masked also how much there is, last.
+        """Returns the sums of a block; with a mask the number of unmasked elements too, last.
 
-        Where the values are kept: every argument that is a tensor.
+        For a step that needs all values: every argument that is a tensor.
         """
         if self.at is None:
             shape = arguments[0].shape
@@ -53,13 +55,13 @@ class Sum:
         return sums if mask is None else [*sums, count]
 
     def number(self, shape: Sequence[int]) -> int:
-        """How many elements of a tensor of this shape go into each sum, if nothing is masked."""
+        """Returns how many elements of a tensor of this shape each sum has, if nothing is masked."""
         return max(prod(shape[self.over.keep :]) * (shape[0] if self.over.batch else 1), 1)
 
     def combine(self, arguments: Sequence[Any], totals: Sequence[Tensor], number: int) -> Any:
-        """The value of the step, given the totals of all blocks; `arguments` hold no elements.
+        """Returns the value of the step, given the totals of all blocks and arguments without elements.
 
-        `number`: how many elements go into each, where nothing is masked.
+        `number`: how many elements each sum has if nothing is masked.
         """
         if self.at is None:
             left = iter(totals)
@@ -80,7 +82,7 @@ class Sum:
         return self.function(*given)
 
     def _given(self, arguments: Sequence[Any], total: Callable[..., Any]) -> tuple[list[Any], Any]:
-        """What the function is called with, and the mask of a loss, which stands last."""
+        """Returns the arguments of the function, with `total`, and the mask of a loss, its last input."""
         given = list(arguments)
         if not self.is_loss:
             return [*given, total], None
@@ -89,7 +91,7 @@ class Sum:
         return given, mask
 
     def handed(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-        """What the function hands to its `total`, and the mask that goes with it."""
+        """Calls the function up to its call of `total`; returns the arguments of that, and the mask."""
         given, mask = self._given(arguments, _hand_over)
         try:
             self.function(*given)
@@ -99,7 +101,7 @@ class Sum:
 
 
 class _HandedOverError(Exception):
-    """Carries what is to be summed out of the function that would go on with the sums."""
+    """Leaves a function at its call of `total`, with the arguments of that."""
 
     def __init__(self, parts: tuple[Any, ...]):
         self.parts = parts

@@ -1,7 +1,7 @@
-"""A walk over the data, block by block: forward adds up the sums, backward runs the maps once more.
+"""Runs a walk block by block: forward adds up sums, backward computes the maps of every block once more.
 
-Nothing is saved but the inputs and, where a form asks for it, what turns into the gradient in its place;
-nothing is made in backward but the gradient and one block.
+autograd saves the inputs of the walk and nothing else. An evaluator may also save one tensor, the
+probabilities: they lie in the memory that backward turns into the gradient, so they take none of their own.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 
 from losslang.runtime.binding import Calls
-from losslang.runtime.blocks.maps import Maps, vjp
+from losslang.runtime.blocks.evaluator import AutogradEvaluator, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.tensors.devices import exact
-from losslang.tensors.eager import has_saved_tensor_hooks, is_batched_grad
+from losslang.tensors.eager import is_batched_grad
+from losslang.tensors.torch_private import has_saved_tensor_hooks
 
 
 class Totals(NamedTuple):
-    """What a walk found: for every sum its totals; and what all calls of it have in common.
+    """The totals of every sum of a walk, and what all calls of the walk share.
 
-    `empty` are the arguments of the sums over no elements, `numbers` how many elements each is of if
+    `empty` are the arguments of every sum over no elements; `numbers` how many elements each sum has if
     nothing is masked.
     """
 
@@ -32,34 +33,35 @@ class Totals(NamedTuple):
     numbers: list[int]
 
 
-class Form(Protocol):
-    """A way to compute the sums of a block and their gradients: the maps themselves, or something faster."""
+class BlockEvaluator(Protocol):
+    """Computes the sums of blocks and their gradients: by autograd, or in closed form."""
 
     def fits(self, inputs: Sequence[Any]) -> bool:
-        """Whether it can compute what is wanted of these inputs."""
+        """Returns whether it can compute the sums and gradients that these inputs ask for."""
         ...
 
-    def keeps(self, inputs: Sequence[Any]) -> int | None:
-        """The input where whose gradient will be forward leaves what backward reads.
+    def saved_input(self, inputs: Sequence[Any]) -> int | None:
+        """Returns the index of the input whose gradient buffer stores the probabilities until backward.
 
-        It is computed once then, and takes no memory of its own. None where it is computed again.
+        None if backward computes them again.
         """
         ...
 
-    def totals(self, inputs: Sequence[Any], place: Tensor | None) -> list[list[Tensor]]:
-        """Every sum over all blocks; `place` is filled with what is kept, if it is given."""
+    def totals(self, inputs: Sequence[Any], saved: Tensor | None) -> list[list[Tensor]]:
+        """Returns every sum over all blocks; writes the probabilities to `saved`, if it is given."""
         ...
 
     def gradients(
         self,
         inputs: Sequence[Any],
         cotangents: Sequence[Sequence[Tensor]],
-        places: Sequence[Tensor | None],
-        filled: bool,
+        buffers: Sequence[Tensor | None],
+        has_saved: bool,
     ) -> None:
-        """Writes the gradient of Σ cotangent * sum to the places of the inputs that want one.
+        """Writes the gradient of Σ cotangent * sum with respect to every input that has a buffer.
 
-        It is added where more than one block writes. `filled`: the place of what the form keeps holds it.
+        Where several blocks read the same elements their gradients are added. `has_saved`: the buffer of
+        `saved_input` holds the probabilities.
         """
         ...
 
@@ -67,111 +69,122 @@ class Form(Protocol):
 class Walker:
     """Runs a walk over tensors of one signature.
 
-    `form` is faster than the maps and may not fit every call; `looking` looks at the values of every
-    block first.
+    `closed` computes calls that it fits, `autograd` all others. `checks` looks at the values of every block
+    before.
     """
 
-    def __init__(self, maps: Maps, form: Form | None, looking: Calls | None):
-        self.maps = maps
-        self.form = form
-        self.looking = looking
+    def __init__(self, autograd: AutogradEvaluator, closed: BlockEvaluator | None, checks: Calls | None):
+        self.autograd = autograd
+        self.closed = closed
+        self.checks = checks
         self.empty: list[Sequence[Any]] = []
         self.lengths: list[int] = []
         self.numbers: list[int] = []
 
     def __call__(self, *inputs: Any) -> Totals:
-        maps = self.maps
+        autograd = self.autograd
         if not self.empty:
-            with torch.no_grad():
-                # Not the views themselves: they would hold what this call was handed.
-                empty = [_copied(own) for own in maps.given(maps.nothing(inputs))]
-            # `empty` last: a thread that finds it finds the others too.
-            self.lengths = [len(end.part(given)) for end, given in zip(maps.sums, empty, strict=True)]
-            self.numbers = [maps.number(end, given) for end, given in zip(maps.sums, empty, strict=True)]
-            self.empty = empty
-        if self.looking is not None:
-            for own in maps.blocks(inputs):
-                self.looking.run(*own)
-        form = self.form if self.form is not None and self.form.fits(inputs) else maps
-        # Asked here: inside of an autograd function no gradient is ever wanted. Hooks would not see what is kept.
-        fill = _kept(maps, form, inputs) if torch.is_grad_enabled() and not has_saved_tensor_hooks() else None
-        flat = _Walk.apply(maps, form, self.lengths, fill, *inputs)  # pyright: ignore
+            self._measure(inputs)
+        if self.checks is not None:
+            for block in autograd.blocks(inputs):
+                self.checks.run(*block)
+        evaluator = self.closed if self.closed is not None and self.closed.fits(inputs) else autograd
+        # Asked here: in an autograd function grad mode is off. Hooks on saved tensors would not see this one.
+        is_saved = torch.is_grad_enabled() and not has_saved_tensor_hooks()
+        saved_input = _saved_input(autograd, evaluator, inputs) if is_saved else None
+        flat = _Walk.apply(autograd, evaluator, self.lengths, saved_input, *inputs)  # pyright: ignore
         totals = _grouped(cast("tuple[Tensor, ...]", flat), self.lengths)
         return Totals(totals, self.empty, self.numbers)
 
+    def _measure(self, inputs: Sequence[Any]) -> None:
+        """Runs the maps on a block without elements: all that a sum needs to know of its arguments."""
+        sums, autograd = self.autograd.sums, self.autograd
+        with torch.no_grad():
+            # Copies: views would keep the inputs of this call in memory.
+            empty = [_copied(arguments) for arguments in autograd.arguments_of(autograd.empty_block(inputs))]
+        # `empty` last: a thread that finds it finds the others too.
+        self.lengths = [len(end.part(given)) for end, given in zip(sums, empty, strict=True)]
+        self.numbers = [autograd.number(end, given) for end, given in zip(sums, empty, strict=True)]
+        self.empty = empty
+
 
 class _Walk(torch.autograd.Function):
-    """Inputs to totals."""
+    """Inputs to totals, for autograd."""
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Maps, form: Form, lengths: list[int], fill: int | None, *inputs: Any
+        ctx: Any,
+        autograd: AutogradEvaluator,
+        evaluator: BlockEvaluator,
+        lengths: list[int],
+        saved_input: int | None,
+        *inputs: Any,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*[value if isinstance(value, Tensor) else None for value in inputs])
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
-        ctx.maps, ctx.form, ctx.lengths = maps, form, lengths
-        ctx.fill, ctx.kept = fill, None if fill is None else GRADIENTS.like(inputs[fill])
+        ctx.autograd, ctx.evaluator, ctx.lengths = autograd, evaluator, lengths
+        ctx.saved_input = saved_input
+        ctx.saved = None if saved_input is None else GRADIENTS.like(inputs[saved_input])
         with exact(_tensor(inputs)):
-            totals = [total for own in form.totals(inputs, ctx.kept) for total in own]
+            totals = [total for own in evaluator.totals(inputs, ctx.saved) for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        saved = zip(ctx.saved_tensors, ctx.others, strict=True)
-        inputs = [other if tensor is None else tensor for tensor, other in saved]
-        maps, wanted, grouped = ctx.maps, ctx.needs_input_grad[4:], _grouped(cotangents, ctx.lengths)
-        # What is kept turns into the gradient and is gone: a second backward computes it again.
-        kept, ctx.kept = ctx.kept, None
+    def backward(ctx: Any, *flat: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = zip(ctx.saved_tensors, ctx.others, strict=True)
+        inputs = [other if tensor is None else tensor for tensor, other in tensors]
+        wanted, cotangents = ctx.needs_input_grad[4:], _grouped(flat, ctx.lengths)
+        # The gradient overwrites what is saved: a second backward computes it again.
+        saved, ctx.saved = ctx.saved, None
         with exact(_tensor(inputs)):
-            again = torch.is_grad_enabled()
-            if again or any(map(is_batched_grad, cotangents)):
-                # The gradient is differentiated in turn, or many at once: everything is one block. Each input
-                # stands for itself: one that is made of another must not send its gradient there a second time.
+            has_graph = torch.is_grad_enabled()
+            if has_graph or any(map(is_batched_grad, flat)):
+                # A second derivative, or many gradients at once: everything is one block. The views cut the graph
+                # above: an input computed from another one would pass its gradient on to it twice.
                 with torch.enable_grad():
                     alone = [v.view_as(v) if want else v for v, want in zip(inputs, wanted, strict=True)]
-                    found = vjp(maps.parts(alone), alone, wanted, grouped, again=again)
+                    sums = ctx.autograd.parts(alone)
+                    found = vjp(sums, alone, wanted, cotangents, create_graph=has_graph)
             else:
-                found = _by_blocks(maps, ctx.form, inputs, wanted, grouped, ctx.fill, kept)
+                found = _gradients(ctx, inputs, wanted, cotangents, saved)
         return None, None, None, None, *found
 
 
-def _kept(maps: Maps, form: Form, inputs: Sequence[Any]) -> int | None:
-    """What a form keeps, where it has a place: a gradient whose elements lie in one block each."""
-    index = form.keeps(inputs)
-    return index if index is not None and maps.visits_once(index, inputs[index]) else None
+def _saved_input(autograd: AutogradEvaluator, evaluator: BlockEvaluator, inputs: Sequence[Any]) -> int | None:
+    """The input that an evaluator asks for, if each of its elements lies in one block alone."""
+    index = evaluator.saved_input(inputs)
+    return index if index is not None and autograd.visits_once(index, inputs[index]) else None
 
 
-def _by_blocks(
-    maps: Maps,
-    form: Form,
+def _gradients(
+    ctx: Any,
     inputs: Sequence[Any],
     wanted: Sequence[bool],
     cotangents: Sequence[Sequence[Tensor]],
-    fill: int | None,
-    kept: Tensor | None,
+    saved: Tensor | None,
 ) -> list[Tensor | None]:
-    gradients = [
-        None
-        if not want
-        else kept
-        if kept is not None and index == fill
-        else _fresh(value, maps.visits_once(index, value))
-        for index, (value, want) in enumerate(zip(inputs, wanted, strict=True))
-    ]
-    form.gradients(inputs, cotangents, gradients, filled=kept is not None)
-    return gradients
+    """Returns the gradients of the inputs, computed block by block."""
+
+    def gradient_buffer(index: int, value: Any) -> Tensor | None:
+        """The tensor that the gradient of an input is written to, or added to where blocks overlap."""
+        if not wanted[index]:
+            return None
+        if saved is not None and index == ctx.saved_input:
+            return saved
+        return GRADIENTS.like(value) if ctx.autograd.visits_once(index, value) else torch.zeros_like(value)
+
+    buffers = [gradient_buffer(index, value) for index, value in enumerate(inputs)]
+    ctx.evaluator.gradients(inputs, cotangents, buffers, has_saved=saved is not None)
+    return buffers
 
 
 def _copied(values: Sequence[Any]) -> Sequence[Any]:
     return [value.clone() if isinstance(value, Tensor) else value for value in values]
 
 
-def _fresh(value: Tensor, is_written: bool) -> Tensor:
-    return GRADIENTS.like(value) if is_written else torch.zeros_like(value)
-
-
 def _grouped(flat: Iterable[Tensor], lengths: Sequence[int]) -> list[list[Tensor]]:
+    """A flat list of totals, or of their cotangents, sum by sum."""
     left = iter(flat)
     return [list(islice(left, number)) for number in lengths]
 

@@ -1,5 +1,5 @@
 """Closed forms: losses that are polynomials in the probabilities, differentiated before they run."""
 
-from losslang.runtime.closed.evaluator import Closed, ClosedForm, Prepared
+from losslang.runtime.closed.evaluator import ClosedForm, ClosedFormEvaluator, WalkEvaluators
 
-__all__ = ["Closed", "ClosedForm", "Prepared"]
+__all__ = ["ClosedFormEvaluator", "ClosedForm", "WalkEvaluators"]

@@ -1,11 +1,11 @@
-"""Polynomials over the views of a prediction: what most losses are between a prediction and a sum.
+"""Polynomials in the views of a prediction: most losses are one, between the prediction and a sum.
 
     dice      p t,  p,  t                       p = sigmoid(x) or softmax(x), t the target
     bce       s - t x                           s = softplus(x): log p = x - s, log(1 - p) = -s
     focal     q^2 (s - t x),  q = t + p - 2 t p
 
-They are added and multiplied term by term, so that what cancels is gone; a power keeps its base as it
-is written, since that is cheaper to compute. Their derivatives are polynomials again.
+Sums and products are expanded, so that terms cancel; a power keeps its base as it is written, which is
+cheaper to compute. Derivatives of polynomials are polynomials again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 EXPANDED = 4
-"""A product of two sums is multiplied out up to so many terms; a longer one keeps its factors."""
+"""A product of two sums is expanded if it has at most so many terms; a longer one keeps its factors."""
 
 
 @dataclass(frozen=True)
 class Atom:
-    """A tensor known by name, or what is raised to a power, or a sum that is kept in brackets."""
+    """A factor of a product: a named tensor, a power, or a sum in brackets."""
 
     name: str
     base: Poly | None = None
@@ -34,24 +34,24 @@ class Atom:
 
 Monomial = tuple[Atom, ...]
 ONE_HOT = "one_hot"
-"""The name of a target that is 0 or 1: its own square."""
+"""The name of a target that is 0 or 1, so that its square is itself."""
 
 
 @dataclass(frozen=True)
 class Poly:
-    """A sum of products, each with a number."""
+    """A polynomial: a sum of products of factors, each with a number."""
 
     terms: tuple[tuple[Monomial, float], ...] = ()
 
     @classmethod
     def of(cls, terms: Iterable[tuple[Monomial, float]]) -> Poly:
-        """The sum of terms, equal ones put together."""
+        """Adds up terms; equal products become one term, and terms of 0 are dropped."""
         found: dict[Monomial, float] = {}
         for monomial, number in terms:
             key = _ordered(monomial)
             found[key] = found.get(key, 0.0) + number
-        kept = [(monomial, number) for monomial, number in found.items() if number]
-        return cls(tuple(sorted(kept, key=lambda term: (len(term[0]), str([str(a) for a in term[0]])))))
+        terms = [(monomial, number) for monomial, number in found.items() if number]
+        return cls(tuple(sorted(terms, key=lambda term: (len(term[0]), str([str(a) for a in term[0]])))))
 
     @classmethod
     def atom(cls, atom: Atom) -> Poly:
@@ -76,7 +76,7 @@ class Poly:
         return self.expanded(other)
 
     def expanded(self, other: Poly) -> Poly:
-        """The product, multiplied out however long it is: what a change of variables cancels is gone."""
+        """Returns the product, expanded whatever its length: a change of variables can cancel terms."""
         return Poly.of((a + b, m * n) for a, m in self.terms for b, n in other.terms)
 
     def times(self, number: float) -> Poly:
@@ -88,7 +88,7 @@ class Poly:
         return Poly.number(1) if exponent == 0 else Poly.atom(Atom("power", self, exponent))
 
     def bracket(self) -> Atom:
-        """The whole as one factor."""
+        """Returns the polynomial as one factor."""
         match self.terms:
             case (((only,), 1.0),):
                 return only
@@ -96,7 +96,10 @@ class Poly:
                 return Atom("bracket", self)
 
     def derivative(self, of: Callable[[str], Poly]) -> Poly:
-        """By the rules of sum, product and power; `of` gives the derivative of a named tensor."""
+        """Differentiates by the rules of sum, product and power.
+
+        `of` returns the derivative of a named tensor.
+        """
         found = Poly()
         for monomial, number in self.terms:
             for atom, power in Counter(monomial).items():
@@ -107,7 +110,7 @@ class Poly:
         return found
 
     def substituted(self, value: Callable[[Atom], Poly]) -> Poly:
-        """With something else for the named tensors, in brackets too."""
+        """Replaces named tensors by polynomials, in brackets too."""
         found = Poly()
         for monomial, number in self.terms:
             product = Poly.number(number)
@@ -121,7 +124,7 @@ class Poly:
         return found
 
     def vanishes(self, zeros: Collection[str]) -> bool:
-        """Whether every product has a factor that is 0 where these tensors are."""
+        """Returns whether the polynomial is 0 where these tensors are: each product has one as a factor."""
         return all(
             any(a.name in zeros if a.base is None else a.base.vanishes(zeros) for a in monomial)
             for monomial, _ in self.terms
@@ -129,7 +132,7 @@ class Poly:
 
     @property
     def names(self) -> frozenset[str]:
-        """The tensors that it reads."""
+        """The names of the tensors that it reads."""
         found = frozenset[str]()
         for monomial, _ in self.terms:
             for atom in monomial:

@@ -1,4 +1,4 @@
-"""Polynomials as tapes, with as few operations as Horner's rule needs."""
+"""Turns polynomials into tapes, by Horner's rule: with few operations."""
 
 from __future__ import annotations
 
@@ -26,37 +26,40 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 Region = tuple[int, bool]
-"""How many axes a sum keeps, and whether it runs over the samples too."""
+"""How many axes a sum keeps, and whether it also runs over the samples."""
 Places = Mapping[Monomial, int]
 """Products of tensors, and which value of the tape is the number of each."""
 
 
 class Polynomials:
-    """Writes polynomials to a tape that is being built. `spread`: their numbers may be tensors that broadcast, a weight per region."""
+    """Appends polynomials to a tape.
+
+    `spread`: their numbers may be tensors that broadcast, one per region.
+    """
 
     def __init__(self, builder: TapeBuilder, *, spread: bool = False):
         self.builder = builder
         self.spread = spread
 
     def write(self, poly: Poly) -> int:
-        """A polynomial with its own numbers."""
+        """Appends a polynomial, and returns its value."""
         return self.sum({monomial: self.builder.constant(number) for monomial, number in poly.terms})
 
     def sum(self, places: Places, total: int | None = None) -> int:
-        """A total, if there is one, and factor * (...) and the other products; a number if it reads no tensor."""
+        """Appends total + factor * (...) + other products; the result is a number if no tensor is read."""
         factor = self._shared(places)
         if factor is None:
             return self._added(total, places)
         inside = self.sum({_without(m, factor): place for m, place in places.items() if factor in m})
         rest = {m: place for m, place in places.items() if factor not in m}
         if total is None and self._first_is_free(rest):
-            # What is there already takes no operation: the product is added to it as it is made.
+            # The first term needs no operation of its own: the product is added to it by addcmul.
             total, rest = self._added(None, rest), {}
         total = self._product(total, factor, inside)
         return self.sum(rest, total) if rest else total
 
     def _first_is_free(self, places: Places) -> bool:
-        """Whether a sum begins with a number, or with a tensor as it is: no operation makes that."""
+        """Returns whether a sum begins with a number or with a plain tensor, which need no operation."""
         if self._shared(places) is not None:
             return False
         return (() in places and not self.spread) or any(self._is_as_it_is(m, p) for m, p in places.items())
@@ -65,7 +68,7 @@ class Polynomials:
         return len(monomial) == 1 and self.builder.constants.get(place) == 1.0
 
     def _product(self, total: int | None, atom: Atom, inside: int) -> int:
-        """A total, if there is one, and the product of a tensor and what stands in brackets."""
+        """Appends total + tensor * bracket."""
         write = self.builder.write
         if not self.builder.is_tensor(inside):
             return self._plus(total, [self._factor(atom)], inside)
@@ -77,15 +80,15 @@ class Polynomials:
         return write(plus_product, total, self._factor(atom), inside, self.builder.constant(1.0))
 
     def _added(self, total: int | None, places: Places) -> int:
-        """A total, if there is one, and products of which no two have a factor in common."""
+        """Appends total + products, of which no two have a factor in common."""
         constant = places.get(())
-        # What is largest comes first, and the logarithm that it nearly cancels against comes last.
+        # The largest term comes first, and the logarithm that it nearly cancels with comes last.
         products = sorted(
             (m for m in places if m),
             key=lambda m: (any(atom.name == "tail" for atom in m), not self._is_as_it_is(m, places[m])),
         )
         if total is None and not self.spread:
-            # Added to the first product as it is made.
+            # The first product is added to the constant by addcmul.
             total, constant = constant, None
         for monomial in products:
             total = self._plus(total, list(map(self._factor, monomial)), places[monomial])
@@ -99,7 +102,7 @@ class Polynomials:
         if total is not None and not others:
             return write(plus, total, first, number)
         if total is not None:
-            # All but the last factor are multiplied before: the number and the sum are one operation with that.
+            # All but the last factor are multiplied first; addcmul does the last one, the number and the sum.
             for other in others[:-1]:
                 first = write(times, first, other)
             if not self.spread:
@@ -112,7 +115,7 @@ class Polynomials:
         return product
 
     def _shared(self, places: Places) -> Atom | None:
-        """The factor of the most products, if it is one of several; of equals one that need not be made."""
+        """Returns the factor that most products share; among equals one that need not be computed itself."""
         counts = Counter(atom for monomial in places for atom in set(monomial))
         ranks = {
             atom: (number, atom.name in self.builder.multipliers, str(atom))
@@ -132,13 +135,13 @@ class Polynomials:
     def _power(self, base: Poly, exponent: float) -> int:
         if exponent == 1:
             return self.write(base)
-        # A power takes its base from the block, where a derivative reads it too.
+        # The base is a named value, so that a derivative that reads it too shares it.
         inner = self._factor(Atom("bracket", base))
         return self.builder.write(raised, inner, self.builder.constant(exponent))
 
 
 class Weighed:
-    """Σ weight * polynomial: the same products for every block, with numbers that the weights decide.
+    """Computes Σ cotangent * polynomial: the same products for every block, with numbers from the cotangents.
 
     `into` names a given tensor that the sum is written to, in place of a buffer.
     """
@@ -168,7 +171,7 @@ class Weighed:
     def of(
         self, given: Sequence[Tensor], weights: Sequence[Any], scratch: Scratch, out: Tensor | None = None
     ) -> Any:
-        """The sum, to be read only; in `out` if it is a tensor that was made here."""
+        """Returns the sum, to be read only: in `out`, if it is a tensor that was computed here."""
         numbers = [mixed(weights, own) for own in self.shares]
         tape = self.spread if any(isinstance(n, torch.Tensor) for n in numbers) else self.plain
         return result(tape, given, scratch, numbers, out)
@@ -181,7 +184,7 @@ def _tape(monomials: Sequence[Monomial], builder: TapeBuilder, *, spread: bool, 
 
 
 def mixed(values: Sequence[Any], shares: Sequence[tuple[int, float]]) -> Any:
-    """Σ number * value, of numbers or tensors."""
+    """Returns Σ number * value, of numbers or tensors."""
     return reduce(add, [values[i] if number == 1.0 else values[i] * number for i, number in shares])
 
 
@@ -192,7 +195,7 @@ def result(
     numbers: Sequence[Any] = (),
     out: Tensor | None = None,
 ) -> Any:
-    """The only result of a tape, in `out` or a tensor of the scratch, which goes on with what stands behind it."""
+    """Runs a tape with one result; writes it to `out`, else to a scratch buffer that the next call reuses."""
     first = [] if out is None or not tape.buffers else [out]
     buffers = [*first, *(scratch.like(given[0]) for _ in range(tape.buffers - len(first)))]
     (found,) = tape.run(given, buffers, numbers)
@@ -200,13 +203,13 @@ def result(
 
 
 def polynomial(poly: Poly, makers: Mapping[str, Maker], given: Sequence[str]) -> Tape:
-    """The tape of one polynomial."""
+    """Returns the tape of one polynomial."""
     builder = TapeBuilder(makers, given)
     return builder.done(Polynomials(builder).write(poly))
 
 
 def summing(region: Region, rank: int) -> Callable[[Tensor], Tensor]:
-    """What sums over a region of a block."""
+    """Returns the function that sums a tensor of a block over a region."""
     keep, batch = region
     space = tuple(range(keep, rank))
     return partial(_summed, (0, *space) if batch else space, batch)
@@ -214,20 +217,20 @@ def summing(region: Region, rank: int) -> Callable[[Tensor], Tensor]:
 
 def _summed(dims: tuple[int, ...], batch: bool, values: Tensor) -> Tensor:
     if not dims:
-        # Never the tensor of a block itself: the next block computes in it.
+        # A copy: the next block overwrites the tensor.
         return values.clone()
     return values.sum(dims, keepdim=True).flatten(1) if batch else values.sum(dims)
 
 
 def everywhere(value: Any, like: Tensor, real: Tensor) -> Tensor:
-    """A tensor of the shape of `like`, also of a number."""
+    """Expands a tensor or a number to the shape of `like`."""
     if isinstance(value, torch.Tensor):
         return value.expand(like.shape)
     return torch.full((), value, dtype=real.dtype, device=real.device).expand(like.shape)
 
 
 def along(weight: Tensor, rank: int) -> Any:
-    """A number, or a weight per sample and class along the first axes of a tensor of that rank.
+    """Returns a cotangent as a number, or per sample and class along the first axes of a tensor of that rank.
 
     A number on a GPU stays there: to read it would wait.
     """

@@ -1,4 +1,4 @@
-"""The memory that blocks are computed in."""
+"""Scratch buffers: the memory that blocks are computed in."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 KEPT = 2**22
-"""Bytes, for each thread, of a buffer that is kept from call to call: those of a block, and room for doubles."""
+"""Bytes per thread up to which a buffer stays allocated between calls: those of a block, also in doubles."""
 
 
 class Scratch(threading.local):
-    """The tensors that blocks are computed in, the same ones for every block; each thread has its own.
+    """A stack of buffers that every block uses anew; each thread has its own.
 
-    Allocated anew they would cost more than what is computed in them: the allocator hands memory of
-    this size back to the system, and gets it again page by page. That of a GPU keeps it by itself.
+    To allocate them for each block would cost more than the computation: malloc returns memory of this size
+    to the system and gets it again page by page. The allocator of a GPU keeps it, so there `like` allocates.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Scratch(threading.local):
         return self
 
     def like(self, tensor: Tensor) -> Tensor:
-        """A tensor of this shape and type, with anything in it, until it is taken back."""
+        """Returns an uninitialized buffer of this shape and type, in use until it is released."""
         if not can_read_without_sync(tensor):
             return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         if self.in_use == len(self.buffers):
@@ -41,18 +41,18 @@ class Scratch(threading.local):
         return found
 
     def release(self, in_use: int) -> None:
-        """Takes back all but the first `in_use` tensors: the next ones are the same memory."""
+        """Releases all but the first `in_use` buffers: the next calls of `like` return the same memory."""
         self.in_use = in_use
 
     def __exit__(self, *_: object) -> None:
-        """Nothing reads them any more; what an uncommonly large one took is given back."""
+        """Releases all buffers, and frees those that are larger than a usual block needs."""
         self.in_use = 0
-        kept = KEPT * workers()
-        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= kept]
+        limit = KEPT * workers()
+        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= limit]
 
 
 def _again(buffer: Tensor, like: Tensor) -> Tensor:
-    """Another tensor in the memory of a buffer, if it has room for it."""
+    """Returns a tensor of another shape in the memory of a buffer, or a new one if it is too small."""
     memory = buffer.untyped_storage()
     if memory.nbytes() < like.numel() * like.element_size():
         return _empty(like)
@@ -62,6 +62,6 @@ def _again(buffer: Tensor, like: Tensor) -> Tensor:
 
 
 def _empty(like: Tensor) -> Tensor:
-    # What is made in inference mode could not be written to outside of it.
+    # A tensor made in inference mode could not be written to outside of it.
     with torch.inference_mode(False):
         return torch.empty(like.shape, dtype=like.dtype, device="cpu")

@@ -1,4 +1,4 @@
-"""Sums of polynomials in a sigmoid and a target, and their gradient.
+"""Sums of polynomials in a sigmoid and a target, and their gradient, on one block.
 
 p = sigmoid(x)    dp/dx = p - p^2; with a logarithm in it, in the variables of `turned`
 """
@@ -24,8 +24,8 @@ from losslang.runtime.closed.turned import (
     QUICK,
     SOFT,
     doubt,
-    kept_wrong,
     multipliers,
+    saved_wrong,
     signed,
     slope,
     stable,
@@ -35,23 +35,24 @@ from losslang.tensors.devices import can_read_without_sync
 from losslang.vocabulary import Tensor
 
 BOUNDED = {"probs", "target", "wrong", "rest", ONE_HOT}
-"""Between -1 and 1: sums of their products are taken one by one, and shared between losses."""
+"""Tensors between -1 and 1: each product of them is summed by itself, once for all losses that need it."""
 NEVER = -1e4
-"""A logit of which the probability is 0, and all that is made of that, to the last bit of a double."""
+"""The logit of masked elements: its probability is exactly 0 in double precision, and so are powers of it."""
 ZEROS = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "relu", "tail"}
-"""What is 0 beside such a logit and a target of 0."""
+"""Tensors that are 0 for such a logit and a target of 0."""
 OF_WRONG = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "sign"}
-"""What g and the target are enough for."""
+"""Tensors that g and the target suffice for."""
 TAIL: Monomial = (Atom("tail"),)
 KNOWN = 2**12
-"""Blocks of which it is remembered whether their target is soft."""
+"""Blocks for which the choice between the hard and the soft formulas is remembered until backward."""
 
 
 class Sigmoid:
-    """The sums of a block, and the gradient of their weighted sum.
+    """Computes the sums of a block, and the gradient of Σ cotangent * sum.
 
-    It `masks` if an element whose logit is `NEVER` and whose target is 0 adds nothing to either. It `keeps` g for the
-    backward pass where the logits are not read there for anything else: to read it costs less than to make it again.
+    `can_mask`: an element with the logit `NEVER` and the target 0 adds nothing to sums or gradient.
+    `saves_probs`: backward reads g alone of the logits, so forward saves g, which costs less than to compute
+    it again.
     """
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
@@ -64,12 +65,12 @@ class Sigmoid:
             _turned(polys, regions, rank, is_soft=True) if has_logarithm else _plain(polys, regions, rank)
         )
         self.hard = _turned(polys, regions, rank, is_soft=False) if has_logarithm else self.soft
-        self.masks = self.hard.vanishes and self.soft.vanishes
-        self.keeps = has_logarithm and self.hard.keeps and self.soft.keeps
+        self.can_mask = self.hard.vanishes and self.soft.vanishes
+        self.saves_probs = has_logarithm and self.hard.saves_wrong and self.soft.saves_wrong
         self.known: dict[int, Basis] = {}
 
     def basis(self, target: Tensor, scratch: Scratch) -> Basis:
-        """The short one if the target can be seen to be 0 or 1 everywhere: then t - t² is 0."""
+        """Returns the shorter formulas if the target is 0 or 1 everywhere, which is read on a CPU alone."""
         if self.hard is self.soft or not can_read_without_sync(target):
             return self.soft
         in_use = scratch.in_use
@@ -82,25 +83,25 @@ class Sigmoid:
         logits: Tensor,
         target: Tensor,
         scratch: Scratch,
-        place: Tensor | None = None,
-        kept: Tensor | None = None,
+        saved: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every part, summed over its region; g is left in `place`, if it is given."""
+        """Returns every sum over its region; writes g to `saved`, if it is given."""
         basis = self.basis(target, scratch)
-        found = basis.sums(logits, target, scratch, place)
+        found = basis.sums(logits, target, scratch, saved)
         if basis is not self.soft and math.isnan(found[basis.of_logits].sum().item()):
-            # An infinite logit, which the long form takes as it is; or NaN, of which all is NaN.
+            # A logit is infinite, which the soft formulas handle, or NaN, which makes them NaN too.
             basis = self.soft
-            found = basis.sums(logits, target, scratch, place)
-        if place is not None:
+            found = basis.sums(logits, target, scratch, saved)
+        if saved is not None:
             if len(self.known) >= KNOWN:
-                # What is not known is looked at once more.
+                # Backward looks at the target once more for blocks that are not remembered.
                 self.known.clear()
-            self.known[place.data_ptr()] = basis
+            self.known[saved.data_ptr()] = basis
         return [mixed(found, own) for own in basis.shares]
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
-        """The totals, each in a tensor of its own: a loss may compute in it."""
+        """Returns one total per sum that a loss asked for, cloned: a loss may change its totals in place."""
         return [total.clone() for total in totals]
 
     def gradient(
@@ -110,14 +111,14 @@ class Sigmoid:
         cotangents: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
-        filled: bool = False,
-        kept: Tensor | None = None,
+        has_saved: bool = False,
+        mask: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ cotangent * sum) / d(logits) to `out`, where g stands if it is `filled`."""
-        basis = self.known.pop(out.data_ptr(), None) if filled else None
+        """Writes d(Σ cotangent * sum) / d(logits) to `out`; `has_saved`: `out` holds g."""
+        basis = self.known.pop(out.data_ptr(), None) if has_saved else None
         basis = basis or self.basis(target, scratch)
-        if filled:
-            found = basis.slope_of_kept.of((out, target), cotangents, scratch)
+        if has_saved:
+            found = basis.slope_of_saved.of((out, target), cotangents, scratch)
         else:
             found = basis.slope.of((logits, target), cotangents, scratch, out)
         if found is not out:
@@ -132,18 +133,18 @@ def _plain(polys: Sequence[Poly], regions: Sequence[Region], rank: int) -> Basis
 def _turned(polys: Sequence[Poly], regions: Sequence[Region], rank: int, *, is_soft: bool) -> Basis:
     found = [turned(poly, is_soft=is_soft) for poly in polys]
     values = [poly.substituted(stable) for poly in found]
-    # Of a target of 0 and 1 only products are left that are summed one by one.
+    # A target of 0 and 1 leaves only products that are summed one by one.
     values = [signed(poly) for poly in values] if is_soft else values
     slopes = [poly.derivative(slope).substituted(stable) for poly in found]
     return Basis(values, slopes, regions, rank, *((SOFT, "target") if is_soft else (HARD, ONE_HOT)))
 
 
 Piece = tuple[Poly, Region]
-"""A sum that is taken on its own: of one product, of `tail`, or of all the rest of a polynomial."""
+"""A sum that is taken by itself: of one product, of `tail`, or of all other terms of a polynomial."""
 
 
 class Basis:
-    """What a block computes, in one set of variables."""
+    """The tapes of a block, in one set of variables: p and t, or those of `turned`."""
 
     def __init__(
         self,
@@ -155,35 +156,35 @@ class Basis:
         target: str,
     ):
         self.vanishes = all(poly.vanishes(ZEROS) for poly in (*values, *slopes))
-        self.keeps = "wrong" in makers and all(poly.names <= OF_WRONG for poly in slopes)
+        self.saves_wrong = "wrong" in makers and all(poly.names <= OF_WRONG for poly in slopes)
         pieces = [_pieces(poly, region) for poly, region in zip(values, regions, strict=True)]
-        # What two losses sum is summed once.
+        # A sum that two losses need is taken once.
         unique = list(dict.fromkeys(piece for own in pieces for piece, _ in own))
         place = {piece: index for index, piece in enumerate(unique)}
         self.shares = [[(place[piece], number) for piece, number in own] for own in pieces]
         self.of_logits = next((i for i, (poly, _) in enumerate(unique) if poly.names - {ONE_HOT}), 0)
         quick = QUICK if makers is HARD else makers
         self.tape = _tape(unique, rank, quick, ("logits", target))
-        self.keeping = _tape(unique, rank, {**quick, "wrong": kept_wrong}, ("logits", target, "place"))
+        self.saving_tape = _tape(unique, rank, {**quick, "wrong": saved_wrong}, ("logits", target, "saved"))
         known = multipliers("wrong" if "wrong" in makers else "probs")
         self.slope = _shortest(slopes, makers, ("logits", target), known)
-        self.slope_of_kept = _shortest(
-            slopes if self.keeps else (), makers, ("wrong", target), known, "wrong"
+        self.slope_of_saved = _shortest(
+            slopes if self.saves_wrong else (), makers, ("wrong", target), known, "wrong"
         )
 
-    def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, place: Tensor | None) -> list[Any]:
-        """Every piece, summed over its region."""
+    def sums(self, logits: Tensor, target: Tensor, scratch: Scratch, saved: Tensor | None) -> list[Any]:
+        """Returns the sum of every piece over its region."""
         in_use = scratch.in_use
         given, tape = (logits, target), self.tape
-        if place is not None:
-            given, tape = (logits, target, place), self.keeping
+        if saved is not None:
+            given, tape = (logits, target, saved), self.saving_tape
         found = tape.run(given, [scratch.like(logits) for _ in range(tape.buffers)])
         scratch.release(in_use)
         return found
 
 
 def _shortest(slopes: Sequence[Poly], *how: Any) -> Weighed:
-    """The weighed sum in the form of fewest operations: 1 - 2 h as one factor, or as two terms."""
+    """Returns the weighted sum with the fewest operations: 1 - 2 h as one factor, or as two terms."""
     forms = (slopes, [signed(poly) for poly in slopes])
     return min((Weighed(form, *how) for form in forms), key=lambda found: len(found.plain.lines))
 
@@ -196,7 +197,7 @@ def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
 
 
 def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given: Sequence[str]) -> Tape:
-    """The sums of all pieces."""
+    """Returns the tape that sums all pieces."""
     builder = TapeBuilder(makers, given)
     results: list[int] = []
     for poly, region in pieces:
@@ -213,10 +214,10 @@ def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given
 
 
 def _tails(region: Region, doubt: Tensor) -> Tensor:
-    """Σ -log(1 - e): one logarithm for four elements. It computes in the tensor that it is handed.
+    """Returns Σ -log(1 - e), with one logarithm for four elements; overwrites its argument.
 
-    (1 - a)(1 - b) is 1 - c with c = a + b - a b, as exact as a and b are; of more than four c nears 1, and its
-    logarithm loses the digits.
+    (1 - a)(1 - b) is 1 - c with c = a + b - a b, as exact as a and b are. For more than four factors c nears
+    1, and log(1 - c) loses digits.
     """
     keep, batch = region
     regions = doubt.shape[: 2 if batch else keep]

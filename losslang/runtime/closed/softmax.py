@@ -1,7 +1,7 @@
 """Sums of polynomials in a softmax and the class of each place, and their gradient.
 
-With y the class of a place, every sum is that of a polynomial in p over all elements, plus that of a
-polynomial in p_y and log p_y over the places: one-hot targets never exist.
+With y the class of a place, every sum is a polynomial in p summed over all elements, plus a polynomial in p_y
+and log p_y summed over the places: no one-hot target is made.
 
     v = ∂/∂p over the elements,  q = p_y ∂/∂p_y + ∂/∂log p_y over the places
     d/dx_c = p_c (v_c - Σ v p - q) + [c = y] q
@@ -23,17 +23,20 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 LEAST = 2.0**-10
-"""The sum of exponentials from which on none that matters has been lost in it."""
+"""From this sum of exponentials on, every exponential that matters is a normal number."""
 
 
 class Values:
-    """The tensors of one block by name, each made once. `kept`: which places count; None if all do."""
+    """The tensors of one block by name, each computed once.
 
-    def __init__(self, logits: Tensor, labels: Tensor, scratch: Scratch, kept: Tensor | None):
+    `mask`: True where a place counts; None if all do.
+    """
+
+    def __init__(self, logits: Tensor, labels: Tensor, scratch: Scratch, mask: Tensor | None):
         self.logits = logits
         self.labels = labels
         self.scratch = scratch
-        self.kept = kept
+        self.mask = mask
         self.known: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -46,45 +49,45 @@ class Values:
 
 
 def _probs(values: Values) -> Tensor:
-    return softmax(values.logits, values.scratch.like(values.logits), values.kept)
+    return softmax(values.logits, values.scratch.like(values.logits), values.mask)
 
 
 def _probs_of_label(values: Values) -> Tensor:
-    """p_y; 1 where a place is not kept."""
+    """p_y; 1 where a place is masked."""
     probs = _pick(values["probs"], values.labels)
-    return probs if values.kept is None else probs.where(values.kept, 1.0)
+    return probs if values.mask is None else probs.where(values.mask, 1.0)
 
 
 def _log_of_label(values: Values) -> Tensor:
-    """log p_y: of p_y where it is a number to take a logarithm of, else from the logits."""
+    """log p_y: the logarithm of p_y, or the log-softmax of the logits if some p_y is too small for that."""
     probs = values["probs" + LABEL]
     if bool(probs.min() > torch.finfo(probs.dtype).tiny / LEAST**2):
         return probs.log()
-    return _pick(torch.log_softmax(_finite(values.logits, values.kept), 1), values.labels)
+    return _pick(torch.log_softmax(_finite(values.logits, values.mask), 1), values.labels)
 
 
-def softmax(logits: Tensor, out: Tensor, kept: Tensor | None = None) -> Tensor:
-    """The softmax along dimension 1, in `out`.
+def softmax(logits: Tensor, out: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Writes the softmax along dimension 1 to `out`.
 
-    e^x / Σ e^x as it stands takes half the time of torch's kernel, which subtracts the largest logit
-    first. That is left to it where a sum shows that it matters: one that is no number, or that is small.
+    e^x / Σ e^x takes half the time of torch's softmax, which subtracts the largest logit first. torch's is
+    used where a sum shows that this matters: if it overflowed, is NaN or is small.
     """
     sums = torch.exp(logits, out=out).sum(1, keepdim=True)
-    if kept is not None:
-        # What is not kept decides nothing, and is a probability or 0.
-        odd = ~(kept.unsqueeze(1) | ((sums > LEAST) & (sums < torch.inf)))
+    if mask is not None:
+        # Masked places do not decide which softmax is used.
+        odd = ~(mask.unsqueeze(1) | ((sums > LEAST) & (sums < torch.inf)))
         if bool(odd.any()):
             out.masked_fill_(odd, 0.0)
             sums.masked_fill_(odd, 1.0)
     least, most = sums.aminmax()
     if least.item() > LEAST and most.item() < torch.inf:
         return out.div_(sums)
-    return out.copy_(torch.softmax(_finite(logits, kept), 1))
+    return out.copy_(torch.softmax(_finite(logits, mask), 1))
 
 
-def _finite(logits: Tensor, kept: Tensor | None) -> Tensor:
-    """Logits that are 0 where a place is not kept."""
-    return logits if kept is None else logits.masked_fill(~kept.unsqueeze(1), 0.0)
+def _finite(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Logits with 0 where a place is masked, which may hold NaN."""
+    return logits if mask is None else logits.masked_fill(~mask.unsqueeze(1), 0.0)
 
 
 MAKERS: Mapping[str, Callable[[Values], Tensor]] = {
@@ -96,17 +99,17 @@ MAKERS: Mapping[str, Callable[[Values], Tensor]] = {
 
 
 class Softmax:
-    """The sums of a block, and the gradient of their weighted sum."""
+    """Computes the sums of a block, and the gradient of Σ cotangent * sum."""
 
-    keeps = True
-    masks = True
+    saves_probs = True
+    can_mask = True
 
     def __init__(self, parts: Sequence[Part], regions: Sequence[Region], rank: int):
         split = [_split(part) for part in parts]
         found = [
             (*own, part.by_place, region) for own, part, region in zip(split, parts, regions, strict=True)
         ]
-        # What two losses sum is summed once.
+        # A sum that two losses need is taken once.
         unique = list(dict.fromkeys(found))
         self.pieces = [Piece.of(*piece, rank) for piece in unique]
         self.regions = [region for *_, region in unique]
@@ -121,25 +124,28 @@ class Softmax:
         logits: Tensor,
         labels: Tensor,
         scratch: Scratch,
-        place: Tensor | None = None,
-        kept: Tensor | None = None,
+        saved: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> list[Tensor]:
-        """Every piece, summed over its region, of the places that are kept.
+        """Returns every sum over the unmasked part of its region.
 
-        The probabilities are computed in `place`, if it is given.
+        Writes the probabilities to `saved`, if given.
         """
-        values = Values(logits, labels, scratch, kept)
-        if place is not None:
-            values.known["probs"] = softmax(logits, place, kept)
-        share = None if kept is None else kept.to(logits.dtype)
+        values = Values(logits, labels, scratch, mask)
+        if saved is not None:
+            values.known["probs"] = softmax(logits, saved, mask)
+        share = None if mask is None else mask.to(logits.dtype)
         return [piece.sum(values, share) for piece in self.pieces]
 
     def parts(self, totals: Sequence[Tensor]) -> list[Tensor]:
-        """What the pieces are of, each in a tensor of its own: a loss may compute in it."""
+        """Returns one total per sum that a loss asked for, cloned: a loss may change its totals in place."""
         return [totals[place].clone() for place in self.order]
 
     def _placed(self, index: int, weight: Any, values: Values) -> Any:
-        """The weight of a part at every place: of a sum by class, that of the place's class."""
+        """Returns the cotangent of a sum at every place.
+
+        Of a sum by class, that of the class of the place.
+        """
         labels = values.labels
         if not isinstance(weight, torch.Tensor) or weight.ndim == 0:
             return weight
@@ -157,15 +163,15 @@ class Softmax:
         cotangents: Sequence[Any],
         scratch: Scratch,
         out: Tensor,
-        filled: bool = False,
-        kept: Tensor | None = None,
+        has_saved: bool = False,
+        mask: Tensor | None = None,
     ) -> None:
-        """Writes d(Σ cotangent * sum) / d(logits) to `out`, where the probabilities stand if it is `filled`.
+        """Writes d(Σ cotangent * sum) / d(logits) to `out`, 0 where masked.
 
-        Where a place is not kept it is 0.
+        `has_saved`: `out` holds the probabilities.
         """
-        values = Values(logits, labels, scratch, kept)
-        if filled:
+        values = Values(logits, labels, scratch, mask)
+        if has_saved:
             values.known["probs"] = out
         probs = values["probs"]
         placed = [self._placed(i, weight, values) for i, weight in enumerate(cotangents)]
@@ -174,15 +180,18 @@ class Softmax:
         v = self.slope.of(values.of(self.slope.given), cotangents, scratch)
         inward = (q + _inner(v, probs)).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
-        if kept is not None:
-            share = kept.to(logits.dtype)
+        if mask is not None:
+            share = mask.to(logits.dtype)
             factor, q = factor.mul_(share.unsqueeze(1)), q * share
         torch.mul(probs, factor, out=out).scatter_add_(1, labels.unsqueeze(1), q.unsqueeze(1))
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A sum of a polynomial over the elements, and of another one over the places; either may be missing."""
+    """One sum: of a polynomial over all elements, and of another one over the places.
+
+    Either may be missing.
+    """
 
     dense: Tape | None
     placed: Tape | None
@@ -195,7 +204,10 @@ class Piece:
         return cls(_tape(dense), _tape(placed), not by_place and region[0] == 2, region, rank)
 
     def sum(self, values: Values, share: Tensor | None) -> Tensor:
-        """The sum in a block of which every place has its share: 1, or 0 where it is masked."""
+        """Returns the sum of one block.
+
+        `share` is 1 at every place that counts, 0 where masked, None for all 1.
+        """
         logits, labels = values.logits, values.labels
         total = None
         if self.dense is not None:
@@ -235,7 +247,7 @@ def _chain(placed: Poly) -> Poly:
 
 
 def _inner(v: Any, probs: Tensor) -> Any:
-    """Σ_c v_c p_c at every place."""
+    """Returns Σ_c v_c p_c at every place."""
     if not isinstance(v, torch.Tensor):
         return v
     if probs.ndim > 2 and v.shape[1:].numel() == probs.shape[1]:
@@ -249,9 +261,9 @@ def _pick(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def _by_class(found: Any, values: Values, batch: bool) -> Tensor:
-    """Σ over the places of each class, per sample or over all samples; summed in float64.
+    """Sums over the places of each class, per sample or over all samples, in float64.
 
-    A number at every place is that number times how many places a class has.
+    A plain number is multiplied by the number of places of a class instead.
     """
     logits, slots = values.logits, values["slots"]
     samples, classes = logits.shape[:2]
@@ -265,7 +277,7 @@ def _by_class(found: Any, values: Values, batch: bool) -> Tensor:
 
 
 def _slots(values: Values) -> Tensor:
-    """The place of each label in a table of samples by classes."""
+    """Returns the index of each label in a flat table of samples times classes."""
     labels = values.labels
     samples, classes = values.logits.shape[:2]
     if samples == 1:
@@ -279,7 +291,7 @@ def _of(name: str) -> Callable[[str], Poly]:
 
 
 def _split(part: Part) -> tuple[Poly, Poly]:
-    """The polynomial over all elements, and that over the places, which reads the class of each."""
+    """Splits a sum into a polynomial over all elements and one over places, which reads their class."""
     if part.by_place:
         if not all(name.endswith(LABEL) for name in part.poly.names):
             raise UntraceableError("elements and places in one product")

@@ -1,4 +1,4 @@
-"""What stands for tensors while the functions of a walk run once, to find what they sum."""
+"""Symbols: stand-ins for tensors while the functions of a walk run once, to trace what they sum."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from losslang.runtime.closed.algebra import ONE_HOT, Atom, Poly
 
 LABEL = "@label"
-"""Marks a tensor taken at the class of each place."""
+"""Suffix of the name of a tensor that is read at the class of each place."""
 
 
 class UntraceableError(Exception):
-    """A walk that is more than polynomials."""
+    """Raised for a walk that computes anything but polynomials."""
 
 
 class Symbol:
-    """A polynomial where a tensor is expected. `ndim` is that of the tensor it stands for."""
+    """A polynomial passed where a function expects a tensor. `ndim` is that of the tensor."""
 
     def __init__(self, poly: Poly, ndim: int):
         self.poly = poly
@@ -53,8 +53,8 @@ class Symbol:
     __rmul__ = __mul__
 
     def __pow__(self, exponent: Any) -> Symbol:
-        # A fraction of a power has a pole in one of its derivatives, and no value a rounding below 0.
-        if not isinstance(exponent, int | float) or exponent < 0 or exponent != int(exponent):
+        # A fractional power has a pole in one of its derivatives, and is NaN for a base a rounding below 0.
+        if not isinstance(exponent, (int, float)) or exponent < 0 or exponent != int(exponent):
             raise UntraceableError(f"power {exponent}")
         return Symbol(self.poly.power(exponent), self.ndim)
 
@@ -62,7 +62,7 @@ class Symbol:
         return Symbol(self.poly * self.poly, self.ndim)
 
     def gather(self, dim: int, index: Any) -> Symbol:
-        """The values at the class of each place."""
+        """Reads the values at the class of each place."""
         if dim != 1 or not isinstance(index, Labels):
             raise UntraceableError("gather")
         return Symbol(self.poly.substituted(at_label), self.ndim)
@@ -95,34 +95,34 @@ class Labels:
 
 @dataclass(frozen=True)
 class Refused:
-    """What no polynomial stands for."""
+    """A value that is no polynomial: only a sum of it makes the walk untraceable."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Outside:
-    """A tensor that is no part of the mathematics yet: an input of the walk."""
+    """An input of the walk whose role (prediction, target, mask) is not known yet."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Which places count: an input of the walk."""
+    """A mask: an input of the walk that is True where a place counts."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """Values of which what is masked counts as 0."""
+    """Values that are 0 where masked."""
 
     value: Symbol
 
 
 def at_label(atom: Atom) -> Poly:
-    """A tensor at the class of each place; a one-hot target is 1 there."""
+    """Renames a tensor to that at the class of each place; a one-hot target is 1 there."""
     if atom.name == ONE_HOT:
         return Poly.number(1)
     return Poly.atom(Atom(atom.name + LABEL))

@@ -1,7 +1,6 @@
-"""What a block computes, as a straight line: one torch operation after the other, in as few tensors as it takes.
+"""Tapes: the operations of a block as a straight-line program, in as few buffers as possible.
 
-It is written down once and run for every block. What a block costs beside its elements is little more
-than the operations themselves.
+A tape is built once and run for every block, so that a block costs little more than its torch operations.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 Maker = Callable[["TapeBuilder"], int]
-"""Writes down how a tensor is made that is known by name."""
+"""Appends the operations that compute a named tensor, and returns its number."""
 Multiplier = Callable[["TapeBuilder", int], int]
-"""Writes down the product of a tensor that is known by name and another one, without making the first."""
+"""Appends the product of a named tensor and another value, without computing the named tensor itself."""
 
 
 @dataclass(frozen=True)
 class Tape:
-    """Operations on the tensors that are `given`, on numbers, and in `buffers` tensors like the first of those.
+    """Operations on the tensors `given`, on numbers, and in `buffers` buffers of the first tensor's shape.
 
     The first buffer holds the result, if the tape ends in one tensor that it made.
     """
@@ -36,7 +35,7 @@ class Tape:
     def run(
         self, given: Sequence[Tensor], buffers: Sequence[Tensor], numbers: Sequence[Any] = ()
     ) -> list[Any]:
-        """The results."""
+        """Runs the operations, and returns the results."""
         slots = self.calls.run(*given, *numbers, *buffers)
         return [slots[place] for place in self.results]
 
@@ -45,7 +44,7 @@ class Tape:
 
 
 class _Line(NamedTuple):
-    """`in_buffer`: the function writes to a tensor that it is handed first, else it makes its result."""
+    """One operation. `in_buffer`: it writes to a buffer, its first argument; else it allocates its result."""
 
     function: Callable[..., Any]
     reads: tuple[int, ...]
@@ -54,7 +53,10 @@ class _Line(NamedTuple):
 
 
 class TapeBuilder:
-    """A tape that is being written. Values are known by numbers, what has a name is made once."""
+    """Builds a tape. Every value has a number.
+
+    A named tensor is computed once, when it is first asked for.
+    """
 
     def __init__(
         self,
@@ -78,11 +80,11 @@ class TapeBuilder:
         return self.known[name]
 
     def number(self, index: int) -> int:
-        """One of the numbers that a run is handed."""
+        """Returns the value of a number that each run passes."""
         return len(self.given) + index
 
     def constant(self, value: float) -> int:
-        """A number that is the same in every run."""
+        """Returns the value of a number that is the same in every run."""
         for place, known in self.constants.items():
             if known == value:
                 return place
@@ -91,11 +93,11 @@ class TapeBuilder:
         return len(self.names) - 1
 
     def is_tensor(self, value: int) -> bool:
-        """Whether a value is one, and no number."""
+        """Returns whether a value is a tensor, not a number."""
         return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
     def write(self, function: Callable[..., Any], *reads: int, in_buffer: bool = True) -> int:
-        """An operation, and the number of its result.
+        """Appends an operation, and returns the number of its result.
 
         `in_buffer`: it writes to a buffer, element by element, so that the buffer may be a tensor that
         it reads; any other makes its result, of any shape.
@@ -105,10 +107,13 @@ class TapeBuilder:
         return len(self.names) - 1
 
     def done(self, *results: int, into: str = "") -> Tape:
-        """The tape that ends in these values; `into` names a given tensor that the last one is written to."""
+        """Returns the tape with these results.
+
+        `into` names a given tensor that the last one is written to.
+        """
         places, buffers = self._places(results)
         if into and self.lines and self.lines[-1].in_buffer and self.lines[-1].result == results[-1]:
-            # The last operation may read what it writes to, element by element; nothing is read after it.
+            # Safe although the operation may read that tensor: it is elementwise, and nothing is read after it.
             places[results[-1]] = self.known[into]
         template = [*self.constants.values(), *(None for line in self.lines if not line.in_buffer)]
         calls = tuple(
@@ -128,7 +133,10 @@ class TapeBuilder:
         )
 
     def _places(self, results: Sequence[int]) -> tuple[dict[int, int], int]:
-        """Where every value lies, and how many tensors that takes: each is used again when it is read no more."""
+        """Assigns slots to values; returns them and the number of buffers.
+
+        A buffer is reused after its last read.
+        """
         last = {value: len(self.lines) for value in results}
         for index, line in reversed(list(enumerate(self.lines))):
             for value in line.reads:
@@ -164,7 +172,7 @@ class TapeBuilder:
 
 
 def times(out: Tensor, a: Tensor, b: Any) -> Tensor:
-    """a b; of a tensor and another one, or a number."""
+    """a b; b may be a number."""
     return torch.mul(a, b, out=out)
 
 

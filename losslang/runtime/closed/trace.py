@@ -1,13 +1,12 @@
-"""What a walk sums, as polynomials: its steps run once on symbols instead of tensors.
+"""Traces the sums of a walk to polynomials: its steps run once on symbols instead of tensors.
 
-The functions are the same that compute with tensors. What they do beyond sums, products and powers
-(a comparison, an exponential, a sort) a symbol refuses, and the walk is differentiated block by block
-by torch instead.
+The functions are the ones that compute with tensors. A symbol refuses all but sums, products and powers (a
+comparison, an exponential, a sort); such a walk is differentiated block by block by torch instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,10 +31,10 @@ from losslang.runtime.closed.symbols import (
 from losslang.vocabulary import VIEWS
 
 FIRST = ("logits", "target", ONE_HOT)
-"""What a block reads: it is hidden there, before anything is computed of it."""
+"""Tensors that a block reads: it masks them before it computes anything of them."""
 VIEWED = ("logits", "softplus", "probs", "log_probs", "target", ONE_HOT)
 COMPUTED = frozenset(VIEWED) | {name + LABEL for name in VIEWED}
-"""What a block computes, of all elements or of the class of each place."""
+"""Tensors that a block can compute, of all elements or at the class of each place."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Number:
-    """How many elements or places are summed."""
+    """The number of elements, or of places, that are summed."""
 
     by_place: bool
 
@@ -61,7 +60,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Sums:
-    """What one step sums, in the order in which it gets its totals."""
+    """The sums of one step, in the order in which it gets its totals."""
 
     found: tuple[Part | Number, ...]
 
@@ -75,10 +74,11 @@ class Sums:
 
 @dataclass(frozen=True)
 class Trace:
-    """All sums of a walk in closed form.
+    """All sums of a walk as polynomials.
 
-    `prediction`, `target` and `masks` are inputs of the walk; `prepares` is the step that brings the target to
-    the form that is read. With masks every sum is over what counts by one of them, and they have to be alike.
+    `prediction`, `target` and `masks` name inputs of the walk; `prepares` is the step that brings the target
+    to the form that losses read. With masks every sum is masked by one of them, and a call fits if they are
+    equal.
     """
 
     activation: str
@@ -93,7 +93,7 @@ class Trace:
 
 
 def trace(walk: Walk, sums: Sequence[Sum], registry: Registry, given: Mapping[str, Any]) -> Trace:
-    """The closed form of a walk over inputs like those given. Raises UntraceableError."""
+    """Traces a walk over inputs like those given. Raises UntraceableError."""
     return _Tracer(walk, registry, given).trace(sums)
 
 
@@ -149,11 +149,11 @@ class _Tracer:
         number = Number(by_place=values.ndim < len(self.walk.shape))
         if isinstance(parts[0], Hidden) and any(isinstance(part, Symbol) for part in parts):
             raise UntraceableError("a sum that is masked beside one that is not")
-        found = [self.part(part, number) for part in parts if not isinstance(part, int | float)]
+        found = [self.part(part, number) for part in parts if not isinstance(part, (int, float))]
         return Sums(tuple(found) if mask is None else (*found, number))
 
     def part(self, part: Any, number: Number) -> Part | Number:
-        """One of the tensors that a step asks the sum of."""
+        """Returns one of the sums that a step asks for."""
         match part:
             case Symbol() | Hidden():
                 values = part.value if isinstance(part, Hidden) else part
@@ -164,49 +164,79 @@ class _Tracer:
                 raise UntraceableError("a tensor from outside")
 
     def step(self, step: Step) -> Any:
+        """Computes a step on symbols: by the rule for its operation, else by its own function."""
         values = [self.value(a) for a in step.inputs]
-        kind, _, name = step.operation.partition(":")
-        match kind:
-            case "float_prediction" if isinstance(values[0], Outside):
-                self.predictions.add(values[0].name)
-                return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
-            case "mask" if isinstance(values[0], Outside):
-                self.masks[values[0].name] = None
-                return Mask(values[0].name)
-            case "any_channel_mask" | "value_mask" if isinstance(values[0], Mask):
-                return values[0]
-            case "zero_masked" if isinstance(values[0], Symbol) and isinstance(values[1], Mask):
-                return values[0] if str(values[0].poly) in FIRST else Hidden(values[0])
-            case "zero_masked" | "zero_masked_raw" if isinstance(values[0], Outside | Labels) and isinstance(
-                values[1], Mask
-            ):
-                return values[0]
-            case "zero_masked" if isinstance(values[0], Outside) and isinstance(values[1], Outside):
-                self.hidden.add(values[1].name)
-                return values[0]
-            case "zero_masked" | "zero_masked_raw" | "mask":
-                return Refused("a mask")
-            case "dense" | "labels" if isinstance(values[0], Outside):
-                return self.target(step, values[0])
-            case "activation" if name in VIEWS_OF:
-                return self.view(name, "probs", values[0])
-            case "log_sigmoid" | "log_complement_sigmoid" | "log_softmax":
-                view, _, name = kind.rpartition("_")
-                return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
-            case "kernel":
-                return self.formula(step, name, values)
-            case _ if kind != "loss" and any(isinstance(value, Refused) for value in values):
-                return Refused(f"{step.operation} of what is refused")
-            case _:
-                function, _ = bound(step, self.registry)
-                try:
-                    return function(*values)
-                except Exception as error:
-                    # A loss may be handed what it does not use: only a sum of it is beyond us.
-                    return Refused(str(error))
+        rule = RULES.get(step.operation) or RULES.get(step.kind)
+        found = None if rule is None else rule(self, step, values)
+        return self.run(step, values) if found is None else found
 
-    def target(self, step: Step, given: Outside) -> Any:
-        """A target in the form that a loss reads; class indices stay indices beside a softmax."""
+    def run(self, step: Step, values: Sequence[Any]) -> Any:
+        """Calls the function of a step on symbols. Only a sum of what it refuses is beyond a closed form."""
+        # A loss may be handed what it does not use.
+        if step.kind != "loss" and any(isinstance(value, Refused) for value in values):
+            return Refused(f"{step.operation} of what is refused")
+        function, _ = bound(step, self.registry)
+        try:
+            return function(*values)
+        except Exception as error:
+            return Refused(str(error))
+
+    # -- rules: each returns None where the function of the step is to run
+
+    def prediction(self, step: Step, values: Sequence[Any]) -> Symbol | None:
+        """An input of the walk becomes the symbol of the logits."""
+        if not isinstance(values[0], Outside):
+            return None
+        self.predictions.add(values[0].name)
+        return Symbol(Poly.atom(Atom("logits")), len(self.walk.shape))
+
+    def mask(self, step: Step, values: Sequence[Any]) -> Mask | Refused:
+        """An input of the walk becomes a mask; a mask that is computed has no closed form."""
+        if not isinstance(values[0], Outside):
+            return Refused("a mask")
+        self.masks[values[0].name] = None
+        return Mask(values[0].name)
+
+    def same_mask(self, step: Step, values: Sequence[Any]) -> Mask | None:
+        """A mask over channels or over values is the same mask: `fits` looks that it is of places."""
+        return values[0] if isinstance(values[0], Mask) else None
+
+    def zero_masked(self, step: Step, values: Sequence[Any]) -> Any:
+        """Logits and targets stay as they are, since a block masks them.
+
+        Computed values are marked as masked.
+        """
+        match values[0], values[1]:
+            case Symbol() as value, Mask():
+                return value if str(value.poly) in FIRST else Hidden(value)
+            case Outside() as value, Outside() as mask:
+                self.hidden.add(mask.name)
+                return value
+            case _:
+                return self.zero_masked_raw(step, values)
+
+    def zero_masked_raw(self, step: Step, values: Sequence[Any]) -> Any:
+        """A target stays as it is, since a block masks it."""
+        is_target = isinstance(values[0], (Outside, Labels)) and isinstance(values[1], Mask)
+        return values[0] if is_target else Refused("a mask")
+
+    def activation(self, step: Step, values: Sequence[Any]) -> Symbol | None:
+        """A sigmoid or a softmax becomes its probabilities."""
+        return self.view(step.op, "probs", values[0]) if step.op in VIEWS_OF else None
+
+    def logarithm(self, step: Step, values: Sequence[Any]) -> Symbol:
+        """`log_complement_sigmoid` becomes the view `log_complement` of a sigmoid."""
+        view, _, name = step.operation.rpartition("_")
+        return self.view(name, {"log": "log_probs"}.get(view, view), values[0])
+
+    def target(self, step: Step, values: Sequence[Any]) -> Any:
+        """An input of the walk becomes the target that the loss reads.
+
+        Class indices stay indices beside a softmax.
+        """
+        given = values[0]
+        if not isinstance(given, Outside):
+            return None
         target: Any = self.given.get(given.name)
         rank = len(self.walk.shape)
         if not hasattr(target, "shape"):
@@ -228,12 +258,12 @@ class _Tracer:
         self.activations.add(activation)
         return Symbol(VIEWS_OF[activation][view], value.ndim)
 
-    def formula(self, step: Step, kernel: str, values: Sequence[Any]) -> Any:
-        """What a kernel computes, by the formula of its loss."""
-        name, _, activation = kernel.partition(".")
+    def formula(self, step: Step, values: Sequence[Any]) -> Any:
+        """Computes a kernel by the formula of its loss."""
+        activation = step.kernel_activation
         if activation not in VIEWS_OF:
-            return Refused(f"the kernel {kernel}")
-        loss = self.registry.get(Loss, name)
+            return Refused(f"the kernel {step.op}")
+        loss = self.registry.get(Loss, step.loss_name)
         assert loss is not None
         logits, *others = values
         given = dict(zip((n for n in loss.parameters if n not in VIEWS), others, strict=True))
@@ -246,7 +276,7 @@ class _Tracer:
             raise UntraceableError(str(error)) from error
 
     def read(self, view: str, activation: str, logits: Any, given: Mapping[str, Any]) -> Symbol:
-        """A view of the prediction; that of what is true reads the target too."""
+        """Returns a view of the prediction; `p_true` and `log_p_true` read the target too."""
         if view == "p_true":
             probs: Any = self.view(activation, "probs", logits)
             return cast("Symbol", views.true_element(probs, given["positive_truth"]))
@@ -258,7 +288,7 @@ class _Tracer:
 
 
 def _views() -> dict[str, dict[str, Poly]]:
-    """The views of every activation, in terms of the tensors that a block computes."""
+    """Returns the views of every activation as polynomials in the tensors that a block computes."""
     x, s, p, log_p = (Poly.atom(Atom(name)) for name in ("logits", "softplus", "probs", "log_probs"))
     return {
         "sigmoid": {"logits": x, "probs": p, "log_probs": x - s, "log_complement": -s},
@@ -267,3 +297,19 @@ def _views() -> dict[str, dict[str, Poly]]:
 
 
 VIEWS_OF = _views()
+RULES: Mapping[str, Callable[[_Tracer, Step, Sequence[Any]], Any]] = {
+    "float_prediction": _Tracer.prediction,
+    "mask": _Tracer.mask,
+    "any_channel_mask": _Tracer.same_mask,
+    "value_mask": _Tracer.same_mask,
+    "zero_masked": _Tracer.zero_masked,
+    "zero_masked_raw": _Tracer.zero_masked_raw,
+    "dense": _Tracer.target,
+    "labels": _Tracer.target,
+    "activation": _Tracer.activation,
+    "log_sigmoid": _Tracer.logarithm,
+    "log_complement_sigmoid": _Tracer.logarithm,
+    "log_softmax": _Tracer.logarithm,
+    "kernel": _Tracer.formula,
+}
+"""Operations, and kinds of them, that are not computed by their own function."""

@@ -1,13 +1,14 @@
-"""The change of variables behind closed forms of a sigmoid, and how its tensors are made.
+"""The change of variables that keeps closed forms of a sigmoid numerically stable, and its tensors.
 
-Everything that holds a logarithm is written in the logit of what is not true, y = (1 - 2 h) x, h = 1 where t > 1/2 and
-0 elsewhere, and in its probability g = sigmoid(y), which keeps its digits where the prediction is nearly right. With
-d = t - h, which is 0 of a target of 0 and 1:
+Polynomials with a logarithm are written in the logit of the wrong class, y = (1 - 2 h) x with h = 1 where t >
+1/2 and else 0, and in its probability g = sigmoid(y), which is exact where the prediction is nearly right.
+With d = t - h, which is 0 for a target of 0 and 1:
 
     t = h + d    p = h + (1 - 2 h) g    x = (1 - 2 h) y    softplus(x) = softplus(y) - h y
     softplus(y) = max(y, 0) - log(1 - min(g, 1 - g))       dg/dy = g - g^2    d softplus(y)/dy = g
 
-What cancels is gone: bce is softplus(y) - d (1 - 2 h) y, focal of a target of 0 and 1 g^γ softplus(y).
+Terms then cancel before anything is computed: bce is softplus(y) - d (1 - 2 h) y, and focal, for a target of
+0 and 1, g^γ softplus(y).
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from losslang.vocabulary import Tensor
 
 SIDE = Atom(ONE_HOT)
 LOGARITHMS = {"logits", "softplus"}
-"""What loses its digits in p."""
+"""Tensors that lose digits if they are computed from p."""
 
 
 def turned(poly: Poly, *, is_soft: bool) -> Poly:
-    """A polynomial in y, g, h and d; what of a soft target holds no logarithm stays one in p and t."""
+    """Rewrites a polynomial in y, g, h and d.
+
+    With a soft target, terms without a logarithm stay in p and t.
+    """
     y, g, h, d, s = (Poly.atom(Atom(n)) for n in ("bound", "wrong", ONE_HOT, "rest", "softplus"))
     views = {
         "target": h + d if is_soft else h,
@@ -39,14 +43,14 @@ def turned(poly: Poly, *, is_soft: bool) -> Poly:
 
 
 def stable(atom: Atom) -> Poly:
-    """softplus(y) as max(y, 0) + log(1 + e^-|y|): beside multiples of y nothing is lost by cancellation."""
+    """Rewrites softplus(y) as max(y, 0) + log(1 + e^-|y|), which loses no digits beside multiples of y."""
     if atom.name == "softplus":
         return Poly.atom(Atom("relu")) + Poly.atom(Atom("tail"))
     return Poly.atom(atom)
 
 
 def slope(name: str) -> Poly:
-    """The derivative of a named tensor with respect to the logits; dy/dx = 1 - 2 h."""
+    """Returns the derivative of a named tensor with respect to the logits; dy/dx = 1 - 2 h."""
     if name == "probs":
         return Poly.atom(Atom("slope"))
     rises = {"bound": (), "wrong": (Atom("slope"),), "softplus": (Atom("wrong"),)}
@@ -56,7 +60,7 @@ def slope(name: str) -> Poly:
 
 
 def signed(poly: Poly) -> Poly:
-    """The same, with one factor in place of two terms: a - 2 h a is (1 - 2 h) a."""
+    """Rewrites a - 2 h a as (1 - 2 h) a: one factor for two terms."""
     terms = dict(poly.terms)
     for monomial, number in poly.terms:
         ((with_side, _),) = Poly.of([((*monomial, SIDE), 1.0)]).terms
@@ -78,9 +82,9 @@ def _wrong(out: Tensor, turned: Tensor) -> Tensor:
     return torch.sigmoid(turned, out=out)
 
 
-def kept_wrong(builder: TapeBuilder) -> int:
-    """g, in the tensor that will be the gradient."""
-    return builder.write(_wrong, builder["place"], builder["turned"], in_buffer=False)
+def saved_wrong(builder: TapeBuilder) -> int:
+    """Appends g, written to the buffer of the gradient."""
+    return builder.write(_wrong, builder["saved"], builder["turned"], in_buffer=False)
 
 
 def _relu(out: Tensor, turned: Tensor) -> Tensor:
@@ -88,13 +92,13 @@ def _relu(out: Tensor, turned: Tensor) -> Tensor:
 
 
 def _bound(out: Tensor, turned: Tensor) -> Tensor:
-    """y, held between the largest numbers that there are: it is multiplied by what may be 0."""
+    """y, clamped to finite numbers: it is multiplied by tensors that may be 0, and 0 * inf is NaN."""
     limits = torch.finfo(turned.dtype)
     return torch.clamp(turned, limits.min, limits.max, out=out)
 
 
 def doubt(builder: TapeBuilder) -> int:
-    """min(g, 1 - g), the probability of the less likely side."""
+    """Appends min(g, 1 - g), the probability of the less likely class."""
     wrong = builder["wrong"]
     return builder.write(_minimum, wrong, builder.write(_complement, wrong))
 
@@ -134,7 +138,7 @@ PLAIN: Mapping[str, Maker] = {
     "probs": lambda d: d.write(_wrong, d["logits"]),
     "slope": lambda d: d.write(plus_product, d["probs"], d["probs"], d["probs"], d.constant(-1.0)),
 }
-"""Of what holds no logarithm."""
+"""The tensors of polynomials without a logarithm."""
 HARD: Mapping[str, Maker] = {
     "sign": lambda d: d.write(_sign, d[ONE_HOT]),
     "turned": lambda d: d.write(times, d["sign"], d["logits"]),
@@ -158,5 +162,5 @@ SOFT: Mapping[str, Maker] = {
 
 
 def multipliers(probs: str) -> Mapping[str, Multiplier]:
-    """v p (1 - p) in one operation, of p or of g."""
+    """Returns v p (1 - p) as one operation, for p or g."""
     return {"slope": lambda d, values: d.write(_times_slope, values, d[probs])}

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _written(stream: TextIO | None, text: str) -> bool:
-    """Prints `text`, whatever the terminal can show. True if it got lost, and not because nobody listens."""
+    """Prints `text`, as far as the terminal can show it. True if it got lost, except to a closed pipe."""
     if stream is None or not text:
         return False
     reconfigure = getattr(stream, "reconfigure", None)
@@ -68,6 +68,7 @@ def _written(stream: TextIO | None, text: str) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """The parser of all arguments."""
     parser = argparse.ArgumentParser(
         "losslang",
         description="The language for the loss line of a training config.",
@@ -103,6 +104,7 @@ Commands = Any  # argparse has no public name for what add_subparsers returns
 
 
 def _add(commands: Commands, name: str, says: str, example: str, module: str = "") -> argparse.ArgumentParser:
+    """Adds a command with its help and its example; `module` is the one that runs it."""
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=says,
@@ -116,6 +118,7 @@ def _add(commands: Commands, name: str, says: str, example: str, module: str = "
 
 
 def _check(commands: Commands) -> None:
+    """Adds the arguments of `check`."""
     example = "losslang check conf/*.yaml --output github"
     command = _add(commands, "check", "find every mistake of every expression, and say where it is", example)
     command.add_argument("files", nargs="*", metavar="FILE[:KEY]", help=INPUTS)
@@ -131,6 +134,7 @@ def _check(commands: Commands) -> None:
 
 
 def _explain(commands: Commands) -> None:
+    """Adds the arguments of `explain`."""
     example = "losslang explain '0.5*bce(sigmoid) + dice'\n  losslang explain E301"
     says = "say what an expression means, default by default, or what a mistake is about"
     command = _add(commands, "explain", says, example)
@@ -141,6 +145,7 @@ def _explain(commands: Commands) -> None:
 
 
 def _list(commands: Commands) -> None:
+    """Adds the arguments of `list`."""
     example = "losslang list --kind loss"
     command = _add(commands, "list", "list every name: what it computes, and its aliases", example, "listing")
     kinds = ("loss", "activation", "reduction", "function")
@@ -148,6 +153,7 @@ def _list(commands: Commands) -> None:
 
 
 def _show(commands: Commands) -> None:
+    """Adds the arguments of `show`."""
     command = _add(commands, "show", "say everything about one name", "losslang show dice")
     command.add_argument(
         "name", metavar="NAME", help="a loss, an activation, a reduction, a function or an option"
@@ -155,6 +161,7 @@ def _show(commands: Commands) -> None:
 
 
 def _fmt(commands: Commands) -> None:
+    """Adds the arguments of `fmt`."""
     example = "losslang fmt conf/train.yaml\n  echo 'ce+dice' | losslang fmt -"
     command = _add(commands, "fmt", "write expressions in their canonical form", example)
     command.add_argument("files", nargs="+", metavar="FILE[:KEY]", help=INPUTS)
@@ -164,6 +171,7 @@ def _fmt(commands: Commands) -> None:
 
 
 def _plan(commands: Commands) -> None:
+    """Adds the arguments of `plan`."""
     example = "losslang plan 'ce + dice'\n  losslang plan 'ce + dice' --stage run --shape 4,5,1000,1000"
     command = _add(
         commands, "plan", "print what an expression compiles to, or what a call of it runs", example
@@ -203,6 +211,7 @@ def _stage(text: str) -> str:
 
 
 def _shape(text: str) -> tuple[int, ...]:
+    """`4,5,16,16` as sizes."""
     sizes = text.split(",")
     if len(sizes) < 2 or not all(size.strip().isdecimal() and int(size) for size in sizes):
         raise argparse.ArgumentTypeError(f"`{text}` is no shape of two axes or more, such as 4,5,16,16")
@@ -210,6 +219,7 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _settings(command: argparse.ArgumentParser) -> None:
+    """Adds `--set NAME=NUMBER`."""
     command.add_argument(
         "--set",
         dest="settings",
@@ -222,6 +232,7 @@ def _settings(command: argparse.ArgumentParser) -> None:
 
 
 def _setting(text: str) -> tuple[str, float]:
+    """Parses `NAME=NUMBER`."""
     name, _, value = text.partition("=")
     try:
         number = float(value)

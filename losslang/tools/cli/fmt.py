@@ -1,4 +1,4 @@
-"""`losslang fmt`: expressions in their canonical form, in the style of the file around them."""
+"""`losslang fmt`: rewrites expressions in canonical form, in the style of the file around them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source
 from losslang.syntax.formatter import format
-from losslang.tools.cli.inputs import no_file, split, standard_input, wrong
+from losslang.tools.cli.inputs import exit_status, no_file, split_key, standard_input
 from losslang.tools.cli.outcome import Outcome, counted, harmless, in_color
 from losslang.tools.configfile import read, rewrite
 
 
 class Formatted(NamedTuple):
-    """One file: as it was, as it should be, and what is in the way."""
+    """One file before and after, and the errors that keep it as it is."""
 
     name: str
     before: str = ""
@@ -32,15 +32,17 @@ class Formatted(NamedTuple):
 
     @property
     def changes(self) -> bool:
+        """True if the file is not in canonical form yet."""
         return self.before != self.after
 
 
 def run(arguments: Namespace) -> Outcome:
+    """Formats all files: writes them, or reports what would change."""
     done = [_formatted(file, arguments.key) for file in arguments.files]
-    found = [d for one in done for d in one.diagnostics if d.is_error]
-    status = wrong(tuple(found))
+    errors = [d for one in done for d in one.diagnostics if d.is_error]
+    status = exit_status(errors)
     out: list[str] = []
-    err = [full(diagnostic, color=in_color(sys.stderr)) + "\n" for diagnostic in found]
+    err = [full(diagnostic, color=in_color(sys.stderr)) + "\n" for diagnostic in errors]
     looks = arguments.check or arguments.diff
     for one in done:
         if arguments.diff:
@@ -63,40 +65,41 @@ def run(arguments: Namespace) -> Outcome:
 
 
 def _formatted(argument: str, key: str | None) -> Formatted:
+    """One argument, formatted but not written."""
     if argument == "-":
         text = standard_input()
         try:
             return Formatted("-", text, format(Source(text, "<stdin>")) + "\n")
         except LossError as error:
             return Formatted("-", diagnostics=error.diagnostics)
-    filename, key = split(argument, key)
+    filename, key = split_key(argument, key)
     missing = no_file(filename)
     if missing is not None:
         return Formatted(filename, diagnostics=(missing,))
-    reading = read(filename, key=key)
-    if any(diagnostic.is_error for diagnostic in reading.diagnostics):
-        return Formatted(filename, diagnostics=reading.diagnostics)
+    expressions = read(filename, key=key)
+    if any(diagnostic.is_error for diagnostic in expressions.diagnostics):
+        return Formatted(filename, diagnostics=expressions.diagnostics)
     # Line breaks and a byte order mark stay what they are.
     with open(filename, encoding="utf-8", newline="") as file:
         before = file.read()
-    return _rewritten(filename, before, reading.sources)
+    return _rewritten(filename, before, expressions.sources)
 
 
 def _rewritten(filename: str, before: str, sources: Sequence[Source]) -> Formatted:
-    """A file with every expression formatted, or as it was where one of them cannot be read."""
+    """A file with all expressions formatted; unchanged if one of them has an error."""
     after = before
-    found: list[Diagnostic] = []
+    errors: list[Diagnostic] = []
     # The last one first: a new text moves what stands behind it.
     for source in sorted(sources, key=lambda source: source.place(0), reverse=True):
         try:
             after = rewrite(after, source, format(source))
         except LossError as error:
-            found = [*error.diagnostics, *found]
-    return Formatted(filename, before, before if found else after, tuple(found))
+            errors = [*error.diagnostics, *errors]
+    return Formatted(filename, before, before if errors else after, tuple(errors))
 
 
 def _written(one: Formatted) -> str:
-    """Puts the new text in the place of the old one, all of it or nothing. What went wrong, or ''."""
+    """Writes a file, all of it or nothing. Returns the error message, or ''."""
     # What a link points to is rewritten; the link stays one.
     path = Path(os.path.realpath(one.name))
     try:
@@ -118,13 +121,14 @@ def _written(one: Formatted) -> str:
 
 
 def _difference(one: Formatted) -> list[str]:
+    """The unified diff of a file."""
     before, after = one.before.splitlines(), one.after.splitlines()
     name = harmless(one.name)
     return list(difflib.unified_diff(before, after, name, name, lineterm=""))
 
 
 def _closing(done: Sequence[Formatted], looks: bool) -> str:
-    """`3 files: 1 rewritten, 1 unchanged, 1 with errors`."""
+    """The last line: `3 files: 1 rewritten, 1 unchanged, 1 left alone`."""
     if [one.name for one in done] == ["-"]:
         return ""
     refused = sum(any(d.is_error for d in one.diagnostics) for one in done)
@@ -134,5 +138,5 @@ def _closing(done: Sequence[Formatted], looks: bool) -> str:
         "unchanged": len(done) - changed - refused,
         "left alone": refused,
     }
-    said = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
-    return f"{counted(len(done), 'file')}: {said}"
+    listed = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
+    return f"{counted(len(done), 'file')}: {listed}"

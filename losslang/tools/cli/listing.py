@@ -1,4 +1,4 @@
-"""`losslang list`: every name, what it computes, and its aliases."""
+"""`losslang list`: prints every name, what it computes, and its aliases."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ WIDTH = 110
 
 
 def run(arguments: Namespace) -> Outcome:
+    """Lists the names of one kind or of all."""
     registry = current_registry()
     kinds = [arguments.kind] if arguments.kind else list(KINDS)
     parts = ["\n".join(_section(kind, registry)) for kind in kinds]
@@ -37,6 +38,7 @@ def run(arguments: Namespace) -> Outcome:
 
 
 def _section(kind: str, registry: Registry) -> Iterator[str]:
+    """The lines of one kind; losses by family."""
     primitives = registry.all(KINDS[kind])
     width = max(len(primitive.name) for primitive in primitives) + 2
     if kind != "loss":
@@ -56,6 +58,7 @@ def _family(primitive: Primitive) -> str:
 
 
 def _rows(primitives: Sequence[Primitive], width: int) -> Iterator[str]:
+    """The lines of some names: summary and aliases, wrapped."""
     for primitive in primitives:
         indent = " " * (width + 2)
         first, *more = textwrap.wrap(primitive.summary.rstrip("."), WIDTH - len(indent)) or [""]
@@ -69,6 +72,7 @@ def _rows(primitives: Sequence[Primitive], width: int) -> Iterator[str]:
 
 
 def _planned(registry: Registry) -> Iterator[str]:
+    """The lines of names that are not built yet."""
     names = [planned.name.removeprefix("reduction:") for planned in registry.all(Planned)]
     if names:
         yield "in the language, not built yet"

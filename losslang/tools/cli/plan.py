@@ -1,4 +1,4 @@
-"""`losslang plan`: an expression at one station of its way to torch."""
+"""`losslang plan`: prints an expression at one stage of its compilation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse
-from losslang.tools.cli.inputs import from_either, wrong
+from losslang.tools.cli.inputs import exit_status, from_either
 from losslang.tools.cli.outcome import Outcome, failed
 
 
 def run(arguments: Namespace) -> Outcome:
-    given = from_either(arguments.what, arguments.key)
-    found: list[Diagnostic] = list(given.diagnostics)
+    """Prints all expressions of a file, or one, at `--stage`."""
+    expressions = from_either(arguments.what, arguments.key)
+    diagnostics: list[Diagnostic] = list(expressions.diagnostics)
     texts: list[str] = []
-    for source in given.sources:
+    for source in expressions.sources:
         try:
             texts.append(_station(source, arguments))
         except LossError as error:
-            found += error.diagnostics
-    return Outcome(wrong(tuple(found)), "\n\n".join(texts), failed(found))
+            diagnostics += error.diagnostics
+    return Outcome(exit_status(diagnostics), "\n\n".join(texts), failed(diagnostics))
 
 
 def _station(source: Source, arguments: Namespace) -> str:
+    """The text of one expression at a stage. Raises LossError if it has mistakes."""
     stage, settings = arguments.stage, dict(arguments.settings)
     if stage == "tree":
         return "\n".join(_tree(parse(source)))
@@ -50,7 +52,7 @@ def _station(source: Source, arguments: Namespace) -> str:
 
 
 def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:
-    """A node a line, what is below it indented."""
+    """A line for each node, its children indented."""
     kind: str = type(node).model_fields["kind"].default
     yield "  " * depth + " ".join(filter(None, (kind, _label(node))))
     for child in tree.children(node):
@@ -58,7 +60,7 @@ def _tree(node: tree.Node, depth: int = 0) -> Iterator[str]:
 
 
 def _label(node: tree.Node) -> str:
-    """What a node says for itself."""
+    """The text beside the kind of a node: its name, its operators or its value."""
     match node:
         case tree.Call(name=name) | tree.Option(name=name) | tree.Binding(name=name):
             return name

@@ -1,4 +1,4 @@
-"""`losslang show NAME`: the page of a name, for every kind that has it."""
+"""`losslang show NAME`: prints the page of a name, one for every kind that has it."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ UNIVERSALLY = {
 
 
 def run(arguments: Namespace) -> Outcome:
+    """Prints all pages of a name, or the names that are near."""
     name: str = arguments.name.strip()
     pages = list(_pages(name, current_registry()))
     if pages:
@@ -61,7 +62,7 @@ def _names(kind: type[Primitive]) -> tuple[str, ...]:
 
 
 def _pages(name: str, registry: Registry) -> Iterator[str]:
-    """One page for every kind of thing that has the name."""
+    """The pages of a name: primitive, alias, planned name, root, mistake, option."""
     for kind in KINDS.values():
         primitive = registry.get(kind, name)
         if primitive is not None:
@@ -88,6 +89,7 @@ def _pages(name: str, registry: Registry) -> Iterator[str]:
 
 
 def _page(primitive: Primitive) -> Iterator[str]:
+    """The page of a primitive: its signature, its docstring, its facts."""
     yield f"{primitive.name} ({primitive.kind})"
     yield ""
     yield f"    {_signature(primitive)}"
@@ -100,11 +102,11 @@ def _page(primitive: Primitive) -> Iterator[str]:
 
 
 def _signature(primitive: Primitive) -> str:
-    """`dice(sigmoid, smooth=1e-5, squared=false)`: as the language writes it, defaults included."""
+    """The call of a primitive with its defaults: `dice(sigmoid, smooth=1e-5, squared=false)`."""
     inside: list[str] = []
     if isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
-    elif not isinstance(primitive, Loss | Activation | Reduction):
+    elif not isinstance(primitive, (Loss, Activation, Reduction)):
         parameters = primitive.signature.parameters.values()
         inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in parameters]
     inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in primitive.option_types]
@@ -114,11 +116,12 @@ def _signature(primitive: Primitive) -> str:
 
 
 def _activation_of(loss: Loss) -> str:
-    """What stands in the place of the activation."""
+    """The activation in the signature of a loss; '' if it takes none."""
     return "ACTIVATION" if loss.inherits else "" if loss.activation == "identity" else loss.activation or ""
 
 
 def _facts(primitive: Primitive) -> Iterator[tuple[str, str]]:
+    """Rows about a primitive: what it reads, its options, its paper."""
     if isinstance(primitive, Loss):
         yield from _reads(primitive)
     if isinstance(primitive, Activation):
@@ -139,13 +142,14 @@ def _facts(primitive: Primitive) -> Iterator[tuple[str, str]]:
 
 
 def _wrapped(aliases: tuple[str, ...]) -> list[str]:
-    """`a, b = bce(sigmoid)`: an alias that carries an activation says so."""
+    """Aliases in lines; one that carries an activation says so: `b = bce(sigmoid)`."""
     # A blank inside of an alias is no place to break a line.
     text = ", ".join(aliases).replace(" = ", "\0=\0")
     return [line.replace("\0", " ") for line in textwrap.wrap(text, WIDTH - 13)]
 
 
 def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
+    """Rows about the tensors that a loss reads."""
     yield "reads", f"{_view(loss.wants)} of the prediction"
     for name in loss.parameters:
         if name in TARGETS:
@@ -159,10 +163,12 @@ def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
 
 
 def _view(name: str) -> str:
+    """A view in words."""
     return {"any": "anything"}.get(name) or IN_WORDS.get(name, name)
 
 
 def _default_activation(loss: Loss) -> str:
+    """The default activation of a loss in words."""
     if loss.inherits:
         return "the one that the other terms use on the same prediction, unless one is written"
     if loss.activation in (None, "identity"):
@@ -173,6 +179,7 @@ def _default_activation(loss: Loss) -> str:
 
 
 def _options(primitive: Primitive) -> list[str]:
+    """A line for each option: its type and its default."""
     rows = [
         (name, f"{wording(declared)}; default {show(primitive.defaults[name])}")
         if name in primitive.defaults
@@ -186,6 +193,7 @@ def _options(primitive: Primitive) -> list[str]:
 
 
 def _gives(loss: Loss) -> Iterator[tuple[str, str]]:
+    """Rows about the values of a loss: their shape, reduction and range."""
     axes = [axis for axis in loss.result_axes if axis not in ANY_SHAPE]
     if not loss.result_axes:
         yield "values", "one number"
@@ -209,6 +217,7 @@ def _range(low: float, high: float) -> str:
 
 
 def _universal(name: str) -> Iterator[str]:
+    """The page of a universal option."""
     yield f"{name} (option of every loss, where its axes allow)"
     yield ""
     yield UNIVERSALLY[name]
@@ -221,6 +230,7 @@ def _universal(name: str) -> Iterator[str]:
 
 
 def _option(name: str, owners: list[Primitive]) -> Iterator[str]:
+    """The page of an option: the primitives that have it."""
     yield f"{name} (option)"
     yield ""
     rows = [(f"{p.name}({name}={show(p.defaults.get(name))})", wording(p.option_types[name])) for p in owners]

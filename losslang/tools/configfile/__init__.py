@@ -1,4 +1,4 @@
-"""The expressions in YAML, TOML, JSON and .loss files: found, placed, and written back.
+"""Config files: finds, places and rewrites the expressions in YAML, TOML, JSON and .loss files.
 
     read("conf/train.yaml").sources[0].place(0)     # the file's own row and column
 
@@ -6,7 +6,7 @@ An expression is the text under a key called `loss`, `criterion` or `objective`,
 lists and in every document of a YAML file; `read` says what else counts.
 """
 
-from losslang.tools.configfile.reading import SUFFIXES, Reading, read
+from losslang.tools.configfile.reading import SUFFIXES, read
 from losslang.tools.configfile.rewriting import rewrite
 
-__all__ = ["SUFFIXES", "Reading", "read", "rewrite"]
+__all__ = ["SUFFIXES", "read", "rewrite"]

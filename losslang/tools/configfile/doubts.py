@@ -1,4 +1,4 @@
-"""What the format of a file may have done to an expression, or left undone."""
+"""Format traps: what YAML, TOML or JSON may have done to an expression, or left undone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPERATOR = re.compile(r"[+*@]|(?:^|\s)[-/](?:\s|$)")
 
 
 def interpolated(written: Decoded) -> Diagnostic | None:
-    """E411 for the first `${...}`."""
+    """E411 for the first `${...}`; None if there is none."""
     found = INTERPOLATION.search(written.text)
     if found is None:
         return None
@@ -27,7 +27,7 @@ def interpolated(written: Decoded) -> Diagnostic | None:
 
 
 def swallows(text: str, written: Decoded, form: str) -> Diagnostic | None:
-    """E412 for the first comment that goes on over a line break which the format took away."""
+    """E412 for the first comment that runs on over a line break which the format removed."""
     for found in COMMENT.finditer(written.text):
         if found[1] is None:
             continue
@@ -48,7 +48,7 @@ def swallows(text: str, written: Decoded, form: str) -> Diagnostic | None:
 
 
 def cut(text: str, scalar: Scalar, written: Decoded, key: str) -> Diagnostic | None:
-    """W401 for a comment of YAML just after a bare value that reads like the rest of the expression."""
+    """W401 for a YAML comment just after a bare value, if it reads like more of the expression."""
     found = TAIL.match(text, scalar.end) if not scalar.style else None
     if found is None:
         return None
@@ -63,6 +63,7 @@ def cut(text: str, scalar: Scalar, written: Decoded, key: str) -> Diagnostic | N
 
 
 def _is_program(text: str) -> bool:
+    """True if a text parses."""
     try:
         parse(text)
     except LossError:
@@ -71,10 +72,11 @@ def _is_program(text: str) -> bool:
 
 
 def _placed(written: Decoded, start: int, end: int) -> Span:
-    """The characters `start` to `end` of an expression as a span of the file."""
+    """The span in the file of the characters `start` to `end` of an expression."""
     return Span(written.offsets[start], written.offsets[end - 1] + 1)
 
 
 def _line_end(text: str, at: int) -> int:
+    """The offset of the next line break."""
     end = text.find("\n", at)
     return len(text) if end < 0 else end

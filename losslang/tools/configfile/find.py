@@ -1,4 +1,4 @@
-"""Which values of a config file are expressions: the rule about keys, and the walk that applies it."""
+"""Expression search: the rule that says which keys hold expressions, and the walk that applies it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Says = Callable[[Scalar], str]
 
 
 class Found(NamedTuple):
-    """A value that was asked for. `span` is its key, or its place in a list."""
+    """A value that the rule asks for. `span` is that of its key, or its place in a list."""
 
     path: str
     node: Node
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 def rule(key: str | None) -> Rule:
-    """The rule of `--key KEY`, a name, a path or a pattern of one. Without it the name is one of KEYS."""
+    """The rule of `--key KEY`: a name, a path or a pattern of one. Without a key the name is one of KEYS."""
     if key is None:
         return lambda path, name: name in KEYS
     # `losses[0]` and `losses[*]` mean an item of a list here, not a set of characters.
@@ -48,9 +48,9 @@ def rule(key: str | None) -> Rule:
 
 
 def find(file: Source, documents: list[Node], asked: Rule, says: Says, own: bool = False) -> list[Found]:
-    """Every value that is asked for, once, under the first path that leads to it.
+    """Finds every value that the rule asks for, once, under the first path that leads to it.
 
-    A mapping or a list that is asked for is found itself only if nothing in it is. With `own`, the
+    A mapping or a list that is asked for is found itself only if nothing inside of it is. With `own`, the
     `text` of a mapping whose `_target_` is losslang's is asked for too.
     """
     search = _Search(file, asked, says, own)
@@ -60,7 +60,7 @@ def find(file: Source, documents: list[Node], asked: Rule, says: Says, own: bool
 
 
 def builds(node: Node, says: Says) -> str:
-    """What another library makes of a value: the `_target_` of Hydra, or a tag. "" for plain data."""
+    """The object that another library makes of a value: Hydra's `_target_`, or a tag; '' for plain data."""
     if isinstance(node, Scalar):
         return node.tag if node.kind == "object" else ""
     if node.tag or isinstance(node, Sequence):
@@ -70,13 +70,13 @@ def builds(node: Node, says: Says) -> str:
 
 
 def builds_below(node: Node, says: Says) -> str:
-    """What a value, or the first that can of those directly in it, builds."""
+    """The first object that another library makes of a value or of those directly below it; else ''."""
     return next(filter(None, (builds(part, says) for part in [node, *below(node)])), "")
 
 
 @dataclass
 class _Search:
-    """One walk over the values of a file. It follows aliases, so it counts what it sees again."""
+    """A walk over the values of a file. It follows aliases, so it counts the values that it sees again."""
 
     file: Source
     asked: Rule
@@ -89,7 +89,7 @@ class _Search:
     repeated: int = 0
 
     def visit(self, at: Found, asked: bool, depth: int) -> bool:
-        """Whether anything is found at or below a value, be it for the first time or not."""
+        """Searches a value. True if anything is found in it, for the first time or not."""
         node = at.node
         if id(node) in self.above:  # an alias of the mapping that it stands in
             return False
@@ -109,7 +109,7 @@ class _Search:
         return asked or inside
 
     def _children(self, at: Found) -> Iterator[tuple[Found, bool]]:
-        """The values directly below one that may hold a find, and whether each is asked for itself."""
+        """The values below one that may hold an expression, each with True if the rule asks for it."""
         if isinstance(at.node, Sequence):
             for i, item in enumerate(at.node.items):
                 path = f"{at.path}[{i}]"
@@ -125,7 +125,7 @@ class _Search:
                     yield Found(path, value, span), wanted
 
     def _entries(self, mapping: Mapping) -> Iterator[Entry]:
-        """The entries of a mapping; then those that it takes over with `<<` and has no name for itself."""
+        """The entries of a mapping, then those that it merges with `<<` under names it lacks."""
         yield from mapping.entries
         names = {entry.name for entry in mapping.entries}
         waiting, seen = mapping.merged[::-1], {id(mapping)}
@@ -142,6 +142,7 @@ class _Search:
                 waiting += node.merged[::-1]
 
     def _count(self, node: Node, more: int) -> None:
+        """Adds to the count of repeated values. Raises LossError beyond MAX_ALIASED."""
         self.repeated += more
         if self.repeated > MAX_ALIASED:
             span = Span(node.start, node.start + 1)

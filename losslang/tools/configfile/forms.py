@@ -1,4 +1,4 @@
-"""The three formats of config files, as functions under common names."""
+"""The formats of config files, as records of functions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from losslang.tools.configfile.nodes import Decoded, Node, Scalar
 
 @dataclass(frozen=True)
 class Form:
-    """What differs from one format to another.
+    """One format: how it is read and written.
 
-    `tree` reads a file; `decoded` says what a scalar of it holds, and where; `spellings` are the
-    ways of writing a new text in the place of a scalar, best first (the new text also without line
-    breaks, where that is possible).
+    `tree` reads a file; `decoded` gives the text of a scalar with its offsets; `spellings` are the ways to
+    write a new text in the place of a scalar, best first (the new text also without line breaks, where that
+    is possible).
     """
 
     name: str

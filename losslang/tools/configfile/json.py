@@ -1,4 +1,4 @@
-"""JSON: the standard library says what is valid, a scanner of our own where everything stands."""
+"""JSON files to nodes: the standard library decides what is valid, a scanner finds where it stands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS: dict[str, Kind] = {"true": "truth value", "false": "truth value", "null":
 
 
 def tree(file: Source) -> list[Node]:
-    """The value of a JSON file. Raises LossError where it has none."""
+    """The one value of a JSON file. Raises LossError if it is not valid."""
     try:
         # Numbers stay text: nobody asks for their value, and a very long one is slow to convert.
         json.loads(file.text, parse_int=str, parse_float=str)
@@ -49,6 +49,7 @@ def _reason(message: str) -> str:
 
 
 def _value(first: re.Match[str], tokens: Iterator[re.Match[str]]) -> Node:
+    """The node that begins with the token `first`."""
     start, end = first.span()
     if first[0] == "[":
         items: list[Node] = []
@@ -67,16 +68,17 @@ def _value(first: re.Match[str], tokens: Iterator[re.Match[str]]) -> Node:
 
 
 def decoded(text: str, scalar: Scalar) -> Decoded:
-    """What a string says, and where."""
+    """The text of a string, and the offset of each character."""
     return decode(text, Span(scalar.start + 1, scalar.end - 1), CHARACTER, _says)
 
 
 def _says(match: re.Match[str]) -> str:
+    """The text of one token of a string: an escape, or itself."""
     return json.loads(f'"{match[0]}"') if match[0][0] == "\\" else match[0]
 
 
 def spellings(text: str, scalar: Scalar, new: str, flat: str | None) -> Iterator[str]:
-    """How `new` can be written in the place of a string, best first."""
+    """The one way to write `new` in the place of a string."""
     # A file that spells such characters as escapes keeps doing so.
     ascii_only = text[scalar.start : scalar.end].isascii()
     yield json.dumps(flat or new, ensure_ascii=ascii_only)

@@ -1,4 +1,4 @@
-"""What a config file holds, whatever its format: mappings, sequences and scalars, each with its place."""
+"""Config nodes: mappings, sequences and scalars with their offsets, for all formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kind = Literal["text", "number", "truth value", "date", "nothing", "object"]
 
 @dataclass(frozen=True, eq=False)
 class Scalar:
-    """One value as written: `file[start:end]`, its quotes included, anchor and tag excluded.
+    """A value as it is written: `file[start:end]`, with its quotes, without anchor and tag.
 
     `style` is what it begins with: a quote, three quotes, `|`, `>`, or nothing for a bare value.
     """
@@ -36,12 +36,16 @@ class Scalar:
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
+    """A list, from the offset `start` on."""
+
     start: int
     tag: str = ""
     items: list[Node] = field(default_factory=list["Node"])
 
 
 class Entry(NamedTuple):
+    """A key of a mapping with its value."""
+
     name: str
     span: Span  # of the key
     node: Node
@@ -49,10 +53,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
-    """Entries in the order of the file, a name as often as it is written.
+    """A mapping: its entries in the order of the file, a name as often as it is written.
 
-    `merged` are the values of YAML's `<<`, whose entries count where no entry of the same name stands.
-    An alias is the node itself once more, so a mapping may hold itself.
+    `merged` are the values of YAML's `<<`: an entry of theirs counts where the mapping has none of that name.
+    An alias is the node itself once more, so a mapping may contain itself.
     """
 
     start: int
@@ -65,14 +69,17 @@ Node = Scalar | Sequence | Mapping
 
 
 class Decoded(NamedTuple):
-    """What a scalar says, and where each character of it stands in the file; one offset more for the end."""
+    """The text of a scalar, with the offset in the file of each character, and one offset more for the end."""
 
     text: str
     offsets: tuple[int, ...]
 
 
 def decode(text: str, span: Span, token: re.Pattern[str], says: Callable[[re.Match[str]], str]) -> Decoded:
-    """Reads `text` in `span` token by token. A token that says something else than itself is one place."""
+    """Decodes `text` in `span` token by token: `says` gives the text of a token.
+
+    All characters of a token that says something else than itself have the offset of its start.
+    """
     chunks: list[str] = []
     offsets: list[int] = []
     end = span.start

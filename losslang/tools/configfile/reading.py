@@ -1,11 +1,10 @@
-"""A file to the expressions in it, and what is wrong with how it holds them."""
+"""Reading a config file: its expressions, and the diagnostics of how it holds them."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from losslang.diagnostics.diagnostic import Diagnostic
@@ -16,34 +15,28 @@ from losslang.tools.configfile.doubts import cut, interpolated, swallows
 from losslang.tools.configfile.find import KEYS, Found, builds_below, find, rule
 from losslang.tools.configfile.forms import FORMS, SUFFIXES, YAML, Form
 from losslang.tools.configfile.nodes import MAX_CHARACTERS, Decoded, Mapping, Scalar
+from losslang.tools.expressions import Expressions
 
 MARK = "\ufeff"  # a byte order mark, which some editors put before UTF-8
 
 
-@dataclass(frozen=True)
-class Reading:
-    """The expressions of one file, and what is wrong with the file; both in the order of the file.
+def read(filename: str, text: str | None = None, *, key: str | None = None) -> Expressions:
+    """Reads the expressions of a config file. Never raises: whatever is wrong is a diagnostic.
 
-    A value that a diagnostic refuses (E4xx) is not among the sources. A warning leaves it there.
-    """
+    In YAML, TOML and JSON an expression is the text under a key called `loss`, `criterion` or `objective`, at
+    any depth, or the `text` of a Hydra node for losslang (`_target_: losslang.compile`). The suffix of
+    `filename` names the format.
 
-    sources: tuple[Source, ...] = ()
-    diagnostics: tuple[Diagnostic, ...] = ()
+    A value that is asked for and is no text is an error. A mapping or a list is one only if nothing inside of
+    it is found. An object of another library (a mapping with `_target_`, a value with a tag) is left alone
+    beside other expressions, and is an error when `key` asks for it or nothing else is found. A value that
+    YAML aliases repeat is reported once, where it is written.
 
-
-def read(filename: str, text: str | None = None, *, key: str | None = None) -> Reading:
-    """The expressions in a config file. Never raises: whatever is wrong is a diagnostic.
-
-    `text` is read instead of the file where it is given; the suffix of `filename` says what it is.
-    In YAML, TOML and JSON an expression is the text under a key called `loss`, `criterion` or
-    `objective`, at any depth, or the `text` of a Hydra node for losslang (`_target_: losslang.compile`).
-    `key` names others instead: a last name, a whole path such as `losses[0].loss`, or a pattern of
-    either (`train.*`, `losses[*]`).
-
-    What is found and is no text is an error. A mapping or a list is one only if nothing in it is
-    found. An object of another library (a mapping with `_target_`, a value with a tag) is left alone
-    beside other finds, and is an error when `key` asks for it or when nothing else is found.
-    A value that YAML aliases repeat is reported once, where it is written.
+    Args:
+        filename: The file, or the name of `text`.
+        text: The text to read in place of the file.
+        key: The keys to read in place of `loss`, `criterion` and `objective`: a last name, a whole path such
+            as `losses[0].loss`, or a pattern of either (`train.*`, `losses[*]`).
     """
     try:
         form = _form(filename)
@@ -52,11 +45,11 @@ def read(filename: str, text: str | None = None, *, key: str | None = None) -> R
             raise LossError([_too_long(file)])
         return _expressions(file, form, key) if form else _whole(file)
     except LossError as error:
-        return Reading((), error.diagnostics)
+        return Expressions((), error.diagnostics)
 
 
 def _form(filename: str) -> Form | None:
-    """The format that the suffix names; None for a file that is one expression."""
+    """The format that a suffix names; None for a file that is one expression. Raises LossError."""
     suffix = PurePath(filename).suffix.lower()
     if suffix not in SUFFIXES:
         raise LossError([files.unknown_kind(filename, SUFFIXES).at(Source("", filename))])
@@ -64,6 +57,7 @@ def _form(filename: str) -> Form | None:
 
 
 def _text(filename: str) -> str:
+    """The text of a file. Raises LossError if it cannot be read or is no UTF-8."""
     longest = 4 * MAX_CHARACTERS  # a character of UTF-8 has up to four bytes
     try:
         with open(filename, "rb") as file:
@@ -88,27 +82,29 @@ def _too_long(file: Source) -> Diagnostic:
     return files.too_big(span, "characters", MAX_CHARACTERS).at(file)
 
 
-def _whole(file: Source) -> Reading:
-    """The file as one expression, its line breaks as every parser hands them over."""
+def _whole(file: Source) -> Expressions:
+    r"""The one expression of a .loss file, with `\n` line breaks."""
     breaks = [match.start() for match in re.finditer("\r\n", file.text)]
     kept = sorted(set(range(len(file.text) + 1)).difference(breaks))
     written = Decoded(file.text.replace("\r\n", "\n"), tuple(kept))
     refused = interpolated(written)
     if refused is not None:
-        return Reading((), (refused.at(file),))
+        return Expressions((), (refused.at(file),))
     if not breaks:
-        return Reading((file,))
-    return Reading((_source(file, "", written),))
+        return Expressions((file,))
+    return Expressions((_source(file, "", written),))
 
 
 def _source(file: Source, key: str, written: Decoded) -> Source:
+    """The Source of a decoded expression."""
     return Source(written.text, file.filename, key, file.text, written.offsets)
 
 
 # ---------------------------------------------------------------------------- the values of a file
 
 
-def _expressions(file: Source, form: Form, key: str | None) -> Reading:
+def _expressions(file: Source, form: Form, key: str | None) -> Expressions:
+    """The expressions of a YAML, TOML or JSON file."""
     documents = form.tree(file)
 
     def says(scalar: Scalar) -> str:
@@ -117,7 +113,7 @@ def _expressions(file: Source, form: Form, key: str | None) -> Reading:
     found = find(file, documents, rule(key), says, own=key is None)
     if not found:
         others = find(file, documents, lambda path, name: key is not None or _sounds_right(name), says)
-        return Reading((), (files.nothing_found(key, _similar(others, key)).at(file),))
+        return Expressions((), (files.nothing_found(key, _similar(others, key)).at(file),))
     judged: list[tuple[int, Source | Diagnostic]] = []
     foreign = [builds_below(one.node, says) for one in found]
     # Objects of other libraries are none of our business where a file holds expressions, too.
@@ -126,13 +122,14 @@ def _expressions(file: Source, form: Form, key: str | None) -> Reading:
         if not (target and left_alone):
             judged += ((one.node.start, part) for part in _judged(file, form, one, target))
     judged.sort(key=lambda pair: pair[0])
-    return Reading(
+    return Expressions(
         tuple(part for _, part in judged if isinstance(part, Source)),
         tuple(part for _, part in judged if isinstance(part, Diagnostic)),
     )
 
 
 def _sounds_right(name: str) -> bool:
+    """True if the name of a key contains one of KEYS."""
     return any(key in name.lower() for key in KEYS)
 
 
@@ -143,7 +140,7 @@ def _similar(others: list[Found], key: str | None) -> list[str]:
 
 
 def _judged(file: Source, form: Form, one: Found, builds: str) -> Iterator[Source | Diagnostic]:
-    """The expression in a value, with a warning where one is due, or what is wrong with the value."""
+    """The Source of a value with its warning, or the mistake that the value is."""
     node = one.node
     if builds or not isinstance(node, Scalar) or node.kind != "text":
         yield _no_text(file, form, one, builds).at(file)
@@ -160,6 +157,7 @@ def _judged(file: Source, form: Form, one: Found, builds: str) -> Iterator[Sourc
 
 
 def _no_text(file: Source, form: Form, one: Found, builds: str) -> Diagnostic:
+    """The mistake of a value that is no text."""
     node, path = one.node, one.path
     if builds:
         return files.foreign(one.span, path, builds)

@@ -1,4 +1,4 @@
-"""A new text in the place of an expression, in the style of the file."""
+"""Rewriting: a new text in the place of an expression, in the style of the file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from losslang.tools.configfile.reading import MARK
 
 
 def rewrite(text: str, source: Source, new: str) -> str:
-    """`text`, a file that `source` was read from, with the expression `new` in the place of that one.
+    r"""The text of a file with the expression `new` in the place of `source`, which was read from it.
 
-    Every other character stays as it is. The value keeps its style: a `|` block its header and
-    indentation, a quoted value its quotes; a bare value is quoted only where `new` needs it. Where
-    the style has no line breaks, statements are joined with `; `; a comment between them then makes
-    a `>` block a `|` block, becomes `\\n` inside of double quotes, and leaves any other value as it is.
+    Every other character stays as it is. The value keeps its style: a `|` block its header and indentation,
+    a quoted value its quotes; a bare value is quoted only where `new` needs it. Where the style has no line
+    breaks, statements are joined with `; `; a comment between them then makes a `>` block a `|` block,
+    becomes `\n` inside of double quotes, and leaves any other value as it is.
 
-    What is returned has been read again and says `new`; a value that cannot say it stays unchanged.
-    Several values of one file are rewritten last one first, for their places move.
+    The result has been read again and holds `new`; a value that cannot hold it stays unchanged. Several
+    values of one file are rewritten last one first, for their offsets move.
     """
     body = text.removeprefix(MARK)
     form = FORMS.get(PurePath(source.filename).suffix.lower())
@@ -35,6 +35,7 @@ def rewrite(text: str, source: Source, new: str) -> str:
 
 
 def _in_place(file: Source, form: Form, offsets: tuple[int, ...], new: str) -> str:
+    """Tries the spellings of `new` in the place of the scalar at `offsets`; the first that holds it is used."""
     documents = form.tree(file)
     scalar = _scalar_at(documents, offsets[0])
     flat = _flat(new)
@@ -49,6 +50,7 @@ def _in_place(file: Source, form: Form, offsets: tuple[int, ...], new: str) -> s
 
 
 def _scalar_at(documents: list[Node], at: int) -> Scalar | None:
+    """The text scalar that contains an offset; None if there is none."""
     scalars = (node for node in each(documents) if isinstance(node, Scalar) and node.kind == "text")
     return next((scalar for scalar in scalars if scalar.start <= at <= scalar.end), None)
 
@@ -66,7 +68,7 @@ def _flat(new: str) -> str | None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two texts are one program, comments included."""
+    """True if two texts are one program with the same comments."""
     if one == other:
         return True
     try:
@@ -77,7 +79,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _holds(file: Source, form: Form, at: int, shape: list[object], new: str) -> bool:
-    """Whether the value at `at` says `new`, and everything else in the file is what it was."""
+    """True if the value at `at` holds `new`, and everything else in the file is unchanged."""
     try:
         documents = form.tree(file)
     except LossError:
@@ -89,7 +91,7 @@ def _holds(file: Source, form: Form, at: int, shape: list[object], new: str) -> 
 
 
 def _shape(text: str, documents: list[Node], skipped: int) -> list[object]:
-    """Everything a file holds but the scalar at `skipped`, as a list that can be compared."""
+    """All of a file but the scalar at `skipped`, as a list that can be compared."""
     shape: list[object] = []
     for node in each(documents):
         match node:

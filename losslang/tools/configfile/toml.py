@@ -1,4 +1,4 @@
-"""TOML: the standard library says what is valid, a scanner of our own where everything stands."""
+"""TOML files to nodes: the standard library decides what is valid, a scanner finds where it stands."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ DATE = re.compile(r"\d{4}-\d\d|\d\d:\d\d")
 
 
 def tree(file: Source) -> list[Node]:
-    """The table of a TOML file. Raises LossError where it has none."""
+    """The table of a TOML file. Raises LossError if it is not valid."""
     try:
         tomllib.loads(file.text)
     except ValueError as error:  # also of a number that is too long for an int
@@ -91,7 +91,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _header(text: str, at: int, root: Mapping, index: Index) -> tuple[Mapping, int]:
-    """The table that `[a.b]` or `[[a.b]]` opens, and where its header ends."""
+    """The table that `[a.b]` or `[[a.b]]` opens, and the offset behind its header."""
     brackets = 2 if text.startswith("[[", at) else 1
     names, end = _key(text, at + brackets)
     if brackets == 1:
@@ -108,7 +108,7 @@ def _header(text: str, at: int, root: Mapping, index: Index) -> tuple[Mapping, i
 
 
 def _table(table: Mapping, names: list[tuple[str, Span]], index: Index) -> Mapping:
-    """The table below `table` that `names` lead to, made where it is missing."""
+    """The table below `table` with the path `names`; missing ones are made."""
     for name, span in names:
         node = index.get((id(table), name))
         if isinstance(node, Sequence):
@@ -133,7 +133,7 @@ def _pair(text: str, at: int, table: Mapping, index: Index) -> int:
 
 
 def _key(text: str, at: int) -> tuple[list[tuple[str, Span]], int]:
-    """The names of a dotted key with their spans, and where the `=` or `]` after it stands."""
+    """The names of a dotted key with their spans, and the offset of the `=` or `]` behind it."""
     names: list[tuple[str, Span]] = []
     while True:
         start, end = _match(NAME, text, _skip(text, at)).span()
@@ -147,6 +147,7 @@ def _key(text: str, at: int) -> tuple[list[tuple[str, Span]], int]:
 
 
 def _value(text: str, at: int, index: Index) -> tuple[Node, int]:
+    """The node of a value, and the offset behind it."""
     found = _match(VALUE, text, at)
     if found["text"]:
         style = text[at] * (3 if text.startswith(text[at] * 3, at) else 1)
@@ -159,7 +160,7 @@ def _value(text: str, at: int, index: Index) -> tuple[Node, int]:
 
 
 def _nested(text: str, at: int, index: Index) -> tuple[Node, int]:
-    """An array, or an inline table, and where it ends."""
+    """An array or an inline table, and the offset behind it."""
     node = Sequence(at) if text[at] == "[" else Mapping(at)
     at = _skip(text, at + 1)
     while text[at] not in "]}":
@@ -182,7 +183,7 @@ def _match(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str]:
 
 
 def decoded(text: str, scalar: Scalar) -> Decoded:
-    """What a string says, and where."""
+    """The text of a string, and the offset of each character."""
     start, end = scalar.start + len(scalar.style), scalar.end - len(scalar.style)
     if len(scalar.style) == 3:  # a break just after the quotes does not count
         start += 2 if text.startswith("\r\n", start) else text.startswith("\n", start)
@@ -196,6 +197,7 @@ def _broken(match: re.Match[str]) -> str:
 
 
 def _says(match: re.Match[str]) -> str:
+    """The text of one token of a string: an escape, a line break, or itself."""
     if match[0][0] != "\\":
         return _broken(match)
     letter, digits = match[0][1], match[0][2:]
@@ -207,7 +209,7 @@ def _says(match: re.Match[str]) -> str:
 
 
 def spellings(text: str, scalar: Scalar, new: str, flat: str | None) -> Iterator[str]:
-    """How `new` can be written in the place of a string, in its own style where that can hold it."""
+    """The ways to write `new` in the place of a string, its own style first."""
     if len(scalar.style) == 3:
         yield _multiline(text, scalar, new)
     if scalar.style == "'" and flat is not None:

@@ -1,4 +1,4 @@
-"""YAML files to nodes: PyYAML says what is there, where it begins and where it ends.
+"""YAML files to nodes: PyYAML's events say what stands where.
 
 Built from events rather than with `yaml.compose`, which recurses: a deep file is refused before it
 can hurt, and an alias stays what it is, the same node once more.
@@ -59,7 +59,7 @@ RESOLVER: Any = yaml.resolver.Resolver()
 
 
 def tree(file: Source) -> list[Node]:
-    """The documents of a YAML file. Raises LossError where it has none."""
+    """The documents of a YAML file. Raises LossError if it is not valid."""
     # libyaml is 25 times as fast, and differs about tabs, `?` and byte order marks. What PyYAML's own
     # parser says is what counts, so it reads such files, and it words every mistake.
     if yaml.__with_libyaml__ and not any(char in file.text for char in "\t?\ufeff"):
@@ -89,6 +89,7 @@ def tree(file: Source) -> list[Node]:
 
 
 def _events(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader]) -> Iterator[Any]:
+    """The parser events of a text."""
     return yaml.parse(text, loader)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
@@ -96,6 +97,7 @@ def _events(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader]) -> Iter
 
 
 def _compose(file: Source, events: Iterator[Any]) -> list[Node]:
+    """The nodes of the documents, without recursion."""
     documents = Sequence(0)
     # The containers that are still open, each with what was found in it and where that begins and ends.
     above: list[tuple[Sequence | Mapping, list[tuple[Node, Span]]]] = [(documents, [])]
@@ -129,6 +131,7 @@ def _compose(file: Source, events: Iterator[Any]) -> list[Node]:
 
 
 def _fill(container: Sequence | Mapping, found: list[tuple[Node, Span]]) -> None:
+    """Adds its nodes to a container that has ended."""
     if isinstance(container, Sequence):
         container.items.extend(node for node, _ in found)
         return
@@ -141,6 +144,7 @@ def _fill(container: Sequence | Mapping, found: list[tuple[Node, Span]]) -> None
 
 
 def _node(text: str, event: Any, span: Span) -> Node:
+    """The node that an event begins."""
     tag: str = "" if event.tag in CONTAINERS else event.tag.replace(CORE, "!!")
     match event:
         case yaml.ScalarEvent():
@@ -152,6 +156,7 @@ def _node(text: str, event: Any, span: Span) -> Node:
 
 
 def _scalar(text: str, event: Any, span: Span, tag: str) -> Scalar:
+    """The scalar of an event, without its anchor and tag."""
     start = span.start
     if event.anchor or event.tag:
         found = PROPERTIES.match(text, *span)

@@ -1,4 +1,4 @@
-"""The scalars of YAML: the place of each character, and new text in their own style.
+"""YAML scalars: the offset of each character, and new text in the style of the old.
 
 The escapes, folds and indentations here are PyYAML's, to the letter: a test holds one against the other.
 """
@@ -30,7 +30,7 @@ UNPRINTABLE = re.compile(
 
 
 def decoded(text: str, scalar: Scalar) -> Decoded:
-    """What a scalar says, and where."""
+    """The text of a scalar, and the offset of each character."""
     span = Span(scalar.start + len(scalar.style), scalar.end - len(scalar.style))
     match scalar.style:
         case "'":
@@ -44,6 +44,7 @@ def decoded(text: str, scalar: Scalar) -> Decoded:
 
 
 def _says(match: re.Match[str]) -> str:
+    """The text of one token: a fold, an escape, or itself."""
     written = match[0]
     match match.lastgroup:
         case "fold":
@@ -63,7 +64,7 @@ def _says(match: re.Match[str]) -> str:
 
 
 def _breaks(text: str) -> list[str]:
-    """The line breaks of `text`, as YAML hands them over."""
+    """The line breaks of `text`, normalised as YAML does."""
     return [_break(found) for found in re.findall(BREAK, text)]
 
 
@@ -72,7 +73,10 @@ def _break(written: str) -> str:
 
 
 def _block(text: str, scalar: Scalar) -> Decoded:
-    """`|` keeps its breaks; in `>` one is a blank or goes, which the parser decided: we follow its value."""
+    """The text of a block scalar with its offsets.
+
+    `|` keeps its breaks; in `>` one is a blank or goes. The parser decided that, so its value is followed.
+    """
     offsets: list[int] = []
     value, end = scalar.value, scalar.start
     for char, start, after in _letters(text, scalar):
@@ -87,7 +91,7 @@ def _block(text: str, scalar: Scalar) -> Decoded:
 
 
 def _letters(text: str, scalar: Scalar) -> Iterator[tuple[str, int, int]]:
-    """The characters of a block without its indentation: what each says, its start and its end."""
+    """The characters of a block without its indentation: text, start and end of each."""
     indent = indentation(text, scalar)
     for line in block_lines(text, scalar):
         start, end = line.span(1)
@@ -98,14 +102,14 @@ def _letters(text: str, scalar: Scalar) -> Iterator[tuple[str, int, int]]:
 
 
 def block_lines(text: str, scalar: Scalar) -> Iterator[re.Match[str]]:
-    """The lines of a block below its header: their text and their break."""
+    """The lines of a block below its header: text and break of each."""
     lines = LINE.finditer(text, scalar.start, scalar.end)
     next(lines)
     return lines
 
 
 def indentation(text: str, scalar: Scalar) -> int:
-    """How many blanks before each line of a block do not belong to it.
+    """The number of blanks before each line of a block that do not belong to it.
 
     Only the parser knows where the block may begin, so a line is compared with what is left of it.
     """
@@ -119,6 +123,7 @@ def indentation(text: str, scalar: Scalar) -> int:
 
 
 def _lead(line: str) -> int:
+    """The number of blanks that a line starts with."""
     return len(line) - len(line.lstrip(" \t"))
 
 
@@ -126,7 +131,7 @@ def _lead(line: str) -> int:
 
 
 def spellings(text: str, scalar: Scalar, new: str, flat: str | None) -> Iterator[str]:
-    """How `new` can be written in the place of a scalar, in its own style where that can hold it."""
+    """The ways to write `new` in the place of a scalar, its own style first."""
     match scalar.style:
         case "|":
             yield _as_block(text, scalar, new.split("\n"))
@@ -145,14 +150,14 @@ def spellings(text: str, scalar: Scalar, new: str, flat: str | None) -> Iterator
 
 
 def _separated(new: str, flat: str) -> list[str]:
-    """Lines that fold to `flat`."""
+    """The lines that fold to `flat`."""
     *above, last = new.split("\n")
     separated = [*(line.removesuffix(";") + ";" for line in above), last]
     return separated if " ".join(separated) == flat else [flat]
 
 
 def _as_block(text: str, scalar: Scalar, lines: list[str]) -> str:
-    """The block with its header, its indentation and what follows its last line, around new lines."""
+    """New lines in the block: with its header, its indentation, and what follows its last line."""
     written = text[scalar.start : scalar.end]
     header = re.match(rf"[^\r\n\x85\u2028\u2029]*{BREAK}", written)
     if header is None:

@@ -1,4 +1,4 @@
-"""The maps of a walk, bound to their functions: the same for a block and for everything."""
+"""Evaluates a walk by autograd: maps bound to their functions, on one block or on everything."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from losslang.vocabulary import Tensor
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Inputs to the parts of sums, and back to gradients, by automatic differentiation of a block."""
+class AutogradEvaluator:
+    """Computes the sums of a block by its maps, and the gradients by torch.autograd."""
 
     cut: Cut
     is_cut: tuple[bool, ...]
@@ -28,8 +28,8 @@ class Maps:
     sums: tuple[Sum, ...]
 
     @classmethod
-    def of(cls, walk: Walk, registry: Registry, elements: int) -> Maps:
-        """The maps of a walk over blocks of about so many elements."""
+    def of(cls, walk: Walk, registry: Registry, elements: int) -> AutogradEvaluator:
+        """Binds the maps of a walk, for blocks of about `elements` elements."""
         binding = _bound(walk, registry)
         return cls(
             Cut.of(walk.shape, walk.across, elements),
@@ -41,22 +41,22 @@ class Maps:
         )
 
     def fits(self, inputs: Sequence[Any]) -> bool:
-        """Maps compute everything."""
+        """Returns True: autograd differentiates everything."""
         return True
 
-    def keeps(self, inputs: Sequence[Any]) -> None:
-        """Maps are computed again."""
+    def saved_input(self, inputs: Sequence[Any]) -> None:
+        """Returns None: backward runs the maps again."""
 
-    def nothing(self, inputs: Sequence[Any]) -> list[Any]:
-        """What of the inputs lies in a block without samples."""
-        block = self.cut.nothing()
+    def empty_block(self, inputs: Sequence[Any]) -> list[Any]:
+        """Returns the inputs of a block without samples."""
+        block = self.cut.empty_block()
         return [
             self.cut.part(value, block) if is_cut and isinstance(value, torch.Tensor) else value
             for value, is_cut in zip(inputs, self.is_cut, strict=True)
         ]
 
     def blocks(self, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What of the inputs lies in every block."""
+        """Returns the inputs of every block: views of what is cut, all else as it is."""
         number = len(self.cut.blocks)
         return list(
             zip(
@@ -69,28 +69,28 @@ class Maps:
         )
 
     def visits_once(self, index: int, value: Any) -> bool:
-        """Whether no element of an input lies in two blocks."""
+        """Returns whether no element of an input lies in two blocks."""
         is_cut = self.is_cut[index] and isinstance(value, torch.Tensor)
         return is_cut and self.cut.visits_once(tuple(value.shape))
 
-    def given(self, inputs: Sequence[Any]) -> list[Sequence[Any]]:
-        """The arguments of every sum."""
+    def arguments_of(self, inputs: Sequence[Any]) -> list[Sequence[Any]]:
+        """Runs the maps, and returns the arguments of every sum."""
         slots = self.calls.run(*inputs)
         return [[slots[argument] for argument in arguments] for arguments in self.arguments]
 
     def number(self, end: Sum, empty: Sequence[Any]) -> int:
-        """How many elements go into a sum of which these are the arguments over no elements."""
+        """Returns how many elements a sum has, given its arguments over no elements."""
         if end.at is None:
             return 1
         (first, *_), _ = end.handed(empty)
-        return end.number(self.cut.grown(tuple(first.shape), self.cut.nothing()))
+        return end.number(self.cut.grown(tuple(first.shape), self.cut.empty_block()))
 
     def parts(self, inputs: Sequence[Any]) -> list[list[Tensor]]:
-        """Every sum over these inputs."""
-        return [end.part(given) for end, given in zip(self.sums, self.given(inputs), strict=True)]
+        """Returns every sum over these inputs, which may be one block or everything."""
+        return [end.part(given) for end, given in zip(self.sums, self.arguments_of(inputs), strict=True)]
 
-    def totals(self, inputs: Sequence[Any], place: Tensor | None = None) -> list[list[Tensor]]:
-        """Every sum over all blocks; nothing is kept."""
+    def totals(self, inputs: Sequence[Any], saved: Tensor | None = None) -> list[list[Tensor]]:
+        """Returns every sum over all blocks; saves nothing."""
         ledger = Ledger(self.cut, self.sums)
         for block, own in zip(self.cut.blocks, self.blocks(inputs), strict=True):
             ledger.add(block, self.parts(own))
@@ -100,43 +100,44 @@ class Maps:
         self,
         inputs: Sequence[Any],
         cotangents: Sequence[Sequence[Tensor]],
-        places: Sequence[Tensor | None],
-        filled: bool = False,
+        buffers: Sequence[Tensor | None],
+        has_saved: bool = False,
     ) -> None:
-        """Writes the gradient of Σ cotangent * sum to the places, or adds it where a place is seen again."""
+        """Writes the gradient of Σ cotangent * sum to the buffers, or adds it where blocks overlap."""
         once = [self.visits_once(index, value) for index, value in enumerate(inputs)]
-        blocks = zip(self.cut.blocks, self.blocks(inputs), self.blocks(places), strict=True)
-        for block, own, own_places in blocks:
-            shares = [
-                [of_block(self.cut, end, block, weight) for weight in given]
+        blocks = zip(self.cut.blocks, self.blocks(inputs), self.blocks(buffers), strict=True)
+        for block, own, own_buffers in blocks:
+            own_cotangents = [
+                [of_block(self.cut, end, block, cotangent) for cotangent in given]
                 for end, given in zip(self.sums, cotangents, strict=True)
             ]
-            self._gradient(own, shares, own_places, once)
+            self._gradient(own, own_cotangents, own_buffers, once)
 
     def _gradient(
         self,
         inputs: Sequence[Any],
         cotangents: Sequence[Sequence[Tensor]],
-        places: Sequence[Tensor | None],
+        buffers: Sequence[Tensor | None],
         once: Sequence[bool],
     ) -> None:
-        wanted = [place is not None for place in places]
+        """Writes the gradients of one block; `once`: no other block reads the same elements of an input."""
+        wanted = [buffer is not None for buffer in buffers]
         with torch.enable_grad():
             leaves = [
                 value.detach().requires_grad_() if want else value
                 for value, want in zip(inputs, wanted, strict=True)
             ]
-            found = vjp(self.parts(leaves), leaves, wanted, cotangents, again=False)
-        for place, part, written in zip(places, found, once, strict=True):
-            if place is not None and part is not None:
-                place.copy_(part) if written else place.add_(part)
-            elif place is not None and written:
-                place.zero_()
+            found = vjp(self.parts(leaves), leaves, wanted, cotangents, create_graph=False)
+        for buffer, gradient, is_written in zip(buffers, found, once, strict=True):
+            if buffer is not None and gradient is not None:
+                buffer.copy_(gradient) if is_written else buffer.add_(gradient)
+            elif buffer is not None and is_written:
+                buffer.zero_()
 
 
-def looks_at(walk: Walk, registry: Registry) -> Calls:
-    """What of a walk looks at the values of a block."""
-    return _bound(walk.looking, registry).done()
+def value_checks(walk: Walk, registry: Registry) -> Calls:
+    """Returns the calls that check the values of a block."""
+    return _bound(walk.checks_of_values, registry).done()
 
 
 def _bound(walk: Walk, registry: Registry) -> Binding:
@@ -147,23 +148,23 @@ def _bound(walk: Walk, registry: Registry) -> Binding:
 
 
 def vjp(
-    parts: Sequence[Sequence[Tensor]],
+    sums: Sequence[Sequence[Tensor]],
     inputs: Sequence[Any],
     wanted: Sequence[bool],
     cotangents: Sequence[Sequence[Tensor]],
     *,
-    again: bool,
+    create_graph: bool,
 ) -> list[Tensor | None]:
-    """The gradient of Σ cotangent * sum for every wanted input; `again` if it is differentiated in turn."""
+    """Returns the vector-Jacobian product: the gradient of Σ cotangent * sum for every wanted input."""
     pairs = [
-        (part, weight)
-        for own, given in zip(parts, cotangents, strict=True)
-        for part, weight in zip(own, given, strict=True)
-        if part.requires_grad
+        (total, cotangent)
+        for own, given in zip(sums, cotangents, strict=True)
+        for total, cotangent in zip(own, given, strict=True)
+        if total.requires_grad
     ]
     leaves = [value for value, want in zip(inputs, wanted, strict=True) if want]
     if not pairs:
         return [None] * len(inputs)
-    ends, cotangents = zip(*pairs, strict=True)
-    found = iter(torch.autograd.grad(ends, leaves, cotangents, create_graph=again, allow_unused=True))
+    totals, grads = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(totals, leaves, grads, create_graph=create_graph, allow_unused=True))
     return [next(found) if want else None for want in wanted]
