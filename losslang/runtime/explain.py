@@ -7,7 +7,7 @@ from textwrap import indent
 from typing import Any
 
 from losslang.plan.plan import Plan, Step
-from losslang.runtime.closed import Prepared
+from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.closed.sigmoid import Sigmoid
 from losslang.runtime.closed.softmax import Softmax
 from losslang.runtime.closed.tape import Tape
@@ -69,10 +69,10 @@ def _shown(program: Program, plan: Plan, *, is_last: bool, reads: bool = True) -
         yield str(Plan((), plan.outputs)).rpartition("\n")[2]
 
 
-def _walk(prepared: Prepared) -> Iterator[str]:
+def _walk(walked: WalkEvaluators) -> Iterator[str]:
     """A walk: its blocks, the steps that each of them computes, its sums, and the tapes of a closed form."""
-    walk, maps, closed = prepared
-    cut = maps.cut
+    walk, autograd, closed = walked
+    cut = autograd.cut
     number, rows = len(cut.blocks), f", {cut.rows} of {cut.shape[2]} rows" if len(cut.shape) > 2 else ""
     first, *rest = str(walk).split("\n")
     yield f"{first} in {number} block{'s' * (number > 1)} of {cut.samples} of {cut.shape[0]} samples{rows}"
@@ -82,24 +82,27 @@ def _walk(prepared: Prepared) -> Iterator[str]:
         return
     for index, (_, own) in enumerate(closed.ends):
         yield f"  closed form of sum {index + 1}: {', '.join(f'Σ {part}' for part in str(own).split(', '))}"
-    for title, tape in _tapes(closed.family):
+    for title, tape in _tapes(closed.formulas):
         yield f"  {title}"
         yield from (f"    {line}" for line in tape.lines or [_as_given(tape)])
 
 
-def _tapes(family: Sigmoid | Softmax) -> Iterator[tuple[str, Tape]]:
+def _tapes(formulas: Sigmoid | Softmax) -> Iterator[tuple[str, Tape]]:
     """The tapes that run in every block, if the target is of labels or of 0 and 1, with what each computes."""
-    if isinstance(family, Softmax):
-        for index, piece in enumerate(family.pieces, 1):
+    if isinstance(formulas, Softmax):
+        for index, piece in enumerate(formulas.pieces, 1):
             if piece.dense is not None:
                 yield f"forward, piece {index}, of every element:", piece.dense
             if piece.placed is not None:
                 yield f"forward, piece {index}, of the class of every label:", piece.placed
-        yield "backward, of every element:", family.slope.plain
-        yield "backward, of the class of every label:", family.chain.plain
+        yield "backward, of every element:", formulas.slope.plain
+        yield "backward, of the class of every label:", formulas.chain.plain
     else:
-        yield "forward:", family.hard.keeping if family.keeps else family.hard.tape
-        yield "backward:", (family.hard.slope_of_kept if family.keeps else family.hard.slope).plain
+        yield "forward:", formulas.hard.saving_tape if formulas.saves_probs else formulas.hard.tape
+        yield (
+            "backward:",
+            (formulas.hard.slope_of_saved if formulas.saves_probs else formulas.hard.slope).plain,
+        )
 
 
 def _as_given(tape: Tape) -> str:
