@@ -11,6 +11,9 @@ from reference import evaluate
 from torch import Tensor
 
 import losslang
+from losslang.plan.passes import drop_dead_steps
+from losslang.registry import current_registry
+from losslang.runtime import program as programs
 
 # -------------------------------------------------------------------- data
 
@@ -133,6 +136,13 @@ def same(found: Tensor, wanted: Tensor, pred: Tensor, said: str) -> None:
     a, b = gradient(found, pred), gradient(wanted, pred)
     scale = max(1.0, float(b.abs().max()) if b.numel() else 1.0)
     torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8 * scale, msg=lambda m: f"gradient of {said}\n{m}")
+
+
+def whole_value(loss: losslang.Loss, pred: Any, target: Any, **batch: Any) -> Tensor:
+    """The total as it is where torch traces: the plan as it stands, on whole tensors."""
+    plan = drop_dead_steps(loss.plan, metrics=False)
+    whole = programs.whole(plan, current_registry(), validate=False)
+    return plan.total(whole.run(pred, target, batch, loss.const, {}))
 
 
 def compare(text: str, layout: str, seed: int = 0) -> None:

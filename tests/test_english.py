@@ -68,19 +68,12 @@ RENAMED = {
     "cool": "scale_by_temperature",
     "flow": "grad_output",
     "grow": "build_tree",
-    "hands_over": "has_saved_tensor_hooks",
     "hide": "zero_masked",
-    "improve": "optimize",
     "lay": "broadcast_to_pred",
     "lean": "specialized",
     "left_out": "with_kernel_ignore_index",
     "lent": "buffers",
-    "prune": "drop_dead_steps",
     "readings": "loss_uses",
-    "settle": "specialize",
-    "shielded": "masked_fill_grad",
-    "stands_for_many": "is_batched_grad",
-    "unmask": "drop_masks",
 }
 """Names that are gone, each with the one that took its place."""
 HOMONYMS = {"Sums": {"runtime/closed/trace.py"}}

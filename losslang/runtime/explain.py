@@ -69,9 +69,9 @@ def _shown(program: Program, plan: Plan, *, is_last: bool, reads: bool = True) -
         yield str(Plan((), plan.outputs)).rpartition("\n")[2]
 
 
-def _walk(evaluators: WalkEvaluators) -> Iterator[str]:
+def _walk(walked: WalkEvaluators) -> Iterator[str]:
     """A walk: its blocks, the steps that each of them computes, its sums, and the tapes of a closed form."""
-    walk, autograd, closed = evaluators
+    walk, autograd, closed = walked
     cut = autograd.cut
     number, rows = len(cut.blocks), f", {cut.rows} of {cut.shape[2]} rows" if len(cut.shape) > 2 else ""
     first, *rest = str(walk).split("\n")
@@ -108,4 +108,4 @@ def _tapes(formulas: Sigmoid | Softmax) -> Iterator[tuple[str, Tape]]:
 def _as_given(tape: Tape) -> str:
     """What a tape without operations hands on: one of the tensors that it is given, or a number."""
     (slot,) = tape.results
-    return f"{tape.given[slot]} as it stands" if slot < len(tape.given) else "nothing"
+    return f"{tape.given[slot]} as it stands" if slot < len(tape.given) else "numbers"

@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 import _every_loss as every_loss
 import pytest
 import torch
-from _oracle import HAND, compare, compiled, data, program
+from _oracle import HAND, compare, compiled, data, program, whole_value
 from cutting import cut
-from executors import whole_value
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference import evaluate as textbook

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from _executors import ways
+from _oracle import whole_value
 from cutting import cut
-from executors import ways, whole_value
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from _executors import NO_MODULE, executor_of
+from _oracle import whole_value
 from cutting import cut
 from torch import Tensor
 from torch.export import Dim, export
@@ -15,8 +18,14 @@ from torch.export import Dim, export
 import losslang
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
+from losslang.runtime import block_sizes, compiled
 from losslang.runtime.binding import Binding
+from losslang.runtime.conditions import LABELS as LABELS_LOOK
+from losslang.runtime.conditions import NOTHING, VALUES
+from losslang.runtime.executor import Executor
+from losslang.runtime.explain import explain_traced, names_of_ways
 from losslang.runtime.program import ROOTS, Program, specialized, whole
+from losslang.runtime.ways import SPECIALIZED, WAYS
 
 R = torch.Generator().manual_seed(0)
 PRED, TRUTH = torch.randn(2, 3, 4, 5, generator=R), torch.rand(2, 3, 4, 5, generator=R)
@@ -115,6 +124,94 @@ def test_a_mask_that_is_missing_is_no_step_that_changes_nothing():
     calls = whole(losslang.compile("mse").plan, current_registry(), validate=False).calls
     found = Program(calls, (), (), (("mask", 0, 1), ("float_prediction", 2, 3)))
     assert found.noops([None, None, PRED, PRED]) == ("float_prediction",)
+
+
+# -------------------------------------------------------------------- the rows of the table
+
+
+class Row(NamedTuple):
+    """A call that takes a way. `numbers` is the size of its blocks, if it is cut; `is_far`: as on a GPU."""
+
+    text: str
+    target: Any = LABELS
+    look: int = LABELS_LOOK
+    calls: int = 3
+    numbers: int = 0
+    is_far: bool = False
+    fuse: Any = None
+
+
+IGNORED = LABELS.masked_fill(torch.rand(LABELS.shape, generator=R) < 0.3, -100)
+ROWS = {
+    "traced": Row("ce + dice", calls=0),
+    "converted": Row("mse", TRUTH.tolist()),
+    "labels checked by kernels": Row("ce", IGNORED),
+    "labels checked later": Row("dice(softmax)", is_far=True),
+    "labels checked by range": Row("ce + dice"),
+    "labels checked": Row("dice(softmax, target=target - 1)", LABELS + 1),
+    "ignored by kernels": Row("ce(label_smoothing=0.1)", IGNORED),
+    "ignored by range": Row("ce(class_weight=[1, 2, 3])", look=NOTHING),
+    "masks asked": Row("nll(log_softmax)", IGNORED),
+    "fused": Row("0.5*mse + l1", TRUTH, fuse="eager"),
+    "in blocks": Row("ce(ignore_index=-100) + dice(ignore_index=-100)", IGNORED, numbers=3),
+    "ignored by kernels beside masks": Row("ce(ignore_index=-100) + dice(ignore_index=-100)", IGNORED),
+    "whole, checked": Row("bce + 0.5*dice(identity)", TRUTH, look=VALUES, calls=0),
+    "whole": Row("0.5*bce(sigmoid) + dice(smooth=1)", TRUTH, calls=0),
+    "specialized": Row("0.5*bce(sigmoid) + dice(smooth=1)", TRUTH),
+}
+"""A case of every row, by its name."""
+
+
+def test_every_row_has_a_case():
+    assert list(ROWS) == [way.name for way in (*WAYS, SPECIALIZED)]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_gives_the_numbers_of_the_plain_plan(name: str, monkeypatch: pytest.MonkeyPatch):
+    """The total and its gradient, in double precision, by a call that passes the row."""
+    row = ROWS[name]
+    pred = (PRED.sigmoid() if name == "whole, checked" else PRED).double().requires_grad_()
+    target = row.target.double() if row.target is TRUTH else row.target
+    compiled._understood.cache_clear()
+    if row.is_far:
+        monkeypatch.setattr(block_sizes, "can_read_without_sync", lambda _: False)
+    with cut(row.numbers) if row.numbers else nullcontext():
+        executor = executor_of(row.text, row.fuse)
+        roots = (pred, target, {}, {}, NO_MODULE)
+        for look in (VALUES, *[LABELS_LOOK] * row.calls)[: row.calls]:
+            executor.run(roots, look)
+        if name == "traced":
+            traced = torch.compile(losslang.compile(row.text), backend="eager", fullgraph=True)
+            total = traced(pred, target)
+            assert "1. traced, because torch traces" in explain_traced(executor)
+        else:
+            assert name in names_of_ways(executor, roots, row.look)
+            total = executor.plan.total(executor.run(roots, row.look))
+    plain = whole_value(losslang.compile(row.text), pred, torch.as_tensor(target, dtype=tensor_type(target)))
+    torch.testing.assert_close(total, plain, rtol=1e-12, atol=1e-12)
+    slopes = (torch.autograd.grad(value, pred)[0] for value in (total, plain))
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)
+    compiled._understood.cache_clear()
+    torch._dynamo.reset()
+
+
+def tensor_type(target: Any) -> torch.dtype:
+    return torch.float64 if isinstance(target, list) else target.dtype
+
+
+def test_a_plan_that_reads_an_input_for_its_mask_alone_is_refused():
+    """Without the mask the inputs would be others than those that a call was read for."""
+    executor = executor_of("ce")
+    mask = Step("read", "not_ignored", (Ref("input3"), Ref("input")), (("index", -100), ("form", "labels")))
+    plan = losslang.compile("mse(mask=batch.m)").plan
+    steps = [
+        step
+        if step.operation != "mask"
+        else replace(mask, name=step.name, inputs=(Ref("input3"), Ref("input")))
+        for step in plan.steps
+    ]
+    with pytest.raises(AssertionError, match="an input is read for its mask alone"):
+        Executor(Plan(tuple(steps), plan.outputs), executor.registry).without(("mask",))
 
 
 # -------------------------------------------------------------------- types

@@ -211,6 +211,7 @@ def _stage(text: str) -> str:
 
 
 def _shape(text: str) -> tuple[int, ...]:
+    """`4,5,16,16` as sizes."""
     sizes = text.split(",")
     if len(sizes) < 2 or not all(size.strip().isdecimal() and int(size) for size in sizes):
         raise argparse.ArgumentTypeError(f"`{text}` is no shape of two axes or more, such as 4,5,16,16")

@@ -89,7 +89,8 @@ def _value(step: Step, root: str, plan: Plan, shape: tuple[int, ...], chance: An
             of_places, shape[1], [r for r in readers if r.operation == "not_ignored"], chance, ignored
         )
     if root == "target":
-        return (torch.rand(shape, generator=chance) < 0.5).float()
+        truth = (torch.rand(shape, generator=chance) < 0.5).float()
+        return 2 * truth - 1 if operations & {"signs", "sign", "sign_of_row"} else truth
     if "mask" in operations:
         return torch.rand(of_places, generator=chance) < 0.5
     if "broadcast_to_pred" in operations:
