@@ -108,7 +108,7 @@ def sse_of_values(
 def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total: Total) -> Float[Tensor, ""]:
     """sqrt(Σ e^2 / n) over everything; its derivative at 0 is 0.
 
-    Source: the standard error of forecasting; the root of torch's `mse_loss`.
+    Source: least squares, in the unit of the target; the root of torch's `mse_loss`.
     """
     squares, number = total(F.mse_loss(values, target, reduction="none"), 1)
     return root(squares / number)
