@@ -29,9 +29,9 @@ ADAPTED = 3
 def what_runs(
     source: Source, settings: Mapping[str, float], shape: Sequence[int], call: str, *, ignored: bool
 ) -> str:
-    """The routes of a "first", "later" or "traced" call with predictions of this shape on a CPU, with their steps.
+    """The routes of a "first", "later" or "traced" call with predictions of a shape on a CPU, and their steps.
 
-    `ignored`: a tenth of the labels are ignored. Raises LossError where the made-up tensors do not fit.
+    `ignored`: a tenth of the labels are ignored. Raises LossError where made-up tensors do not fit.
     """
     checked, programs = understand(Order.of(source, settings, (), None), current_registry().snapshot())
     if programs is None:
