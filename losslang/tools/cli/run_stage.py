@@ -29,9 +29,9 @@ ADAPTED = 3
 def what_runs(
     source: Source, settings: Mapping[str, float], shape: Sequence[int], call: str, *, ignored: bool
 ) -> str:
-    """The ways of a "first", "later" or "traced" call with predictions of this shape on a CPU, and their steps.
+    """The routes of a "first", "later" or "traced" call with predictions of a shape on a CPU, and their steps.
 
-    `ignored`: a tenth of the labels are ignored. Raises LossError where the tensors that were made up do not fit.
+    `ignored`: a tenth of the labels are ignored. Raises LossError where made-up tensors do not fit.
     """
     checked, programs = understand(Order.of(source, settings, (), None), current_registry().snapshot())
     if programs is None:
@@ -64,7 +64,7 @@ def _roots(programs: Programs, shape: tuple[int, ...], ignored: bool) -> tuple[A
 
 
 def _put(into: Any, steps: Sequence[Any], value: Any) -> Any:
-    """The root with a value at a path: mappings for names, lists for positions; a slice is of the tensor itself."""
+    """The root with a value at a path: mappings for names, lists for positions; a slice adds nothing."""
     if not steps or isinstance(steps[0], tree.Slice):
         return value if into is None else into
     first, *rest = steps
