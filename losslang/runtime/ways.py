@@ -88,7 +88,7 @@ WAYS: tuple[Way, ...] = (
         checks_labels_by_range,
         "labels are inputs as they stand, on a CPU",
         "looks at the smallest and the largest: if all are classes, and none to ignore, no check and no mask is needed",
-        "the checks: 10 to 20 us, a tenth of a small `ce + dice`",
+        "the checks: `dice(softmax)` of 4x8x16x16 takes 0.93 of the time",
         make.labels_checked_by_range,
     ),
     Way(
@@ -113,7 +113,7 @@ WAYS: tuple[Way, ...] = (
         ignores_by_range,
         "the labels are inputs as they stand, on a CPU",
         "looks whether the label to ignore lies within their range; if not, goes on without masks",
-        "the masks: 1.2 to 2.4 of the time of a call without ignored labels",
+        "masks of nothing: `dice(softmax, ignore_index=255)` of 4x8x16x16 takes 0.7 of the time",
         make.ignored_by_range,
     ),
     Way(
@@ -130,7 +130,7 @@ WAYS: tuple[Way, ...] = (
         is_fused,
         "`fuse` is asked for, and all tensors are ordinary",
         "runs the plan as torch.compile generates it",
-        "see bench: 0.3 to 0.9 of the time",
+        "memory and time, as README counts them: 1.00 gradients for 4.00, 0.97 ms for 1.11 on a GPU",
         make.fused,
     ),
     Way(
@@ -138,7 +138,7 @@ WAYS: tuple[Way, ...] = (
         has_walks,
         "a prediction is so large that a walk over its blocks takes less time or memory",
         "runs the maps and sums block by block, in closed form where they are polynomials",
-        "0.3 to 0.9 of the time above the sizes of block_sizes.py, and all memory but the gradient",
+        "0.7 to 1.1 of the time at the sizes of block_sizes.py, less above, and all memory but the gradient",
         make.walked,
     ),
     Way(
@@ -146,7 +146,7 @@ WAYS: tuple[Way, ...] = (
         ignores_in_kernels_beside_masks,
         "some labels are ignored, and some kernels can leave them out by themselves",
         "goes on with the plan that masks what is left",
-        "`ce + dice` with a tenth ignored takes 0.75 to 0.85 of the time",
+        "`ce + dice` with a tenth ignored takes 0.77 to 0.83 of the time",
         make.ignored_by_kernels,
     ),
     Way(
