@@ -15,26 +15,27 @@ from losslang.tensors.lazy import torch
 
 MIN_ELEMENTS = {"sigmoid": 2**20, "softmax": 2**19}
 MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD = 2**21, 2**23
-"""Elements of a prediction whose walk is worth it: one of several sums in closed form, by its activation; a closed form
-of one sum; and any other.
+"""Elements of a prediction from which on a walk is worth it: a closed form of several sums, by its
+activation; a closed form of one sum; and a walk that torch differentiates.
 
-With one thread and two, forward and backward: closed forms of several sums take 0.7 to 1.1 of the time of the whole
-plan there, and less of larger ones. Those of one take 0.6 to 1.2 at 2^21, and 1.5 at 2^20, where all of it is in a
-cache anyway. What torch differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB malloc gets
-from the system each time, page by page.
+With one thread and two, forward and backward: closed forms of several sums take 0.7 to 1.1 of the time of the
+whole plan there, and less of larger ones. Those of one take 0.6 to 1.2 at 2^21, and 1.5 at 2^20, where all of
+it is in a cache anyway. What torch differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of
+32 MB malloc gets from the system each time, page by page.
 """
 BLOCK = {"": 2**17, "sigmoid": 2**18, "softmax": 2**19}
 """Elements of a block for each thread, by the activation of a closed form: half a megabyte to two, of floats.
 
-The largest blocks of which the tensors of a thread lie in a near cache. With two threads, blocks half as large take a
-tenth more of the time, twice as large the same to a tenth more. A softmax needs fewest tensors of that size, torch's
-own derivatives most.
+The largest blocks of which the tensors of a thread lie in a near cache. With two threads, blocks half as
+large take a tenth more of the time, twice as large the same to a tenth more. A softmax needs fewest tensors
+of that size, torch's own derivatives most.
 """
 MIN_ELEMENTS_GPU, MIN_ELEMENTS_GPU_AUTOGRAD, BLOCK_GPU = 2**26, 2**28, 2**24
-"""On a device of its own, where starting an operation costs more than memory: elements of what is walked over in closed
-form, and of any other; and those of a block.
+"""On a device of its own, where starting an operation costs more than memory: elements of what is walked over
+in closed form, and of any other; and those of a block.
 
-Measured on an H100: that takes 1.2 to 1.7 times the time of the whole plan, and a fifth to a half of its memory.
+Measured on an H100: that takes 1.2 to 1.7 times the time of the whole plan, and a fifth to a half of its
+memory.
 """
 
 

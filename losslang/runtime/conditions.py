@@ -1,4 +1,4 @@
-"""What decides the way of a call: facts of its plan and its inputs, each looked up once, and the conditions of WAYS."""
+"""The conditions of WAYS, and the facts of a call that they ask for, each looked up once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from losslang.runtime.executor import Case, Executor
 
 NOTHING, LABELS, VALUES = range(3)
-"""What a call still looks at: no values; whether labels name classes; all that the checks of its plan ask for."""
+"""A call still looks at: no values; whether labels name classes; all that the checks of its plan ask for."""
 MAY_IGNORE = 3
-"""Added to these after a look at the range of the labels that may have found one to ignore, or one that is no class."""
+"""Added to a look once the range of the labels says that one may be ignored, or be no class."""
 LOOKS = range(2 * MAY_IGNORE)
 
 
@@ -95,9 +95,9 @@ class Call:
 
     @cached_property
     def can_ignore_in_kernels(self) -> bool:
-        """Whether kernels may leave labels out, whatever these are.
+        """True if kernels may leave labels out, whatever these are.
 
-        Not beside a walk, which takes the means and sums of kernels itself; nor near, where labels are computed.
+        Not beside a walk, which takes means and sums itself; nor on a CPU where labels are computed.
         """
         own = self.executor.kernel_ignoring
         if own is None or own.case(self.inputs).walks(self.inputs):

@@ -80,7 +80,7 @@ class Case:
         return self._shapes[0]
 
     def walks(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
-        """What is worth cutting into blocks: the same walks for a call that looks at values and one that does not."""
+        """The walks that are worth it: the same for a call that looks at values and for one that does not."""
         if not self._walks:
             self._walks.append(self._split(inputs))
         return self._walks[0]
@@ -96,8 +96,8 @@ class Case:
 class Executor:
     """Runs a plan, and holds the programs that its ways need: each is made when it is first asked for.
 
-    `fuse` hands the plan to torch.compile. `has_open_masks`: which masks of ignored labels are needed is found in
-    every call; else the plan runs with those that it has.
+    `fuse` hands the plan to torch.compile. `has_open_masks`: which masks of ignored labels are needed is
+    found in every call; else the plan runs with those that it has.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a call runs, as text: the rows of WAYS that it passes, with the reason for each, and the steps that compute."""
+"""Explanation of a call: the rows of WAYS that it passes, the reason for each, and the steps that compute."""
 
 from __future__ import annotations
 

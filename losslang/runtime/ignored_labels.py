@@ -1,6 +1,6 @@
-"""Whether labels of a call are ignored: mostly none is, and then nothing has to be masked.
+"""Labels to ignore: mostly a call has none, and then nothing has to be masked.
 
-To look at labels takes as long as a few small operations, so it is done in the way that asks least.
+To look at labels takes as long as a few small operations, so the cheapest sufficient look is taken.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from losslang.tensors.lazy import torch
 def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None:
     """Whose range shows whether labels may be ignored; None where more than a range has to be asked.
 
-    They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at by
-    the steps themselves.
+    They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at
+    by the steps themselves.
     """
     slots = {step.name: slot for slot, step in enumerate(plan.inputs)}
     found: list[LabelRange] = []

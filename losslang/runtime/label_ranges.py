@@ -1,7 +1,7 @@
 """Labels that name no class: a look at the range of integer targets in every call.
 
-On a CPU before anything is computed of them. On a GPU their range is left in memory of the host, and read in a
-later call: no call waits for it.
+On a CPU before anything is computed of them. On a GPU their range is left in memory of the host, and read in
+a later call: no call waits for it.
 """
 
 from __future__ import annotations

@@ -57,21 +57,22 @@ def compile(
 ) -> Loss:
     """The loss that `text` says, as a torch module on `device`.
 
-    `const` holds tensors, numbers or modules that the program reads as `const.name`; `overrides` sets
-    bound numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses
-    that a model returns and the program may leave unread; `source` names the file in messages.
+    `const` holds tensors, numbers or modules that the program reads as `const.name`; `overrides` sets bound
+    numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses that a model
+    returns and the program may leave unread; `source` names the file in messages.
 
-    A Parameter in `const`, and a network of which a parameter asks for a gradient now, are part of the loss: of
-    its `parameters()` and its checkpoints. Other tensors and networks move with it and are not saved.
+    A Parameter in `const`, and a network of which a parameter asks for a gradient now, are part of the loss:
+    of its `parameters()` and its checkpoints. Other tensors and networks move with it and are not saved.
 
-    `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part
-    of the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
+    `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part of
+    the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
     tensors are looked at (probabilities, boxes, signs): "first", "always" or "never"; shapes and types are
-    checked in all of them, and so are class indices but with "never": on a GPU one call later, without a wait.
+    checked in all of them, and so are class indices but with "never": on a GPU one call later, without a
+    wait.
 
-    Large tensors are walked over block by block, which keeps nothing between forward and backward but
-    the gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a
-    minute, and later ones run as generated code.
+    Large tensors are walked over block by block, which keeps nothing between forward and backward but the
+    gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
+    and later ones run as generated code.
 
     Raises LossError with every mistake of the program at once, before anything is built.
     """
@@ -207,7 +208,7 @@ class Loss(Saved):
 
 
 def restored(record: Mapping[str, Any]) -> Loss:
-    """The loss of a pickle, compiled again; its tensors follow. Pickles name this function: it stays where it is.
+    """Compiles the loss of a pickle again; its tensors follow. Pickles name this function: it stays here.
 
     Raises LossError for a primitive that is not registered here, and warns if the text means something else.
     """

@@ -24,8 +24,8 @@ READING = ("input", "complete")
 class Program:
     """A plan bound to its functions, from given roots to the values of its outputs.
 
-    `steps` are what runs, in order, to be shown; `idle` the steps that may give back what they are given, with the
-    slots of both.
+    `steps` are what runs, in order, to be shown; `idle` the steps that may give back what they are given,
+    with the slots of both.
     """
 
     calls: Calls
@@ -85,7 +85,7 @@ def _all(binding: Binding, plan: Plan, validate: bool) -> Program:
 
 
 def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Program:
-    """From the values of the inputs on, all that refuses them, or these checks; and nothing that is only computed."""
+    """From the values of the inputs: all their checks, or those of `operations`, and what these need."""
     ends = [
         s
         for s in plan.steps

@@ -1,4 +1,4 @@
-"""What the rows of WAYS make for calls of one signature: something that computes, or that looks and hands on."""
+"""Runners, which the rows of WAYS make: each computes a call, or looks at something and hands the call on."""
 
 from __future__ import annotations
 

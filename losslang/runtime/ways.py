@@ -1,11 +1,12 @@
 """Which way a call takes: of the rows of WAYS, from top to bottom, the first that applies.
 
-A row either computes, or looks at something and hands the call on: to the rows below it for the same inputs, or to
-those of another plan (without masks that are not needed, or with labels to ignore left to kernels). Rows are chosen
-in the first call with inputs of one signature and kept; `losslang plan EXPR --stage run` prints those of a call.
+A row either computes, or looks at something and hands the call on: to the rows below it for the same inputs,
+or to those of another plan (without masks that are not needed, or with labels to ignore left to kernels).
+Rows are chosen in the first call with inputs of one signature and kept; `losslang plan EXPR --stage run`
+prints those of a call.
 
-Every way gives the numbers of the plain plan, `program.whole`. What a shorter one leaves out is proven unread when
-it is made: `verify` refuses a plan, and `Binding.slot` a program, that reads a step which is not there.
+Every way gives the numbers of the plain plan, `program.whole`. What a shorter one leaves out is proven unread
+when it is made: `verify` refuses a plan, and `Binding.slot` a program, that reads a step which is not there.
 """
 
 from __future__ import annotations
