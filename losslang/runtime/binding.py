@@ -35,8 +35,9 @@ class Calls:
     def run(self, *roots: Any) -> list[Any]:
         """All slots, filled."""
         slots = [*roots, *self.template]
+        read = slots.__getitem__
         for slot, function, arguments in self.calls:
-            slots[slot] = function(*[slots[argument] for argument in arguments])
+            slots[slot] = function(*map(read, arguments))
         return slots
 
 

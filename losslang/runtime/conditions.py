@@ -14,41 +14,42 @@ from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kerne
 from losslang.tensors.eager import is_eager
 
 if TYPE_CHECKING:
-    from losslang.runtime.executor import Case, Executor
+    from losslang.runtime.executor import Case, Dispatch, Executor
 
 NOTHING, LABELS, VALUES = range(3)
-"""A call still looks at: no values; whether labels name classes; all that the checks of its plan ask for."""
-MAY_IGNORE = 3
-"""Added to a look once the range of the labels says that one may be ignored, or be no class."""
-LOOKS = range(2 * MAY_IGNORE)
+"""Looks, what a call still has to check: no values; whether labels name classes; all values of its plan."""
 
 
 class Call:
-    """The first call with inputs of one signature: rows are chosen by what is asked of it here.
+    """The first call with inputs of one signature and one look: rows are chosen by what is asked of it here.
 
-    `case` holds what was found of such inputs before, for whichever look.
+    `case` holds what was found of such inputs before, for whichever look. `may_ignore`: a look at the range of
+    the labels has said that one may be ignored, or be no class.
     """
 
-    def __init__(self, executor: Executor, case: Case, inputs: Sequence[Any], look: int):
+    def __init__(
+        self, executor: Executor, case: Case, inputs: Sequence[Any], look: int, *, may_ignore: bool = False
+    ):
         self.executor = executor
         self.case = case
         self.inputs = inputs
         self.look = look
+        self.may_ignore = may_ignore
 
     @property
     def next_look(self) -> int:
-        """What is left to look at where a row hands on: labels are checked by the first row that does."""
-        return self.look - LABELS if self.look % MAY_IGNORE == LABELS else self.look
+        """What is left to check where a row hands on: labels are checked by the first row that does."""
+        return NOTHING if self.look == LABELS else self.look
+
+    @property
+    def rows_below(self) -> Dispatch:
+        """The way of the same inputs once their labels are checked."""
+        return self.case.dispatch(self.next_look, may_ignore=self.may_ignore)
 
     @property
     def validates(self) -> bool:
-        """Whether all checks of values run."""
-        return self.look % MAY_IGNORE == VALUES
-
-    @property
-    def found_ignored(self) -> bool:
-        """Whether a look at a range says that a label may be ignored."""
-        return self.look >= MAY_IGNORE
+        """True if all checks of values run."""
+        return self.look == VALUES
 
     @cached_property
     def is_far(self) -> bool:
@@ -62,7 +63,7 @@ class Call:
     @property
     def checks_labels(self) -> bool:
         """Whether this is a later call, of a plan that checks labels."""
-        return self.look % MAY_IGNORE == LABELS and bool(self.sources.checks)
+        return self.look == LABELS and bool(self.sources.checks)
 
     @cached_property
     def class_ranges(self) -> list[LabelRange] | None:
@@ -143,7 +144,7 @@ def checks_labels_later(call: Call) -> bool:
 
 
 def checks_labels_by_range(call: Call) -> bool:
-    return call.checks_labels and not call.found_ignored and call.class_ranges is not None
+    return call.checks_labels and not call.may_ignore and call.class_ranges is not None
 
 
 def checks_labels(call: Call) -> bool:
@@ -157,12 +158,12 @@ def ignores_in_kernels(call: Call) -> bool:
     """
     if not call.has_open_masks:
         return False
-    is_best = call.is_far or (call.kernels_need_no_masks and (call.found_ignored or not call.unmasked_walks))
+    is_best = call.is_far or (call.kernels_need_no_masks and (call.may_ignore or not call.unmasked_walks))
     return is_best and call.can_ignore_in_kernels
 
 
 def ignores_by_range(call: Call) -> bool:
-    return call.has_open_masks and not call.found_ignored and call.ignored_ranges is not None
+    return call.has_open_masks and not call.may_ignore and call.ignored_ranges is not None
 
 
 def asks_for_masks(call: Call) -> bool:

@@ -15,7 +15,7 @@ from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes, program
 from losslang.runtime.closed import WalkEvaluators
-from losslang.runtime.conditions import LOOKS, Call
+from losslang.runtime.conditions import LABELS, NOTHING, VALUES, Call
 from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index
 from losslang.runtime.label_ranges import CHECKS
 from losslang.runtime.program import Program
@@ -34,12 +34,13 @@ SIGNATURES = 256
 """Signatures of which a plan keeps how they run."""
 
 
-class Route:
-    """How calls of one signature run that still look at `look`: chosen in the first of them, kept for the next."""
+class Dispatch:
+    """The way of calls of one signature and one look: chosen in the first of them, kept for the next."""
 
-    def __init__(self, case: Case, look: int):
+    def __init__(self, case: Case, look: int, *, may_ignore: bool):
         self.case = case
         self.look = look
+        self.may_ignore = may_ignore
         self.run: RunFn = self._first
         self.chosen: tuple[Way, Runner] | None = None
 
@@ -47,7 +48,8 @@ class Route:
         """The row of WAYS, and what it made for calls like these."""
         if self.chosen is None:
             refuse_unreadable(self.case.executor.plan, inputs)
-            self.chosen = choose(Call(self.case.executor, self.case, inputs, self.look))
+            call = Call(self.case.executor, self.case, inputs, self.look, may_ignore=self.may_ignore)
+            self.chosen = choose(call)
             self.run = self.chosen[1].run
         return self.chosen
 
@@ -55,7 +57,7 @@ class Route:
         return self.choose(inputs)[1].run(*inputs)
 
     def go(self, *inputs: Any) -> list[Any]:
-        """By the way that is chosen by now."""
+        """Runs the way that is chosen by now."""
         return self.run(*inputs)
 
     def specialize(self, runner: Runner) -> None:
@@ -69,9 +71,15 @@ class Case:
 
     def __init__(self, executor: Executor):
         self.executor = executor
-        self.routes = [Route(self, look) for look in LOOKS]
+        looks = (NOTHING, LABELS, VALUES)
+        self.dispatches = [Dispatch(self, look, may_ignore=False) for look in looks]
+        self._beside_ignored = [Dispatch(self, look, may_ignore=True) for look in looks]
         self._shapes: list[Mapping[str, Shape] | None] = []
         self._walks: list[list[WalkEvaluators]] = []
+
+    def dispatch(self, look: int, *, may_ignore: bool = False) -> Dispatch:
+        """That of calls that still have this to check; `may_ignore`: labels to ignore may be there."""
+        return (self._beside_ignored if may_ignore else self.dispatches)[look]
 
     def shapes(self, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
         """The shapes of the predictions; None for tensors that are not ordinary, or do not fit the plan."""
@@ -123,7 +131,7 @@ class Executor:
         inputs = self.read(roots)
         try:
             case = self.cases.get(_signature(inputs)) or self.case(inputs)
-            values = case.routes[look].run(*inputs)
+            values = case.dispatches[look].run(*inputs)
         except RuntimeError as error:
             refuse_mixed(self.plan, inputs, error)
             raise
@@ -167,7 +175,7 @@ class Executor:
         return (
             (lambda roots: reader.run(*roots))
             if reader.calls.calls
-            else lambda roots: [roots[s] for s in slots]
+            else lambda roots: list(map(roots.__getitem__, slots))
         )
 
     @cached_property

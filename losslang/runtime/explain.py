@@ -11,7 +11,7 @@ from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.closed.sigmoid import Sigmoid
 from losslang.runtime.closed.softmax import Softmax
 from losslang.runtime.closed.tape import Tape
-from losslang.runtime.executor import Executor, Route
+from losslang.runtime.executor import Dispatch, Executor
 from losslang.runtime.program import Program
 from losslang.runtime.ways import WAYS, Way
 
@@ -51,11 +51,11 @@ def _passed(
     executor: Executor, roots: Sequence[Any], look: int
 ) -> Iterator[tuple[Way, list[tuple[str, Program]], Plan]]:
     inputs = executor.read(roots)
-    handed: tuple[Route, Sequence[Any]] | None = executor.case(inputs).routes[look], inputs
+    handed: tuple[Dispatch, Sequence[Any]] | None = executor.case(inputs).dispatch(look), inputs
     while handed is not None:
-        route, inputs = handed
-        way, runner = route.choose(inputs)
-        yield way, runner.programs(), route.case.executor.plan
+        dispatch, inputs = handed
+        way, runner = dispatch.choose(inputs)
+        yield way, runner.programs(), dispatch.case.executor.plan
         handed = runner.next(inputs)
 
 

@@ -35,7 +35,7 @@ class Program:
 
     def run(self, *roots: Any) -> list[Any]:
         values = self.calls.run(*roots)
-        return [values[slot] for slot in self.slots]
+        return list(map(values.__getitem__, self.slots))
 
     def run_recording_noops(self, *roots: Any) -> tuple[list[Any], tuple[str, ...]]:
         """The values, and the steps that changed nothing."""

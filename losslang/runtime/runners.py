@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from losslang.plan.operations.call import as_tensor
-from losslang.runtime.conditions import LABELS, MAY_IGNORE, NOTHING, Call, ignores_in_kernels
+from losslang.runtime.conditions import LABELS, NOTHING, Call, ignores_in_kernels
 from losslang.runtime.label_ranges import LabelRange, Later
 from losslang.runtime.program import Program, in_blocks, labels_of
 from losslang.tensors.lazy import torch
 
 if TYPE_CHECKING:
-    from losslang.runtime.executor import Executor, Route
+    from losslang.runtime.executor import Dispatch, Executor
 
 RunFn = Callable[..., list[Any]]
 """From the values of the inputs to those of the outputs."""
@@ -25,8 +25,8 @@ class Runner(Protocol):
         """The values of the outputs."""
         ...
 
-    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]] | None:
-        """The route and the inputs that a call is handed on to; None if it is computed here."""
+    def next(self, inputs: Sequence[Any]) -> tuple[Dispatch, Sequence[Any]] | None:
+        """The dispatch and the inputs that a call is handed on to; None if it is computed here."""
         ...
 
     def programs(self) -> list[tuple[str, Program]]:
@@ -56,26 +56,26 @@ class Computes:
 
 
 class HandsOn:
-    """To one route, after `checks` if there are any."""
+    """To one dispatch, after `checks` if there are any."""
 
-    def __init__(self, route: Route, checks: Program | None = None):
-        self.route = route
+    def __init__(self, dispatch: Dispatch, checks: Program | None = None):
+        self.dispatch = dispatch
         self.checks = checks
 
     def run(self, *inputs: Any) -> list[Any]:
         if self.checks is not None:
             _check(self.checks, inputs)
-        return self.route.run(*inputs)
+        return self.dispatch.run(*inputs)
 
-    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
-        return self.route, inputs
+    def next(self, inputs: Sequence[Any]) -> tuple[Dispatch, Sequence[Any]]:
+        return self.dispatch, inputs
 
     def programs(self) -> list[tuple[str, Program]]:
         return [] if self.checks is None else [("checks", self.checks)]
 
 
 class Converts(HandsOn):
-    """To the route of the tensors that arrays, lists of numbers and labels without a sign are made."""
+    """To the dispatch of the tensors that arrays, lists of numbers and labels without a sign are made."""
 
     def __init__(self, executor: Executor, look: int):
         self.executor = executor
@@ -83,30 +83,30 @@ class Converts(HandsOn):
         self.checks = None
 
     def run(self, *inputs: Any) -> list[Any]:
-        route, tensors = self.next(inputs)
-        return route.run(*tensors)
+        dispatch, tensors = self.next(inputs)
+        return dispatch.run(*tensors)
 
-    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+    def next(self, inputs: Sequence[Any]) -> tuple[Dispatch, Sequence[Any]]:
         like = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
         tensors = [as_tensor(value, like) for value in inputs]
-        return self.executor.case(tensors).routes[self.look], tensors
+        return self.executor.case(tensors).dispatch(self.look), tensors
 
 
 class LooksAtRange:
-    """To `free` if no label of the ranges may be ignored, or is no class; else to `route`."""
+    """To `free` if no label of the ranges may be ignored, or is no class; else to `dispatch`."""
 
-    def __init__(self, ranges: Sequence[LabelRange], free: Route, route: Route):
+    def __init__(self, ranges: Sequence[LabelRange], free: Dispatch, dispatch: Dispatch):
         self.ranges = ranges
         self.free = free
-        self.route = route
+        self.dispatch = dispatch
 
     def run(self, *inputs: Any) -> list[Any]:
         return self.next(inputs)[0].run(*inputs)
 
-    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+    def next(self, inputs: Sequence[Any]) -> tuple[Dispatch, Sequence[Any]]:
         for own in self.ranges:
             if own.may_hold_ignored(inputs):
-                return self.route, inputs
+                return self.dispatch, inputs
         return self.free, inputs
 
     def programs(self) -> list[tuple[str, Program]]:
@@ -124,21 +124,21 @@ class AsksForMasks(HandsOn):
     def run(self, *inputs: Any) -> list[Any]:
         return self.next(inputs)[0].run(*inputs)
 
-    def next(self, inputs: Sequence[Any]) -> tuple[Route, Sequence[Any]]:
+    def next(self, inputs: Sequence[Any]) -> tuple[Dispatch, Sequence[Any]]:
         named = zip(self.executor.ignore_step_names, self.masks.run(*inputs), strict=True)
         absent = tuple([name for name, mask in named if mask is None])
-        return self.executor.without(absent).case(inputs).routes[self.look], inputs
+        return self.executor.without(absent).case(inputs).dispatch(self.look), inputs
 
     def programs(self) -> list[tuple[str, Program]]:
         return [("masks", self.masks)]
 
 
 class NamesRefusals(HandsOn):
-    """To one route. What a kernel of torch refuses of labels there is refused with its place in the program."""
+    """To one dispatch. What a kernel of torch refuses of labels there is refused with its place in the program."""
 
     def run(self, *inputs: Any) -> list[Any]:
         try:
-            return self.route.run(*inputs)
+            return self.dispatch.run(*inputs)
         except IndexError:
             _check(self.checks, inputs)
             raise
@@ -148,24 +148,24 @@ class NamesRefusals(HandsOn):
 
 
 class ChecksLater(HandsOn):
-    """To one route, beside a look at labels on a GPU that a later call reads."""
+    """To one dispatch, beside a look at labels on a GPU that a later call reads."""
 
-    def __init__(self, route: Route, later: Later):
-        super().__init__(route)
+    def __init__(self, dispatch: Dispatch, later: Later):
+        super().__init__(dispatch)
         self.run = later
 
 
 class Records:
     """Runs a plan whole, and installs it without the steps that gave back what they were given."""
 
-    def __init__(self, executor: Executor, route: Route):
+    def __init__(self, executor: Executor, dispatch: Dispatch):
         self.executor = executor
-        self.route = route
+        self.dispatch = dispatch
 
     def run(self, *inputs: Any) -> list[Any]:
         values, noops = self.executor.whole.run_recording_noops(*inputs)
         filled = all(value.numel() for value in inputs if isinstance(value, torch.Tensor))
-        self.route.specialize(Computes(self.executor.specialized(noops, filled=filled)))
+        self.dispatch.specialize(Computes(self.executor.specialized(noops, filled=filled)))
         return values
 
     def next(self, inputs: Sequence[Any]) -> None:
@@ -194,41 +194,41 @@ def converted(call: Call) -> Runner:
 
 
 def refusal_of_kernels_named(call: Call) -> Runner:
-    return NamesRefusals(call.case.routes[call.next_look], call.executor.label_checks)
+    return NamesRefusals(call.rows_below, call.executor.label_checks)
 
 
 def labels_checked_later(call: Call) -> Runner:
-    checks, own, route = call.sources.checks, call.executor, call.case.routes[call.next_look]
-    return ChecksLater(route, Later(route.go, checks, labels_of(own.plan, own.registry, checks).run))
+    checks, own, dispatch = call.sources.checks, call.executor, call.rows_below
+    return ChecksLater(dispatch, Later(dispatch.go, checks, labels_of(own.plan, own.registry, checks).run))
 
 
 def labels_checked_by_range(call: Call) -> Runner:
     """One look shows whether labels name classes and, where they are the same ones, whether any may be ignored."""
-    found, free = call.class_ranges or [], call.case.routes[NOTHING]
+    found, free = call.class_ranges or [], call.case.dispatch(NOTHING)
     ignored = call.ignored_ranges if call.has_open_masks and not ignores_in_kernels(call) else None
     if ignored is not None and {look.input for look in ignored} <= {look.input for look in found}:
-        free = call.unmasked.case(call.inputs).routes[NOTHING]
-    return LooksAtRange(found, free, call.case.routes[LABELS + MAY_IGNORE])
+        free = call.unmasked.case(call.inputs).dispatch(NOTHING)
+    return LooksAtRange(found, free, call.case.dispatch(LABELS, may_ignore=True))
 
 
 def labels_checked(call: Call) -> Runner:
-    return HandsOn(call.case.routes[call.next_look], call.executor.label_checks)
+    return HandsOn(call.rows_below, call.executor.label_checks)
 
 
 def ignored_by_kernels(call: Call) -> Runner:
     own = call.executor.kernel_ignoring
     assert own is not None
     # Values are checked before, by the whole plan: what is saved for the backward pass is the same in all calls.
-    return HandsOn(own.case(call.inputs).routes[NOTHING], call.executor.checks if call.validates else None)
+    return HandsOn(own.case(call.inputs).dispatch(NOTHING), call.executor.checks if call.validates else None)
 
 
 def ignored_by_range(call: Call) -> Runner:
-    free = call.unmasked.case(call.inputs).routes[call.next_look]
-    return LooksAtRange(call.ignored_ranges or [], free, call.case.routes[call.next_look + MAY_IGNORE])
+    free = call.unmasked.case(call.inputs).dispatch(call.next_look)
+    return LooksAtRange(call.ignored_ranges or [], free, call.case.dispatch(call.next_look, may_ignore=True))
 
 
 def masks_asked(call: Call) -> Runner:
-    return AsksForMasks(call.executor, call.next_look % MAY_IGNORE)
+    return AsksForMasks(call.executor, call.next_look)
 
 
 def fused(call: Call) -> Runner:
@@ -249,4 +249,4 @@ def whole_checked(call: Call) -> Runner:
 
 
 def whole_recorded(call: Call) -> Runner:
-    return Records(call.executor, call.case.routes[call.look])
+    return Records(call.executor, call.case.dispatch(call.look, may_ignore=call.may_ignore))
