@@ -113,7 +113,7 @@ class Loss(Saved):
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        roots = (pred, target, batch, self.const, self._own(moves))
+        roots = (pred, target, batch, self._const.of(self), self._own(moves))
         is_first = not self._checked and is_eager()
         later = NOTHING if self.validate == "never" else LABELS
         values = executor.run(roots, VALUES if is_first else later)
