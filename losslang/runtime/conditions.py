@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from losslang.runtime.executor import Case, Executor
 
 NOTHING, LABELS, VALUES = range(3)
-"""A call still looks at: no values; whether labels name classes; all that the checks of its plan ask for."""
+"""The *look* of a call, which is the values that it still has to check: none, labels, or all."""
 MAY_IGNORE = 3
 """Added to a look once the range of the labels says that one may be ignored, or be no class."""
 LOOKS = range(2 * MAY_IGNORE)
 
 
 class Call:
-    """The first call with inputs of one signature: rows are chosen by what is asked of it here.
+    """The facts of the first call with inputs of one signature, by which a row of WAYS is chosen.
 
-    `case` holds what was found of such inputs before, for whichever look.
+    `case` holds the facts that do not depend on the look.
     """
 
     def __init__(self, executor: Executor, case: Case, inputs: Sequence[Any], look: int):
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def next_look(self) -> int:
-        """What is left to look at where a row hands on: labels are checked by the first row that does."""
+        """The look of the route that a row hands on to: without LABELS, which that row has checked."""
         return self.look - LABELS if self.look % MAY_IGNORE == LABELS else self.look
 
     @property
@@ -47,7 +47,7 @@ class Call:
 
     @property
     def found_ignored(self) -> bool:
-        """Whether a look at a range says that a label may be ignored."""
+        """Whether an earlier row read the range of the labels: one may be ignored, or be no class."""
         return self.look >= MAY_IGNORE
 
     @cached_property
@@ -71,7 +71,7 @@ class Call:
 
     @cached_property
     def ignored_ranges(self) -> list[LabelRange] | None:
-        """Where the labels to ignore are looked for; None where more than a range has to be asked."""
+        """The ranges that show whether a label may be ignored; None where a range is not enough to tell."""
         return ignored_ranges(self.executor.plan, self.inputs)
 
     @property
@@ -86,7 +86,7 @@ class Call:
 
     @property
     def unmasked(self) -> Executor:
-        """That of the plan for calls in which no label is ignored."""
+        """The executor of the plan without masks of ignored labels."""
         return self.executor.without(self.executor.ignore_step_names)
 
     @property
@@ -95,7 +95,7 @@ class Call:
 
     @cached_property
     def can_ignore_in_kernels(self) -> bool:
-        """True if kernels may leave labels out, whatever these are.
+        """True if torch's kernels can leave ignored labels out by `ignore_index`, without a mask.
 
         Not beside a walk, which takes means and sums itself; nor on a CPU where labels are computed.
         """
@@ -106,7 +106,7 @@ class Call:
 
     @property
     def kernels_need_no_masks(self) -> bool:
-        """Whether nothing is masked beside kernels that leave labels out, and no walk would be shared instead."""
+        """Whether `ignore_index` of kernels replaces every mask, and no walk that terms share would be faster."""
         own = self.executor.kernel_ignoring
         if own is None or ignore_mask_steps(own.plan):
             return False
