@@ -50,7 +50,7 @@ def balanced_bce(
 def balanced_bce_of_logits(
     logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], mask: Float[Tensor, "*shape"] | None
 ) -> Float[Tensor, "*shape"]:
-    """The same, with one logarithm in place of two."""
+    """`balanced_bce` of the logits, with one logarithm in place of two."""
     positive, negative = _shares(target, mask)
     return binary_entropy(logits, negative * target, positive * (1 - target))
 
@@ -96,7 +96,7 @@ def ghm_c_of_logits(
     bins: Count = 10,
     momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with both logarithms in one."""
+    """`ghm_c` of the logits, with one logarithm in place of two."""
     weight = _harmonized(error(logits, target).abs(), mask, memory, bins, momentum)
     return weight * binary_entropy(logits, target)
 

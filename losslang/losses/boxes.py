@@ -242,7 +242,7 @@ def bounded_iou_of_boxes(
     eps: float,
     reduction: str = "none",
 ) -> Float[Tensor, "*b"]:
-    """The same, of which torch takes the mean over boxes and their four numbers at once."""
+    """`bounded_iou` with a `reduction`: a mean is taken over boxes and their four numbers at once."""
     if reduction == "mean":
         missed = _missed(boxes, target, format, eps)
         return F.smooth_l1_loss(missed, torch.zeros_like(missed), beta=beta)

@@ -121,7 +121,7 @@ def focal_of_logits(
     gamma: NonNegative = 2.0,
     alpha: Fraction | None = None,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with 1 - p_t from both sigmoids, so that it keeps its digits where p_t is nearly 1."""
+    """`focal` of the logits, with 1 - p_t from both sigmoids: it keeps its digits where p_t is nearly 1."""
     mistaken, entropy = focus(logits, positive_truth)
     values = power(mistaken, gamma) * entropy
     return values if alpha is None else (1 - alpha + (2 * alpha - 1) * positive_truth) * values

@@ -53,7 +53,7 @@ def contrastive_slope(
     *,
     margin: NonNegative = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """The same; e = x - y of two that belong together, -e max(0, m - d) / d of two that do not."""
+    """The values and their derivative: e = x - y of two that belong together, else -e max(0, m - d) / d."""
     error, together = embeddings - target, sign > 0
     distance = cast("Tensor", torch.linalg.vector_norm(error, dim=-1))  # pyright: ignore
     missing = torch.relu(margin - distance)

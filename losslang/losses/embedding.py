@@ -47,7 +47,7 @@ def cosine(
 def cosine_slope(
     embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Positive = 1e-8
 ) -> tuple[Tensor, Tensor]:
-    """The same, and (u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
+    """The values and their derivative, (u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
     norm, (own, missing), (other, more) = _norm(embeddings), _held(embeddings, eps), _held(target, eps)
     unit = embeddings / own.unsqueeze(-1)
     apart = torch.addcdiv(unit, target, other.unsqueeze(-1), value=-1)
@@ -92,7 +92,7 @@ def cosine_embedding_slope(
     *,
     margin: Fraction = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """The same, and ±(u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
+    """The values and their derivative, ±(u - v - u (1 - cos)) / |x|, u and v the rows of length 1."""
     (own, missing), (other, more) = _length(embeddings), _length(target)
     unit = embeddings / own.unsqueeze(-1)
     apart = torch.addcdiv(unit, target, other.unsqueeze(-1), value=-1)

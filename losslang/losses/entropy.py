@@ -116,7 +116,7 @@ def ce_of_logits(
     reduction: str = "none",
     ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
-    """torch's kernel for indices, which saves no log-probabilities; for soft labels its 0 log 0 is NaN."""
+    """`ce` by torch's kernel for indices; soft labels take the formula, since torch's 0 log 0 is NaN."""
     is_soft = labels.ndim == logits.ndim
     if is_soft or (class_weight is not None and class_weight.requires_grad):
         # torch's kernel has no gradient into the weights.
@@ -208,7 +208,7 @@ def nll_of_log_probs(
     reduction: str = "none",
     ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
-    """torch's kernel for indices, which takes its own mean and sum; it wants its input in one piece."""
+    """`nll` by torch's kernel for indices, which takes the mean or the sum itself and reads contiguous memory."""
     if labels.ndim == log_probs.ndim:
         return reduced(-pick(log_probs, labels), reduction)
     log_probs = log_probs.contiguous()
@@ -303,7 +303,7 @@ def bce_of_logits(
     label_smoothing: Fraction = 0.0,
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
-    """The same, exact to a rounding of itself at every logit: torch's kernel has 0 for x = -15, t = 0."""
+    """`bce` of the logits, correct to one rounding at each of them: torch's kernel gives 0 for x = -15, t = 0."""
     t = _smoothed(target, label_smoothing)
     yes, no = (t, None) if pos_weight is None else (t * _along_classes(pos_weight, t), 1 - t)
     return binary_entropy(logits, yes, no, reduction=reduction)

@@ -51,7 +51,7 @@ def quality_focal(
 def quality_focal_of_logits(
     logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 2.0
 ) -> Float[Tensor, "*shape"]:
-    """The same, with both logarithms in one."""
+    """`quality_focal` of the logits, with one logarithm in place of two."""
     apart = error(logits, target)
     # An even power asks for no absolute value.
     return binary_entropy(logits, target) * power(apart if beta % 2 == 0 else apart.abs(), beta)
@@ -90,7 +90,7 @@ def varifocal_of_logits(
     gamma: NonNegative = 2.0,
     iou_weighted: bool = True,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with both logarithms in one, and the weight by arithmetic: to choose takes longer."""
+    """`varifocal` of the logits, with one logarithm, and the weight by products: torch.where takes longer."""
     score = torch.relu(target)
     positive = score.sign()
     easy = power(torch.sigmoid(logits), gamma)
@@ -131,7 +131,7 @@ def gaussian_focal_of_logits(
     alpha: NonNegative = 2.0,
     gamma: NonNegative = 4.0,
 ) -> Float[Tensor, "*shape"]:
-    """The same: with x turned around where t = 1 both cases are -w p^α log(1 - p), w = 1 or (1 - t)^γ."""
+    """`gaussian_focal` of the logits: with -x where t = 1 both cases are -w p^α log(1 - p), w = 1 or (1 - t)^γ."""
     peak = (target == 1).to(logits.dtype)
     wrong = (1 - 2 * peak) * logits
     weight = torch.maximum(peak, power(1 - target, gamma))
@@ -176,7 +176,7 @@ def asl_of_logits(
     gamma_neg: NonNegative = 4.0,
     clip: Fraction = 0.05,
 ) -> Float[Tensor, "*shape"]:
-    """The same, with 1 - p as sigmoid(-x), which keeps its digits where p is nearly 1."""
+    """`asl` of the logits, with 1 - p as sigmoid(-x), which keeps its digits where p is nearly 1."""
     absent = torch.sigmoid(-logits)
     missed = times_log(target * power(absent, gamma_pos), log_sigmoid(logits))
     seen = torch.relu(1 - clip - absent) if clip else torch.sigmoid(logits)
@@ -254,7 +254,7 @@ def poly(
 def poly_of_logits(
     logits: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, epsilon: float = 1.0
 ) -> Float[Tensor, "b *space"]:
-    """torch's kernel for the logarithm of one class, and what is left of 1 from there."""
+    """`poly` of the logits: torch's cross entropy h of the true class, and 1 - p as -expm1(-h)."""
     if labels.ndim == logits.ndim:
         log_probs = torch.log_softmax(logits, 1)
         return poly.function(log_probs.exp(), log_probs, labels, epsilon=epsilon)

@@ -84,9 +84,9 @@ def msle(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Fl
 
 @msle.slope
 def msle_slope(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
-    """The same, d², and 2 d / (1 + p) where p is above 0.
+    """The values d² and their derivative, 2 d / (1 + p) where p is above 0, else 0.
 
-    Where all are, as is asked first, the prediction need not be held there.
+    Where all p are above 0, which is asked first, the prediction needs no relu.
     """
     held = not min_if_cheap(values) > 0
     log_target = torch.log1p(target if min_if_cheap(target) >= 0 else torch.relu(target))
@@ -132,7 +132,7 @@ def mase_slope(
     *,
     seasonality: Count = 1,
 ) -> tuple[Tensor, Tensor]:
-    """The same, and its sign over that of the history."""
+    """The values and their derivative, sign(e) / mean |h_i - h_(i-m)|."""
     scale = F.threshold(_naive(history, seasonality, values), 0.0, math.inf)
     error = values - target
     slope = error.sign().div_(scale)
@@ -173,7 +173,7 @@ def relmse(
 def relmse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], baseline: Float[Tensor, "*shape"]
 ) -> Float[Tensor, ""]:
-    """torch's kernel, which takes its own sum."""
+    """`relmse` by torch's kernel for squares, which sums them itself."""
     return _over(squares(values, target, "sum"), squares(baseline, target, "sum"))
 
 
@@ -221,7 +221,7 @@ def silog_slope(
     lam: Fraction = 0.5,
     eps: Positive = 1e-6,
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """The same, L of each sample, and (d - λ mean d) / (n L p) where p is above ε."""
+    """The values L and which of them count; their derivative, (d - λ mean d) / (n L p) where p is above ε."""
     if min_if_cheap(target) > eps and min_if_cheap(values) > eps:
         return _silog_of_known(values, target, lam)
     given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)

@@ -210,7 +210,7 @@ def tv(
 def tv_slope(
     values: Float[Tensor, "b c *space"], mask: Float[Tensor, "b c *space"] | None, *, isotropic: bool = False
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The same; each step, over its size, pulls its element down and the next one up."""
+    """The values, and the function that turns their gradient into that of the image."""
     steps = {axis: step(values, axis, mask) for axis in range(2, values.ndim)}
     total = torch.zeros_like(values)
     for axis, more in steps.items():

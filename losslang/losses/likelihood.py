@@ -46,7 +46,7 @@ def tweedie(
 def tweedie_slope(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Between = 1.5
 ) -> tuple[Tensor, Tensor]:
-    """The same, and μ^(2-p) - t μ^(1-p)."""
+    """The values and their derivative, μ^(2-p) - t μ^(1-p)."""
     least = torch.finfo(values.dtype).min
     finite = F.threshold(values, least, least)
     falling = target.sign().mul_(finite).mul_(1 - p).exp_().mul_(target)
@@ -70,7 +70,7 @@ def gamma_nll(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) 
 def gamma_nll_slope(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
 ) -> tuple[Tensor, Tensor]:
-    """The same, and 1 - t e^-x."""
+    """The values and their derivative, 1 - t e^-x."""
     falling = _times_exp(target, values, -1)
     return values + falling, falling.neg_().add_(1)
 
@@ -106,7 +106,7 @@ def generalized_kl(
 def generalized_kl_slope(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]
 ) -> tuple[Tensor, Tensor]:
-    """The same, and e^x - t; d = x - log t."""
+    """The values and their derivative, e^x - t; they are computed from d = x - log t."""
     # e^x - t as t (e^d - 1), and as 1 (e^x - 1) + 1 beside a t of 0.
     some = F.threshold(target, 1e-12, 1.0)
     apart = torch.log(some).neg_().add_(values)
@@ -146,7 +146,7 @@ def negative_binomial_nll_slope(
     *,
     eps: Scale = 1e-6,
 ) -> tuple[Tensor, Tensor]:
-    """The same, and r σ(l) - t σ(-l), l = x + log α: where the mean is t it is 0."""
+    """The values and their derivative, r σ(l) - t σ(-l), l = x + log α: where the mean is t it is 0."""
     alpha = dispersion.clamp(min=eps)
     r, logits = 1 / alpha, alpha.log().add_(values)
     ways = _log_rising(r, target).sub_(torch.lgamma(target + 1))
@@ -195,7 +195,7 @@ def kl_normal(values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]) 
 def kl_normal_slope(
     values: Float[Tensor, "*shape"], logvar: Float[Tensor, "*shape"]
 ) -> tuple[Tensor, Tensor]:
-    """The same, and μ."""
+    """The values and their derivative by μ, which is μ."""
     return torch.expm1(logvar).sub_(logvar).addcmul_(values, values).mul_(0.5), values
 
 

@@ -41,7 +41,7 @@ def logistic(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) ->
 
 @logistic.slope
 def logistic_slope(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) -> tuple[Tensor, Tensor]:
-    """The same, and -y / (1 + e^(y x))."""
+    """The values and their derivative, -y / (1 + e^(y x))."""
     margin = (signs * logits).neg_()
     return softplus.function(margin), margin.sigmoid_().mul_(signs).neg_()
 

@@ -42,7 +42,7 @@ def mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Flo
 def mse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, which takes its own mean and sum."""
+    """`mse` by torch's kernel, which takes the mean or the sum itself."""
     return squares(values, target, reduction)
 
 
@@ -66,7 +66,7 @@ def half_mse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -
 def half_mse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, which takes its own mean and sum."""
+    """`half_mse` by torch's kernel, which takes the mean or the sum itself."""
     return 0.5 * squares(values, target, reduction)
 
 
@@ -90,7 +90,7 @@ def sse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Flo
 def sse_of_values(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, reduction: str = "none"
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, which takes its own mean and sum."""
+    """`sse` by torch's kernel, which takes the mean or the sum itself."""
     return squares(values, target, reduction)
 
 
@@ -116,7 +116,7 @@ def rmse(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], total
 
 @rmse.kernel("identity")
 def rmse_of_values(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """torch's kernel, which takes its own mean; of nothing it is 0.
+    """`rmse` by torch's kernel for the mean of squares; 0 for empty tensors.
 
     A relu lets no gradient through at 0, where that of a square root is infinite; to ask takes less, on a
     CPU.
@@ -179,7 +179,7 @@ def smooth_l1_of_values(
     beta: NonNegative = 1.0,
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, which takes its own mean and sum."""
+    """`smooth_l1` by torch's kernel, which takes the mean or the sum itself."""
     return kernels.smooth_l1_loss(values, target, REDUCTIONS[reduction], beta)
 
 
@@ -214,7 +214,7 @@ def huber_of_values(
     delta: Positive = 1.0,
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
-    """torch's kernel, which takes its own mean and sum."""
+    """`huber` by torch's kernel, which takes the mean or the sum itself."""
     return kernels.huber_loss(values, target, REDUCTIONS[reduction], delta)
 
 

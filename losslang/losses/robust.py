@@ -76,7 +76,7 @@ def pseudo_huber(
 def pseudo_huber_slope(
     values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Scale = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """δ e² / (h + δ) and δ e / h, h = sqrt(e² + δ²)."""
+    """The values and their derivative: δ e² / (h + δ) and δ e / h, h = sqrt(e² + δ²)."""
     error = values - target
     square = error.square()
     hypotenuse = (square + delta**2).sqrt_()

@@ -26,7 +26,7 @@ def similarity(
     k2: float,
     padding: str,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Luminance, contrast with structure, and what share of it each window reads.
+    """The two factors of ssim in each window, luminance and contrast-structure, and its unmasked share.
 
     Sums over windows are of double precision: beside a large offset, and on a flat background, nothing is
     left of the mean square less the squared mean in single precision.
@@ -58,7 +58,7 @@ def similarity(
 def stacked(
     parts: tuple[Tensor, ...], mask: Tensor | None, sums: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, ...]:
-    """Sums over windows of these images and, if there is one, of the mask, all taken at once."""
+    """Applies `sums`, a sum over windows, to images and the mask, if there is one, in one call."""
     if mask is not None:
         parts = (*parts, mask.expand(parts[0].shape).to(parts[0].dtype))
     return sums(torch.cat(parts, 1)).chunk(len(parts), 1)
@@ -98,7 +98,7 @@ def box(parts: Tensor, window: int) -> Tensor:
 
 
 def halved(x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Means of two by two pixels, of those that count."""
+    """Both images and the mask at half their size, by means of two by two unmasked pixels."""
     pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[x.ndim - 3]
     smaller, other = pool(x, 2, ceil_mode=True), pool(y, 2, ceil_mode=True)
     if mask is None:
@@ -126,7 +126,7 @@ def amplitude(image: Tensor) -> Tensor:
 
 
 def over_spectrum(values: Tensor, length: int) -> Tensor:
-    """The mean along a last axis of this length of values at the first half of its frequencies."""
+    """The mean over all frequencies of an axis of this length, given the first half, which the other mirrors."""
     place = torch.arange(values.shape[-1], device=values.device)
     number = 2 - (place == 0).to(values.dtype) - (2 * place == length).to(values.dtype)
     with exact(values):
@@ -137,24 +137,24 @@ def over_spectrum(values: Tensor, length: int) -> Tensor:
 
 
 def neighbours(mask: Tensor, axis: int) -> Tensor:
-    """Where an element and the next one along an axis both count."""
+    """A mask that is True where an element and the next one along an axis both count."""
     number = mask.shape[axis] - 1
     return first(mask, axis) & mask.narrow(axis, 1, number)
 
 
 def step(values: Tensor, axis: int, mask: Tensor | None) -> Tensor:
-    """What the next element along an axis is more, for all but the last; 0 beside what is masked."""
+    """The differences x(next) - x along an axis, one fewer than elements; 0 where one of both is masked."""
     more = values.diff(dim=axis)
     return more if mask is None else torch.where(neighbours(mask.expand(values.shape), axis), more, 0.0)
 
 
 def first(values: Tensor, axis: int) -> Tensor:
-    """All but the last along an axis."""
+    """All elements but the last along an axis, as a view."""
     return values.narrow(axis, 0, values.shape[axis] - 1)
 
 
 def ended(steps: Tensor, axis: int, length: int) -> Tensor:
-    """Steps along an axis of this length, with a 0 for its last element, which has no next one."""
+    """Differences along an axis, padded to its length with a 0: the last element has no next one."""
     return F.pad(steps, [0, 0] * (steps.ndim - 1 - axis) + [0, length - steps.shape[axis]])
 
 

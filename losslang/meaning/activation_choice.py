@@ -22,7 +22,10 @@ IDENTITY = Choice("identity")
 
 @dataclass(frozen=True)
 class ActivationChoice:
-    """The activation of a use that reads probabilities, and how it takes the prediction: as logits, ..."""
+    """The activation of a use that reads probabilities, which other terms may take.
+
+    `as_what` is what it takes the prediction for: logits, probabilities or log-probabilities.
+    """
 
     use: LossUse
     activation: Choice

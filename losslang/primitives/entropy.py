@@ -18,7 +18,7 @@ from losslang.vocabulary import Tensor
 
 
 def possible(logs: Any, shares: Tensor) -> Any:
-    """The logarithms, with 0 for -inf where its share is 0: no value and no gradient meets 0 * inf."""
+    """Replaces -inf by 0 in logarithms whose share is 0, so that no value and no gradient meets 0 * inf."""
     # Symbols have no values. Where all can be seen to be finite, one look is cheaper than a mask.
     if not isinstance(logs, torch.Tensor) or min_if_cheap(logs) > -math.inf:
         return logs

@@ -100,7 +100,7 @@ class Preset:
 
     @property
     def looks(self) -> bool:
-        """True if the shapes of a call decide too."""
+        """True if the preset was compared for some shapes alone, so that those of each call are checked."""
         return bool(self.ranks or self.channels or self.several or self.truth)
 
 

@@ -181,7 +181,7 @@ class Loss(Primitive):
 
     @property
     def wants(self) -> str:
-        """The view that a written activation has to give: what the mathematics is about."""
+        """The view that the formula is about, which a written activation has to give: "probs" for dice and bce."""
         if self.given:
             return self.given
         kinds = {VIEWS[name] for name in self.views}

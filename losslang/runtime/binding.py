@@ -1,4 +1,4 @@
-"""Steps to something that runs: each bound to its function once, then a plain loop."""
+"""Binding: every step gets its function, and every value a slot in a list, so that a call is a plain loop."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Call = tuple[int, Callable[..., Any], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Calls:
-    """Bound steps: every value has a slot, every call fills one."""
+    """A bound program: functions in order, each with the slots that it reads and the slot that it fills."""
 
     roots: int
     template: tuple[Any, ...]
     calls: tuple[Call, ...]
 
     def run(self, *roots: Any) -> list[Any]:
-        """All slots, filled."""
+        """Calls the functions in order, and returns the values of all slots."""
         slots = [*roots, *self.template]
         read = slots.__getitem__
         for slot, function, arguments in self.calls:
@@ -60,7 +60,7 @@ class Binding:
         self.shown: list[Any] = []
 
     def slot(self, argument: Any) -> int:
-        """The slot of an argument. What a shorter program leaves out has none, and nothing may read it."""
+        """Returns the slot of an argument. Raises AssertionError for the value of a step that is not bound."""
         if not isinstance(argument, Ref):
             return self.add_slot(argument)
         if argument.name not in self.slots:
@@ -72,12 +72,12 @@ class Binding:
         return self.roots + len(self.template) - 1
 
     def call(self, name: str, function: Callable[..., Any], inputs: Sequence[int]) -> None:
-        """The value `name` is what `function` makes of these slots."""
+        """Appends a call: `function` of the values in these slots gives the value `name`."""
         self.slots[name] = self.add_slot(None)
         self.calls.append((self.slots[name], function, tuple(inputs)))
 
     def step(self, step: Step) -> None:
-        """A step, computed on everything at once."""
+        """Appends the calls of one step, on whole tensors."""
         self.shown.append(step)
         inputs = list(map(self.slot, step.inputs))
         path = dict(step.options).get("path")
@@ -140,7 +140,7 @@ def _takes_site(function: Callable[..., Any]) -> bool:
 
 
 def region(step: Step, registry: Registry) -> Region:
-    """What the sums of a step run over."""
+    """Returns the region that a loss or a reduction sums over: all, each sample, or each class of a sample."""
     kind, _, name = step.operation.partition(":")
     if kind == "reduction":
         reduction = registry.get(Reduction, name)

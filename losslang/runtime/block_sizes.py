@@ -1,4 +1,4 @@
-"""From which size on tensors are walked over, and in blocks of what size. All of it was measured."""
+"""Measured sizes: from how many elements on a tensor is cut into blocks, and the elements of a block."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ memory.
 
 
 def are_large(inputs: Sequence[Any]) -> bool:
-    """Whether any may be walked over."""
+    """Whether any input is large enough to be cut into blocks."""
     least = MIN_ELEMENTS_GPU if are_far(inputs) else min(MIN_ELEMENTS.values())
     return any(isinstance(value, torch.Tensor) and value.numel() >= least for value in inputs)
 
 
 def are_far(inputs: Sequence[Any]) -> bool:
-    """Whether any is on a device of its own."""
+    """Whether any input is on a device on which a look at a value waits, as on a GPU."""
     return any(isinstance(value, torch.Tensor) and not can_read_without_sync(value) for value in inputs)
 
 

@@ -1,4 +1,4 @@
-"""Text to what runs it: one `Programs` for all modules of one text, since it holds none of their state."""
+"""Compilation of a text to executors, which all modules of one text share: they hold no state of a module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from losslang.runtime.executor import Executor, Fuse
 
 
 class Order(NamedTuple):
-    """What `compile` is asked for that decides the program. The type of an override is part of what it says."""
+    """The arguments of `compile` that decide the program: the key of the cache. 1 and 1.0 are two overrides."""
 
     source: Source
     overrides: tuple[tuple[str, str, Any], ...]
@@ -75,7 +75,7 @@ class Programs:
 
 
 def understand(order: Order, registry: Registry) -> tuple[Checked, Programs | None]:
-    """All that a text decides, whatever tensors come: kept, since a text is compiled more than once.
+    """Checks and compiles a text, or returns the cached result; None for the programs of a text with mistakes.
 
     `registry` is a snapshot: names that are registered later are not in it.
     """

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from losslang.runtime.executor import Case, Dispatch, Executor
 
 NOTHING, LABELS, VALUES = range(3)
-"""Looks, what a call still has to check: no values; whether labels name classes; all values of its plan."""
+"""The *look* of a call, which is the values that it still has to check: none, labels, or all."""
 
 
 class Call:
-    """The first call with inputs of one signature and one look: rows are chosen by what is asked of it here.
+    """The facts of the first call with inputs of one signature and one look, by which a row of WAYS is chosen.
 
-    `case` holds what was found of such inputs before, for whichever look. `may_ignore`: a look at the range of
-    the labels has said that one may be ignored, or be no class.
+    `case` holds the facts that do not depend on the look. `may_ignore`: an earlier row has read the range of
+    the labels, and one may be ignored, or be no class.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Call:
 
     @property
     def next_look(self) -> int:
-        """What is left to check where a row hands on: labels are checked by the first row that does."""
+        """The look that a row hands on: without LABELS, which that row has checked."""
         return NOTHING if self.look == LABELS else self.look
 
     @property
@@ -72,7 +72,7 @@ class Call:
 
     @cached_property
     def ignored_ranges(self) -> list[LabelRange] | None:
-        """Where the labels to ignore are looked for; None where more than a range has to be asked."""
+        """The ranges that show whether a label may be ignored; None where a range is not enough to tell."""
         return ignored_ranges(self.executor.plan, self.inputs)
 
     @property
@@ -87,7 +87,7 @@ class Call:
 
     @property
     def unmasked(self) -> Executor:
-        """That of the plan for calls in which no label is ignored."""
+        """The executor of the plan without masks of ignored labels."""
         return self.executor.without(self.executor.ignore_step_names)
 
     @property
@@ -96,7 +96,7 @@ class Call:
 
     @cached_property
     def can_ignore_in_kernels(self) -> bool:
-        """True if kernels may leave labels out, whatever these are.
+        """True if torch's kernels can leave ignored labels out by `ignore_index`, without a mask.
 
         Not beside a walk, which takes means and sums itself; nor on a CPU where labels are computed.
         """
@@ -107,7 +107,7 @@ class Call:
 
     @property
     def kernels_need_no_masks(self) -> bool:
-        """Whether nothing is masked beside kernels that leave labels out, and no walk would be shared instead."""
+        """Whether `ignore_index` of kernels replaces every mask, and no walk that terms share would be faster."""
         own = self.executor.kernel_ignoring
         if own is None or ignore_mask_steps(own.plan):
             return False

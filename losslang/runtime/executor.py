@@ -35,7 +35,7 @@ SIGNATURES = 256
 
 
 class Dispatch:
-    """The way of calls of one signature and one look: chosen in the first of them, kept for the next."""
+    """The runner of calls with one signature and one look: chosen from WAYS in the first call, then kept."""
 
     def __init__(self, case: Case, look: int, *, may_ignore: bool):
         self.case = case
@@ -57,7 +57,7 @@ class Dispatch:
         return self.choose(inputs)[1].run(*inputs)
 
     def go(self, *inputs: Any) -> list[Any]:
-        """Runs the way that is chosen by now."""
+        """Runs a call by the current runner. `run` is replaced in time; this method may be kept in its place."""
         return self.run(*inputs)
 
     def specialize(self, runner: Runner) -> None:
@@ -67,7 +67,7 @@ class Dispatch:
 
 
 class Case:
-    """Calls whose inputs have one signature: a route for each look, and what decides all of them."""
+    """All calls whose inputs have one signature: a dispatch for each look, and the facts they share."""
 
     def __init__(self, executor: Executor):
         self.executor = executor
@@ -140,7 +140,7 @@ class Executor:
         return values
 
     def case(self, inputs: Sequence[Any]) -> Case:
-        """That of inputs like these; it is kept for the next ones."""
+        """Returns the Case of the signature of these inputs; makes it if there is none yet."""
         signature = _signature(inputs)
         case = self.cases.get(signature)
         if case is None:
@@ -151,7 +151,7 @@ class Executor:
         return case
 
     def without(self, absent: tuple[str, ...]) -> Executor:
-        """For calls in which nothing is ignored by these steps."""
+        """Returns the executor of the plan without these mask steps, for calls in which they mask nothing."""
         if absent in self._unmasked:
             return self._unmasked[absent]
         plan = drop_masks(self.plan, absent) if absent else self.plan
@@ -163,7 +163,7 @@ class Executor:
 
     @cached_property
     def kernel_ignoring(self) -> Executor | None:
-        """The same with labels to ignore left to kernels, if one of them can leave them out."""
+        """The executor of the plan with `ignore_index` of kernels in place of masks; None if none has it."""
         plan = with_kernel_ignore_index(self.plan, self.registry)
         return None if plan == self.plan else Executor(plan, self.registry, self.fuse, has_open_masks=False)
 

@@ -19,10 +19,9 @@ from losslang.tensors.lazy import torch
 
 
 def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None:
-    """Whose range shows whether labels may be ignored; None where more than a range has to be asked.
+    """The ranges that show whether labels may be ignored; None if some labels are no class indices on a CPU.
 
-    They are class indices on a CPU, as they came: what is computed first, or is a distribution, is looked at
-    by the steps themselves.
+    Labels that are computed, or are distributions, have no range that says so: there the masks are made.
     """
     slots = {step.name: slot for slot, step in enumerate(plan.inputs)}
     found: list[LabelRange] = []
@@ -36,7 +35,7 @@ def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None
 
 
 def ignore_mask_steps(plan: Plan) -> list[Step]:
-    """The steps that look whether labels are ignored, and make masks of those."""
+    """The steps `not_ignored`: each makes the mask of one ignored label, or None where no label is ignored."""
     return [step for step in plan.steps if step.operation == "not_ignored"]
 
 

@@ -34,7 +34,7 @@ class Sources:
         self.ignored = {(self.slot(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
 
     def slot(self, argument: Argument) -> int | None:
-        """Which input an argument is, but for what is hidden of it and its type; None if it is computed."""
+        """The number of the input that an argument is, before masks and casts; None if it is computed."""
         while isinstance(argument, Ref) and argument.name not in self.slots:
             step = self.above[argument.name]
             is_same = step.operation in (
@@ -74,7 +74,7 @@ class LabelRange(NamedTuple):
     classes: int | None = None
 
     def may_hold_ignored(self, inputs: Sequence[Any]) -> bool:
-        """Whether a label may be ignored or, if classes are checked, names none of them: by their range alone."""
+        """Whether the range of the labels holds one to ignore or, if classes are checked, one that is no class."""
         labels = inputs[self.input]
         if self.classes is None:
             # One end of the range takes half as long as both.
@@ -134,9 +134,9 @@ def are_read_by_kernels(plan: Plan, is_meant: Callable[[Step], bool]) -> bool:
 
 @dataclass
 class Later:
-    """A look at labels on a GPU: what a call leaves there is refused in a later one.
+    """Checks labels on a GPU without a wait: a call starts a copy of their range, and a later call checks it.
 
-    `read` gives what each of the checks reads, of the inputs of a call.
+    `way` computes a call. `read` returns the arguments of all `checks`, given the inputs of a call.
     """
 
     way: Callable[..., list[Any]]

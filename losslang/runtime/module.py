@@ -122,7 +122,7 @@ class Loss(Saved):
         return values
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
-        """The total with its terms, metrics too: for logging. What losses remember is read and does not go on."""
+        """The total with its terms, metrics too: for logging. Buffers of losses, as of `ghm_c`, are not updated."""
         values = self._run(self._programs.full, pred, target, batch)
         outputs = self._programs.full.plan.outputs
         total = _tensor(self._programs.full.plan.total(values))
@@ -140,7 +140,7 @@ class Loss(Saved):
     def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients.
 
-        What losses remember is read and does not go on: that is done by calling the loss itself, once a step.
+        Buffers of losses are not updated: only a call of the loss itself does that, once a step.
         """
         terms = self._programs.terms
         values = self._run(terms, pred, target, batch)
@@ -153,7 +153,7 @@ class Loss(Saved):
         return self._const.of(self)
 
     def train(self, mode: bool = True) -> Loss:
-        """Of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
+        """Sets the mode of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
         self.training = mode
         return self
 
@@ -178,7 +178,7 @@ class Loss(Saved):
 
     @property
     def fuse(self) -> Fuse | None:
-        """What the plan is handed to, if it is."""
+        """The compiler that runs the plan, "inductor"; None if losslang runs it itself."""
         return self._programs.order.fuse
 
     @property
@@ -196,7 +196,7 @@ class Loss(Saved):
 
     @property
     def fingerprint(self) -> str:
-        """The same for programs of the same mathematics."""
+        """A hash that is equal for programs of the same mathematics."""
         return self.meaning.fingerprint
 
     def extra_repr(self) -> str:

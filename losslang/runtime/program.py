@@ -43,7 +43,10 @@ class Program:
         return [values[slot] for slot in self.slots], self.noops(values)
 
     def noops(self, values: Sequence[Any]) -> tuple[str, ...]:
-        """The steps that changed nothing. That a mask is missing is no sign of it: the next one may be there."""
+        """The names of the steps that returned their first input itself.
+
+        Not those that returned None, as for a mask: in the next call there may be one.
+        """
         return tuple(
             name
             for name, slot, given in self.idle
@@ -52,12 +55,12 @@ class Program:
 
 
 def whole(plan: Plan, registry: Registry, *, validate: bool) -> Program:
-    """From the roots of a call on. `validate` keeps the steps that look at values, for the first call."""
+    """Binds a whole plan, from the roots of a call to its outputs; `validate` keeps the checks of values."""
     return _all(Binding(registry, ROOTS, widens=True), _uncut(plan, registry), validate)
 
 
 def of_inputs(plan: Plan, registry: Registry, *, validate: bool) -> Program:
-    """The same, from the values of the inputs on."""
+    """Binds a whole plan from the values of its inputs on, which have been read out of the call already."""
     return _all(from_inputs(plan, registry), _without(_uncut(plan, registry), READING), validate)
 
 
@@ -85,7 +88,7 @@ def _all(binding: Binding, plan: Plan, validate: bool) -> Program:
 
 
 def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Program:
-    """From the values of the inputs: all their checks, or those of `operations`, and what these need."""
+    """Binds all checks of a plan, or those of `operations`, and the steps that they need."""
     ends = [
         s
         for s in plan.steps
@@ -95,7 +98,7 @@ def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Pr
 
 
 def labels_of(plan: Plan, registry: Registry, ends: Sequence[Step]) -> Program:
-    """From the values of the inputs on, what these steps read."""
+    """Binds the steps that compute the arguments of the checks `ends`: labels, and what tells the classes."""
     names = {name for step in ends for name in step.input_names}
     values = [value for step in ends for value in step.inputs]
     return _needed(plan, registry, [step for step in plan.steps if step.name in names], values)
@@ -112,7 +115,10 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
 
 
 def specialized(plan: Plan, registry: Registry, noops: Sequence[str], *, filled: bool) -> Program:
-    """The same, for tensors like those that passed every check before; `filled`: none of them is empty."""
+    """Binds a plan without checks and without the steps `noops`, for inputs like those of an earlier call.
+
+    `filled`: none of the tensors is empty.
+    """
     short = specialize(_without(_uncut(plan, registry), READING), noops)
     return _all(from_inputs(plan, registry, filled=filled), short, validate=False)
 
@@ -127,7 +133,7 @@ def reading(plan: Plan, registry: Registry, operation: str) -> Program:
 
 
 def ignore_masks(plan: Plan, registry: Registry) -> Program:
-    """From the values of the inputs on, which labels are kept: a mask, or None where none is ignored."""
+    """Binds the steps that mask ignored labels: each makes a mask, or None where no label is ignored."""
     ends = ignore_mask_steps(plan)
     return _needed(plan, registry, ends, [Ref(step.name) for step in ends])
 
@@ -167,7 +173,7 @@ def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, 
 
 
 def in_blocks(plan: Plan, walks: Sequence[WalkEvaluators], registry: Registry, *, validate: bool) -> Program:
-    """The same with walks for their steps, from the values of the inputs on."""
+    """Binds a plan from the values of its inputs on, with walks in place of the steps that they run in blocks."""
     binding = from_inputs(plan, registry)
     before, after = _around(plan, [walk for walk, _, _ in walks], validate=validate)
     for step in before:

@@ -30,12 +30,15 @@ class Runner(Protocol):
         ...
 
     def programs(self) -> list[tuple[str, Program]]:
-        """What runs here, and what for."""
+        """The programs that run here, each with its role; the one that computes the outputs has none."""
         ...
 
 
 class Computes:
-    """The outputs. `checks` run before, `run` may stand for the program that is shown."""
+    """Computes the outputs of a call by a program, after `checks` if there are any.
+
+    `run` is called in place of the program, if it is given: torch.compile makes such a function.
+    """
 
     def __init__(self, program: Program, run: RunFn | None = None, checks: Program | None = None):
         self.program = program
@@ -56,7 +59,7 @@ class Computes:
 
 
 class HandsOn:
-    """To one dispatch, after `checks` if there are any."""
+    """Hands a call on to one dispatch, after `checks` if there are any."""
 
     def __init__(self, dispatch: Dispatch, checks: Program | None = None):
         self.dispatch = dispatch
@@ -75,7 +78,7 @@ class HandsOn:
 
 
 class Converts(HandsOn):
-    """To the dispatch of the tensors that arrays, lists of numbers and labels without a sign are made."""
+    """Converts arrays, lists of numbers and unsigned labels to tensors, and hands the call on with those."""
 
     def __init__(self, executor: Executor, look: int):
         self.executor = executor
@@ -93,7 +96,7 @@ class Converts(HandsOn):
 
 
 class LooksAtRange:
-    """To `free` if no label of the ranges may be ignored, or is no class; else to `dispatch`."""
+    """Hands a call on: to `free` if the range shows that all labels count and are classes, else to `dispatch`."""
 
     def __init__(self, ranges: Sequence[LabelRange], free: Dispatch, dispatch: Dispatch):
         self.ranges = ranges
@@ -114,7 +117,7 @@ class LooksAtRange:
 
 
 class AsksForMasks(HandsOn):
-    """To the plan without the masks that hide nothing in a call."""
+    """Makes the masks of ignored labels, and hands the call on to the plan without those that mask nothing."""
 
     def __init__(self, executor: Executor, look: int):
         self.executor = executor
@@ -134,7 +137,7 @@ class AsksForMasks(HandsOn):
 
 
 class NamesRefusals(HandsOn):
-    """To one dispatch. What a kernel of torch refuses of labels there is refused with its place in the program."""
+    """Hands a call on to one dispatch; if torch refuses a label, runs the checks, which say where it stands."""
 
     def run(self, *inputs: Any) -> list[Any]:
         try:
@@ -148,7 +151,7 @@ class NamesRefusals(HandsOn):
 
 
 class ChecksLater(HandsOn):
-    """To one dispatch, beside a look at labels on a GPU that a later call reads."""
+    """Hands a call on to one dispatch, and leaves the range of its labels on a GPU to a later call to check."""
 
     def __init__(self, dispatch: Dispatch, later: Later):
         super().__init__(dispatch)
@@ -156,7 +159,7 @@ class ChecksLater(HandsOn):
 
 
 class Records:
-    """Runs a plan whole, and installs it without the steps that gave back what they were given."""
+    """Runs a whole plan, and installs for later calls the plan without the steps that returned their input."""
 
     def __init__(self, executor: Executor, dispatch: Dispatch):
         self.executor = executor
@@ -203,7 +206,7 @@ def labels_checked_later(call: Call) -> Runner:
 
 
 def labels_checked_by_range(call: Call) -> Runner:
-    """One look shows whether labels name classes and, where they are the same ones, whether any may be ignored."""
+    """Makes the runner that reads each range once: for labels that are no class, and for labels to ignore."""
     found, free = call.class_ranges or [], call.case.dispatch(NOTHING)
     ignored = call.ignored_ranges if call.has_open_masks and not ignores_in_kernels(call) else None
     if ignored is not None and {look.input for look in ignored} <= {look.input for look in found}:

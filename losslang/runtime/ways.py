@@ -2,8 +2,8 @@
 
 A row either computes, or looks at something and hands the call on: to the rows below it for the same inputs,
 or to those of another plan (without masks that are not needed, or with labels to ignore left to kernels).
-Rows are chosen in the first call with inputs of one signature and kept; `losslang plan EXPR --stage run`
-prints those of a call.
+A row is chosen once for each signature and look, and kept: so a second call, which checks less than the
+first, chooses again. `losslang plan EXPR --stage run` prints the rows that a call passes.
 
 Every way gives the numbers of the plain plan, `program.whole`. What a shorter one leaves out is proven unread
 when it is made: `verify` refuses a plan, and `Binding.slot` a program, that reads a step which is not there.
@@ -139,7 +139,8 @@ WAYS: tuple[Way, ...] = (
         has_walks,
         "a prediction is so large that a walk over its blocks takes less time or memory",
         "runs the maps and sums block by block, in closed form where they are polynomials",
-        "0.7 to 1.1 of the time at the sizes of block_sizes.py, less above, and all memory but the gradient",
+        "all memory but the gradient, and time: it takes 0.7 to 1.1 of that of the whole plan at the sizes of "
+        "block_sizes.py, and less of it above them",
         make.walked,
     ),
     Way(
@@ -176,7 +177,7 @@ SPECIALIZED: Way = Way(
     "3 to 6 us of a call of 30 to 50",
     make.whole_recorded,
 )
-"""What `whole` installs in its place. No call chooses it by itself."""
+"""The row that `whole` installs in its place: no call chooses it, and `runners.Records` makes what runs."""
 
 
 def choose(call: Call) -> tuple[Way, Runner]:

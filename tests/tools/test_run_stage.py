@@ -47,7 +47,7 @@ READS = [
 """Programs that read more than a prediction and a target."""
 
 
-@pytest.mark.parametrize("call", ["first", "later", "traced"])
+@pytest.mark.parametrize("call", ["first", "second", "later", "traced"])
 @pytest.mark.parametrize("text", READS)
 def test_tensors_are_made_up_for_whatever_is_read(
     text: str, call: str, capsys: pytest.CaptureFixture[str]

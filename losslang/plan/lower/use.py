@@ -38,12 +38,14 @@ class Use(Aligned):
     # -- views of the prediction
 
     def view(self, name: str) -> Argument:
+        """Emits a view of the prediction, once; without channel 0 where the background is dropped."""
         if name not in self.views:
             made = self.made(name)
             self.views[name] = self.emit("foreground", made) if self.drops_background else made
         return self.views[name]
 
     def made(self, name: str) -> Ref:
+        """Emits a view with all its channels."""
         match name:
             case "logits" if self.loss.activation:
                 return self.logits
@@ -61,6 +63,7 @@ class Use(Aligned):
                 return self.activated()
 
     def activated(self) -> Ref:
+        """Emits the prediction after its activation."""
         name = self.activation.name
         options = {n: v for n, v in self.choice.options if n != "temperature"}
         if name == "identity":
@@ -74,11 +77,13 @@ class Use(Aligned):
         return self.emit("channels_back", found, channel=channel)
 
     def truth(self, what: str, view: Argument) -> Ref:
+        """Emits the entries of a view for what is true: of the true class, or of yes or no in each element."""
         return self.emit(f"{what}_{'class' if self.over == 'class' else 'element'}", view, self.target)
 
     # -- values
 
     def evaluate(self) -> Ref:
+        """Emits the values of the loss, with weights per class and the policy for absent classes applied."""
         loss, use = self.loss, self.use
         arguments: list[Argument] = [self.argument(name) for name in loss.parameters]
         if loss.is_flat:
@@ -115,6 +120,7 @@ class Use(Aligned):
         return values
 
     def argument(self, name: str) -> Argument:
+        """Emits the argument for one parameter of the function of the loss."""
         if name == "total":
             return None
         if name == "class_weight":
@@ -167,11 +173,13 @@ class Use(Aligned):
         return self.emit("positives", target) if self.form() == "signs" else target
 
     def truth_weight(self) -> Ref:
+        """Emits how positive each element is: the target, or 1 where a label is not class 0."""
         assert self.target is not None
         by_label = self.form() == "labels"
         return self.emit("not_background", self.target, self.pred) if by_label else self.target
 
     def region_mask(self) -> Argument:
+        """Emits the mask of the channels that the loss reads; None where nothing is masked."""
         if self.mask is None or not self.drops_background:
             return self.mask
         return self.emit("foreground_mask", self.mask)
@@ -207,6 +215,7 @@ class Use(Aligned):
     # -- one number
 
     def reduce(self, values: Ref) -> Ref:
+        """Emits the weighted and masked values, reduced to one number."""
         use = self.use
         # A weight is also in the denominator of a weighted mean; a factor is not.
         weights, counted = self.laid(use.get("weight"), values), self.value_mask(values)

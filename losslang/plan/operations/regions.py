@@ -96,7 +96,7 @@ class Product:
 
 
 def of_totals(function: Callable[..., Any], at: int, *totals: Any, **options: Any) -> Any:
-    """Returns the value of a loss, given its sums: products of its `at` tensors, which are not passed."""
+    """Returns the value of a loss, given its sums; its first `at` arguments, which made them, are not passed."""
 
     def total(*_: Any) -> tuple[Any, ...]:
         return totals

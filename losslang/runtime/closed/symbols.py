@@ -95,7 +95,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Refused:
-    """A value that is no polynomial: only a sum of it makes the walk untraceable."""
+    """A value that is no polynomial, and why; the walk can still be traced if no sum reads it."""
 
     why: str
 

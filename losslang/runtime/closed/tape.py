@@ -53,7 +53,7 @@ class _Line(NamedTuple):
 
 
 class TapeBuilder:
-    """Builds a tape. Every value has a number.
+    """Builds a tape. Every value, a tensor or a number, is known by its index.
 
     A named tensor is computed once, when it is first asked for.
     """
@@ -80,11 +80,11 @@ class TapeBuilder:
         return self.known[name]
 
     def number(self, index: int) -> int:
-        """Returns the value of a number that each run passes."""
+        """Returns the index of the value of a number that every run is given anew."""
         return len(self.given) + index
 
     def constant(self, value: float) -> int:
-        """Returns the value of a number that is the same in every run."""
+        """Returns the index of the value of a number that is the same in every run."""
         for place, known in self.constants.items():
             if known == value:
                 return place
@@ -97,7 +97,7 @@ class TapeBuilder:
         return value < len(self.given) or (value >= self.roots and value not in self.constants)
 
     def write(self, function: Callable[..., Any], *reads: int, in_buffer: bool = True) -> int:
-        """Appends an operation, and returns the number of its result.
+        """Appends an operation, and returns the index of its result.
 
         `in_buffer`: it writes to a buffer, element by element, so that the buffer may be a tensor that
         it reads; any other makes its result, of any shape.

@@ -196,7 +196,7 @@ def _plan(commands: Commands) -> None:
     )
     command.add_argument(
         "--call",
-        choices=("first", "later", "traced"),
+        choices=("first", "second", "later", "traced"),
         default="later",
         help="with --stage run: which call of a module; later (default) is what most calls run",
     )

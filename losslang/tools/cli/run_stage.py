@@ -29,7 +29,7 @@ ADAPTED = 3
 def what_runs(
     source: Source, settings: Mapping[str, float], shape: Sequence[int], call: str, *, ignored: bool
 ) -> str:
-    """The routes of a "first", "later" or "traced" call with predictions of a shape on a CPU, and their steps.
+    """The ways and steps of a "first", "second", "later" or "traced" call, its prediction of a shape on a CPU.
 
     `ignored`: a tenth of the labels are ignored. Raises LossError where made-up tensors do not fit.
     """
@@ -39,10 +39,10 @@ def what_runs(
     if call == "traced":
         return explain_traced(programs.total)
     roots = _roots(programs, tuple(shape), ignored)
-    if call == "later":
-        with torch.no_grad():
-            for look in (VALUES, *[LABELS] * ADAPTED):
-                programs.total.run(roots, look)
+    calls_before = {"first": (), "second": (VALUES,), "later": (VALUES, *[LABELS] * ADAPTED)}[call]
+    with torch.no_grad():
+        for look in calls_before:
+            programs.total.run(roots, look)
     return explain(programs.total, roots, VALUES if call == "first" else LABELS)
 
 
