@@ -14,6 +14,8 @@ from cutting import cut
 from losslang.primitives.decorators import DEFINED
 from losslang.registry import _registry, current_registry
 from losslang.runtime.blocks.cut import Cut
+from losslang.runtime.closed import evaluator
+from losslang.runtime.closed.scratch import Scratch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,3 +67,9 @@ def cut_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(Cut, "parts", seeing)
     with cut(3):
         yield seen
+
+
+@pytest.fixture
+def fresh_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers of their own: those that a test before has left are cut anew, which is counted as an operation."""
+    monkeypatch.setattr(evaluator, "SCRATCH", Scratch())

@@ -395,7 +395,7 @@ def test_every_tensor_that_wants_a_gradient_gets_one(blocks: list[int]):
     torch.testing.assert_close(torch.autograd.grad(value, soft), torch.autograd.grad(plain, soft))
 
 
-@pytest.mark.usefixtures("sooner")
+@pytest.mark.usefixtures("sooner", "fresh_scratch")
 def test_nothing_as_large_as_the_prediction_is_made(monkeypatch: pytest.MonkeyPatch):
     """Forward and backward allocate the gradient, and otherwise blocks."""
     # What is mapped is seen twice: as bytes, and as what it holds.
