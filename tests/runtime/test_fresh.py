@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _forks import differentiates_in_a_fork
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [str(ROOT), str(ROOT / "tests")]
@@ -15,6 +16,7 @@ LISTED = ["ce", "ce + dice", "nll", "dice(softmax, ignore_index=255)", "ce(class
 
 
 @pytest.mark.slow
+@differentiates_in_a_fork
 @pytest.mark.parametrize("texts", [[], LISTED], ids=["every loss", "before anything is loaded"])
 def test_the_first_use_is_traced_in_one_graph(texts: list[str]) -> None:
     """torch.compile(fullgraph=True) of a program that nothing has run before: an import would break the graph.

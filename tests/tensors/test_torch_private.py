@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from _forks import differentiates_in_a_fork
 from hidden import names
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -27,6 +28,7 @@ X = torch.arange(3.0)
 
 
 @pytest.mark.slow
+@differentiates_in_a_fork
 def test_without_any_private_name_the_numbers_are_the_same() -> None:
     """Without each of them, and without all: ordinary calls, in blocks, traced, compiled, transformed, with hooks."""
     done = subprocess.run(
