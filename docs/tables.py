@@ -7,11 +7,14 @@ python docs/tables.py --check    exits 1 if they are not what the code says
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from pathlib import Path
 
 from losslang.diagnostics.mistakes import Page, pages
+from losslang.meaning.meaning import show
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
+from losslang.tools.cli.listing import by_family
 from losslang.vocabulary import IN_WORDS
 
 ROOT = Path(__file__).parent.parent
@@ -30,18 +33,18 @@ def losses() -> str:
     """The page of all losses, a table for each family."""
     parts = [
         "# Losses",
-        "Formulas, what each reads of the prediction, and what its values are counted by before the reduction. "
-        "`losslang show NAME` prints options, defaults, aliases, other libraries and the paper.",
+        "Formulas, what each reads of the prediction, what its values are counted by before the reduction, and its own "
+        "options with their defaults. `losslang show NAME` prints what they mean, aliases, other libraries and the paper. "
+        "Every loss also takes the options of the language: `reduction`, `mask`, `weight`, ... (`losslang show mask`).",
     ]
-    families: dict[str, list[Loss]] = {}
-    for loss in current_registry().all(Loss):
-        families.setdefault(loss.function.__module__, []).append(loss)
-    for module, members in families.items():
+    for module, members in groupby(
+        by_family(current_registry().all(Loss)), key=lambda loss: loss.function.__module__
+    ):
         title = (sys.modules[module].__doc__ or module).partition("\n")[0].rstrip(".")
-        rows = ["| loss | formula | reads | values |", "|---|---|---|---|"]
+        rows = ["| loss | formula | reads | values | options |", "|---|---|---|---|---|"]
         for loss in members:
             formula = loss.summary.replace("|", "\\|")
-            rows.append(f"| `{loss.name}` | {formula} | {reads(loss)} | {values(loss)} |")
+            rows.append(f"| `{loss.name}` | {formula} | {reads(loss)} | {values(loss)} | {options(loss)} |")
         parts += [f"## {title}", "\n".join(rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -68,6 +71,12 @@ def values(loss: Loss) -> str:
     }
     axes = [named[axis] for axis in loss.result_axes]
     return f"per {' and '.join(axes)}" if axes else "one number"
+
+
+def options(loss: Loss) -> str:
+    """The options of a loss with their defaults; those that have none must be written."""
+    written = (f"{name}={show(loss.defaults.get(name, '...'))}" for name in loss.option_types)
+    return ", ".join(f"`{option}`" for option in written)
 
 
 def mistakes() -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TypeVar
 
+from losslang.losses import FAMILIES
 from losslang.primitives.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
 from losslang.registry import Registry, current_registry
 from losslang.tools.cli.outcome import Outcome
@@ -24,6 +26,7 @@ TITLES = {
     "function": "functions, of numbers, tensors and reduced losses: sqrt(mse)",
 }
 WIDTH = 110
+SomePrimitive = TypeVar("SomePrimitive", bound=Primitive)
 
 
 def run(arguments: Namespace) -> Outcome:
@@ -45,11 +48,19 @@ def _section(kind: str, registry: Registry) -> Iterator[str]:
         yield TITLES[kind]
         yield from _rows(primitives, width)
         return
-    families = groupby(sorted(primitives, key=_family), key=_family)
-    for i, (family, members) in enumerate(families):
+    for i, (family, members) in enumerate(groupby(by_family(primitives), key=_family)):
         yield from ([""] if i else [])
         yield f"{TITLES[kind]}: {family}"
         yield from _rows(list(members), width)
+
+
+def by_family(losses: Iterable[SomePrimitive]) -> list[SomePrimitive]:
+    """Sorts losses by family: those of losslang first, in the order in which people look for them."""
+    return sorted(losses, key=lambda loss: (_rank(_family(loss)), _family(loss)))
+
+
+def _rank(family: str) -> int:
+    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
 
 def _family(primitive: Primitive) -> str:
