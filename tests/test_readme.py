@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import subprocess
@@ -27,6 +28,29 @@ def test_the_tour_runs() -> None:
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)
     assert scope["losslang"] is losslang
+
+
+API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_interface_runs() -> None:
+    scope: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", API, re.DOTALL):
+        exec(compile(block, "docs/api.md", "exec"), scope)
+    assert {"out", "found"} <= scope.keys()
+
+
+def test_the_page_of_the_interface_has_every_public_name() -> None:
+    """The arguments of `compile`, the fields of `Detail`, what a Loss adds to a module, and what the package exports."""
+    rows = set(re.findall(r"^\| `(?:loss\.|losslang\.)?(\w+)", API, re.MULTILINE))
+    module = {"forward", "train", "extra_repr", "dump_patches"}
+    own = {name for name in vars(losslang.Loss) if not name.startswith("_")} - module
+    assert set(inspect.signature(losslang.compile).parameters) <= rows
+    assert set(losslang.Detail._fields) <= rows
+    assert own <= rows
+    assert not [
+        name for name in losslang.__all__ if f"`{name}`" not in API and f"`losslang.{name}" not in API
+    ]
 
 
 @pytest.mark.parametrize(("command", "text", "wanted"), CONSOLE, ids=[c[0] + c[1][:12] for c in CONSOLE])
