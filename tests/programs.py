@@ -84,3 +84,63 @@ PIECES = st.sampled_from(
     ]
 )
 NOISE = st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=60))
+
+# Programs that mean something, as texts: the losses, options and routes of real configs, put together at random.
+USES = st.sampled_from(
+    [
+        *["ce", "ce(label_smoothing=0.1)", "ce(ignore_index=255)", "ce(mask=batch.valid)", "cross_entropy"],
+        *["ce(class_weight=[1, 2])", "ce(class_weight=balanced)", "ce(class_weight=[1, 2], reduction=mean)"],
+        *["ce(reduction=topk(frac=0.2))", "ce(softmax(temperature=2))", "bce(sigmoid, pos_weight=3)", "bce"],
+        *["bce_with_logits", "dice", "dice(smooth=1)", "dice(softmax, background=false, batch=true)"],
+        *["dice(identity)", "dice(like=monai)", "focal(gamma=1.5)", "focal(sigmoid, alpha=0.25)", "jaccard"],
+        *["tversky(alpha=0.3, beta=0.7)", "l1", "mae", "mse", "mse(reduction=sum)", "mse(avg_factor=batch.n)"],
+        *["mse(weight=batch.w, reduction=wmean)", "mse(tanh)", "sse", "rmse", "huber(delta=0.5)", "ssim"],
+        *["quantile(q=[0.1, 0.5])", "gaussian_nll(variance=batch.v)", "gaussian_nll(variance=2, full=true)"],
+        *["mse@(pred.mu, batch.noise)", "l1@(pred[0:1], target[0:1])", "bce(sigmoid, pred=batch.fake, target=1)"],
+        *["iou(mode=log)@boxes", "kd(temperature=2)", "hinge(margin=2)", "nll", "triplet@(pred.a, pred.p, pred.n)"],
+        *["pred.aux", "pred.aux[0]", "pred.losses[-1]", "mean(batch.d)", "batch.d/batch.n", "metric(zero_one)"],
+        *["mean((pred - target)**2)", "mean(pred.a - (pred.b - pred.c))", "1e-4*l2_reg(match='*.weight')"],
+    ]
+)  # fmt: skip
+HEADS = st.sampled_from(["seg", "aux[0]", "aux[-1]", "deep.fine[1:3]", "deep[:2]", "deep[1:]", "x_1"])
+WEIGHTS = st.sampled_from(
+    ["0.5", "2", "0", "1e-4", "100_000", "alpha", "(1 - alpha)", "batch.s", "-1", "0.1/3"]
+)
+SHAPES = st.sampled_from(
+    ["sqrt({})", "1 - {}", "2 - 3*{}", "{}**0.5", "detach({})", "max({}, 0.5)", "exp(-{})", "-{}", "({})/2"]
+)
+
+
+def _wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Sums, products, routes and functions of terms."""
+    pair = st.tuples(inner, inner)
+    return st.one_of(
+        st.tuples(WEIGHTS, inner).map(lambda made: f"{made[0]}*({made[1]})"),
+        st.tuples(inner, HEADS).map(lambda made: f"({made[0]})@{made[1]}"),
+        st.tuples(SHAPES, inner).map(lambda made: made[0].format(f"({made[1]})")),
+        pair.map(lambda made: f"{made[0]} + {made[1]}"),
+        pair.map(lambda made: f"{made[0]} - ({made[1]})"),
+        pair.map(lambda made: f"({made[0]})*({made[1]})"),
+        pair.map(lambda made: f"({made[0]})/({made[1]})"),
+    )
+
+
+TERMS = st.recursive(USES, _wider, max_leaves=5)
+
+
+def _program(parts: tuple[str, str, str]) -> str:
+    """The text of a program; what it does not use is not bound."""
+    seg, gan, result = parts
+    lines = [f"gan = {gan}", f"seg = {seg}"]
+    kept = [line for line in lines if f"{line[:3]}_" in result]
+    text = "\n".join([*kept, result.replace("gan_", "gan").replace("seg_", "seg")])
+    return f"alpha = 0.25\n{text}" if "alpha" in text.replace("alpha=", "") else text
+
+
+RESULTS = st.one_of(
+    TERMS,
+    st.tuples(TERMS, WEIGHTS).map(lambda made: f"{made[1]}*gan_ + {made[0]}"),
+    st.tuples(TERMS, WEIGHTS).map(lambda made: f"{made[0]} + {made[1]}*seg_ + 0.1*(gan_ + seg_)"),
+    st.just("gan_ + seg_ + 2*gan_"),
+)
+TEXTS_THAT_MEAN_SOMETHING = st.tuples(TERMS, TERMS, RESULTS).map(_program)

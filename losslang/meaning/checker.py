@@ -16,10 +16,11 @@ from losslang.diagnostics.source import Source
 from losslang.meaning.activation_choice import resolve_activations
 from losslang.meaning.evaluator import Evaluator
 from losslang.meaning.ignored_label import resolve_ignored_labels
+from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Meaning, Term
 from losslang.meaning.overrides import number, overridden, settable
-from losslang.meaning.rules import distinct, of_the_whole, unused
+from losslang.meaning.rules import of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
     NumberValue,

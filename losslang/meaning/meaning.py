@@ -146,7 +146,7 @@ Expression = Constant | Input | Apply | LossUse
 class Term:
     """One addend of the total: `weight * factor * body`, under its log key.
 
-    A metric is logged and adds nothing.
+    A metric is logged and adds nothing. `named`: the key is a name that the program binds, or below one.
     """
 
     name: str
@@ -154,6 +154,7 @@ class Term:
     body: Expression
     factor: Expression | None = None
     metric: bool = False
+    named: bool = field(default=False, compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     def __str__(self) -> str:

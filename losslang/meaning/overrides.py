@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.keys import split
 from losslang.meaning.meaning import LossUse, Term
 from losslang.meaning.options import validated, wording
 from losslang.meaning.terms import MistakeError
@@ -35,7 +36,7 @@ def overridden(
     changed = list(terms)
     for i, term in enumerate(changed):
         for key, value in values.items():
-            name, _, option = key.rpartition(".")
+            name, option = split(key)
             if name != term.name:
                 continue
             try:

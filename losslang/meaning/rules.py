@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
@@ -54,20 +53,6 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
         parts = [p for e in (term.body, term.factor) if e is not None for p in below(e)]
         diagnostics += [mistakes.reserved_input(p.span, "norm") for p in parts if _is_norm(p)]
     return diagnostics
-
-
-def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """The terms under distinct names: a repeated name gets `_2`."""
-    seen: dict[str, int] = {}
-    named: list[Term] = []
-    for term in terms:
-        name = term.name
-        while name in seen:
-            seen[term.name] += 1
-            name = f"{term.name}_{seen[term.name]}"
-        seen.setdefault(name, 1)
-        named.append(replace(term, name=name))
-    return tuple(named)
 
 
 def _names(node: tree.Node) -> set[str]:

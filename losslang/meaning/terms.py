@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.keys import below_name, key
 from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, LossUse, Term
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
@@ -98,7 +99,7 @@ def add(parts: Sequence[tuple[float, Value]], node: tree.Node) -> Value:
     if beside is not None:
         shift, term = beside
         body = _affine(term, shift)
-        return TermsValue((Term(spelled, 1.0, body, span=node.span),), node.span)
+        return TermsValue((Term(key(spelled), 1.0, body, span=node.span),), node.span)
     terms = [replace(t, weight=sign * t.weight) for sign, value in parts for t in as_terms(value)]
     return TermsValue(tuple(terms), node.span)
 
@@ -180,7 +181,7 @@ def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: 
         operators=tuple(operator for operator, _ in factors[1:]),
     )
     name = spell(named) if len(factors) > 1 else spell(factors[0][1])
-    return TermsValue((Term(name, constant, body, span=node.span),), node.span)
+    return TermsValue((Term(key(name), constant, body, span=node.span),), node.span)
 
 
 def _times(left: Expression | None, operator: str, right: Expression, span: Span) -> Expression:
@@ -243,7 +244,7 @@ def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
     spelled = spell(node)
     expression = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
     if any(isinstance(value, TermsValue) for value in values):
-        return TermsValue((Term(spelled, 1.0, expression, span=node.span),), node.span)
+        return TermsValue((Term(key(spelled), 1.0, expression, span=node.span),), node.span)
     return TensorValue(expression, node.span)
 
 
@@ -258,11 +259,11 @@ def as_terms(value: Value) -> tuple[Term, ...]:
         case TermsValue():
             return value.terms
         case NumberValue():
-            return (Term(str(Constant(value.value)), 1.0, Constant(value.value), span=value.span),)
+            return (Term(key(str(Constant(value.value))), 1.0, Constant(value.value), span=value.span),)
         case TensorValue(label=""):
             return tuple(_addends(value.expression, 1.0, value.span))
         case TensorValue():
-            return (Term(value.label, 1.0, value.expression, span=value.span),)
+            return (Term(value.label, 1.0, value.expression, named=True, span=value.span),)
 
 
 def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
@@ -278,7 +279,7 @@ def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
             return _addends(inner, weight * value, span)
         case _:
             written = getattr(expression, "span", span)
-            return [Term(str(expression), weight, expression, span=written or span)]
+            return [Term(key(str(expression)), weight, expression, span=written or span)]
 
 
 def collapse(value: Value, outside: str) -> Expression:
@@ -311,6 +312,7 @@ def renamed(value: Value, name: str) -> Value:
         case TensorValue():
             return replace(value, label=name)
         case TermsValue(terms=(only,)):
-            return replace(value, terms=(replace(only, name=name),))
+            return replace(value, terms=(replace(only, name=name, named=True),))
         case TermsValue():
-            return replace(value, terms=tuple(replace(t, name=f"{name}/{t.name}") for t in value.terms))
+            parts = (replace(t, name=below_name(name, t.name), named=True) for t in value.terms)
+            return replace(value, terms=tuple(parts))

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from losslang.meaning.keys import modern_key
 from losslang.meaning.meaning import Meaning
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
@@ -32,10 +33,15 @@ class Lock(NamedTuple):
         """Returns `old -> new` for every term that differs in another program."""
         if self.fingerprint == now.fingerprint:
             return {}
-        absent = "absent"
-        names = sorted({*self.terms, *now.terms})
-        pairs = {name: (self.terms.get(name, absent), now.terms.get(name, absent)) for name in names}
-        return {name: f"{old} -> {new}" for name, (old, new) in pairs.items() if old != new}
+        old = {name: term for name, term in self.terms.items() if now.terms.get(name) != term}
+        new = {name: term for name, term in now.terms.items() if self.terms.get(name) != term}
+        for name, term in list(old.items()):
+            # A term under another key is no other mathematics.
+            renamed = next((key for key, changed in new.items() if changed == term), None)
+            if renamed is not None:
+                del old[name], new[renamed]
+        names = sorted({*old, *new})
+        return {name: f"{old.get(name, 'absent')} -> {new.get(name, 'absent')}" for name in names}
 
 
 def written(lock: Lock) -> str:
@@ -50,7 +56,7 @@ def understood(text: str) -> Lock | None:
     match header.split(" "):
         case ["losslang", fingerprint, digest] if digest == _hash(body):
             lines = [line.partition(": ") for line in body.split("\n") if line]
-            return Lock(fingerprint, {name: term for name, _, term in lines})
+            return Lock(fingerprint, {_current(name): term for name, _, term in lines})
         case _:
             return None
 
@@ -72,7 +78,14 @@ def from_state(state: Any) -> Lock | None:
         return understood(bytes(map(int, numbers.tolist())).decode(errors="replace"))
     # A mapping, in files of the first version.
     given = cast("dict[str, Any]", state) if isinstance(state, dict) else {}
-    return Lock(given["fingerprint"], given["terms"]) if {"fingerprint", "terms"} <= set(given) else None
+    if not {"fingerprint", "terms"} <= set(given):
+        return None
+    return Lock(given["fingerprint"], {_current(name): term for name, term in given["terms"].items()})
+
+
+def _current(name: str) -> str:
+    """The log key of a term as it is spelled now, from a file of any version."""
+    return "/".join(map(modern_key, name.split("/")))
 
 
 def _hash(text: str) -> str:

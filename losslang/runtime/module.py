@@ -14,6 +14,7 @@ from losslang.diagnostics.mistakes.checkpoints import extension_missing
 from losslang.diagnostics.mistakes.names import not_built
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
+from losslang.meaning import keys
 from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Plan
 from losslang.registry import current_registry
@@ -24,6 +25,7 @@ from losslang.runtime.conditions import LABELS, NOTHING, VALUES
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
 from losslang.syntax.formatter import format
+from losslang.syntax.parser import parse
 from losslang.tensors.devices import vector
 from losslang.tensors.eager import is_eager, is_transformed
 from losslang.tensors.torch_private import tree_flatten
@@ -221,13 +223,19 @@ def restored(record: Mapping[str, Any]) -> Loss:
     ]
     if missing:
         raise LossError(missing)
-    order = Order.of(source, record["overrides"], record["ignore"], record["fuse"])
+    overrides = {_current(name, source): value for name, value in record["overrides"].items()}
+    order = Order.of(source, overrides, record["ignore"], record["fuse"])
     checked, programs = understand(order, registry)
     if programs is None:
         raise LossError(checked.errors)
     loss = Loss(programs, {}, Held({}), record["validate"])
     loss.warn_if_other(checkpoint.understood(record["lock"]), "pickle")
     return loss
+
+
+def _current(setting: str, source: Source) -> str:
+    """An override as it is spelled now, from a pickle of any version."""
+    return keys.modern(setting, [binding.name for binding in parse(source).bindings])
 
 
 restored.__module__ = Detail.__module__ = "losslang"

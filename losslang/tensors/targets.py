@@ -20,12 +20,16 @@ from losslang.vocabulary import Tensor
 
 @dataclass(frozen=True)
 class Site:
-    """The place that an error names: a term of the program, one of its operands, and its text."""
+    """The place that an error names: a term of the program by its key, one of its operands, and its text.
+
+    `loss` is the loss that reads the operand, if one does.
+    """
 
     term: str
     operand: str
     span: Span
     source: Source
+    loss: str = ""
 
     def error(self, diagnostic: Diagnostic) -> LossError:
         return LossError([diagnostic.at(self.source)])

@@ -222,7 +222,7 @@ def test_a_loss_has_the_language():
     }.items():
         close(compiled(text)(X, Y, mask=mask, weight=weight, other=Y), wanted)
     close(compiled("hyperbolic@a")({"a": X}, {"a": Y}), by_hand().mean())
-    assert compiled("hyperbolic@a").detail({"a": X}, Y).names == ("hyperbolic@a",)
+    assert compiled("hyperbolic@a").detail({"a": X}, Y).names == ("hyperbolic.a",)
     close(compiled("hyperbolic", overrides={"hyperbolic.bend": 0.1})(X, Y), by_hand(0.1).mean())
 
 

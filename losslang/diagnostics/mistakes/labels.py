@@ -60,7 +60,7 @@ def class_out_of_range(
 
 def ignoring(term: str, label: int) -> str:
     """The repair that leaves a label out of a term."""
-    return f"`ignore_index={label}` in `{term.partition('@')[0]}`"
+    return f"`ignore_index={label}` in `{term}`"
 
 
 @mistake(
@@ -69,7 +69,9 @@ def ignoring(term: str, label: int) -> str:
     example="losslang.compile('dice')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
     repair="losslang.compile('dice(sigmoid)')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
 )
-def not_probabilities(span: Span, term: str, low: float, high: float, activation: str) -> Diagnostic:
+def not_probabilities(
+    span: Span, term: str, loss: str, low: float, high: float, activation: str
+) -> Diagnostic:
     """A term reads its prediction as probabilities, and the values are not in [0, 1].
 
     Nothing in the program says which activation to apply, so the prediction was taken as it
@@ -80,7 +82,7 @@ def not_probabilities(span: Span, term: str, low: float, high: float, activation
         f"`{term}` reads probabilities, and the prediction holds {low:.4g} to {high:.4g}",
         span,
         caret="no activation is written",
-        fix=f"if these are logits, write `{term.partition('@')[0]}({activation})`",
+        fix=f"if these are logits, write `{loss}({activation})`",
     )
 
 

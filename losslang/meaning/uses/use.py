@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.keys import at_head
 from losslang.meaning.meaning import Choice, LossUse
 from losslang.meaning.options import Evaluate, frozen, read_all
 from losslang.meaning.terms import MistakeError
@@ -56,7 +57,7 @@ def read_use(
         options=tuple((name, frozen(value)) for name, value in options.items()),
         reduction=reduction,
         universal=in_order(universal_values),
-        name=f"{loss.name}@{scope.head}" if scope.head else loss.name,
+        name=at_head(loss.name, scope.head),
         span=call.span,
         spans=tuple((o.name, o.value.span) for o in call.options),
         like=likeness,

@@ -37,7 +37,7 @@ class Aligned:
 
     def site(self, part: str) -> Site:
         """Returns the term and the place in the text that an error about an operand or option names."""
-        return Site(self.use.name, part, self.use.span_of(part), self.out.source)
+        return Site(self.use.name, part, self.use.span_of(part), self.out.source, self.use.loss)
 
     def align(self) -> None:
         """Emits the steps that bring every operand to the form that the loss reads, and mask it.

@@ -150,7 +150,7 @@ def check_probs(value: Any, site: Site, over: str) -> None:
         return
     low, high = (float(bound) for bound in probs.aminmax())
     if not (low >= -1e-4 and high <= 1 + 1e-4):
-        raise site.error(labels.not_probabilities(site.span, site.term, low, high, over))
+        raise site.error(labels.not_probabilities(site.span, site.term, site.loss, low, high, over))
 
 
 SIGNS = -1
