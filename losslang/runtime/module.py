@@ -105,17 +105,17 @@ class Loss(Saved):
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
         executor = self._programs.total
-        values = self._run(executor, pred, target, batch, moves=self.training)
+        values = self._run(executor, pred, target, batch, self._own(self.training))
         return _tensor(executor.plan.total(values))
 
     def _run(
-        self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], *, moves: bool = False
+        self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], own: Mapping[str, Any]
     ) -> list[Any]:
-        """The values of a plan's terms; the first call with values looks at them. `moves`: memories go on."""
+        """The values of a plan's terms; the first call with values looks at them."""
         if "norm" in batch:
             later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
             raise LossError([later.at(self.meaning.source)])
-        roots = (pred, target, batch, self._const.of(self), self._own(moves))
+        roots = (pred, target, batch, self._const.of(self), own)
         is_first = not self._checked and is_eager()
         later = NOTHING if self.validate == "never" else LABELS
         values = executor.run(roots, VALUES if is_first else later)
@@ -124,10 +124,15 @@ class Loss(Saved):
         return values
 
     def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
-        """The total with its terms, metrics too: for logging. Buffers of losses, as of `ghm_c`, are not updated."""
-        values = self._run(self._programs.full, pred, target, batch)
+        """The total with its terms, metrics too: for logging.
+
+        What a loss remembers, as `ghm_c` does, goes on when the total is differentiated: not by looking.
+        """
+        own = self._own(moves=False)
+        values = self._run(self._programs.full, pred, target, batch, own)
         outputs = self._programs.full.plan.outputs
         total = _tensor(self._programs.full.plan.total(values))
+        self._remember_in_backward([total], own["memory"])
         dtype, device = total.dtype, total.device
         numbers = [
             v.detach().to(device, dtype)
@@ -142,12 +147,14 @@ class Loss(Saved):
     def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients.
 
-        Buffers of losses are not updated: only a call of the loss itself does that, once a step.
+        What a loss remembers goes on when a term is differentiated, as with `detail`.
         """
-        terms = self._programs.terms
-        values = self._run(terms, pred, target, batch)
+        terms, own = self._programs.terms, self._own(moves=False)
+        values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)
-        return {o.name: _tensor(v * o.weight) for o, v in named}
+        contributions = {o.name: _tensor(v * o.weight) for o, v in named}
+        self._remember_in_backward(contributions.values(), own["memory"])
+        return contributions
 
     @property
     def const(self) -> Mapping[str, Any]:
@@ -167,6 +174,19 @@ class Loss(Saved):
         if not moves or is_transformed():
             memory = {name: value.clone() for name, value in memory.items()}
         return {"parameters": self.held, "memory": memory}
+
+    def _remember_in_backward(self, values: Iterable[Tensor], memory: Mapping[str, Tensor]) -> None:
+        """Makes `memory` that of the module once one of the values is differentiated in training."""
+        if not memory or not self.training or not is_eager():
+            return
+
+        def remember(_: Tensor) -> None:
+            for name, value in memory.items():
+                getattr(self, f"memory_{name}").copy_(value)
+
+        for value in values:
+            if value.requires_grad:
+                value.register_hook(remember)  # pyright: ignore[reportUnknownMemberType]
 
     @property
     def meaning(self) -> Meaning:

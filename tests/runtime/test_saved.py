@@ -676,6 +676,26 @@ def test_looking_moves_no_memory(text: str, compiled_by: str):
     torch._dynamo.reset()
 
 
+@pytest.mark.parametrize("text", [GHM, "ghm_r(momentum=0.5)", f"{GHM} + metric(ghm_r(momentum=0.5)) + ce"])
+def test_training_with_what_was_looked_at_moves_memory(text: str):
+    """`detail(...).total.backward()` is a step like any other, and so is one with all terms; in `eval()` none is."""
+    plain, by_detail, by_terms = (losslang.compile(text) for _ in range(3))
+    for step in range(3):
+        x = (X * (step + 1)).requires_grad_()
+        plain(x, HOT).backward()
+        by_detail.detail(x, HOT)
+        by_detail.detail(x, HOT).total.backward()
+        torch.autograd.grad(list(by_terms.terms(x, HOT).values()), x)
+        # That of a metric stays as it was in a call, which does not compute it.
+        trained = {name: memory for name, memory in plain.named_buffers() if memory.any()}
+        assert trained
+        for other in (by_detail, by_terms):
+            assert all(torch.equal(memory, other.get_buffer(name)) for name, memory in trained.items())
+    before = [memory.clone() for memory in by_detail.buffers()]
+    by_detail.eval().detail(X.clone().requires_grad_(), HOT).total.backward()
+    assert all(map(torch.equal, before, by_detail.buffers()))
+
+
 def test_a_memory_made_where_nothing_is_differentiated():
     with torch.inference_mode():
         loss = losslang.compile(GHM)
