@@ -1,4 +1,5 @@
 # make demo      refuses a typo, then trains on handwritten digits
+# make examples  runs the demo, and the recipes of docs/in-your-trainer.md with the real libraries
 # make test      runs the tests, one process for each core
 # make test-all  runs them with the libraries of tests/libraries, which save, load and average models
 # make test-torch  runs them with the oldest torch that pyproject.toml declares and the newest, or TORCH="2.9.1 2.10.0"
@@ -12,10 +13,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-all test-torch lint format bench clean
+.PHONY: demo examples test test-all test-torch lint format bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/digits/demo.py
+
+examples: demo .venv/.libraries
+	$(BIN)/python -m pytest -v -rs tests/test_in_your_trainer.py
 
 test: $(READY)
 	$(PYTEST)
