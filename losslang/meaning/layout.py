@@ -88,10 +88,13 @@ def root_of(expression: Expression) -> str:
 
 
 def lies(use: LossUse, loss: Loss) -> list[str]:
-    """Sentences that say how the mask and the weights of a use broadcast over its prediction."""
+    """Sentences that say how mask, weights and further operands of a use broadcast over its prediction."""
     channel = layout(use, loss).before
     axis = {1: "axis 1", -1: "the last axis"}.get(channel, "the last axis of three, axis 1 of more")
     named = {name: use.get(name) for name in ("mask", "weight")}
+    axes = loss.axes[loss.views[0]] if loss.views else ()
+    named |= {name: value for name, value in use.operands[1:] if loss.axes.get(name) in (axes, axes[:-1])}
+    named.pop("target", None)
     tensors = [(f"{name}={value}", value) for name, value in named.items()] + [("", use.factor)]
     return [
         f"{label or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "

@@ -48,6 +48,12 @@ def has_shape(value: Tensor, shape: Sequence[int]) -> bool:
     return value.ndim == len(shape) and value.shape == shape
 
 
+def broadcasts_to(value: Tensor, shape: Sequence[int]) -> bool:
+    """Returns whether every axis of a tensor has the size that a shape of its rank says, or size 1."""
+    # Spelled out with `==`: a size may be symbolic while torch traces.
+    return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
+
+
 def lies_on(target: Tensor, pred: Tensor) -> bool:
     """Returns whether a target has a shape that fits a prediction: its own, (B, *S), or (B, 1, *S)."""
     places = pred.shape[2:]
@@ -62,6 +68,19 @@ def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
     fix = _reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
     raise site.mismatch(target, pred, "the prediction's shape", fix)
+
+
+def operand_like_pred(value: Any, pred: Tensor, site: Site, of_rows: bool = False) -> Tensor:
+    """Returns an operand that broadcasts to the prediction, expanded to its shape and in its type.
+
+    With `of_rows` it has all numbers of a row: one that is broadcast over them would be no embedding.
+    """
+    value = _tensor(value, pred, site)
+    if of_rows and value.shape[-1:] != pred.shape[-1:]:
+        wanted = f"{pred.shape[-1]} numbers along its last axis"
+        raise site.mismatch(value, pred, wanted, f"give `{site.operand}` the rows of the prediction")
+    value = value if value.dtype == pred.dtype else value.to(pred.dtype)
+    return value if has_shape(value, pred.shape) else value.expand(pred.shape)
 
 
 def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
@@ -142,20 +161,17 @@ def signs(target: Any, pred: Tensor, site: Site) -> Tensor:
 
 def sign(value: Any, pred: Tensor, site: Site) -> Tensor:
     """Returns an operand of +1 and -1 in the prediction's shape; booleans and 0/1 integers are converted."""
-    return _signs(_tensor(value, pred, site), pred, pred.shape, site)
+    return _signs(_tensor(value, pred, site), pred).expand(pred.shape)
 
 
 def sign_of_row(value: Any, pred: Tensor, site: Site) -> Tensor:
     """Returns an operand of +1 and -1, one per row."""
-    return _signs(_tensor(value, pred, site, pred.shape[:-1]), pred, pred.shape[:-1], site)
+    return _signs(_of_rows(value, pred, site), pred)
 
 
-def _signs(value: Tensor, pred: Tensor, shape: Sequence[int], site: Site) -> Tensor:
-    if not has_shape(value, shape):
-        raise site.mismatch(value, pred, f"{tuple(shape)}", f"give `{site.operand}` that shape")
-    if value.dtype.is_floating_point:
-        return value.to(pred.dtype)
-    return _plus_or_minus(value.to(pred.dtype))
+def _signs(value: Tensor, pred: Tensor) -> Tensor:
+    found = value if value.dtype == pred.dtype else value.to(pred.dtype)
+    return found if value.dtype.is_floating_point else _plus_or_minus(found)
 
 
 def _plus_or_minus(value: Tensor) -> Tensor:
@@ -165,13 +181,20 @@ def _plus_or_minus(value: Tensor) -> Tensor:
 
 def per_row(value: Any, pred: Tensor, site: Site) -> Tensor:
     """Returns one number per row: the prediction's shape without its last axis."""
+    rows = _of_rows(value, pred, site)
+    return rows if rows.dtype == pred.dtype else rows.to(pred.dtype)
+
+
+def _of_rows(value: Any, pred: Tensor, site: Site) -> Tensor:
+    """Returns an operand of one number per row, which lies over the prediction with a last axis of 1."""
     rows = pred.shape[:-1]
     value = _tensor(value, pred, site, rows)
-    if not has_shape(value, rows):
-        raise site.mismatch(
-            value, pred, f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
-        )
-    return value if value.dtype == pred.dtype else value.to(pred.dtype)
+    if has_shape(value, rows):
+        return value
+    if value.ndim and value.shape[-1] != 1:
+        wanted, fix = f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
+        raise site.mismatch(value, pred, wanted, fix)
+    return value.reshape(value.shape[:-1]).expand(rows)
 
 
 def position(target: Any, pred: Tensor, site: Site) -> Tensor:
@@ -187,28 +210,27 @@ def position(target: Any, pred: Tensor, site: Site) -> Tensor:
 def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
     """Returns an operand with axes of its own.
 
-    Its first axes, and a last axis `*space`, are the prediction's.
+    Its first axes, and a last axis `*space`, are the prediction's, or of size 1, which is expanded. An image
+    of one rank less lacks the channel axis.
     """
     value = _tensor(value, pred, site)
     names = axes.split()
-    shared = value.ndim - 1
     if names[-1] == "*space":
-        fits = value.ndim == pred.ndim and value.shape[2:] == pred.shape[2:]
+        value = value.unsqueeze(1) if value.ndim == pred.ndim - 1 > 1 else value
+        shape = (*pred.shape[:1], *value.shape[1:2], *pred.shape[2:])
     else:
-        fits = names[-1].startswith("*") or (
-            0 < shared <= pred.ndim and value.shape[:-1] == pred.shape[:shared]
-        )
-    if not fits:
+        shared = 1 if names[-1].startswith("*") else max(value.ndim - 1, 1)
+        shape = (*pred.shape[:shared], *value.shape[shared:])
+    if not value.ndim or value.ndim < 2 <= len(names) or not broadcasts_to(value, shape):
         shown = ", ".join(name.removeprefix("*").upper() for name in names)
         wanted = f"axes ({shown}), of the prediction's samples and space"
-        raise site.mismatch(value, pred, wanted, f"bring `{site.operand}` to these axes")
-    if value.ndim == 0 or value.shape[:1] != pred.shape[:1]:
-        wanted, fix = (
-            f"{len(pred)} samples along its first axis",
-            f"hand over `{site.operand}` of the same samples",
-        )
+        fix = f"bring `{site.operand}` to these axes"
+        if value.ndim and value.shape[0] not in (1, *pred.shape[:1]):
+            wanted = f"{len(pred)} samples along its first axis"
+            fix = f"hand over `{site.operand}` of the same samples, or one for all of them: `[None]`"
         raise site.mismatch(value, pred, wanted, fix)
-    return value if value.dtype == pred.dtype else value.to(pred.dtype)
+    value = value if value.dtype == pred.dtype else value.to(pred.dtype)
+    return value if has_shape(value, shape) else value.expand(shape)
 
 
 def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:

@@ -308,6 +308,15 @@ def test_explain_says_how_each_lies():
         "batch.v: rank 1 along the samples; one rank less than the prediction lacks the last axis of three"
         in text
     )
+    text = losslang.explain(
+        "gaussian_nll(variance=const.v) + cosine_embedding(sign=batch.s) + mase(history=batch.h)"
+    )
+    assert "variance=const.v: rank 1 along the channels" in text
+    assert (
+        "sign=batch.s: rank 1 along the samples; one rank less than the prediction lacks the last axis"
+        in text
+    )
+    assert "history=batch.h: rank" not in text
 
 
 def test_a_traced_call_lies_as_an_eager_one():
@@ -448,7 +457,7 @@ def test_operands_of_an_image_lie_in_its_space():
     wanted = value("depth_smoothness(image=batch.i)", depth, i=image)
     last = "depth_smoothness(channels=last, image=batch.i)"
     assert_close(value(last, depth.movedim(1, -1), i=image.movedim(1, -1)), wanted)
-    for odd in (image[..., :5], image[:, 0]):
+    for odd in (image[..., :5], image[:, 0, 0]):
         assert refused("depth_smoothness(image=batch.i)", depth, i=odd).startswith("E504")
     series = torch.rand(2, 3)
     for odd in (torch.rand(2, 9, 3), torch.rand(2, 3, 4, 9), torch.rand(3, 9)):

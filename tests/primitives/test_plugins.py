@@ -311,7 +311,8 @@ def test_a_loss_of_three_tensors():
     close(compiled("guided(guide=batch.guide)")(X, Y, guide=Y), wanted)
     assert codes("guided") == ["E304"]
     with pytest.raises(LossError, match="guide"):
-        compiled("guided(guide=batch.guide)")(X, Y, guide=Y[:1])
+        compiled("guided(guide=batch.guide)")(X, Y, guide=Y[:2])
+    close(compiled("guided(guide=batch.guide)")(X, Y, guide=Y[:1]), (Y[:1] * (X - Y) ** 2).mean())
 
 
 def test_a_kernel_takes_the_place_of_the_formula():

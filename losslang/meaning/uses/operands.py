@@ -117,6 +117,12 @@ def _tensor(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Expression:
     """The expression of an operand written as an option. Raises MistakeError for a loss."""
     match evaluate(option.value):
         case NumberValue() as constant:
+            if option.name in loss.nonnegative and constant.value < 0:
+                wanted = "a number of at least 0, or a path"
+                shown = f"`{Constant(constant.value)}`"
+                raise MistakeError(
+                    option_mistakes.bad_value(option.value.span, loss.name, option.name, shown, wanted)
+                )
             return Constant(constant.value, constant.span)
         case TensorValue() as tensor:
             return tensor.expression

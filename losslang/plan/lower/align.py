@@ -106,10 +106,30 @@ class Aligned:
         }
         self.target = None if "target" not in given else self.aligned(self.form(), target, "target")
         self.others = {
-            name: self.aligned(self.other_form(name), value, name)
+            name: self.aligned(self.other_form(name), self.laid_operand(name, value), name)
             for name, value in given.items()
             if name not in ("pred", "target") and name not in LAYERS
         }
+
+    def laid_operand(self, name: str, value: Argument) -> Argument:
+        """Emits an operand beside prediction and target in the rank of the prediction, as a weight lies.
+
+        One with axes of its own, such as a history, keeps them.
+        """
+        if not isinstance(value, Ref) or self.other_form(name) == "free":
+            return value
+        root = root_of(dict(self.use.operands)[name])
+        is_moved = self.loss.axes[name] == self.loss.axes[self.loss.views[0]]
+        return self.emit(
+            "broadcast_to_pred",
+            value,
+            self.raw,
+            site=self.site(name),
+            channel=self.layout.channel,
+            vector="channels" if root == "const" else "samples",
+            # `operands` has moved the channels of what has the axes of the prediction.
+            moved=None if is_moved else self.layout.moved,
+        )
 
     def mask_ignored(self, not_ignored: Ref) -> None:
         """Adds the ignored labels to the mask of the prediction."""
@@ -229,7 +249,7 @@ class Aligned:
         own, pred = self.loss.axes[name], self.loss.axes[self.loss.views[0]]
         if name == "sign":
             return "sign_of_row" if own == pred[:-1] else "sign"
-        return "target_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
+        return "operand_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
 
     def lacking(self, form: str) -> dict[str, Any]:
         """Returns the option that says which axis of the mask a tensor lacks, if not the second: the last."""
@@ -266,6 +286,8 @@ class Aligned:
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]
         elif form == "dense":
             aligned = self.emit("dense", value, self.pred, site=site, over=self.over)
+        elif form == "operand_like_pred":
+            aligned = self.emit(form, value, self.pred, site=site, of_rows=is_of_rows(self.loss))
         elif form == "free":
             axes = " ".join(self.loss.axes[operand])
             aligned = self.emit("free", value, self.pred, site=site, axes=axes)

@@ -146,6 +146,7 @@ for _function in (
     regions.empty,
     regions.region_sum,
     targets.target_like_pred,
+    targets.operand_like_pred,
     targets.float_target,
     targets.last_axis,
     targets.dense,
@@ -163,7 +164,7 @@ for _function in (
 MAPS = {
     "float_prediction", "mask", "mask_and", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
-    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "float_target",
+    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "operand_like_pred", "float_target",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
     "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",

@@ -7,7 +7,6 @@ A prediction is (B, C, *S) unless its loss says otherwise. A mask is boolean and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from losslang.diagnostics.mistakes import inputs, tensors
@@ -15,7 +14,7 @@ from losslang.meaning.layout import channel_axis
 from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
-from losslang.tensors.targets import Site, has_shape
+from losslang.tensors.targets import Site, broadcasts_to, has_shape
 from losslang.vocabulary import Tensor
 
 ACROSS = {"const", "batch"}
@@ -59,7 +58,7 @@ def broadcast_to_pred(
         laid = value.movedim(*moved) if moved and rank > 1 else value
     else:
         laid = value.unsqueeze(channel_axis(channel, rank)) if value.ndim == rank - 1 else value
-    if laid.ndim and not _fits(laid, pred.shape):
+    if laid.ndim and not broadcasts_to(laid, pred.shape):
         shapes = tuple(value.shape), tuple(pred.shape)
         axis = channel_axis(channel, rank) % max(rank, 1)
         along_channels = vector == "channels"
@@ -112,12 +111,6 @@ def _meets(laid: Tensor, other: Tensor, roots: tuple[str, str]) -> bool:
     return laid.ndim == other.ndim and all(
         a == b or a == 1 or b == 1 for a, b in zip(laid.shape, other.shape, strict=True)
     )
-
-
-def _fits(value: Tensor, shape: Sequence[int]) -> bool:
-    """Returns whether `value` broadcasts to `shape`."""
-    # Spelled out with `==`: a size may be symbolic while torch traces.
-    return value.ndim == len(shape) and all(a == b or a == 1 for a, b in zip(value.shape, shape, strict=True))
 
 
 def mask(laid: Any, pred: Tensor) -> Tensor | None:
@@ -188,7 +181,7 @@ def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
         return target
     if mask.ndim == target.ndim + 1:
         mask = mask.any(lacks)
-    return zero_masked(target, mask) if _fits(mask, target.shape) else target
+    return zero_masked(target, mask) if broadcasts_to(mask, target.shape) else target
 
 
 def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
@@ -254,7 +247,7 @@ def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor
     if frame == "samples" and laid.flatten(1).shape[1] == 1:
         return laid.flatten()
     per_region = laid.flatten(2).shape[2] == 1 if laid.ndim > 2 else True
-    if frame == "region" and per_region and _fits(laid.flatten(1), values.shape):
+    if frame == "region" and per_region and broadcasts_to(laid.flatten(1), values.shape):
         return laid.flatten(1)
     kinds = {
         "places": "one per sample and place",
