@@ -17,7 +17,8 @@ class LossWarning(UserWarning):
 class LossError(ValueError):
     """Raised for a program, a config or a tensor that cannot be right.
 
-    Its `str` is the full report with carets, because most people meet a mistake in a traceback.
+    Its `str` and its `repr` are the full report with carets, because most people meet a mistake in a
+    traceback.
 
     Args:
         diagnostics: The mistakes, which `.diagnostics` holds as a tuple.
@@ -28,6 +29,10 @@ class LossError(ValueError):
     def __init__(self, diagnostics: Sequence[Diagnostic]):
         self.diagnostics = tuple(diagnostics)
         super().__init__(self.diagnostics)
+
+    def __repr__(self) -> str:
+        """The report too: Hydra prints the `repr` of what a target raises."""
+        return f"LossError:{self}"
 
     def __str__(self) -> str:
         return "\n" + "\n\n".join(full(diagnostic) for diagnostic in self.diagnostics)

@@ -19,7 +19,7 @@ from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Meaning, Term
-from losslang.meaning.overrides import number, overridden, settable
+from losslang.meaning.overrides import OVERRIDES, number, overridden, settable
 from losslang.meaning.rules import of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
@@ -31,6 +31,7 @@ from losslang.meaning.uses import Scope
 from losslang.registry import Registry, current_registry
 from losslang.syntax import tree
 from losslang.syntax.parser import parse
+from losslang.syntax.program_text import source_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnost
         source: The name of the file that the text is from, as messages print it.
 
     Raises:
-        Nothing for bad text: a syntax error is a diagnostic too.
+        Nothing for bad text: a syntax error is a diagnostic too, and so is a value that is no text.
 
     Example:
         >>> [mistake] = losslang.check("ce + dise")
@@ -64,7 +65,10 @@ def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnost
         >>> losslang.check("0.5*bce(sigmoid) + dice(smooth=1)")
         ()
     """
-    return analyze(text if isinstance(text, Source) else Source(text, source)).diagnostics
+    try:
+        return analyze(source_of(text, source)).diagnostics
+    except LossError as error:  # no text at all
+        return error.diagnostics
 
 
 def analyze(
@@ -138,7 +142,7 @@ def _bind(
     value = evaluator.evaluate(binding.value, Scope())
     if isinstance(value, NumberValue) and name in overrides:
         try:
-            return NumberValue(number(overrides[name], value.span, "overrides", name), value.span)
+            return NumberValue(number(overrides[name], value.span, OVERRIDES, name), value.span)
         except MistakeError as problem:
             evaluator.report(problem)
     return value

@@ -38,6 +38,7 @@ from losslang.primitives.primitive import Activation, Loss
 from losslang.primitives.primitive import Reduction as ReductionPrimitive
 from losslang.registry import current_registry
 from losslang.syntax import formatter
+from losslang.syntax.program_text import source_of
 from losslang.vocabulary import IN_WORDS
 
 Row = tuple[str, str]
@@ -67,10 +68,9 @@ def explain(text_or_code: str | Source) -> str:
         <BLANKLINE>
         fingerprint 856d77f9a1bc0bf3
     """
-    text = text_or_code.text if isinstance(text_or_code, Source) else text_or_code
-    if CODE.fullmatch(text.strip()):
-        return _page(text.strip())
-    source = text_or_code if isinstance(text_or_code, Source) else Source(text_or_code)
+    source = source_of(text_or_code)
+    if CODE.fullmatch(source.text.strip()):
+        return _page(source.text.strip())
     checked = analyze(source)
     if checked.meaning is None:
         raise LossError(checked.diagnostics)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from losslang.diagnostics.mistakes import configs
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Span
 from losslang.meaning.keys import split
@@ -16,6 +18,9 @@ from losslang.meaning.meaning import LossUse, Term
 from losslang.meaning.options import validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
+
+OVERRIDES = "overrides"
+"""The owner of bound numbers, as messages call it: the argument of `compile`."""
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
@@ -50,7 +55,27 @@ def number(value: Any, span: Span, owner: str, name: str) -> float:
     """A value from outside as a float. Raises MistakeError if it is no number."""
     if not isinstance(value, bool) and isinstance(value, Real):
         return float(value)
+    refuse_text(value, span, name if owner == OVERRIDES else f"{owner}.{name}")
     raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
+
+
+def refuse_text(value: Any, span: Span, name: str) -> None:
+    """Raises MistakeError for a text that looks like a number: `1e-5` as PyYAML reads it."""
+    if isinstance(value, str):
+        try:
+            meant = float(value)
+        except ValueError:
+            return
+        if not isfinite(meant):
+            return
+        raise MistakeError(configs.text_for_number(span, name, value, spelled_in_yaml(meant)))
+
+
+def spelled_in_yaml(number: float) -> str:
+    """A number that YAML 1.1 reads as one: with a dot, and a sign behind the `e`."""
+    mantissa, e, exponent = repr(number).partition("e")
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f"{mantissa}e{int(exponent):+d}" if e else mantissa
 
 
 def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
@@ -62,6 +87,8 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     if not isinstance(body, LossUse) or named is None or option not in named.loss.option_types:
         return term
     declared = named.loss.option_types[option]
+    if str not in (declared, *get_args(declared)):
+        refuse_text(value, term.span, f"{term.name}.{option}")
     try:
         fitting = validated(value, declared)
     except ValidationError:

@@ -26,6 +26,7 @@ from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
 from losslang.syntax.formatter import format
 from losslang.syntax.parser import parse
+from losslang.syntax.program_text import source_of
 from losslang.tensors.devices import vector
 from losslang.tensors.eager import is_eager, is_transformed
 from losslang.tensors.torch_private import tree_flatten
@@ -76,14 +77,14 @@ def compile(
     gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
     and later ones run as generated code.
 
-    Raises LossError with every mistake of the program at once, before anything is built.
+    Raises LossError with every mistake of the program at once, before anything is built,
+    and for a value that is no text.
     """
     if fuse not in (None, "inductor"):
         raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
     if validate not in VALIDATE:
         raise ValueError(f"validate={validate!r}: it is one of {', '.join(map(repr, VALIDATE))}")
-    placed = text if isinstance(text, Source) else Source(text, source)
-    order = Order.of(placed, overrides or {}, ignore, fuse)
+    order = Order.of(source_of(text, source), overrides or {}, ignore, fuse)
     checked, programs = understand(order, current_registry().snapshot())
     if programs is None:
         raise LossError(checked.errors)

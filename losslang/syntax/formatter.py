@@ -8,6 +8,7 @@ from __future__ import annotations
 from losslang.diagnostics.source import Source, Span
 from losslang.syntax import tree
 from losslang.syntax.parser import parse
+from losslang.syntax.program_text import source_of
 
 # Precedence. A node is bracketed where its position demands a tighter one.
 _SUM, _PRODUCT, _UNARY, _POWER, _ROUTED, _OPERAND = range(6)
@@ -28,7 +29,8 @@ def format(text: str | Source) -> str:
         >>> losslang.format("0.50*bce( sigmoid )+dice(smooth = 1.0)")
         '0.5*bce(sigmoid) + dice(smooth=1)'
     """
-    return render(parse(text), text.text if isinstance(text, Source) else text)
+    source = source_of(text)
+    return render(parse(source), source.text)
 
 
 def render(program: tree.Program, text: str = "") -> str:

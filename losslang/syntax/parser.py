@@ -18,6 +18,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import syntax
 from losslang.diagnostics.source import Source, Span
 from losslang.syntax import tree
+from losslang.syntax.program_text import source_of
 from losslang.syntax.refusal import CLOSING, OPENING, refused_character, refused_token
 from losslang.syntax.tree_builder import build_tree
 
@@ -39,7 +40,7 @@ def parse(text: str | Source) -> tree.Program:
         >>> [type(term).__name__ for term in tree.result.terms]
         ['Call', 'Product']
     """
-    source = text if isinstance(text, Source) else Source(text)
+    source = source_of(text)
     try:
         return _parse(source.text)
     except LossError as error:

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.mistakes.names import ELSEWHERE
 from losslang.diagnostics.source import Span
 
+KEYS = ("loss", "criterion", "objective")
+"""The keys of a config under which an expression stands."""
+NAMED = f"{', '.join(f'`{key}`' for key in KEYS[:-1])} or `{KEYS[-1]}`"
 QUOTED = {
     "YAML": "quote the value, `loss: 'ce + dice'`, or write it as a `|` block",
     "TOML": 'quote the value: `loss = "ce + dice"`',
@@ -106,7 +110,7 @@ def nothing_found(wanted: str | None, similar: Sequence[str]) -> Diagnostic:
     pattern (`train.*`, `losses[*]`).
     """
     if wanted is None:
-        message = "no expression found: no key is called `loss`, `criterion` or `objective`"
+        message = f"no expression found: no key is called {NAMED}"
         fix = "write the expression under the key `loss`, or name the key that holds it with `--key`"
     else:
         message = f"no expression found: no key matches `{wanted}`"
@@ -116,22 +120,37 @@ def nothing_found(wanted: str | None, similar: Sequence[str]) -> Diagnostic:
     return Diagnostic("", message, Span(0, 0), fix=fix)
 
 
-@mistake("E407", example="loss:\n  seg: ce\n  box: l1\n", repair="loss: seg = ce; seg + l1\n", form="yaml")
-def container(span: Span, key: str, kind: str) -> Diagnostic:
+@mistake(
+    "E407",
+    example="loss:\n  name: dice\n  smooth: 1\n",
+    repair="loss: dice(sigmoid, smooth=1)\n",
+    form="yaml",
+)
+def container(span: Span, key: str, kind: str, form: str = "YAML", inside: str = "") -> Diagnostic:
     """A key that should hold an expression holds a mapping or a list.
 
     A loss of several parts is still one expression: the parts are added, and each may have a name,
-    `seg = ce; box = l1; seg + 0.5*box`. Where every entry is a whole loss of its own, the entries
-    are named with `--key 'loss.*'`.
+    `seg = ce; box = l1; seg + 0.5*box`. A weight is a factor and an option stands in brackets:
+    `0.5*dice(smooth=1)`.
+
+    A mapping of texts, `loss: {generator: ..., discriminator: ...}`, is read as several expressions, one
+    for each key, unless one of its keys says that it configures another program: `name`, `type`, `weight`
+    and the like. Items of a list are named with `--key 'loss[*]'`.
     """
-    pattern = f"{key}.*" if kind == "mapping" else f"{key}[*]"
-    return Diagnostic(
-        "",
-        f"`{key}` holds a {kind}, not an expression",
-        span,
-        fix=f"write one expression, `seg = ce; box = l1; seg + 0.5*box`; "
-        f"if its entries are expressions of their own: `--key '{pattern}'`",
-    )
+    if form == "Python":
+        fix = (
+            f"hand over the entry: `[{inside!r}]`"
+            if inside
+            else "hand over one expression, a text; its entries one by one"
+        )
+    elif kind == "mapping":
+        fix = "write one expression: a weight is a factor and an option stands in brackets, `0.5*dice(smooth=1)`"
+    else:
+        fix = "write one expression, `seg = ce; box = l1; seg + 0.5*box`"
+    if form != "Python":
+        pattern = f"{key}.*" if kind == "mapping" else f"{key}[*]"
+        fix += f"; if its {'entries' if kind == 'mapping' else 'items'} are expressions of their own: `--key '{pattern}'`"
+    return Diagnostic("", f"`{key}` holds a {kind}, not an expression", span, fix=fix)
 
 
 @mistake("E408", example="loss: &ce\n", repair="loss: ce\n", form="yaml")
@@ -145,10 +164,18 @@ def empty(span: Span, key: str, written: str, form: str) -> Diagnostic:
     message = f"`{key}` holds nothing"
     if reading:
         message += f": YAML reads `{written}`{reading}"
-    fix = (
-        QUOTED[form] if reading else f"write an expression, such as `ce`; a program without `{key}` lacks it"
-    )
+    fix = "write an expression, such as `ce`"
+    if reading:
+        fix = QUOTED[form]
+    elif form != "Python":
+        fix += ", or remove the key"
     return Diagnostic("", message, span, fix=fix)
+
+
+CONVERTED = {
+    "bytes": "decode them: `text.decode()`",
+    "path": "hand over what the file says: `Path(...).read_text()`",
+}
 
 
 @mistake("E409", example="loss: 0.5\n", repair="loss: 0.5*ce\n", form="yaml")
@@ -156,14 +183,17 @@ def not_text(span: Span, key: str, kind: str, written: str, form: str) -> Diagno
     """A key that should hold an expression holds a number, a truth value or a date.
 
     An expression is text. YAML reads `0.5` as a number, `no` and `on` as truth values and
-    `2026-01-31` as a date.
+    `2026-01-31` as a date. In Python the same is said of bytes, a path, or any other object.
     """
-    fix = "write an expression, such as `0.5*ce`"
+    fix = CONVERTED.get(kind, "write an expression, such as `0.5*ce`")
     if kind == "number":
         fix += (
-            f"; a constant is written `'{written}'`" if form == "YAML" else f'; a constant is `"{written}"`'
+            f"; a constant is `'{written}'`"
+            if form in ("YAML", "Python")
+            else f'; a constant is `"{written}"`'
         )
-    return Diagnostic("", f"`{key}` holds a {kind}, not an expression: `{written}`", span, fix=fix)
+    article = "" if kind == "bytes" else "an " if kind[0] in "AEIOaeio" else "a "
+    return Diagnostic("", f"`{key}` holds {article}{kind}, not an expression: `{written}`", span, fix=fix)
 
 
 @mistake(
@@ -172,21 +202,26 @@ def not_text(span: Span, key: str, kind: str, written: str, form: str) -> Diagno
     repair="loss: ce\n",
     form="yaml",
 )
-def foreign(span: Span, key: str, builds: str) -> Diagnostic:
+def foreign(span: Span, key: str, builds: str, form: str = "YAML") -> Diagnostic:
     """A key that should hold an expression builds an object of another library.
 
-    A mapping with `_target_` is an instruction for Hydra, a value with a tag (`!Dice`) one for the
-    program that loads the file. Beside expressions in the same file they are left alone, and are
-    reported only when `--key` asks for them or when the file holds nothing else.
-    A mapping whose `_target_` is losslang's own, such as `losslang.compile`, is read: its `text` is
-    the expression.
+    A mapping with `_target_` is an instruction for Hydra, one with `class_path` for LightningCLI, a value
+    with a tag (`!Dice`) one for the program that loads the file. They are left alone beside expressions in
+    the same file and in a folder that is checked as a whole; they are reported when `--key` asks for them
+    or when a file that is named holds nothing else.
+
+    A mapping whose target is losslang's own, such as `losslang.compile`, is read: its `text` is the
+    expression.
     """
-    return Diagnostic(
-        "",
-        f"`{key}` builds `{builds}`, and is not an expression",
-        span,
-        fix="write the loss as an expression, such as `ce + dice`, or leave the file out",
-    )
+    name = builds.rpartition(".")[2].removeprefix("!")
+    fix = f"here it is spelled `{ELSEWHERE[name]}`" if name in ELSEWHERE else ""
+    if builds.startswith("losslang."):
+        fix = "Hydra builds it, `hydra.utils.instantiate(config)`; `losslang.compile` takes its `text`"
+    elif not fix:
+        fix = "write the loss as an expression, such as `ce + dice`"
+    if form != "Python":
+        fix += "; or leave the file out"
+    return Diagnostic("", f"`{key}` builds `{builds}`, and is not an expression", span, fix=fix)
 
 
 @mistake("E411", example="loss: ${w}*ce\n", repair="loss: w = 0.5; w*ce\n", form="yaml")

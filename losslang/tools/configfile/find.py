@@ -22,7 +22,6 @@ from losslang.tools.configfile.nodes import (
     too_deep,
 )
 
-KEYS = ("loss", "criterion", "objective")
 MAX_ALIASED = 200_000
 
 # Takes the path of a value and its last key ("" for a list item): True if the value is asked for.
@@ -39,9 +38,9 @@ class Match(NamedTuple):
 
 
 def rule(key: str | None) -> Rule:
-    """The rule of `--key KEY`: a name, a path or a pattern of one. Without a key the name is one of KEYS."""
+    """The rule of `--key KEY`: a name, a path or a pattern of one. Without a key: one of `files.KEYS`."""
     if key is None:
-        return lambda path, name: name in KEYS
+        return lambda path, name: name in files.KEYS
     # `losses[0]` and `losses[*]` mean an item of a list here, not a set of characters.
     pattern = re.sub(r"\[(\d+|\*)\]", r"[[]\1]", key)
     return lambda path, name: fnmatchcase(path, pattern) or (bool(name) and fnmatchcase(name, pattern))

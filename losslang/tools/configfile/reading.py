@@ -12,7 +12,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import files
 from losslang.diagnostics.source import Source, Span
 from losslang.tools.configfile.doubts import cut, interpolated, swallows
-from losslang.tools.configfile.find import KEYS, Match, builds_below, find, rule
+from losslang.tools.configfile.find import Match, builds_below, find, rule
 from losslang.tools.configfile.forms import FORMS, SUFFIXES, YAML, Form
 from losslang.tools.configfile.nodes import MAX_CHARACTERS, Decoded, Mapping, Scalar
 from losslang.tools.expressions import Expressions
@@ -129,8 +129,8 @@ def _expressions(file: Source, form: Form, key: str | None) -> Expressions:
 
 
 def _sounds_right(name: str) -> bool:
-    """True if the name of a key contains one of KEYS."""
-    return any(key in name.lower() for key in KEYS)
+    """True if the name of a key contains one of `files.KEYS`."""
+    return any(key in name.lower() for key in files.KEYS)
 
 
 def _similar(others: list[Match], key: str | None) -> list[str]:
