@@ -75,7 +75,8 @@ def test_loggers_take_every_key_and_no_two_terms_share_one(text: str) -> None:
         assert KEY.fullmatch(key), key
         assert not TENSORBOARD_REPLACES.search(key)
         assert MLFLOW_TAKES.match(key)
-        assert posixpath.normpath(key) == key and not key.startswith(("/", ".."))
+        assert posixpath.normpath(key) == key
+        assert not key.startswith(("/", ".."))
     # What can be set is a key and an option, told apart by the last dot.
     for setting in settable(found.terms, current_registry()):
         assert keys.split(setting)[0] in listed
@@ -131,7 +132,7 @@ def test_a_pickle_of_the_first_version_keeps_its_overrides() -> None:
     text = "gan = bce(sigmoid)@d + mse/l1; ce@seg + gan"
     new = {"ce.seg.weight": 2.0, "gan/bce.d.label_smoothing": 0.1, "gan/mse_l1.weight": 5.0}
     loss = losslang.compile(text, overrides=new)
-    rebuild, (record,), state = loss.__reduce__()  # type: ignore[misc]
+    rebuild, (record,), _ = loss.__reduce__()  # type: ignore[misc]
     old = {"ce@seg.weight": 2.0, "gan/bce@d.label_smoothing": 0.1, "gan/mse/l1.weight": 5.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -151,4 +152,5 @@ def test_a_lock_of_the_first_version_names_only_the_terms_that_changed() -> None
     }
     text = written(Lock("f", {"gan/ce@seg": "1*x", "1 - ssim": "1*y", "l1@a[0]": "1*z"}))
     lock = understood(text)
-    assert lock is not None and list(lock.terms) == ["gan/ce.seg", "1-ssim", "l1.a.0"]
+    assert lock is not None
+    assert list(lock.terms) == ["gan/ce.seg", "1-ssim", "l1.a.0"]
