@@ -12,6 +12,7 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.diagnostics.mistakes import routes
 from losslang.meaning.meaning import Apply, Expression, Input, Term
 from losslang.meaning.options import ReportedError, arity
 from losslang.meaning.terms import (
@@ -30,7 +31,7 @@ from losslang.meaning.terms import (
     power,
     renamed,
 )
-from losslang.meaning.uses import Scope, read_use
+from losslang.meaning.uses import Scope, handed_below, read_use
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -84,7 +85,7 @@ class Evaluator:
                 values = self._all(nodes, scope)
                 return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
             case tree.Routed(body=body, route=route):
-                return self._routed(body, self._scope(route, scope))
+                return self._routed(body, self._scope(body, route, scope))
             case tree.Call():
                 return self._call(node, scope)
             case _:
@@ -107,56 +108,50 @@ class Evaluator:
         if path.root not in ("pred", "target"):
             return Input(path.root, path.steps, span=path.span)
         base = scope.pred if path.root == "pred" else scope.target
-        match base:
-            case Input(root=root, steps=steps, soft=soft):
-                # A target that is one tensor answers for every head, not for a written `.key`.
-                written = path.steps or path.root == "pred"
-                return Input(root, steps + path.steps, soft and not written, span=path.span)
-            case _ if not path.steps:
-                return base
-            case _:
-                raise MistakeError(mistakes.no_path_into(path.span, spell_path(path), str(base)))
+        # A target that is one tensor answers for every head, not for a written `.key`.
+        written = path.steps or path.root == "pred"
+        return Input(base.root, base.steps + path.steps, base.soft and not written, span=path.span)
 
-    def _scope(self, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
-        """The scope of what stands before an `@`."""
+    def _scope(self, body: tree.Node, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
+        """The scope of the body that stands before an `@`."""
         if isinstance(route, tree.Route):
-            return self._behind(route, scope)
+            return self._behind(body, route, scope)
         values = self._all(route.items, scope)
         if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
-        items = [collapse(value, spell(route)) for value in values]
-        # A number has no parts to route further; it is what every element is compared with.
-        target = items[1] if len(items) > 1 else scope.target
-        return replace(scope, pred=items[0], target=target, operands=tuple(items), span=route.span)
+        items = tuple(collapse(value, spell(route)) for value in values)
+        return replace(scope, operands=items + scope.operands[len(items) : 2], span=route.span)
 
-    def _behind(self, route: tree.Route, scope: Scope) -> Scope:
-        """The scope of `...@seg`: `pred.seg` and `target.seg`, below those of the scope around it."""
+    def _behind(self, body: tree.Node, route: tree.Route, scope: Scope) -> Scope:
+        """The scope of `body@seg`: `pred.seg` and `target.seg`, below those of the scope around it."""
         path = route.path
         if path.root in tree.ROOTS:
-            pred = self._path(path, scope)
-            return replace(scope, pred=pred, operands=(pred,), span=route.span)
+            operands = (self._path(path, scope), *scope.operands[1:2])
+            return replace(scope, operands=operands, span=route.span)
         steps = (tree.Key(path.root), *path.steps)
-        if not (isinstance(scope.pred, Input) and isinstance(scope.target, Input)):
-            raise MistakeError(mistakes.no_path_into(route.span, spell_path(path), str(scope.pred)))
+        if scope.operands:
+            fix = handed_below(body, scope.operands, steps)
+            raise MistakeError(routes.head_among_operands(route.span, spell_path(path), scope.span, fix))
         name = f"{scope.head}.{spell_path(path)}" if scope.head else spell_path(path)
         pred = Input(scope.pred.root, scope.pred.steps + steps, span=route.span)
         target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
         return Scope(pred, target, name, (), route.span)
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
-        """The value of `body@route`. Raises MistakeError for a body that reads neither `pred` nor `target`."""
+        """The value of `body@route`. Raises MistakeError for a body that the route says nothing to."""
         value = self._need(self.evaluate(body, scope))
-        if not isinstance(value, TermsValue) or not any(map(self._is_routed, tree.walk(body))):
-            raise MistakeError(mistakes.nothing_to_route(body.span, spell(body)))
+        routed = any(self._is_routed(node, scope) for node in tree.walk(body))
+        if not isinstance(value, TermsValue) or not routed:
+            raise MistakeError(routes.nothing_to_route(body.span, spell(body)))
         return value
 
-    def _is_routed(self, node: tree.Node) -> bool:
-        """True for a node that reads `pred` or `target` itself: a bound name keeps its own route."""
+    def _is_routed(self, node: tree.Node, scope: Scope) -> bool:
+        """True for a loss, and behind a head for a path: a bound name keeps its own route."""
         match node:
             case tree.Call(name=name):
                 return name not in self.bindings and self.registry.loss(name) is not None
             case tree.Path(root=root):
-                return root in ("pred", "target")
+                return root in ("pred", "target") and not scope.operands
             case _:
                 return False
 
@@ -177,11 +172,30 @@ class Evaluator:
         if name == tree.METRIC:
             return self._metric(call, scope)
         if planned := self.registry.get(Planned, name):
-            raise MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary))
+            self.report(MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary)))
+            self._look_into(call, scope)
+            raise ReportedError
         function = self.registry.get(Function, name)
         if function is not None and (call.arguments or not self.registry.get(Activation, name)):
             return self._function(call, function, scope)
         raise MistakeError(self._unknown(call))
+
+    def _look_into(self, call: tree.Call, scope: Scope) -> None:
+        """Reports the mistakes inside of a call that is not built yet, whose words nobody knows."""
+        for argument in call.arguments:
+            self.evaluate(argument, scope)
+        for option in call.options:
+            values = option.value.items if isinstance(option.value, tree.Items) else (option.value,)
+            for value in values:
+                if self._is_expression(value):
+                    self.evaluate(value, scope)
+
+    def _is_expression(self, value: tree.Node) -> bool:
+        """True for the value of an option that can be no word: `combine=mean` is one, `0.1*mse` is none."""
+        if not isinstance(value, tree.Call):
+            return not isinstance(value, (tree.Word, tree.Text, tree.Items))
+        is_call = bool(value.arguments or value.options)
+        return value.name in self.bindings or (is_call and bool(self.registry.kinds_of(value.name)))
 
     def _bound(self, call: tree.Call) -> Value:
         """The value of a bound name where it is used."""

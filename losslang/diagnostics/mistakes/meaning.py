@@ -132,22 +132,6 @@ def not_reduced(span: Span, name: str) -> Diagnostic:
     )
 
 
-@mistake("E309", example="seg = ce; seg@mask", repair="seg = ce@mask; seg")
-def nothing_to_route(span: Span, body: str) -> Diagnostic:
-    """`@` behind something that it cannot route.
-
-    A number reads no tensor, and a name that is bound above keeps the tensors of the line that binds
-    it. The `@` would change nothing.
-    """
-    return Diagnostic(
-        "",
-        f"nothing in `{body}` is routed by what follows",
-        span,
-        caret="keeps its own tensors",
-        fix="put `@` behind a loss, or into the line that binds the name",
-    )
-
-
 @mistake("E310", example="ce + sqrt(metric(mse))", repair="ce + metric(sqrt(mse))")
 def metric_in_arithmetic(span: Span, outside: str) -> Diagnostic:
     """A metric inside arithmetic. It is logged and adds nothing, so nothing can be made of it."""
@@ -170,14 +154,6 @@ def not_arithmetic(span: Span, found: str) -> Diagnostic:
 def reserved_input(span: Span, name: str) -> Diagnostic:
     """`batch.norm` is taken: `loss(..., norm=n)` sets the denominator for accumulated gradients."""
     return Diagnostic("", f"`batch.{name}` is reserved", span, fix="rename the keyword of the call")
-
-
-@mistake("E313", example="(mse@(pred.x.y, target))@(2*pred, target)", repair="mse@(2*pred.x.y, target)")
-def no_path_into(span: Span, path: str, base: str) -> Diagnostic:
-    """A path leads into an expression. Only what the call hands over has parts."""
-    return Diagnostic(
-        "", f"`{path}` would read a part of `{base}`, which is computed", span, fix="write the path inside"
-    )
 
 
 @mistake(

@@ -22,10 +22,13 @@ PARAMETERS = Input("module", (tree.Key("parameters"),))
 
 @dataclass(frozen=True)
 class Scope:
-    """The expressions behind `pred` and `target` inside of a route, and the operands of `@(...)`."""
+    """What paths from `pred` and `target` lead to inside of a head, and the operands of `@(...)`.
 
-    pred: Expression = PRED
-    target: Expression = TARGET
+    Operands are handed to losses, and leave paths alone.
+    """
+
+    pred: Input = PRED
+    target: Input = TARGET
     head: str = ""
     operands: tuple[Expression, ...] = ()
     span: Span = HERE

@@ -12,6 +12,7 @@ from losslang.meaning.options import Evaluate, frozen, read_all
 from losslang.meaning.terms import MistakeError
 from losslang.meaning.uses.activation import read_activation
 from losslang.meaning.uses.operands import Scope, read_operands
+from losslang.meaning.uses.paths import parts_of_tensors
 from losslang.meaning.uses.preset import with_preset
 from losslang.meaning.uses.universal import in_order, read_universal
 from losslang.primitives.primitive import Loss
@@ -39,6 +40,7 @@ def read_use(
     activation, origin = read_activation(call, named, registry, evaluate, problems)
     universal_values = read_universal(universal, loss, registry, evaluate, problems)
     tensors = read_operands(call, loss, operands, scope, evaluate, problems)
+    problems += parts_of_tensors(call, loss, scope, tensors or (), universal_values)
     for problem in problems:
         report(problem)
     if problems or tensors is None:
