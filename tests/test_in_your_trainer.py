@@ -137,7 +137,8 @@ def _constants(script: ast.Module) -> dict[str, str]:
 def test_the_page_has_the_recipes_that_it_lists() -> None:
     anchors = set(re.findall(r"\(#([\w-]+)\)", PAGE))
     headings = {
-        re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in re.findall(r"^## (.+)$", PAGE, re.M)
+        re.sub(r"[^\w -]", "", h).lower().replace(" ", "-")
+        for h in re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
     }
     assert anchors <= headings, anchors - headings
     assert len(RECIPES) >= 8

@@ -118,8 +118,9 @@ def ce_of_logits(
 ) -> Float[Tensor, "b *space"]:
     """`ce` by torch's kernel for indices; soft labels take the formula, since torch's 0 log 0 is NaN."""
     is_soft = labels.ndim == logits.ndim
-    if is_soft or (class_weight is not None and class_weight.requires_grad):
-        # torch's kernel has no gradient into the weights.
+    has_gradient = class_weight is not None and class_weight.requires_grad
+    if is_soft or has_gradient or torch.compiler.is_exporting():
+        # torch's kernel has no gradient into the weights, and its ONNX exporter leaves `label_smoothing` out.
         log_probs = torch.log_softmax(logits, 1)
         truth = labels.to(logits.dtype) if is_soft else labels
         values = ce.function(log_probs, truth, class_weight, label_smoothing=label_smoothing)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 
+from losslang.primitives.activations import log_sigmoid
 from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import pick, times_log
 from losslang.primitives.functions import softplus
 from losslang.primitives.presets import Preset
-from losslang.tensors.lazy import F, torch
+from losslang.tensors.lazy import torch
 from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
 
 
@@ -36,7 +37,7 @@ def logistic(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"]) ->
 
     Source: the negative log-likelihood of logistic regression; torch's `soft_margin_loss`.
     """
-    return -F.logsigmoid(signs * logits)
+    return -log_sigmoid(signs * logits)
 
 
 @logistic.slope

@@ -80,12 +80,15 @@ def log_complement(probs: Tensor) -> Tensor:
 
 def log_sigmoid(logits: Tensor) -> Tensor:
     """log sigmoid(x), exact for every x."""
+    if torch.compiler.is_exporting():
+        # ONNX has no such operation: torch's exporter writes log(sigmoid(x)), which is -inf from x = -18 on.
+        return -F.softplus(-logits, threshold=40.0)
     return F.logsigmoid(logits)
 
 
 def log_complement_sigmoid(logits: Tensor) -> Tensor:
     """log(1 - sigmoid(x)) = log sigmoid(-x), exact for every x."""
-    return F.logsigmoid(-logits)
+    return log_sigmoid(-logits)
 
 
 def log_complement_softmax(logits: Tensor) -> Tensor:

@@ -187,14 +187,12 @@ def hard_negative(
     is_positive = (positive.expand(values.shape) > 0).reshape(value.shape)
     is_counted = torch.ones_like(is_positive) if counted is None else counted.reshape(value.shape)
     is_positive = is_positive & is_counted
-    others = torch.where(is_counted & ~is_positive, value, -torch.inf).sort(
-        stable=True, dim=1, descending=True
-    )
+    others = _sorted_down(torch.where(is_counted & ~is_positive, value, -torch.inf))
     wanted = (ratio * is_positive.sum(1, keepdim=True)).floor()
     rank = torch.arange(value.shape[1], device=value.device)
     # NaN stands before all, and counts.
-    is_hardest = (rank < wanted) & (others.values != -torch.inf)
-    return torch.where(is_positive, value, 0.0).sum() + torch.where(is_hardest, others.values, 0.0).sum()
+    is_hardest = (rank < wanted) & (others != -torch.inf)
+    return torch.where(is_positive, value, 0.0).sum() + torch.where(is_hardest, others, 0.0).sum()
 
 
 @reduction()
@@ -214,7 +212,9 @@ def quantile(
     low = position.floor().long()
     high = torch.minimum(low + 1, (number - 1).clamp(min=0))
     share = (position - low).to(ranked.dtype)
-    value = torch.lerp(ranked.take(low), ranked.take(high), share)
+    # Not `take`, which no exporter of torch's knows.
+    beside = ranked.gather(0, torch.stack([low, high]))
+    value = torch.lerp(beside[0], beside[1], share)
     return torch.where(number > 0, value, 0.0)
 
 
@@ -233,6 +233,14 @@ def logsumexp(
     number = _how_many(flat, counted)
     safe = torch.cat([flat, torch.where(number > 0, -torch.inf, 0.0).to(flat.dtype).reshape(1)])
     return temperature * (torch.logsumexp(safe / temperature, 0) - number.clamp(min=1).to(flat.dtype).log())
+
+
+def _sorted_down(values: Tensor) -> Tensor:
+    """Sorts axis 1 from the largest down; equal values stay in their order."""
+    if torch.compiler.is_exporting():
+        # ONNX has one sort, which keeps the order; torch's exporter does not know it by the name of the stable one.
+        return values.sort(dim=1, descending=True).values
+    return values.sort(stable=True, dim=1, descending=True).values
 
 
 def _ranked(values: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:

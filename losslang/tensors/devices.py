@@ -36,8 +36,11 @@ def wide(x: Tensor) -> Tensor:
 
 
 def widest(like: Tensor) -> torch.dtype:
-    """Returns float64, or the tensor's own type on a device without doubles."""
-    return like.dtype if like.device.type == "mps" else torch.float64
+    """Returns float64, or the tensor's own type where doubles are not to be had: on Apple GPUs, in ONNX."""
+    if like.device.type == "mps":
+        return like.dtype
+    # onnxruntime has no convolution and no pooling of doubles on a CPU.
+    return like.dtype if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export() else torch.float64
 
 
 def exact(like: Tensor) -> Any:
