@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -19,7 +20,7 @@ from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Meaning, Term
-from losslang.meaning.overrides import OVERRIDES, number, overridden, settable
+from losslang.meaning.overrides import OVERRIDES, Setting, number, overridden, placed, settable
 from losslang.meaning.rules import of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
@@ -72,25 +73,28 @@ def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnost
 
 
 def analyze(
-    source: Source, *, overrides: Mapping[str, float] | None = None, registry: Registry | None = None
+    source: Source, *, overrides: Mapping[str, Any] | None = None, registry: Registry | None = None
 ) -> Checked:
     """Checks a program with numbers set from outside, and returns its meaning beside its diagnostics.
 
-    `overrides` are as in `compile`; `registry` is the current one if none is named.
+    `overrides` are as in `compile`, or Settings that know their place; `registry` is the current one if none
+    is named.
     """
     try:
         program = parse(source)
     except LossError as error:
         return Checked(None, error.diagnostics)
     terms, diagnostics = _terms(program, registry or current_registry(), dict(overrides or {}))
-    placed = tuple(d.at(source) for d in sorted(diagnostics, key=lambda d: (d.span.start, d.code)))
-    if terms is None or any(d.is_error for d in placed):
-        return Checked(None, placed)
-    return Checked(Meaning(terms, source), placed)
+    found = sorted(diagnostics, key=lambda d: (d.span.start, d.code))
+    # A setting in a config file has a place of its own there.
+    found = tuple(d if d.source.text else d.at(source) for d in found)
+    if terms is None or any(d.is_error for d in found):
+        return Checked(None, found)
+    return Checked(Meaning(terms, source), found)
 
 
 def _terms(
-    program: tree.Program, registry: Registry, overrides: Mapping[str, float]
+    program: tree.Program, registry: Registry, overrides: Mapping[str, Any]
 ) -> tuple[tuple[Term, ...] | None, list[Diagnostic]]:
     """The terms of a program, None where its result has no value, and all diagnostics."""
     bindings, diagnostics = _bindings(program, registry)
@@ -111,7 +115,9 @@ def _terms(
     for name in overrides:
         known = (*numbers, *settable(terms, registry))
         if name not in known:
-            diagnostics.append(name_mistakes.nothing_to_override(program.result.span, name, known))
+            unknown = name_mistakes.nothing_to_override(program.result.span, name, known)
+            given = overrides[name]
+            diagnostics.append(placed(unknown, given.name) if isinstance(given, Setting) else unknown)
     of_terms = {n: v for n, v in overrides.items() if n not in numbers}
     terms, problems = overridden(terms, of_terms, registry)
     diagnostics += [problem.diagnostic for problem in problems]
@@ -136,7 +142,7 @@ def _bindings(program: tree.Program, registry: Registry) -> tuple[dict[str, tree
 
 
 def _bind(
-    name: str, binding: tree.Binding, evaluator: Evaluator, overrides: Mapping[str, float]
+    name: str, binding: tree.Binding, evaluator: Evaluator, overrides: Mapping[str, Any]
 ) -> Value | None:
     """The value of a bound name: that of its expression, or the number that an override sets."""
     value = evaluator.evaluate(binding.value, Scope())

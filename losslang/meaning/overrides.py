@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from numbers import Real
-from typing import Any, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import configs
 from losslang.diagnostics.mistakes import options as mistakes
-from losslang.diagnostics.source import Span
+from losslang.diagnostics.source import Source, Span
 from losslang.meaning.keys import split
 from losslang.meaning.meaning import LossUse, Term
 from losslang.meaning.options import validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
 
+Result = TypeVar("Result")
 OVERRIDES = "overrides"
 """The owner of bound numbers, as messages call it: the argument of `compile`."""
+
+
+class Setting(NamedTuple):
+    """An override with its places in a config file: its name, and its value."""
+
+    value: Any
+    name: Source
+    written: Source
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
@@ -51,12 +61,27 @@ def overridden(
     return tuple(changed), problems
 
 
+def placed(diagnostic: Diagnostic, source: Source) -> Diagnostic:
+    """A diagnostic of an override below what stands in its config file."""
+    return replace(diagnostic, span=Span(0, len(source.text)), source=source)
+
+
 def number(value: Any, span: Span, owner: str, name: str) -> float:
     """A value from outside as a float. Raises MistakeError if it is no number."""
+    if isinstance(value, Setting):
+        return _at(value, lambda given: number(given, span, owner, name))
     if not isinstance(value, bool) and isinstance(value, Real):
         return float(value)
     refuse_text(value, span, name if owner == OVERRIDES else f"{owner}.{name}")
     raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
+
+
+def _at(setting: Setting, read: Callable[[Any], Result]) -> Result:
+    """What `read` makes of a setting. Raises MistakeError at the place of the value."""
+    try:
+        return read(setting.value)
+    except MistakeError as problem:
+        raise MistakeError(placed(problem.diagnostic, setting.written)) from None
 
 
 def refuse_text(value: Any, span: Span, name: str) -> None:
@@ -80,6 +105,8 @@ def spelled_in_yaml(number: float) -> str:
 
 def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     """A term with one option, or its weight, set. Raises MistakeError for a value that does not fit."""
+    if isinstance(value, Setting):
+        return _at(value, lambda given: _with(term, option, given, registry))
     if option == "weight":
         return replace(term, weight=number(value, term.span, term.name, option))
     body = term.body

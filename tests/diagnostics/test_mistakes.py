@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from _projects import project_codes
 
 import losslang
 from losslang.diagnostics import mistakes
@@ -24,6 +25,8 @@ from losslang.tools.configfile import read
 
 def codes(text: str, page: Page) -> list[str]:
     """The codes that an example gets."""
+    if "[tool.losslang]" in text:
+        return project_codes(text)
     match page.form:
         case "program":
             return [d.code for d in check(text)]

@@ -99,7 +99,9 @@ def test_golden_runs_meet_many_codes() -> None:
         (["."], 2),
         (["ce + dice"], 2),
         (["-e", "dise", "nowhere.yaml"], 2),
-        (["empty.yaml"], 2),
+        (["empty.yaml"], 0),  # nothing of ours
+        (["empty.yaml", "--require"], 2),
+        (["empty.yaml", "--key", "loss"], 2),
         (["broken.yaml"], 2),
         (["latin.yaml"], 2),
         (["good.loss"], 0),

@@ -111,12 +111,12 @@ def test_the_field_says_the_same(value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "code", "repair"),
     [
-        ("alpha", "1e-5", "E423", "write `1.0e-5`: PyYAML reads `1e-5` as a text"),
-        ("alpha", "1e5", "E423", "write `100000.0`: PyYAML reads `1e5` as a text"),
+        ("alpha", "1e-5", "E423", "write `1.0e-5`, without quotes: PyYAML reads `1e-5` as a text"),
+        ("alpha", "1e5", "E423", "write `100000.0`, without quotes: PyYAML reads `1e5` as a text"),
         ("alpha", "0.5", "E423", "write `0.5`, without quotes"),
         ("alpha", "3", "E423", "write `3.0`, without quotes"),
-        ("dice.smooth", "1e-5", "E423", "write `1.0e-5`: PyYAML reads `1e-5` as a text"),
-        ("dice.weight", "1e-5", "E423", "write `1.0e-5`: PyYAML reads `1e-5` as a text"),
+        ("dice.smooth", "1e-5", "E423", "write `1.0e-5`, without quotes: PyYAML reads `1e-5` as a text"),
+        ("dice.weight", "1e-5", "E423", "write `1.0e-5`, without quotes: PyYAML reads `1e-5` as a text"),
         ("alpha", "high", "E202", "a number"),
         ("alpha", "nan", "E202", "a number"),
         ("alpha", None, "E202", "a number"),

@@ -25,14 +25,13 @@ LIMITS = {
 
 
 @mistake("E401", example='read("trian.yaml")', repair='read("train.yaml", "loss: ce")', form="python")
-def unreadable(filename: str, reason: str) -> Diagnostic:
+def unreadable(filename: str, reason: str, near: str = "") -> Diagnostic:
     """A file that cannot be opened.
 
     It does not exist, is a directory, or may not be read.
     """
-    return Diagnostic(
-        "", f"`{filename}` cannot be read: {reason}", Span(0, 0), fix="check the path and who may read it"
-    )
+    fix = f"did you mean `{near}`?" if near else "check the path and who may read it"
+    return Diagnostic("", f"`{filename}` cannot be read: {reason}", Span(0, 0), fix=fix)
 
 
 @mistake(
@@ -224,21 +223,27 @@ def foreign(span: Span, key: str, builds: str, form: str = "YAML") -> Diagnostic
     return Diagnostic("", f"`{key}` builds `{builds}`, and is not an expression", span, fix=fix)
 
 
-@mistake("E411", example="loss: ${w}*ce\n", repair="loss: w = 0.5; w*ce\n", form="yaml")
-def interpolation(span: Span, written: str) -> Diagnostic:
-    """An OmegaConf interpolation that nobody has resolved.
+@mistake("E411", example="loss = '${w}*ce'\n", repair="loss = 'w = 0.5; w*ce'\n", form="toml")
+def interpolation(span: Span, written: str, *, composed: bool = False) -> Diagnostic:
+    """An OmegaConf interpolation that nobody resolves.
 
-    `${...}` is filled in by OmegaConf when the program runs, so nobody can check it in the file. A
-    number that is bound to a name can be set from outside just as well: `--set w=0.5`, or
-    `compile(text, overrides={"w": 0.5})`.
+    OmegaConf reads YAML alone, so nobody fills in `${...}` in TOML, JSON or a `.loss` file. In a YAML file
+    `${a.b}` and `${.b}` are filled in where the file itself answers them; what another file may answer is
+    W420. In a config that is piped in, nothing else can answer. A number that is bound to a name can be set
+    from outside just as well: `--set w=0.5`, or `compile(text, overrides={"w": 0.5})`.
     """
     shown = written if len(written) <= 40 else written[:36] + "..."
+    fix = (
+        "write the value here; a number with a name, `w = 0.5; w*ce`, is set from outside with `--set w=0.5`"
+    )
+    if composed:
+        fix = "write the value, or let OmegaConf fill it in: `python train.py --cfg job --resolve`"
     return Diagnostic(
         "",
         f"`{shown}` is an unresolved interpolation",
         span,
-        caret="not known before the program runs",
-        fix="write the value here; a number with a name, `w = 0.5; w*ce`, is set from outside with `--set w=0.5`",
+        caret="nothing in this config answers it" if composed else "not known before the program runs",
+        fix=fix,
     )
 
 

@@ -24,7 +24,7 @@ STARTED = perf_counter()
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
 
 KEY = "where the expressions are, if not under loss: a key, a path, or a pattern such as losses[*]"
-INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, or - for standard input"
+INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, a folder, or - for standard input"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,11 +36,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     run: Callable[[argparse.Namespace], Outcome] = import_module(f"losslang.tools.cli.{arguments.module}").run
     try:
-        outcome = run(arguments)
+        refused = _imported(arguments)
+        outcome = refused or run(arguments)
     except KeyboardInterrupt:
         return 130
     refused = [_written(sys.stdout, outcome.out), _written(sys.stderr, outcome.err)]
     return 2 if any(refused) else outcome.status
+
+
+def _imported(arguments: argparse.Namespace) -> Outcome | None:
+    """Imports the modules that register losses of the user. The outcome of a command that cannot, else None."""
+    named: list[str] | None = getattr(arguments, "imports", None)
+    if named is None:
+        return None
+    from losslang.tools.cli.imports import import_all
+
+    return import_all(named)
 
 
 def _written(stream: TextIO | None, text: str) -> bool:
@@ -119,13 +130,24 @@ def _add(commands: Commands, name: str, says: str, example: str, module: str = "
 
 def _check(commands: Commands) -> None:
     """Adds the arguments of `check`."""
-    example = "losslang check conf/*.yaml --output github"
+    example = (
+        "losslang check conf/ --output github\n"
+        "  python train.py --cfg job --resolve | losslang check - --format yaml --require"
+    )
     command = _add(commands, "check", "find every mistake of every expression, and say where it is", example)
     command.add_argument("files", nargs="*", metavar="FILE[:KEY]", help=INPUTS)
     command.add_argument(
         "-e", dest="expressions", metavar="EXPR", action="append", default=[], help="an expression"
     )
     command.add_argument("--key", metavar="GLOB", help=KEY)
+    command.add_argument(
+        "--format",
+        choices=("yaml", "toml", "json", "loss"),
+        help="the format of standard input, if not one expression",
+    )
+    command.add_argument("--require", action="store_true", help="exit 2 if no file holds an expression")
+    command.add_argument("--strict", action="store_true", help="exit 1 for warnings too")
+    _imports(command)
     _settings(command)
     outputs = ("full", "concise", "json", "github", "sarif")
     command.add_argument(
@@ -142,6 +164,7 @@ def _explain(commands: Commands) -> None:
         "what", metavar="EXPR|CODE|FILE", help="an expression, the code of a mistake, or a file"
     )
     command.add_argument("--key", metavar="GLOB", help=KEY)
+    _imports(command)
 
 
 def _list(commands: Commands) -> None:
@@ -150,6 +173,7 @@ def _list(commands: Commands) -> None:
     command = _add(commands, "list", "list every name: what it computes, and its aliases", example, "listing")
     kinds = ("loss", "activation", "reduction", "function")
     command.add_argument("--kind", choices=kinds, help="only these")
+    _imports(command)
 
 
 def _show(commands: Commands) -> None:
@@ -158,6 +182,7 @@ def _show(commands: Commands) -> None:
     command.add_argument(
         "name", metavar="NAME", help="a loss, an activation, a reduction, a function or an option"
     )
+    _imports(command)
 
 
 def _fmt(commands: Commands) -> None:
@@ -203,6 +228,7 @@ def _plan(commands: Commands) -> None:
     command.add_argument(
         "--ignored", action="store_true", help="with --stage run: a tenth of the labels are ignored"
     )
+    _imports(command)
 
 
 def _stage(text: str) -> str:
@@ -216,6 +242,19 @@ def _shape(text: str) -> tuple[int, ...]:
     if len(sizes) < 2 or not all(size.strip().isdecimal() and int(size) for size in sizes):
         raise argparse.ArgumentTypeError(f"`{text}` is no shape of two axes or more, such as 4,5,16,16")
     return tuple(map(int, sizes))
+
+
+def _imports(command: argparse.ArgumentParser) -> None:
+    """Adds `--import MODULE`."""
+    command.add_argument(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="a module of yours that registers losses; it is executed. pyproject.toml names such modules too: "
+        "[tool.losslang] imports = [...]",
+    )
 
 
 def _settings(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source
 from losslang.syntax.formatter import format
-from losslang.tools.cli.inputs import exit_status, no_file, split_key, standard_input
+from losslang.tools.cli.inputs import exit_status, files_below, from_found, no_file, split_key, standard_input
 from losslang.tools.cli.outcome import Outcome, counted, harmless, in_color
 from losslang.tools.configfile import read, rewrite
+from losslang.tools.expressions import Expressions
 
 
 class Formatted(NamedTuple):
@@ -38,7 +39,7 @@ class Formatted(NamedTuple):
 
 def run(arguments: Namespace) -> Outcome:
     """Formats all files: writes them, or reports what would change."""
-    done = [_formatted(file, arguments.key) for file in arguments.files]
+    done = [one for file in arguments.files for one in _all_formatted(file, arguments.key)]
     errors = [d for one in done for d in one.diagnostics if d.is_error]
     status = exit_status(errors)
     out: list[str] = []
@@ -64,6 +65,15 @@ def run(arguments: Namespace) -> Outcome:
 # ---------------------------------------------------------------------------- one file
 
 
+def _all_formatted(argument: str, key: str | None) -> Iterator[Formatted]:
+    """The files of one argument, formatted but not written: those of a folder, or one."""
+    if os.path.isdir(argument):
+        for filename in files_below(argument):
+            yield _from(filename, from_found(filename, key))
+    else:
+        yield _formatted(argument, key)
+
+
 def _formatted(argument: str, key: str | None) -> Formatted:
     """One argument, formatted but not written."""
     if argument == "-":
@@ -76,9 +86,16 @@ def _formatted(argument: str, key: str | None) -> Formatted:
     missing = no_file(filename)
     if missing is not None:
         return Formatted(filename, diagnostics=(missing,))
-    expressions = read(filename, key=key)
-    if any(diagnostic.is_error for diagnostic in expressions.diagnostics):
+    return _from(filename, read(filename, key=key), demands=key is not None)
+
+
+def _from(filename: str, expressions: Expressions, *, demands: bool = False) -> Formatted:
+    """One file, formatted but not written. That it holds no expression is a mistake where one is demanded."""
+    wrong = [d for d in expressions.diagnostics if d.is_error and (demands or d.code != "E406")]
+    if wrong:
         return Formatted(filename, diagnostics=expressions.diagnostics)
+    if not expressions.sources:
+        return Formatted(filename)
     # Line breaks and a byte order mark stay what they are.
     with open(filename, encoding="utf-8", newline="") as file:
         before = file.read()

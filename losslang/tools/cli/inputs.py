@@ -1,11 +1,11 @@
-"""Input arguments of the commands: files, keys of files, standard input, expressions."""
+"""Input arguments of the commands: files, folders, keys of files, standard input, expressions."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
@@ -16,16 +16,32 @@ from losslang.tools.expressions import Expressions
 
 WITH_KEY = re.compile(r"(?P<file>.+?\.(?:ya?ml|toml|json|loss)):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 A_FILE = re.compile(r"[^()*+=@\n]*\.(?:ya?ml|toml|json|loss)", re.IGNORECASE)
+CONFIG = re.compile(r".+\.(?:ya?ml|toml|json|loss)", re.IGNORECASE | re.DOTALL)
 LONGEST = 1_000_000  # bytes of standard input; the parser refuses an expression long before
+STDIN = "<stdin>"
+SKIPPED = frozenset(
+    ["node_modules", "__pycache__", "venv", "outputs", "multirun", "lightning_logs", "wandb", "mlruns"]
+)
+"""Folders that are not walked: what others have installed, and the records of runs. Nor are hidden ones."""
+NO_CONFIG = ("E402", "E404", "E406")
+"""The mistakes of a file that say, of one found in a folder, that it is no config of ours."""
 
 
-def from_file(argument: str, key: str | None) -> Expressions:
-    """The expressions of an argument `FILE`, `FILE:KEY` or `-`."""
-    if argument == "-":
-        return Expressions((Source(standard_input(), "<stdin>"),))
+def from_file(argument: str, key: str | None, form: str | None = None) -> Expressions:
+    """The expressions of an argument `FILE`, `FILE:KEY` or `-`; `form` is the format of standard input."""
+    if argument == "-" and form is None:
+        return Expressions((Source(standard_input(), STDIN),))
     # YAML and the formats beside it are loaded for a file alone.
     from losslang.tools.configfile import read
 
+    if argument == "-":
+        text = standard_input()
+        if not text.strip():
+            empty = replace(
+                files.unreadable(STDIN, "it is empty"), fix="see what the command before the pipe says"
+            )
+            return Expressions(diagnostics=(empty.at(Source("", STDIN)),))
+        return read(STDIN, text, key=key, suffix=f".{form}")
     filename, key = split_key(argument, key)
     missing = no_file(filename)
     if missing is not None:
@@ -33,10 +49,36 @@ def from_file(argument: str, key: str | None) -> Expressions:
     return read(filename, key=key)
 
 
+def from_found(filename: str, key: str | None) -> Expressions:
+    """The expressions of a file that was found in a folder: what is none of ours in it is no mistake."""
+    from losslang.tools.configfile import read
+
+    reading = read(filename, key=key, named=False)
+    return replace(reading, diagnostics=tuple(d for d in reading.diagnostics if d.code not in NO_CONFIG))
+
+
+def files_below(folder: str) -> Iterator[str]:
+    """The config files below a folder, by name. Links to folders are not followed."""
+    for above, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_skipped(above, name))
+        for name in sorted(names):
+            if CONFIG.fullmatch(name) and not name.startswith("."):
+                yield os.path.join(above, name)
+
+
+def _is_skipped(above: str, name: str) -> bool:
+    """True for a folder that holds no configs of this project: hidden, installed, or the record of a run."""
+    is_environment = os.path.exists(os.path.join(above, name, "pyvenv.cfg"))
+    return name.startswith(".") or name in SKIPPED or is_environment
+
+
 def no_file(filename: str) -> Diagnostic | None:
     """The mistake of an argument that names no file: a directory, or an expression without `-e`; else None."""
     if os.path.isdir(filename):
-        reason, fix = "it is a directory", "name the files in it: the shell fills in `conf/*.yaml`"
+        reason, fix = (
+            "it is a directory",
+            "name one file of it; `losslang check` and `losslang fmt` take folders",
+        )
     elif not os.path.lexists(filename) and not A_FILE.fullmatch(filename):
         reason = "there is no such file"
         fix = f"an expression stands behind -e: losslang check -e '{filename}'"
@@ -86,5 +128,6 @@ def exit_status(diagnostics: Iterable[Diagnostic]) -> int:
     return 2 if codes & UNREAD else 1 if codes else 0
 
 
-UNREAD = {f"E40{number}" for number in range(1, 7)}
-"""The mistakes of a file as a whole: unreadable, no UTF-8, unknown, too big, invalid, without expression."""
+UNREAD = {*(f"E40{number}" for number in range(1, 7)), "E424"}
+"""The mistakes of a file as a whole: unreadable, no UTF-8, unknown, too big, invalid, without expression; and of
+a module that cannot be imported."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import files
@@ -21,20 +20,30 @@ from losslang.tools.configfile.nodes import (
     below,
     too_deep,
 )
+from losslang.tools.configfile.targets import Says, target_of
 
 MAX_ALIASED = 200_000
+A_FILE = re.compile(r"[\w./@${}:-]+|\?\?\?")
+"""A name in a defaults list of Hydra: `dice_ce`, `/db@backup: mysql`, `${model}_small`."""
 
 # Takes the path of a value and its last key ("" for a list item): True if the value is asked for.
 Rule = Callable[[str, str], bool]
-Says = Callable[[Scalar], str]
 
 
-class Match(NamedTuple):
+@dataclass(frozen=True)
+class Match:
     """A value that the rule asks for. `span` is that of its key, or its place in a list."""
 
     path: str
     node: Node
     span: Span
+    above: tuple[Node, ...] = ()
+    """The values that it stands in, the document first."""
+
+    def below(self, step: str, node: Node, span: Span) -> Match:
+        """A value directly below this one; `step` is the rest of its path."""
+        path = self.path + step if self.path or not step.startswith(".") else step[1:]
+        return Match(path, node, span, (*self.above, self.node))
 
 
 def rule(key: str | None) -> Rule:
@@ -46,31 +55,17 @@ def rule(key: str | None) -> Rule:
     return lambda path, name: fnmatchcase(path, pattern) or (bool(name) and fnmatchcase(name, pattern))
 
 
-def find(file: Source, documents: list[Node], asked: Rule, says: Says, hydra: bool = False) -> list[Match]:
+def find(file: Source, documents: list[Node], asked: Rule, says: Says, targets: bool = False) -> list[Match]:
     """Finds every value that the rule asks for, once, under the first path that leads to it.
 
-    A mapping or a list that is asked for is found itself only if nothing inside of it is. With `hydra`, the
-    `text` of a mapping whose `_target_` is losslang's is asked for too.
+    A mapping or a list that is asked for is found itself only if nothing inside of it is. With `targets`, a
+    mapping that builds a loss of losslang is asked for too, and Hydra's choices of groups are not:
+    `- loss: dice_ce` in the list `defaults` at the top names a file.
     """
-    search = _Search(file, asked, says, hydra)
+    search = _Search(file, asked, says, targets)
     for document in documents:
         search.visit(Match("", document, Span(0, 0)), False, 0)
     return search.matches
-
-
-def builds(node: Node, says: Says) -> str:
-    """The object that another library makes of a value: Hydra's `_target_`, or a tag; '' for plain data."""
-    if isinstance(node, Scalar):
-        return node.tag if node.kind == "object" else ""
-    if node.tag or isinstance(node, Sequence):
-        return node.tag
-    targets = (entry.node for entry in node.entries if entry.name == "_target_")
-    return next((says(node) for node in targets if isinstance(node, Scalar) and node.kind == "text"), "")
-
-
-def builds_below(node: Node, says: Says) -> str:
-    """The first object that another library makes of a value or of those directly below it; else ''."""
-    return next(filter(None, (builds(inner, says) for inner in [node, *below(node)])), "")
 
 
 @dataclass
@@ -80,7 +75,7 @@ class _Search:
     file: Source
     asked: Rule
     says: Says
-    hydra: bool
+    targets: bool
     matches: list[Match] = field(default_factory=list[Match])
     taken: set[int] = field(default_factory=set[int])
     seen: set[int] = field(default_factory=set[int])
@@ -90,6 +85,7 @@ class _Search:
     def visit(self, at: Match, asked: bool, depth: int) -> bool:
         """Searches a value. True if anything is found in it, for the first time or not."""
         node = at.node
+        asked = asked or self._builds_ours(node)
         if id(node) in self.above:  # an alias of the mapping that it stands in
             return False
         if depth > MAX_NESTING:
@@ -111,17 +107,23 @@ class _Search:
         """The values below one that may hold an expression, each with True if the rule asks for it."""
         if isinstance(at.node, Sequence):
             for i, item in enumerate(at.node.items):
-                path = f"{at.path}[{i}]"
-                wanted = self.asked(path, "")
+                child = at.below(f"[{i}]", item, Span(item.start, item.start + 1))
+                wanted = self.asked(child.path, "")
                 if wanted or not isinstance(item, Scalar):
-                    yield Match(path, item, Span(item.start, item.start + 1)), wanted
+                    yield child, wanted
         if isinstance(at.node, Mapping):
-            ours = self.hydra and builds(at.node, self.says).startswith("losslang.")
             for name, span, value in self._entries(at.node):
-                path = f"{at.path}.{name}" if at.path else name
-                wanted = self.asked(path, name) or (ours and name == "text")
+                if self.targets and not at.above and name == "defaults" and _chooses_groups(value, self.says):
+                    continue
+                child = at.below(f".{name}", value, span)
+                wanted = self.asked(child.path, name)
                 if wanted or not isinstance(value, Scalar):
-                    yield Match(path, value, span), wanted
+                    yield child, wanted
+
+    def _builds_ours(self, node: Node) -> bool:
+        """True if targets are asked for, and a value is one of losslang's."""
+        target = target_of(node, self.says) if self.targets else None
+        return target is not None and target.is_ours
 
     def _entries(self, mapping: Mapping) -> Iterator[Entry]:
         """The entries of a mapping, then those that it merges with `<<` under names it lacks."""
@@ -147,3 +149,20 @@ class _Search:
             span = Span(node.start, node.start + 1)
             what = "values repeated by aliases"
             raise LossError([files.too_big(span, what, MAX_ALIASED).at(self.file)])
+
+
+def _chooses_groups(node: Node, says: Says) -> bool:
+    """True if a value is a defaults list of Hydra: names of files, or a choice of a file for a group."""
+    if not isinstance(node, Sequence):
+        return False
+    for item in node.items:
+        if isinstance(item, Mapping):
+            if len(item.entries) != 1:
+                return False
+            item = item.entries[0].node
+        chosen = item.items if isinstance(item, Sequence) else [item]
+        if not all(
+            isinstance(one, Scalar) and (one.kind != "text" or A_FILE.fullmatch(says(one))) for one in chosen
+        ):
+            return False
+    return True

@@ -21,8 +21,9 @@ def rewrite(text: str, source: Source, new: str) -> str:
     breaks, statements are joined with `; `; a comment between them then makes a `>` block a `|` block,
     becomes `\n` inside of double quotes, and leaves any other value as it is.
 
-    The result has been read again and holds `new`; a value that cannot hold it stays unchanged. Several
-    values of one file are rewritten last one first, for their offsets move.
+    The result has been read again and holds `new`; a value that cannot hold it stays unchanged, and so does
+    one of which `${...}` fills in a part. Several values of one file are rewritten last one first, for their
+    offsets move.
     """
     body = text.removeprefix(MARK)
     form = FORMS.get(PurePath(source.filename).suffix.lower())
@@ -30,16 +31,18 @@ def rewrite(text: str, source: Source, new: str) -> str:
         newline = "\r\n" if "\r\n" in body else "\n"
         changed = new.replace("\n", newline) + newline
     else:
-        changed = _in_place(Source(body, source.filename), form, source.offsets or (0,), new)
+        changed = _in_place(Source(body, source.filename), form, source, new)
     return text[: len(text) - len(body)] + changed
 
 
-def _in_place(file: Source, form: Form, offsets: tuple[int, ...], new: str) -> str:
-    """Tries the spellings of `new` in the place of the scalar at `offsets`; the first that holds it is used."""
+def _in_place(file: Source, form: Form, source: Source, new: str) -> str:
+    """Tries the spellings of `new` in the place of a scalar; the first that holds it is used."""
     documents = form.tree(file)
-    scalar = _scalar_at(documents, offsets[0])
+    scalar = _scalar_at(documents, source.offsets[0] if source.offsets else 0)
     flat = _flat(new)
-    if scalar is None or form.decoded(file.text, scalar).text.strip() in (new, flat):
+    written = "" if scalar is None else form.decoded(file.text, scalar).text
+    # A part that `${...}` fills in is not written here.
+    if scalar is None or written != source.text or written.strip() in (new, flat):
         return file.text
     shape = _shape(file.text, documents, scalar.start)
     for written in form.spellings(file.text, scalar, new, flat):
