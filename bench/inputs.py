@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from bench.libraries import meta_tensor
 from bench.work import Call, Shape
 
 
@@ -31,6 +32,12 @@ def labels(shape: Shape) -> Call:
     """Logits (B, C, *S) and class indices (B, *S)."""
     batch, classes, *space = shape
     return Call(torch.randn(shape), torch.randint(classes, (batch, *space)))
+
+
+def metas(shape: Shape) -> Call:
+    """The same as MetaTensors, which a network hands on."""
+    call, meta = labels(shape), meta_tensor()
+    return Call(meta(call.pred), meta(call.target))
 
 
 def padded(shape: Shape) -> Call:

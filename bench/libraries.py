@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 
+import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+import losslang
 from bench.work import Form
 
 PACKAGES = ("monai", "segmentation-models-pytorch", "kornia", "torchvision", "hydra-core")
@@ -91,6 +95,27 @@ def monai_focal() -> Form:
     from monai.losses.focal_loss import FocalLoss
 
     return FocalLoss()
+
+
+class Dressed(torch.Tensor):
+    """A subclass in the place of MetaTensor, where MONAI is not installed."""
+
+
+def meta_tensor() -> Callable[[Tensor], Tensor]:
+    """Makes of a tensor what every loader of MONAI gives."""
+    if find_spec("monai") is None:
+        return lambda tensor: tensor.as_subclass(Dressed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from monai.data.meta_tensor import MetaTensor
+
+    return MetaTensor
+
+
+def of_plain_tensors(program: str) -> Callable[[], Form]:
+    """The same loss on the plain tensors below a subclass."""
+    loss = losslang.compile(program)
+    return lambda: lambda pred, target: loss(pred.as_subclass(torch.Tensor), target.as_subclass(torch.Tensor))
 
 
 # -------------------------------------------------------------------- segmentation-models-pytorch

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import by_hand, inputs, libraries
+from bench.results import PLAIN
 from bench.work import Library, Work
 
 MISSION = "0.5*bce(sigmoid) + dice(smooth=1)"
@@ -118,6 +119,15 @@ TABLE = (
         by_hand.ce,
         ((6, 7), (4096, 64), (8192, 4096)),
         note="As padding is: a tenth of the labels is -100.",
+    ),
+    Work(
+        "ce+dice of MetaTensors",
+        "ce + dice",
+        inputs.metas,
+        ce_dice,
+        ((2, 3, 4, 5), (2, 14, 96, 96, 96)),
+        (Library(PLAIN, libraries.of_plain_tensors("ce + dice")),),
+        note="As every loader of MONAI gives them: a subclass of tensors, in Python around every operation.",
     ),
     Work("ce alone", "ce", inputs.labels, by_hand.ce, ((2, 3, 4, 5), (32, 4, 8, 8))),
 )

@@ -30,7 +30,9 @@ class Constants:
         self.leaves: dict[str, list[Any]] = {}
         self.shapes: dict[str, Any] = {}
         for name, value in given.items():
-            value = as_tensor(value) if hasattr(value, "__array__") else value
+            # What is trained stays itself: it is registered, or belongs to somebody who steps it.
+            is_trained = isinstance(value, nn.Parameter) or getattr(value, "requires_grad", False)
+            value = as_tensor(value) if hasattr(value, "__array__") and not is_trained else value
             leaves, shape = tree_flatten(value)
             whole = len(leaves) == 1 and leaves[0] is value
             if not any(isinstance(leaf, (Tensor, nn.Module)) for leaf in leaves):

@@ -23,6 +23,7 @@ from losslang.runtime.runners import RunFn, Runner
 from losslang.runtime.ways import SPECIALIZED, Way, choose
 from losslang.tensors import lazy
 from losslang.tensors.eager import is_eager
+from losslang.tensors.subclasses import is_dressed
 
 lazy.load()
 
@@ -225,8 +226,10 @@ def _signature(inputs: Sequence[Any]) -> Signature:
     # A block is as large as there are threads to share it.
     found: list[Any] = [torch.get_num_threads()]
     for value in inputs:
-        if isinstance(value, Tensor):
-            found += (value.shape, value.dtype, value.device, value.layout, type(value))
+        kind = type(value)
+        if kind is Tensor or (isinstance(value, Tensor) and not is_dressed(value)):
+            found += (value.shape, value.dtype, value.device, value.layout, kind)
         else:
-            found.append((type(value), holds_numbers(value)))
+            # What is converted first has a signature of its own then; a subclass takes long to say its shape.
+            found.append((kind, isinstance(value, Tensor) or holds_numbers(value)))
     return tuple(found)

@@ -62,9 +62,9 @@ WAYS: tuple[Way, ...] = (
     Way(
         "converted",
         has_foreign_inputs,
-        "an input is an array, a list of numbers, or of labels without a sign",
-        "makes tensors of them, and goes on with these",
-        "nothing: it is needed",
+        "an input is an array, a list of numbers, of labels without a sign, or of a subclass such as MetaTensor",
+        "makes plain tensors of them, and goes on with these",
+        "what a subclass does around every operation: six sevenths of `ce + dice` of 2x14x96x96x96 in MetaTensors",
         make.converted,
     ),
     # Later calls, in which labels are checked. (The values of a first call are checked by what computes.)

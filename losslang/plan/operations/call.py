@@ -14,6 +14,7 @@ from losslang.plan.plan import Plan
 from losslang.syntax import tree
 from losslang.syntax.formatter import access
 from losslang.tensors.lazy import torch
+from losslang.tensors.subclasses import is_dressed, undressed
 from losslang.tensors.targets import Site
 
 if TYPE_CHECKING:
@@ -57,14 +58,20 @@ def _channels(value: Tensor, step: tree.Slice, channel: int, path: Input, depth:
     axis = channel_axis(channel, value.ndim)
     _within(step, value.shape[axis], value, path, depth, site)
     before = (slice(None),) * (axis % value.ndim)
-    return value[(*before, slice(step.start, step.stop))]
+    # A subclass may slice what it says of a tensor too, or refuse.
+    return undressed(value)[(*before, slice(step.start, step.stop))]
 
 
 def is_foreign(value: Any) -> bool:
-    """Returns whether `as_tensor` converts a value: an array, a list of numbers, or unsigned labels."""
-    if isinstance(value, torch.Tensor):
-        return value.dtype in (torch.uint16, torch.uint32, torch.uint64)
-    return holds_numbers(value)
+    """Returns whether `as_tensor` converts a value.
+
+    That is an array, a list of numbers, unsigned labels, or a tensor of a subclass such as MetaTensor.
+    """
+    return is_dressed(value) or _is_unsigned(value) if isinstance(value, torch.Tensor) else holds_numbers(value)
+
+
+def _is_unsigned(value: Tensor) -> bool:
+    return value.dtype in (torch.uint16, torch.uint32, torch.uint64)
 
 
 def holds_numbers(value: Any) -> bool:
@@ -92,13 +99,15 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Any:
     Returns others as they are.
 
     Fractions of a list become float64 if `like` is. Unsigned labels of 16 to 64 bits become int64: torch has
-    almost no operations for them.
+    almost no operations for them. A tensor of a subclass becomes a plain view of it.
     """
-    if not is_foreign(value):
-        return value
-    if not isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor):
+        value = undressed(value)
+    elif holds_numbers(value):
         value = torch.tensor(value if isinstance(value, (list, tuple)) else _plain(value), **_as(value, like))
-    return value.long() if is_foreign(value) else value
+    else:
+        return value
+    return value.long() if _is_unsigned(value) else value
 
 
 def _plain(array: Any) -> Any:
@@ -261,7 +270,7 @@ def number(value: Any, kind: str) -> Any:
 def head(value: Any, pred: Tensor, site: Site) -> Head:
     """Returns the last layer over hidden states (*B, D), given as a linear module or as a weight (C, D)."""
     if isinstance(value, torch.nn.Linear):
-        weight, bias = value.weight, value.bias
+        weight, bias = as_tensor(value.weight), as_tensor(value.bias)
     else:
         weight, bias = value, None
     shape = tuple(pred.shape)
@@ -290,7 +299,8 @@ def matching(held: Mapping[str, Sequence[Tensor]], site: Site, match: str) -> li
     """Returns the parameters that a pattern matched at compile time, each in float32 at least."""
     if match not in held:
         raise site.error(inputs.no_parameters(site.span, site.term))
-    return [value if value.dtype == torch.float64 else value.float() for value in held[match]]
+    plain = map(undressed, held[match])
+    return [value if value.dtype == torch.float64 else value.float() for value in plain]
 
 
 def scalar(value: Any, site: Site) -> Any:

@@ -1,0 +1,90 @@
+"""MONAI's MetaTensor, which every loader of MONAI gives. `make test-all` installs it.
+
+tests/runtime/test_subclasses.py makes the same calls with a subclass of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from _executors import ways
+from torch import Tensor, nn
+
+import losslang
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::losslang.LossWarning")]
+R = torch.Generator().manual_seed(9)
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(
+            "monai.data", reason="monai is not installed: `make test-all`", exc_type=ImportError
+        )
+
+
+def items(number: int) -> list[dict[str, Tensor]]:
+    """Images (1, 6, 5, 4) with labels of three organs."""
+    return [
+        {
+            "image": torch.randn(1, 6, 5, 4, generator=R),
+            "label": torch.randint(3, (1, 6, 5, 4), generator=R).float(),
+            "valid": torch.rand(1, 6, 5, 4, generator=R) < 0.9,
+        }
+        for _ in range(number)
+    ]
+
+
+def loader(data: Any, entries: list[dict[str, Tensor]]) -> Any:
+    from monai.transforms.utility.dictionary import EnsureTyped
+
+    made = data.Dataset(entries, EnsureTyped(keys=["image", "label", "valid"]))
+    return data.DataLoader(made, batch_size=2)
+
+
+def trained(net: nn.Module, loss: Any, batches: list[dict[str, Tensor]]) -> list[Tensor]:
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    totals: list[Tensor] = []
+    for batch in batches:
+        total = loss(net(batch["image"]), batch["label"].long(), valid=batch["valid"])
+        assert type(total) is Tensor
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.detach())
+    return totals
+
+
+def test_a_loader_of_monai_trains_as_plain_tensors_do(data: Any) -> None:
+    batches = list(loader(data, items(4)))
+    assert {type(value) for value in batches[0].values()} == {data.MetaTensor}
+    plain = [{key: value.as_tensor() for key, value in batch.items()} for batch in batches]
+    loss = losslang.compile("ce(mask=batch.valid, class_weight=[1, 2, 3]) + dice(background=false)")
+    found: list[list[Tensor]] = []
+    for given in (batches, plain):
+        torch.manual_seed(0)
+        found.append(trained(nn.Conv3d(1, 3, 3, padding=1), loss, given))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_what_a_loss_says_is_plain(data: Any) -> None:
+    loss = losslang.compile("ce + dice + metric(zero_one)")
+    pred = data.MetaTensor(torch.randn(2, 3, 6, 5, generator=R), meta={"affine": torch.eye(4)})
+    target = data.MetaTensor(torch.randint(3, (2, 6, 5), generator=R))
+    detail = loss.detail(pred.requires_grad_(), target)
+    assert {type(value) for value in detail if not isinstance(value, tuple)} == {Tensor}
+    assert {type(value) for value in loss.terms(pred, target).values()} == {Tensor}
+    loss(pred, target).backward()
+    assert pred.grad is not None
+
+
+def test_large_ones_take_the_way_of_plain_ones(data: Any) -> None:
+    pred, target = torch.randn(2, 8, 256, 256, generator=R), torch.randint(8, (2, 256, 256), generator=R)
+    passed = ways("ce + dice", pred, target)
+    assert "in blocks" in passed
+    assert ways("ce + dice", data.MetaTensor(pred), data.MetaTensor(target)) == ["converted", *passed]
