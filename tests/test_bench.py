@@ -134,7 +134,9 @@ def fabricated(ours: float, *, peak: float = 1.0, device: str = "cpu") -> Result
                     for n in (1, 2)
                     for what in ("forward", "both")
                 ]
-                cells.append(Cell(work.name, shape, side, "peak", value=1e6 * (20 if side in (HAND, PLAIN) else peak)))
+                cells.append(
+                    Cell(work.name, shape, side, "peak", value=1e6 * (20 if side in (HAND, PLAIN) else peak))
+                )
     cells += [
         Cell("compile()", (), side, "both", n, v)
         for n in (1, 2)

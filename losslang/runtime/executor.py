@@ -226,7 +226,7 @@ def _signature(inputs: Sequence[Any]) -> Signature:
     # A block is as large as there are threads to share it.
     found: list[Any] = [torch.get_num_threads()]
     for value in inputs:
-        kind = type(value)
+        kind: Any = type(value)
         if kind is Tensor or (isinstance(value, Tensor) and not is_dressed(value)):
             found += (value.shape, value.dtype, value.device, value.layout, kind)
         else:

@@ -7,18 +7,23 @@ otherwise, and stays what it is.
 
 from __future__ import annotations
 
+from typing import Any
+
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 
 def is_dressed(value: Tensor) -> bool:
     """Returns whether a tensor is of a subclass around a plain tensor; a Parameter is none."""
-    kind = type(value)
-    if kind is torch.Tensor or kind is torch.nn.Parameter:
+    kind: Any = type(value)
+    plain: Any = torch.Tensor
+    if kind is plain or kind is torch.nn.Parameter:
         return False
-    is_plain_below = kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+    is_plain_below = kind.__torch_dispatch__ is plain.__torch_dispatch__
     # Dynamo cannot trace the way out of a subclass (torch 2.13): there a subclass stays what torch makes of it.
-    return is_plain_below and not torch.compiler.is_dynamo_compiling() and not torch.nn.parameter.is_lazy(value)
+    return (
+        is_plain_below and not torch.compiler.is_dynamo_compiling() and not torch.nn.parameter.is_lazy(value)
+    )
 
 
 def undressed(value: Tensor) -> Tensor:

@@ -67,7 +67,9 @@ def is_foreign(value: Any) -> bool:
 
     That is an array, a list of numbers, unsigned labels, or a tensor of a subclass such as MetaTensor.
     """
-    return is_dressed(value) or _is_unsigned(value) if isinstance(value, torch.Tensor) else holds_numbers(value)
+    return (
+        is_dressed(value) or _is_unsigned(value) if isinstance(value, torch.Tensor) else holds_numbers(value)
+    )
 
 
 def _is_unsigned(value: Tensor) -> bool:
