@@ -226,10 +226,9 @@ def _signature(inputs: Sequence[Any]) -> Signature:
     # A block is as large as there are threads to share it.
     found: list[Any] = [torch.get_num_threads()]
     for value in inputs:
-        kind: Any = type(value)
-        if kind is Tensor or (isinstance(value, Tensor) and not is_dressed(value)):
-            found += (value.shape, value.dtype, value.device, value.layout, kind)
+        if type(value) is Tensor or (isinstance(value, Tensor) and not is_dressed(value)):
+            found += (value.shape, value.dtype, value.device, value.layout, type(value))
         else:
             # What is converted first has a signature of its own then; a subclass takes long to say its shape.
-            found.append((kind, isinstance(value, Tensor) or holds_numbers(value)))
+            found.append((type(value), isinstance(value, Tensor) or holds_numbers(value)))
     return tuple(found)
