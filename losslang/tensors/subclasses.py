@@ -1,8 +1,8 @@
 """Tensor subclasses that hold what a plain tensor holds: MONAI's MetaTensor, torchvision's and fastai's.
 
-They override `__torch_function__` alone, in Python, around every operation on them: a loss reads them as plain
-tensors. A subclass with a `__torch_dispatch__` (DTensor, FakeTensor, NestedTensor, masked tensors) computes
-otherwise, and stays what it is.
+They override `__torch_function__` alone, in Python, around every operation on them: a loss reads them as
+plain tensors. A subclass with a `__torch_dispatch__` (DTensor, FakeTensor, nested and masked tensors)
+computes otherwise, and stays what it is.
 """
 
 from __future__ import annotations
