@@ -12,6 +12,7 @@ from pathlib import Path
 
 from losslang.diagnostics.mistakes import Page, pages
 from losslang.meaning.meaning import show
+from losslang.meaning.options import is_dynamic
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 from losslang.tools.cli.listing import by_family
@@ -75,8 +76,10 @@ def values(loss: Loss) -> str:
 
 def options(loss: Loss) -> str:
     """The options of a loss with their defaults; those that have none must be written."""
-    written = (f"{name}={show(loss.defaults.get(name, '...'))}" for name in loss.option_types)
-    return ", ".join(f"`{option}`" for option in written)
+    return ", ".join(
+        f"`{name}={show(loss.defaults.get(name, '...'))}`" + (" or a path" if is_dynamic(declared) else "")
+        for name, declared in loss.option_types.items()
+    )
 
 
 def mistakes() -> str:

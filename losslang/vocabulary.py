@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, Union
 
 from pydantic import Field
 
@@ -13,9 +13,23 @@ if TYPE_CHECKING:
     from typing import Annotated as Int
 
     from torch import Tensor as Tensor
+
+    Declared = TypeVar("Declared")
+    Dynamic = Union[Declared, Tensor]  # noqa: UP007
 else:
     Float = Int = Annotated
     Tensor = Any
+
+    class Dynamic:
+        """The type of an option that may also be a tensor of one number, given by a path: `Dynamic[Positive]`.
+
+        The loss computes with the tensor as with a number, and its gradient flows into it. It never asks
+        which one it is, nor compares it.
+        """
+
+        def __class_getitem__(cls, declared: Any) -> Any:
+            return Annotated[declared, Dynamic]
+
 
 # Single precision ends at 1e-38 and 3e38: 1e18 can be squared, and 1e-30 divides what is not huge.
 SMALLEST, LARGEST = 1e-30, 1e18
@@ -105,6 +119,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Count", "Float",
+    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Count", "Dynamic", "Float",
     "Fraction", "Head", "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from losslang.primitives.entropy import focus, pick
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import power
-from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
+from losslang.vocabulary import Dynamic, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Degree = Annotated[int, Field(ge=1, le=4)]
 """A power of a difference of logits; torch takes 1 and 2."""
@@ -94,8 +94,8 @@ def focal(
     log_p_true: Float[Tensor, "*event"],
     positive_truth: Float[Tensor, "*event"],
     *,
-    gamma: NonNegative = 2.0,
-    alpha: Fraction | None = None,
+    gamma: Dynamic[NonNegative] = 2.0,
+    alpha: Dynamic[Fraction | None] = None,
 ) -> Float[Tensor, "*event"]:
     """-α_t (1 - p_t)^γ log p_t, with p_t the probability given to what is true.
 
@@ -118,8 +118,8 @@ def focal_of_logits(
     logits: Float[Tensor, "*shape"],
     positive_truth: Float[Tensor, "*shape"],
     *,
-    gamma: NonNegative = 2.0,
-    alpha: Fraction | None = None,
+    gamma: Dynamic[NonNegative] = 2.0,
+    alpha: Dynamic[Fraction | None] = None,
 ) -> Float[Tensor, "*shape"]:
     """`focal` of the logits, with 1 - p_t from both sigmoids: it keeps its digits where p_t is nearly 1."""
     mistaken, entropy = focus(logits, positive_truth)
@@ -137,7 +137,7 @@ def focal_of_logits(
     },
 )
 def hinge(
-    logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
+    logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Dynamic[Positive] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """max(0, m - y x), y = +1 or -1.
 
@@ -148,7 +148,7 @@ def hinge(
 
 @loss(range=(0, float("inf")), like={"keras": Preset(refuses=SUM_OF_MEANS, takes="reduction")})
 def squared_hinge(
-    logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Positive = 1.0
+    logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Dynamic[Positive] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """max(0, m - y x)^2, y = +1 or -1.
 
@@ -167,7 +167,7 @@ def multi_margin(
     logits: Float[Tensor, "b c *space"],
     labels: Int[Tensor, "b *space"],
     *,
-    margin: Positive = 1.0,
+    margin: Dynamic[Positive] = 1.0,
     p: Degree = 1,
 ) -> Float[Tensor, "b *space"]:
     """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch, whose p is 1 or 2.

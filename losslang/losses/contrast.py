@@ -15,7 +15,7 @@ from losslang.primitives.presets import Preset
 from losslang.tensors.devices import exact
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import root
-from losslang.vocabulary import Float, Fraction, Int, NonNegative, Positive, Tensor
+from losslang.vocabulary import Dynamic, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 
 @loss(
@@ -29,7 +29,7 @@ def contrastive(
     target: Float[Tensor, "*b d"],
     sign: Float[Tensor, "*b"],
     *,
-    margin: NonNegative = 1.0,
+    margin: Dynamic[NonNegative] = 1.0,
 ) -> Float[Tensor, "*b"]:
     """d² / 2 of two that belong together (+1), max(0, m - d)² / 2 of two that do not (-1), d = |x - y|.
 
@@ -80,7 +80,7 @@ def infonce(
     target: Float[Tensor, "b d"],
     counted: Float[Tensor, "b"] | None,
     *,
-    temperature: Positive = 0.5,
+    temperature: Dynamic[Positive] = 0.5,
 ) -> Float[Tensor, "b"]:
     """-log(e^(s_xy / T) / Σ_z e^(s_xz / T)), z the other 2B - 1 rows of both views; mean of both directions.
 
@@ -107,7 +107,7 @@ def mnrl(
     target: Float[Tensor, "b d"],
     counted: Float[Tensor, "b"] | None,
     *,
-    scale: Positive = 20.0,
+    scale: Dynamic[Positive] = 20.0,
     symmetric: bool = False,
 ) -> Float[Tensor, "b"]:
     """-log(e^(k s_ii) / Σ_j e^(k s_ij)): of all targets of the batch, its own is that of a row.
@@ -152,7 +152,7 @@ def supcon(
     indices: Int[Tensor, "b"],
     counted: Float[Tensor, "b"] | None,
     *,
-    temperature: Positive = 0.1,
+    temperature: Dynamic[Positive] = 0.1,
     one_class: Literal["formula", "zero"] = "formula",
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """-mean over p of log(e^(s_ip / T) / Σ_a≠i e^(s_ia / T)), p the other rows of the same class.
@@ -184,8 +184,8 @@ def circle(
     indices: Int[Tensor, "b"],
     counted: Float[Tensor, "b"] | None,
     *,
-    margin: Fraction = 0.4,
-    gamma: Positive = 80.0,
+    margin: Dynamic[Fraction] = 0.4,
+    gamma: Dynamic[Positive] = 80.0,
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """log(1 + Σ_n e^(γ α_n (s_n - m)) Σ_p e^(-γ α_p (s_p - 1 + m))), α_n = [s_n + m]+, α_p = [1 + m - s_p]+.
 
@@ -215,9 +215,9 @@ def multi_similarity(
     indices: Int[Tensor, "b"],
     counted: Float[Tensor, "b"] | None,
     *,
-    alpha: Positive = 2.0,
-    beta: Positive = 50.0,
-    base: Fraction = 0.5,
+    alpha: Dynamic[Positive] = 2.0,
+    beta: Dynamic[Positive] = 50.0,
+    base: Dynamic[Fraction] = 0.5,
 ) -> Float[Tensor, "b"]:
     """log(1 + Σ_p e^(-α (s_p - λ))) / α + log(1 + Σ_n e^(β (s_n - λ))) / β, λ the base.
 

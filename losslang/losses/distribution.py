@@ -9,7 +9,7 @@ from losslang.primitives.entropy import possible, times_log
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import xlogx
-from losslang.vocabulary import Float, Positive, Scale, Tensor
+from losslang.vocabulary import Dynamic, Float, Positive, Scale, Tensor
 
 
 @loss(
@@ -46,7 +46,7 @@ def kd(
     logits: Float[Tensor, "b c *space"],
     target_logits: Float[Tensor, "b c *space"],
     *,
-    temperature: Positive = 4.0,
+    temperature: Dynamic[Positive] = 4.0,
 ) -> Float[Tensor, "b *space"]:
     """T² Σ_c q_c (log q_c - log p_c), q and p the softmax of teacher / T and prediction / T.
 

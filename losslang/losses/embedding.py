@@ -14,7 +14,7 @@ from losslang.losses.contrast import products
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import F, torch
-from losslang.vocabulary import LARGEST, Float, Fraction, NonNegative, Positive, Tensor
+from losslang.vocabulary import LARGEST, Dynamic, Float, Fraction, NonNegative, Positive, Tensor
 
 Norm = Annotated[float, Field(ge=1, le=LARGEST)]
 """Below 1 it is no norm, and has no slope where two numbers are equal."""
@@ -68,7 +68,7 @@ def cosine_embedding(
     target: Float[Tensor, "*b d"],
     sign: Float[Tensor, "*b"],
     *,
-    margin: Fraction = 0.0,
+    margin: Dynamic[Fraction] = 0.0,
 ) -> Float[Tensor, "*b"]:
     """1 - cos of two that belong together (+1), max(0, cos - m) of two that do not (-1).
 
@@ -114,7 +114,7 @@ def margin_ranking(
     target: Float[Tensor, "*shape"],
     sign: Float[Tensor, "*shape"],
     *,
-    margin: NonNegative = 0.0,
+    margin: Dynamic[NonNegative] = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """max(0, m - y (a - b)): score a above score b where y = +1, below it where y = -1.
 
@@ -131,7 +131,7 @@ def margin_ranking(
     like={"torch": Preset(takes="margin reduction")},
 )
 def hinge_embedding(
-    values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: NonNegative = 1.0
+    values: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape"], *, margin: Dynamic[NonNegative] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """x of a distance that should be small (+1), max(0, m - x) of one that should be large (-1).
 
@@ -161,7 +161,7 @@ def triplet(
     positive: Float[Tensor, "*b d"],
     negative: Float[Tensor, "*b d"],
     *,
-    margin: NonNegative = 1.0,
+    margin: Dynamic[NonNegative] = 1.0,
     p: Norm = 2.0,
     swap: bool = False,
 ) -> Float[Tensor, "*b"]:

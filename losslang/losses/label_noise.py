@@ -15,7 +15,7 @@ from losslang.primitives.entropy import pick
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import mean_along
-from losslang.vocabulary import Count, Float, Fraction, Int, Positive, Tensor
+from losslang.vocabulary import Count, Dynamic, Float, Fraction, Int, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, le=10)]
 """A temperature of heavy tails; 1 has none, and above 10 the sum of powers is beyond single precision."""
@@ -30,7 +30,7 @@ Tail = Annotated[float, Field(ge=1, le=10)]
     like={"keras": Preset("identity, q=0.5", hard=True, several=True, takes="q reduction")},
 )
 def gce(
-    log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, q: Positive = 0.7
+    log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, q: Dynamic[Positive] = 0.7
 ) -> Float[Tensor, "b *space"]:
     """Σ_c t_c (1 - p_c^q) / q: the cross entropy as q goes to 0, 1 - p at q = 1.
 

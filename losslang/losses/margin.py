@@ -13,7 +13,7 @@ from losslang.primitives.entropy import pick, times_log
 from losslang.primitives.functions import softplus
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import torch
-from losslang.vocabulary import Count, Float, Int, NonNegative, Positive, Tensor
+from losslang.vocabulary import Count, Dynamic, Float, Int, NonNegative, Positive, Tensor
 
 
 @loss(
@@ -54,7 +54,10 @@ def logistic_slope(logits: Float[Tensor, "*shape"], signs: Float[Tensor, "*shape
     like={"optax": Preset(ranks=(2,), truth="indices", several=True, takes="reduction")},
 )
 def multiclass_hinge(
-    logits: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, margin: NonNegative = 1.0
+    logits: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    margin: Dynamic[NonNegative] = 1.0,
 ) -> Float[Tensor, "b *space"]:
     """max(0, m + max_{c ≠ y} x_c - x_y); of soft labels max_c (x_c + m (1 - t_c)) - Σ_c t_c x_c.
 
@@ -75,7 +78,10 @@ def multiclass_hinge(
     like={"torch": Preset(ranks=(2,), takes="reduction")},
 )
 def multilabel_margin(
-    logits: Float[Tensor, "b c *space"], target: Float[Tensor, "b c *space"], *, margin: Positive = 1.0
+    logits: Float[Tensor, "b c *space"],
+    target: Float[Tensor, "b c *space"],
+    *,
+    margin: Dynamic[Positive] = 1.0,
 ) -> Float[Tensor, "b *space"]:
     """Σ_{y true} Σ_{c not} max(0, m - x_y + x_c) / C: every true class ahead of every other.
 

@@ -13,7 +13,7 @@ from losslang.primitives.presets import SUM_OF_MEANS, Preset
 from losslang.tensors.devices import min_if_cheap, vector
 from losslang.tensors.lazy import REDUCTIONS, F, kernels, torch
 from losslang.tensors.numerics import root
-from losslang.vocabulary import Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
+from losslang.vocabulary import Dynamic, Float, Fraction, NonNegative, Positive, Scale, Tensor, Total
 
 
 @loss(
@@ -197,13 +197,15 @@ def smooth_l1_of_values(
     },
 )
 def huber(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Positive = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Dynamic[Positive] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """e^2 / 2 where |e| <= δ, δ (|e| - δ/2) elsewhere.
 
     Unit: `delta` in that of the target; the value in its square.
     """
-    return F.huber_loss(values, target, reduction="none", delta=delta)
+    distance = (values - target).abs()
+    near = distance.clamp(max=delta)
+    return near * (distance - 0.5 * near)
 
 
 @huber.kernel("identity")
@@ -264,7 +266,7 @@ def charbonnier(
     zero_when="equal",
 )
 def tukey(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 4.685
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Dynamic[Scale] = 4.685
 ) -> Float[Tensor, "*shape"]:
     """c²/6 (1 - (1 - (e/c)²)³) where |e| <= c, c²/6 beyond: an outlier pulls no more.
 
@@ -291,7 +293,7 @@ def quantile(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    q: Fraction | list[Fraction] = 0.5,
+    q: Dynamic[Fraction | list[Fraction]] = 0.5,
 ) -> Float[Tensor, "*shape"]:
     """max(q d, (q - 1) d), d = target - prediction; half of l1 at q = 0.5.
 
@@ -301,7 +303,7 @@ def quantile(
     Unit: that of the target; `q` counts from 0 to 1.
     """
     missing = target - values
-    at = q if isinstance(q, (float, int)) else vector(q, values.dtype, values.device)
+    at = vector(q, values.dtype, values.device) if isinstance(q, (list, tuple)) else q
     return torch.maximum(at * missing, (at - 1) * missing)
 
 

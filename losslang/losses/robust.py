@@ -16,7 +16,17 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.devices import vector
 from losslang.tensors.lazy import F, torch
-from losslang.vocabulary import LARGEST, SMALLEST, Float, Fraction, NonNegative, Positive, Scale, Tensor
+from losslang.vocabulary import (
+    LARGEST,
+    SMALLEST,
+    Dynamic,
+    Float,
+    Fraction,
+    NonNegative,
+    Positive,
+    Scale,
+    Tensor,
+)
 
 Shape = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Pull = Annotated[float, Field(ge=0.02, le=LARGEST)]
@@ -36,7 +46,7 @@ def barron(
     target: Float[Tensor, "*shape"],
     *,
     alpha: Shape = 1.0,
-    c: Scale = 1.0,
+    c: Dynamic[Scale] = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """|α - 2|/α ((e²/(c² |α - 2|) + 1)^(α/2) - 1): half a square near 0, further out what α says.
 
@@ -62,7 +72,7 @@ def barron(
     like={"kornia": Preset(takes="reduction")},
 )
 def pseudo_huber(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Scale = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, delta: Dynamic[Scale] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """δ² (sqrt(1 + (e/δ)²) - 1): e²/2 near 0, δ |e| far out.
 
@@ -93,7 +103,7 @@ def pseudo_huber_slope(
     like={"kornia": Preset(takes="reduction")},
 )
 def cauchy(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Dynamic[Scale] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """log(1 + (e/c)²/2): barron's α = 0.
 
@@ -111,7 +121,7 @@ def cauchy(
     like={"kornia": Preset(takes="reduction")},
 )
 def geman_mcclure(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Dynamic[Scale] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """2 (e/c)² / ((e/c)² + 4): barron's α = -2, never above 2."""
     square = (values - target).square()
@@ -127,7 +137,7 @@ def geman_mcclure(
     like={"kornia": Preset(takes="reduction")},
 )
 def welsch(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Scale = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, c: Dynamic[Scale] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """1 - e^(-(e/c)²/2): barron's α = -∞, never above 1."""
     return -torch.expm1(F.mse_loss(values, target, reduction="none") / (-2 * c**2))
@@ -210,7 +220,7 @@ def huber_quantile(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    q: Fraction | list[Fraction] = 0.5,
+    q: Dynamic[Fraction | list[Fraction]] = 0.5,
     delta: Positive = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """|q - [d < 0]| huber(d, δ), d = target - prediction; half of huber at q = 0.5.
@@ -219,7 +229,7 @@ def huber_quantile(
     neuralforecast's HuberMQLoss puts q inside of huber and divides by the number of quantiles twice.
     """
     missing = target - values
-    at = q if isinstance(q, (float, int)) else vector(q, values.dtype, values.device)
+    at = vector(q, values.dtype, values.device) if isinstance(q, (list, tuple)) else q
     side = (at - (missing < 0).to(values.dtype)).abs()
     return side * F.huber_loss(missing, torch.zeros_like(missing), reduction="none", delta=delta)
 
@@ -244,7 +254,7 @@ def epsilon_insensitive(
     zero_when="equal",
 )
 def squared_epsilon_insensitive(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: NonNegative = 0.1
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: Dynamic[NonNegative] = 0.1
 ) -> Float[Tensor, "*shape"]:
     """max(0, |e| - ε)²."""
     return torch.relu((values - target).abs() - epsilon).square()

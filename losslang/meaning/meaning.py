@@ -200,8 +200,9 @@ def below(expression: Expression) -> Iterator[Expression]:
             for argument in arguments:
                 yield from below(argument)
         case LossUse():
-            values = [v for _, v in (*expression.operands, *expression.universal)]
-            for value in (*values, expression.factor):
+            activation = expression.activation.options if expression.activation else ()
+            options = (*expression.options, *expression.universal, *activation)
+            for value in (*(v for _, v in (*expression.operands, *options)), expression.factor):
                 if isinstance(value, (Constant, Input, Apply, LossUse)):
                     yield from below(value)
         case _:

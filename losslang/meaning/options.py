@@ -15,7 +15,7 @@ from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, Terms
 from losslang.primitives.primitive import Function, Primitive
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
-from losslang.vocabulary import LARGEST, SMALLEST
+from losslang.vocabulary import LARGEST, SMALLEST, Dynamic
 
 Evaluate = Callable[[tree.Node], Value | None]
 """Evaluates a node as an expression; None where a mistake was already reported."""
@@ -43,6 +43,11 @@ def read_all(
 def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
     """The value of one option. Raises MistakeError where it is not of its declared type."""
     raw = plain(option.value, bool(_words(declared)) or _takes_names(declared), evaluate)
+    if isinstance(raw, TensorValue):
+        if is_dynamic(declared):
+            return raw.expression
+        path, wanted = str(raw.expression), wording(declared)
+        raise MistakeError(mistakes.takes_no_path(option.value.span, owner, option.name, path, wanted))
     try:
         return validated(raw, declared)
     except ValidationError:
@@ -63,6 +68,19 @@ def validated(raw: Any, declared: Any) -> Any:
         if isinstance(raw, float) and raw.is_integer():
             return adapter.validate_python(int(raw), strict=True)
         raise
+
+
+def is_dynamic(declared: Any) -> bool:
+    """True if an option of this type may be a tensor of one number."""
+    return get_origin(declared) is Annotated and Dynamic in get_args(declared)
+
+
+def bounds_of(declared: Any) -> dict[str, float]:
+    """The bounds that a declared type sets for a number: `{"ge": 0, "le": 1}`."""
+    found = _read_bounds(get_args(declared)[1:]) if get_origin(declared) is Annotated else {}
+    for inner in () if found else get_args(declared):
+        found = found or bounds_of(inner)
+    return found
 
 
 def _words(declared: Any) -> tuple[str, ...]:
@@ -113,7 +131,8 @@ def wording(declared: Any, *, beyond: bool = False) -> str:
     """
     origin, arguments = get_origin(declared), get_args(declared)
     if origin is Annotated:
-        return wording(arguments[0]) + _bounds(arguments[1:], beyond)
+        bounded = wording(arguments[0], beyond=beyond) + _bounds(arguments[1:], beyond)
+        return f"{bounded}, or a path" if Dynamic in arguments else bounded
     if origin is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in arguments)
     if origin in (Union, types.UnionType):
@@ -127,10 +146,7 @@ def wording(declared: Any, *, beyond: bool = False) -> str:
 def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
     """The bounds of an annotated number in words."""
     words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
-    bounds: dict[str, float] = {}
-    for annotation in annotations:
-        for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
-            bounds.update({key: getattr(bound, key) for key in words if hasattr(bound, key)})
+    bounds = _read_bounds(annotations)
     if not beyond and bounds.get("le") == LARGEST and bounds.get("ge", -1) >= 0:
         del bounds["le"]
         if bounds["ge"] == SMALLEST:
@@ -138,6 +154,17 @@ def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
     if bounds.keys() == {"ge", "le"}:
         return f" from {bounds['ge']:g} to {bounds['le']:g}"
     return "".join(f" {words[key]} {value:g}" for key, value in bounds.items())
+
+
+def _read_bounds(annotations: Sequence[Any]) -> dict[str, float]:
+    """The bounds among the annotations of a number."""
+    bounds: dict[str, float] = {}
+    for annotation in annotations:
+        for bound in annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]:
+            bounds.update(
+                {key: getattr(bound, key) for key in ("ge", "gt", "le", "lt") if hasattr(bound, key)}
+            )
+    return bounds
 
 
 def describe(value: Any) -> str:

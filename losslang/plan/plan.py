@@ -42,7 +42,8 @@ class Names:
 class Step:
     """`name = operation(inputs, options)`. `check` marks a step that only checks values.
 
-    `owners` are the terms that need the step: a check is dropped with the last of them.
+    `named` are the positions of inputs that are options of the function, with their names. `owners` are
+    the terms that need the step: a check is dropped with the last of them.
     """
 
     name: str
@@ -52,11 +53,12 @@ class Step:
     site: Site | None = field(default=None, compare=False, repr=False)
     check: bool = False
     owners: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    named: tuple[tuple[int, str], ...] = ()
 
     def __str__(self) -> str:
-        inside = [_shown(i) for i in self.inputs] + [
-            f"{n}={show(v)}" for n, v in self.options if v is not None
-        ]
+        names = dict(self.named)
+        inside = [f"{names[i]}={_shown(v)}" if i in names else _shown(v) for i, v in enumerate(self.inputs)]
+        inside += [f"{n}={show(v)}" for n, v in self.options if v is not None]
         called = f"{self.operation}({', '.join(inside)})"
         return called if self.operation == "complete" or self.kind == "check" else f"{self.name} = {called}"
 

@@ -123,6 +123,8 @@ def bound(step: Step, registry: Registry, *, filled: bool = False) -> tuple[Call
         options.pop("batch", None)
     if step.site is not None and _takes_site(function):
         options["site"] = step.site
+    if step.named:
+        function = partial(_by_name, function, step.named)
     loss = loss_behind(step.operation, registry)
     if step.site is not None and loss is not None and loss.whole:
         function = partial(_or_refused, function, step.site)
@@ -194,6 +196,15 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
             return ieee(function.function, *arguments)
 
     return apply
+
+
+def _by_name(
+    function: Callable[..., Any], named: Sequence[tuple[int, str]], *arguments: Any, **options: Any
+) -> Any:
+    """Calls a function with those arguments by name that are options of it."""
+    names = dict(named)
+    given = {name: arguments[position] for position, name in named}
+    return function(*(v for i, v in enumerate(arguments) if i not in names), **given, **options)
 
 
 def _or_refused(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:

@@ -44,7 +44,11 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
     A base below 0, as a rounding may leave it, counts as 0 if the exponent is a fraction: NaN otherwise.
     """
     if not isinstance(exponent, (int, float)):
-        return base**exponent
+        # Where the slope is infinite the power is a constant: 0, or 1 of an exponent of 0.
+        bent = (base == 0) & (exponent < 1)
+        return torch.where(
+            bent, torch.zeros_like(base) ** exponent.detach(), torch.where(bent, 1.0, base) ** exponent
+        )
     if 0 < exponent < 1:
         if min_if_cheap(base) > 0:
             return base**exponent

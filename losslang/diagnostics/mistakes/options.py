@@ -47,6 +47,22 @@ def unknown_option(span: Span, owner: str, name: str, known: Sequence[str]) -> D
     return Diagnostic("", f"`{owner}` has no option `{name}`", span, caret="unknown", fix=fix)
 
 
+@mistake("E230", example="smooth_l1(beta=batch.beta)", repair="smooth_l1(beta=0.5)")
+def takes_no_path(span: Span, owner: str, name: str, path: str, wanted: str) -> Diagnostic:
+    """An option that has to be known before anything runs is given a tensor.
+
+    Which options may be tensors is declared by the loss: `losslang show huber` says "or a path" of those that
+    may. They are tensors of one number, within the bounds of a written one, and the gradient flows into them.
+    """
+    return Diagnostic(
+        "",
+        f"`{name}` of `{owner}` takes no path",
+        span,
+        caret=f"`{path}` is known only when it runs",
+        fix=f"write `{name}=...` with {wanted}",
+    )
+
+
 @mistake("E202", example="dice(sigmoid, smooth=-1)", repair="dice(sigmoid, smooth=1)")
 def bad_value(span: Span, owner: str, name: str, found: str, wanted: str) -> Diagnostic:
     """The value of an option has the wrong type, or lies outside of its bounds."""

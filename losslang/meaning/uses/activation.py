@@ -15,9 +15,9 @@ from losslang.meaning.terms import MistakeError
 from losslang.primitives.primitive import Activation, Primitive, Reduction
 from losslang.registry import NamedLoss, Registry
 from losslang.syntax import formatter, tree
-from losslang.vocabulary import Positive
+from losslang.vocabulary import Dynamic, Positive
 
-TEMPERATURE = {"temperature": Positive}
+TEMPERATURE: dict[str, Any] = {"temperature": Dynamic[Positive]}
 """The option of every activation of logits: they are divided by it."""
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.meaning.meaning import Apply, Choice, Expression, Input, LossUse
+from losslang.meaning.options import bounds_of, wording
+from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
+from losslang.plan.lower.compared import check_compared
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
 from losslang.tensors.targets import Site
@@ -47,7 +50,7 @@ class Aligned:
         self.out.use_span = self.use.span
         given = self.operands()
         self.align_prediction(given["pred"])
-        self.check_compared(given.get("target"))
+        check_compared(self, given.get("target"))
         self.check_listed()
         stated = self.use.get("mask")
         if stated is not None:
@@ -171,44 +174,6 @@ class Aligned:
             moved=self.layout.moved,
         )
 
-    def check_compared(self, target: Argument) -> None:
-        """Emits the checks that the tensors are of a kind that the preset of `like=` was compared with."""
-        like = self.use.like
-        if like is None:
-            return
-        preset, site = self.loss.like[like.library], self.site("like")
-        is_given = self.activation.name == "identity"
-        # Channels that are activated one by one do not add up to 1.
-        apart = preset.distribution and self.over == "element" and not is_given
-        channels = (1,) if apart else preset.channels
-        index = self.use.get("ignore_index")
-        if preset.looks:
-            self.emit(
-                "check:compared",
-                self.pred,
-                target,
-                site=site,
-                library=like.library,
-                ranks=preset.ranks,
-                channels=channels,
-                several=preset.several,
-                truth=preset.truth,
-            )
-        pos = self.use.get("pos_weight")
-        if preset.takes_option("pos_weight") and isinstance(pos, (Input, Apply, tuple)):
-            given = (
-                self.emit("constant", values=tuple(map(float, cast("tuple[float, ...]", pos))))
-                if isinstance(pos, tuple)
-                else self.out.tensor(pos)
-            )
-            self.emit("check:along", given, self.pred, site=site, library=like.library)
-        if preset.indexed and index is not None and index != self.loss.ignore_index:
-            self.emit("check:indexed", self.pred, target, site=site, library=like.library)
-        if preset.distribution and is_given:
-            self.emit("check:distribution", self.pred, site=site, check=True, library=like.library)
-        if preset.hard:
-            self.emit("check:hard", target, site=site, check=True, library=like.library, index=index)
-
     def mask_inputs(self) -> None:
         """Zeroes masked elements in everything that the loss reads, then emits the checks of values."""
         whole = self.mask
@@ -217,7 +182,10 @@ class Aligned:
             whole = self.emit("any_channel_mask", whole, **self.along())
         self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
-        if temperature is not None:
+        if isinstance(temperature, (Input, Apply)):
+            number = self.dynamic("temperature", temperature, TEMPERATURE["temperature"])
+            self.logits = self.emit("scale_by_temperature", self.logits, number)
+        elif temperature is not None:
             self.logits = self.emit("scale_by_temperature", self.logits, temperature=temperature)
         # Ignored labels are masked already: `without_ignored` replaced them by class 0.
         if self.target is not None and self.stated is not None:
@@ -234,6 +202,13 @@ class Aligned:
                 self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
+
+    def dynamic(self, name: str, value: Expression, declared: Any) -> Argument:
+        """Emits an option that is a tensor of one number, and the check of its bounds."""
+        number = self.out.number(value)
+        site, bounds = self.site(name), tuple(bounds_of(declared).items())
+        self.emit("check:option", number, site=site, check=True, bounds=bounds, wanted=wording(declared))
+        return number
 
     def hidden(self, name: str, value: Ref) -> Ref:
         """Emits another operand with masked elements zeroed; one with axes of its own by whole samples."""

@@ -29,12 +29,18 @@ class Builder:
         self.written: dict[str, str] = {}
 
     def emit(
-        self, operation: str, *inputs: Argument, site: Site | None = None, check: bool = False, **options: Any
+        self,
+        operation: str,
+        *inputs: Argument,
+        site: Site | None = None,
+        check: bool = False,
+        named: tuple[tuple[int, str], ...] = (),
+        **options: Any,
     ) -> Ref:
         """Appends a step, and returns a reference to its value."""
         name = self.names.after(operation)
         owners = frozenset([self.term_name])
-        self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check, owners))
+        self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check, owners, named))
         return Ref(name)
 
     def number(self, expression: Expression) -> Argument:

@@ -91,11 +91,14 @@ class Use(Aligned):
             arguments = [
                 None if a is None else self.emit("flat", a, self.pred, batch=batch) for a in arguments
             ]
-        options = dict(use.options)
+        options = {n: v for n, v in use.options if not isinstance(v, (Input, Apply))}
+        dynamic = [(n, v) for n, v in use.options if isinstance(v, (Input, Apply))]
+        named = tuple(enumerate((name for name, _ in dynamic), len(arguments)))
+        arguments += [self.dynamic(name, value, loss.option_types[name]) for name, value in dynamic]
         if loss.has_total:
             options["batch"] = bool(use.get("batch"))
             arguments.append(self.region_mask())
-        values = self.emit(f"loss:{loss.name}", *arguments, site=self.site("pred"), **options)
+        values = self.emit(f"loss:{loss.name}", *arguments, site=self.site("pred"), named=named, **options)
         if loss.skips:
             both, values = values, self.emit("values_of", values)
             self.skipped = self.emit("counted_of", both)

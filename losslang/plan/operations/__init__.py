@@ -86,6 +86,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:indices": checks.check_indices,
     "check:signs": checks.check_signs,
     "check:bounds": checks.check_bounds,
+    "check:option": checks.check_option,
     "check:nonnegative": checks.check_nonnegative,
     "check:boxes": checks.check_boxes,
     "check:position": checks.check_position,

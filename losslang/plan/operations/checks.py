@@ -285,6 +285,16 @@ def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
         raise site.error(counts.outside_bounds(site.span, site.term, site.operand, found))
 
 
+def check_option(value: Any, site: Site, bounds: tuple[tuple[str, float], ...], wanted: str) -> None:
+    """Refuses an option from a tensor that lies outside of the bounds of a written one, and NaN."""
+    seen = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
+    if seen is None:
+        return
+    found = float(seen)
+    if not all(getattr(found, f"__{relation}__")(bound) for relation, bound in bounds) or found != found:
+        raise site.error(counts.option_outside_bounds(site.span, site.term, site.operand, found, wanted))
+
+
 def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
     seen = _seen(value)

@@ -22,7 +22,7 @@ def cse(plan: Plan) -> Plan:
     for step in plan.steps:
         inputs = tuple(same.get(i.name, i) if isinstance(i, Ref) else i for i in step.inputs)
         # Compared as texts: 1 == 1.0 == True in Python, but they are different options.
-        key = (step.operation, repr(inputs), repr(step.options))
+        key = (step.operation, repr(inputs), repr(step.options), step.named)
         kept = first.setdefault(key, step.name)
         if kept != step.name:
             same[step.name] = Ref(kept)

@@ -24,7 +24,7 @@ def fold(plan: Plan) -> Plan:
 
 def _unchanged(step: Step) -> Argument:
     """Returns the input that a step returns unchanged; None if it computes something."""
-    if step.operation == "scale_by_temperature" and dict(step.options)["temperature"] == 1:
+    if step.operation == "scale_by_temperature" and dict(step.options).get("temperature") == 1:
         return step.inputs[0]
     if len(step.inputs) != 2:
         return None

@@ -9,7 +9,10 @@ that the loss reads come from one activation.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import signature
+from typing import Any
 
 from losslang.plan.plan import Argument, Plan, Ref, Step
 from losslang.primitives.primitive import Loss
@@ -44,7 +47,8 @@ def fuse(plan: Plan, registry: Registry | None = None) -> Plan:
 
 
 def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
-    by_name = dict(zip(loss.parameters, step.inputs, strict=True))
+    tensors, options = step.inputs[: len(loss.parameters)], step.inputs[len(loss.parameters) :]
+    by_name = dict(zip(loss.parameters, tensors, strict=True))
     views = {i for n, i in by_name.items() if n in VIEWS}
     origins = {_origin(view, above) for view in views}
     if not loss.kernels:
@@ -56,8 +60,19 @@ def _fused(step: Step, loss: Loss, above: dict[str, Step]) -> Step:
     if found is None or found[0] not in loss.kernels:
         return step
     activation, logits = found
+    names = [name for _, name in step.named]
+    if not _takes_tensors(loss.kernels[activation], names):
+        return step
     others = tuple(i for n, i in by_name.items() if n not in VIEWS)
-    return replace(step, operation=f"kernel:{loss.name}.{activation}", inputs=(logits, *others))
+    named = tuple(enumerate(names, 1 + len(others)))
+    inputs = (logits, *others, *options)
+    return replace(step, operation=f"kernel:{loss.name}.{activation}", inputs=inputs, named=named)
+
+
+def _takes_tensors(kernel: Callable[..., Any], names: Sequence[str]) -> bool:
+    """Returns whether a kernel declares these options as dynamic too."""
+    declared = signature(kernel).parameters
+    return all(n in declared and str(declared[n].annotation).startswith("Dynamic[") for n in names)
 
 
 def _origin(view: Argument, above: dict[str, Step]) -> tuple[str, Argument] | None:

@@ -261,7 +261,7 @@ class _Tracer:
     def formula(self, step: Step, values: Sequence[Any]) -> Any:
         """Computes a kernel by the formula of its loss."""
         activation = step.kernel_activation
-        if activation not in VIEWS_OF:
+        if activation not in VIEWS_OF or step.named:
             return Refused(f"the kernel {step.op}")
         loss = self.registry.get(Loss, step.loss_name)
         assert loss is not None
