@@ -84,15 +84,18 @@ LAYERS: Mapping[str, str] = {
 }
 # Parameters that the compiler fills in for a loss that asks for them.
 GIVEN = ("total", "class_weight", "pos_weight", "counted", "mask", "memory")
+Labels = Annotated[list[int], Field(min_length=1)]
+Channels = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 UNIVERSAL_TYPES: Mapping[str, Any] = {
     "reduction": Any,
     "mask": Any,
-    "ignore_index": int | None,
+    "ignore_index": Union[int, Labels, None],  # noqa: UP007
     "weight": Any,
     "class_weight": list[NonNegative] | Literal["balanced", "complement"],
     "pos_weight": NonNegative | list[NonNegative] | Literal["balanced"],
     "batch": bool,
     "background": bool | Literal["alone"],
+    "classes": Channels,
     "avg_factor": Positive,
     "empty": Literal["formula", "zero", "one", "skip"],
     "channels": Literal["first", "last"],
@@ -119,6 +122,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Count", "Dynamic", "Float",
+    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Channels", "Count", "Dynamic", "Float",
     "Fraction", "Head", "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
 ]  # fmt: skip

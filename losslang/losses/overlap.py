@@ -20,6 +20,7 @@ from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import power
 from losslang.vocabulary import (
     SMALLEST,
+    Channels,
     Float,
     Fraction,
     NonNegative,
@@ -106,8 +107,7 @@ def lovasz_hinge(
 ) -> Float[Tensor, "b c"]:
     """Σ_i max(0, e_i) ΔJ_i, e = 1 - x (2 t - 1), the largest first; ΔJ_i what the i-th adds to 1 - IoU.
 
-    Each channel is a yes and no. The authors take each image alone, as this does, smp and mmseg the
-    whole batch: `batch=true`.
+    Each channel is a yes and no, each image alone, as the authors'; smp and mmseg have `batch=true`.
     """
     return _lovasz(1 - logits * (2 * target - 1), target, mask)
 
@@ -147,18 +147,18 @@ def lovasz_softmax(
     target: Float[Tensor, "b c n"],
     mask: Float[Tensor, "b c n"] | None,
     *,
-    classes: Literal["present", "all"] = "present",
+    classes: Literal["present", "all"] | Channels = "present",
 ) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
     """Σ_i e_i ΔJ_i, e = |t - p|, the largest first; ΔJ_i what the i-th adds to the class's 1 - IoU.
 
-    Classes that are not there do not count, unless `classes=all`: the largest p of one is its value then.
-    The mean over classes, then over images; the authors' default is `batch=true`. kornia before 0.9
-    sorted class indices: 0.4911 for 0.6897. The authors', smp's and toolbelt's fail in float64.
+    Classes that are not there do not count, unless `classes=all`, or a list such as `[1, 2]`: the value
+    of one is its largest p. The mean over classes, then images; the authors' default is `batch=true`. kornia
+    before 0.9 sorted class indices: 0.4911 for 0.6897. The authors', smp's and toolbelt's fail in float64.
     """
     values = _lovasz((target - probs).abs(), target, mask)
     # An ignored label may stand for class 0 here: what is masked is not there.
     present = target if mask is None else target * mask
-    counts = torch.ones_like(target) if classes == "all" else present
+    counts = present if classes == "present" else torch.ones_like(target)
     return values, counts.detach().sum(-1)
 
 

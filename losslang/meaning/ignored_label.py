@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite_terms
+from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite_terms, show
 from losslang.registry import Registry
 
 OPTION = "ignore_index"
@@ -25,7 +25,7 @@ def resolve_ignored_labels(
     writers_of: dict[str, list[LossUse]] = defaultdict(list)
     for term in terms:
         for use in () if term.metric else loss_uses(term):
-            if _is_written(use) and isinstance(use.get(OPTION), int):
+            if _is_written(use) and isinstance(use.get(OPTION), (int, tuple)):
                 writers_of[_target(use)].append(use)
     diagnostics: list[Diagnostic] = []
 
@@ -34,7 +34,7 @@ def resolve_ignored_labels(
         if not writers or _is_written(use) or not loss_of(use, registry).reads_classes:
             return use
         if len({writer.get(OPTION) for writer in writers}) > 1:
-            labels = [(s.span_of(OPTION), int(s.get(OPTION))) for s in writers]
+            labels = [(s.span_of(OPTION), show(s.get(OPTION))) for s in writers]
             diagnostics.append(mistakes.two_labels(use.span, use.loss, _target(use), labels))
             return use
         return use.with_option(OPTION, writers[0].get(OPTION), writers[0].name)

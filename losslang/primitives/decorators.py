@@ -228,7 +228,8 @@ def _is_a_loss(made: Loss) -> None:
     if bare or made.signature.return_annotation is inspect.Signature.empty:
         what = bare or "the result"
         raise TypeError(f'loss {made.name}: annotate {what} with axes, as Float[Tensor, "b c"]')
-    hidden = [name for name in made.option_types if name in UNIVERSAL]
+    # Words of `classes` may stand beside the universal list of that name.
+    hidden = [name for name in made.option_types if name in UNIVERSAL and name != "classes"]
     if hidden:
         raise TypeError(f"loss {made.name}: every loss has {hidden} already; the compiler applies it")
 

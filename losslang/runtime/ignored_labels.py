@@ -14,7 +14,7 @@ from losslang.plan.passes import drop_masks, fuse_reduction
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
-from losslang.runtime.label_ranges import LabelRange
+from losslang.runtime.label_ranges import LabelRange, ignored_labels
 from losslang.tensors.lazy import torch
 
 
@@ -30,18 +30,13 @@ def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None
         slot = slots.get(target.name) if isinstance(target, Ref) else None
         if slot is None or not _are_plain(inputs[slot]):
             return None
-        found.append(LabelRange(slot, (_index(step),)))
+        found.append(LabelRange(slot, ignored_labels(step)))
     return list(dict.fromkeys(found))
 
 
 def ignore_mask_steps(plan: Plan) -> list[Step]:
-    """The steps `not_ignored`: each makes the mask of one ignored label, or None where no label is ignored."""
+    """The steps `not_ignored`: each makes the mask of ignored labels, or None where no label is ignored."""
     return [step for step in plan.steps if step.operation == "not_ignored"]
-
-
-def _index(step: Step) -> int:
-    """The label that such a step leaves out."""
-    return int(dict(step.options)["index"])
 
 
 def _are_plain(target: Any) -> bool:
@@ -63,11 +58,15 @@ def with_kernel_ignore_index(plan: Plan, registry: Registry) -> Plan:
 
 def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
+    index = dict(kept.options)["index"]
+    if not isinstance(index, int):
+        # A kernel leaves out one label alone.
+        return None
     masked = {kept.name}
     for step in plan.steps:
         if not masked.isdisjoint(step.input_names):
             masked.add(step.name)
-    told = ("ignore_index", _index(kept))
+    told = ("ignore_index", index)
     steps = [
         replace(step, options=(*step.options, told)) if step.name in masked and _is_kernel(step) else step
         for step in plan.steps

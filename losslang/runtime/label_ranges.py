@@ -22,6 +22,12 @@ SAME = ("zero_masked", "zero_masked_raw", "moved", "number", "beside")
 KINDS = ("uint8", "int8", "int16", "int32", "int64")
 
 
+def ignored_labels(step: Step) -> tuple[int, ...]:
+    """The labels that a step `not_ignored` leaves out."""
+    index = dict(step.options)["index"]
+    return (index,) if isinstance(index, int) else tuple(index)
+
+
 class Sources:
     """The inputs of a call behind the steps of a plan, and the checks of integer targets among these."""
 
@@ -31,7 +37,7 @@ class Sources:
         self.slots: Mapping[str, int] = {step.name: slot for slot, step in enumerate(plan.inputs)}
         self.checks = [s for s in plan.steps if s.operation in CHECKS and self.is_whole(s.inputs[0])]
         kept = [step for step in plan.steps if step.operation == "not_ignored"]
-        self.ignored = {(self.slot(step.inputs[0]), int(dict(step.options)["index"])) for step in kept}
+        self.ignored = {(self.slot(step.inputs[0]), label) for step in kept for label in ignored_labels(step)}
 
     def slot(self, argument: Argument) -> int | None:
         """The number of the input that an argument is, before masks and casts; None if it is computed."""
@@ -78,10 +84,11 @@ class LabelRange(NamedTuple):
         labels = inputs[self.input]
         if self.classes is None:
             # One end of the range takes half as long as both.
-            return any(
-                labels.min().item() <= label if label < 0 else labels.max().item() >= label
-                for label in self.ignored
-            )
+            below = [label for label in self.ignored if label < 0]
+            above = [label for label in self.ignored if label >= 0]
+            if below and labels.min().item() <= max(below):
+                return True
+            return bool(above) and labels.max().item() >= min(above)
         low, high = _ends(labels)
         return low < 0 or high >= self.classes or any(low <= label <= high for label in self.ignored)
 

@@ -161,14 +161,14 @@ def reserved_input(span: Span, name: str) -> Diagnostic:
     example="ce(ignore_index=255) + focal(softmax, ignore_index=0) + dice(softmax)",
     repair="ce(ignore_index=255) + focal(softmax, ignore_index=0) + dice(softmax, ignore_index=255)",
 )
-def two_labels(span: Span, name: str, target: str, speakers: Sequence[tuple[Span, int]]) -> Diagnostic:
+def two_labels(span: Span, name: str, target: str, speakers: Sequence[tuple[Span, str]]) -> Diagnostic:
     """A term writes no label to ignore, and its neighbours ignore different ones.
 
     One target has one ignored label: a term that reads classes and writes no `ignore_index` takes the
     one that other terms wrote on the same target. Here they wrote several. `ignore_index=none` keeps a
     term out.
     """
-    options = [*dict.fromkeys(str(label) for _, label in speakers), "none"]
+    options = [*dict.fromkeys(label for _, label in speakers), "none"]
     return Diagnostic(
         "",
         f"`{name}` reads classes of `{target}`, and its neighbours ignore different labels",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
@@ -206,6 +208,23 @@ def devices_differ(span: Span, term: str, operand: str, found: str, pred: str) -
 
 
 @mistake(
+    "E551",
+    form="python",
+    example="losslang.compile('dice(softmax, classes=[1, 3])')(torch.randn(1, 3, 4), torch.tensor([[0, 1, 2, 0]]))",
+    repair="losslang.compile('dice(softmax, classes=[1, 2])')(torch.randn(1, 3, 4), torch.tensor([[0, 1, 2, 0]]))",
+)
+def no_such_channel(span: Span, term: str, classes: Sequence[int], channels: int) -> Diagnostic:
+    """`classes` names a channel that the prediction does not have. Channels are counted from 0."""
+    found = max(classes)
+    return Diagnostic(
+        "",
+        f"`{term}` counts channel {found}, and the prediction has channels 0 to {channels - 1}",
+        span,
+        fix=f"leave {found} out of `classes`",
+    )
+
+
+@mistake(
     "E513",
     form="python",
     example="losslang.compile('ce(class_weight=[1, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
@@ -214,7 +233,8 @@ def devices_differ(span: Span, term: str, operand: str, found: str, pred: str) -
 def wrong_length(span: Span, term: str, option: str, found: int, classes: int) -> Diagnostic:
     """A list of weights is not as long as there are classes.
 
-    With `background=false` channel 0 is gone, and the list starts at channel 1.
+    With `background=false` channel 0 is gone, and the list starts at channel 1; with `classes=[2, 4]` it
+    has an entry for each of these, in their order.
     """
     return Diagnostic(
         "",

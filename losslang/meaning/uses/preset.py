@@ -42,6 +42,8 @@ def with_preset(call: tree.Call, named: NamedLoss) -> tuple[tree.Call, Likeness 
     if "avg_factor" in written:
         # It is what the sum is divided by in place of the library's count.
         written.add("reduction")
+    if "classes" in written:
+        written.add("background")
     options = [option for option in call.options if option is not chosen]
     options += [option for option in preset.options if option.name not in written]
     arguments = call.arguments or (() if named.activation else preset.arguments)

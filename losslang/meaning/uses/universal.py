@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
@@ -49,10 +49,30 @@ def read_universal(
     reduction = values.get("reduction")
     if "avg_factor" in values and reduction is not None and reduction.name != "mean":
         problems.append(_two_denominators(written["avg_factor"], reduction))
+    if isinstance(labels := values.get("ignore_index"), list):
+        distinct = sorted(set(cast("list[int]", labels)))
+        values["ignore_index"] = distinct if len(distinct) > 1 else distinct[0]
     if values.get("ignore_index", 0) is None:
         # `none` turns a default off; it must not be filled in again.
         values["ignore_index"] = "none"
     return values
+
+
+def check_channels(call: tree.Call, problems: list[MistakeError]) -> None:
+    """Enters the mistakes of a list of `classes`: a channel twice, and `background` beside it."""
+    written = {option.name: option for option in call.options}
+    listed = written.get("classes")
+    if listed is None or not isinstance(listed.value, tree.Items):
+        return
+    shown = [formatter.spell(item) for item in listed.value.items]
+    if len(set(shown)) < len(shown):
+        text, wanted = f"`{formatter.spell(listed.value)}`", "a list of different channels"
+        wrong = option_mistakes.bad_value(listed.value.span, call.name, "classes", text, wanted)
+        problems.append(MistakeError(wrong))
+    if (beside := written.get("background")) is not None:
+        said, why = f"background={formatter.spell(beside.value)}", "both say which channels count"
+        clash = option_mistakes.contradict(listed.span, said, "classes", why, "leave out `background`")
+        problems.append(MistakeError(clash))
 
 
 def _two_denominators(option: tree.Option, reduction: Choice) -> MistakeError:
@@ -97,7 +117,7 @@ def _pointless(loss: Loss, name: str) -> str:
         return "it is not a loss of yes and no"
     if name == "ignore_index" and not loss.reads_classes:
         return "its target holds no classes"
-    if name in ("batch", "background", "empty") and not loss.is_region:
+    if name in ("batch", "background", "classes", "empty") and not loss.is_region:
         return "it does not sum over a region"
     if name == "batch" and not (loss.has_total or loss.is_flat):
         return "its regions have a form, and samples cannot be put together"

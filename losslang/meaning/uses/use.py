@@ -14,7 +14,7 @@ from losslang.meaning.uses.activation import read_activation
 from losslang.meaning.uses.operands import Scope, read_operands
 from losslang.meaning.uses.paths import parts_of_tensors
 from losslang.meaning.uses.preset import with_preset
-from losslang.meaning.uses.universal import in_order, read_universal
+from losslang.meaning.uses.universal import check_channels, in_order, read_universal
 from losslang.primitives.primitive import Loss
 from losslang.registry import NamedLoss, Registry
 from losslang.syntax import tree
@@ -34,6 +34,7 @@ def read_use(
         call, likeness = with_preset(call, named)
     except MistakeError as problem:
         problems.append(problem)
+    check_channels(call, problems)
     of_loss, universal, operands = _sorted(call, loss, problems)
     options, wrong = read_all(loss, of_loss, evaluate)
     problems += wrong

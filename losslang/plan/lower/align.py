@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.meaning.meaning import Apply, Choice, Expression, Input, LossUse
@@ -78,6 +78,14 @@ class Aligned:
         if loss.is_region:
             batch, background = bool(use.get("batch")), use.get("background") is not False
             self.emit("check:region", self.pred, site=site, batch=batch, background=background)
+            if self.classes is not None:
+                self.emit("check:chosen", self.pred, site=self.site("classes"), classes=self.classes)
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """The channels that `classes=` lists, of every region loss or of the loss itself; None if it does not."""
+        listed = self.use.get("classes") or dict(self.use.options).get("classes")
+        return cast("tuple[int, ...]", listed) if isinstance(listed, tuple) else None
 
     def check_listed(self) -> None:
         """Emits the check of predictions of classes without space, and of lists: they need two axes."""
@@ -94,9 +102,11 @@ class Aligned:
         index = self.use.get("ignore_index")
         if not isinstance(target, Ref) or index is None or index == "none":
             return target, None
-        if index >= (-1 if self.form() == "signs" else 0):
-            site = self.site("ignore_index")
-            self.emit("check:ignored", target, self.raw, site=site, index=index, form=self.form())
+        least = -1 if self.form() == "signs" else 0
+        for label in (index,) if isinstance(index, int) else index:
+            if label >= least:
+                site = self.site("ignore_index")
+                self.emit("check:ignored", target, self.raw, site=site, index=label, form=self.form())
         not_ignored = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
         return self.emit("zero_masked", target, not_ignored), not_ignored
 

@@ -35,13 +35,24 @@ class Use(Aligned):
         """Whether channel 0 is dropped: `background=false`, or `alone`, which keeps a single channel."""
         return self.use.get("background") in (False, "alone")
 
+    def counted_channels(self, value: Ref) -> Ref:
+        """Emits those channels of a view or a target that the loss counts."""
+        if self.classes is not None:
+            return self.emit("chosen", value, classes=self.classes)
+        return self.emit("foreground", value) if self.drops_background else value
+
+    def mask_of_counted(self, mask: Any) -> Any:
+        """Emits those channels of a mask or a weight that the loss counts; a number stays."""
+        if self.classes is not None:
+            return self.emit("chosen_mask", mask, classes=self.classes)
+        return self.emit("foreground_mask", mask) if self.drops_background else mask
+
     # -- views of the prediction
 
     def view(self, name: str) -> Argument:
-        """Emits a view of the prediction, once; without channel 0 where the background is dropped."""
+        """Emits a view of the prediction, once, of the channels that count."""
         if name not in self.views:
-            made = self.made(name)
-            self.views[name] = self.emit("foreground", made) if self.drops_background else made
+            self.views[name] = self.counted_channels(self.made(name))
         return self.views[name]
 
     def made(self, name: str) -> Ref:
@@ -166,9 +177,7 @@ class Use(Aligned):
 
     def view_target(self) -> Ref:
         assert self.target is not None
-        if self.drops_background:
-            return self.emit("foreground", self.target)
-        return self.target
+        return self.counted_channels(self.target)
 
     def counted_target(self) -> Ref:
         """Emits the target as classes are counted in it: 0 or 1 for each element, or indices."""
@@ -183,9 +192,7 @@ class Use(Aligned):
 
     def region_mask(self) -> Argument:
         """Emits the mask of the channels that the loss reads; None where nothing is masked."""
-        if self.mask is None or not self.drops_background:
-            return self.mask
-        return self.emit("foreground_mask", self.mask)
+        return None if self.mask is None else self.mask_of_counted(self.mask)
 
     def class_axis(self) -> str:
         """Returns where the class of a value comes from: "axis" of the values, or "label" of the place."""
@@ -208,9 +215,11 @@ class Use(Aligned):
             given = self.emit("constant", values=(float(value),))
         else:
             given = self.emit("constant", values=tuple(map(float, value)))
-        dropped = 1 if self.drops_background else 0
+        dropped, number = (1 if self.drops_background else 0), len(self.classes or ())
         moved = self.layout.moved
-        weights = self.emit("per_class", given, self.raw, site=site, dropped=dropped, moved=moved)
+        weights = self.emit(
+            "per_class", given, self.raw, site=site, dropped=dropped, moved=moved, number=number or None
+        )
         if isinstance(value, (Input, Apply)):
             self.emit("check:bounds", weights, None, site=site, check=True)
         return weights
@@ -262,8 +271,7 @@ class Use(Aligned):
             case Apply(("+" | "-" | "*" | "/" | "neg") as operator, parts):
                 return self.emit(f"math:{operator}", *(self.laid(part, values) for part in parts))
             case _:
-                laid = self.laid_over(expression, str(expression))
-                laid = self.emit("foreground_mask", laid) if self.drops_background else laid
+                laid = self.mask_of_counted(self.laid_over(expression, str(expression)))
                 site = self.site(str(expression))
                 return self.emit("weigh", laid, values, site=site, frame=self.frame)
 

@@ -73,6 +73,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "log_softmax": activations.log_softmax.function,
     "check:channels": checks.check_channels,
     "check:region": checks.check_region,
+    "check:chosen": checks.check_chosen,
     "check:rank": checks.check_rank,
     "check:layout": checks.check_layout,
     "check:compared": checks.check_compared,
@@ -124,6 +125,8 @@ for _function in (
     views.channels_back,
     views.foreground,
     views.foreground_mask,
+    views.chosen,
+    views.chosen_mask,
     views.flat,
     views.values_of,
     views.counted_of,
@@ -164,7 +167,7 @@ for _function in (
 
 MAPS = {
     "float_prediction", "mask", "mask_and", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
-    "foreground_mask", "true_class", "true_element", "log_true_element", "not_background",
+    "foreground_mask", "chosen", "chosen_mask", "true_class", "true_element", "log_true_element", "not_background",
     "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "operand_like_pred", "float_target",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
     "log", "log_complement", "log_sigmoid", "log_softmax",

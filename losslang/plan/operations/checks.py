@@ -47,6 +47,12 @@ def check_layout(pred: Tensor, site: Site, of_rows: bool) -> None:
     raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
 
 
+def check_chosen(pred: Tensor, site: Site, classes: tuple[int, ...]) -> None:
+    """Refuses channels to count that the prediction does not have."""
+    if max(classes) >= pred.shape[1]:
+        raise site.error(tensors.no_such_channel(site.span, site.term, classes, pred.shape[1]))
+
+
 def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> None:
     """Refuses a prediction that has nothing to sum over, or nothing but background."""
     shape = tuple(pred.shape)
@@ -111,13 +117,15 @@ def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
         raise site.error(error)
 
 
-def check_hard(value: Any, site: Site, library: str, index: int | str | None) -> None:
+def check_hard(value: Any, site: Site, library: str, index: int | tuple[int, ...] | str | None) -> None:
     """Refuses a truth between 0 and 1 where one of 0 and 1 was compared."""
     truth = _seen(value)
     if truth is None or not truth.dtype.is_floating_point:
         return
     between = truth != truth.round()
-    if bool((between if not isinstance(index, int) else between & (truth != index)).any()):
+    for label in index if isinstance(index, tuple) else (index,):
+        between = between & (truth != label) if isinstance(label, int) else between
+    if bool(between.any()):
         what, wanted = "of a truth between 0 and 1", "on a truth of 0 and 1"
         error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
         raise site.error(error)

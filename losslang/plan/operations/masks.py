@@ -7,6 +7,7 @@ A prediction is (B, C, *S) unless its loss says otherwise. A mask is boolean and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from losslang.diagnostics.mistakes import inputs, tensors
@@ -125,8 +126,8 @@ def mask(laid: Any, pred: Tensor) -> Tensor | None:
     return laid if laid.dtype == torch.bool else laid != 0
 
 
-def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
-    """Returns a mask, True where the target is not the ignored label; None if no label can be or is ignored.
+def not_ignored(target: Any, pred: Any, index: int | tuple[int, ...], form: str) -> Tensor | None:
+    """Returns a mask, True where the target is no ignored label; None if no label can be or is ignored.
 
     Whether any label is ignored is read on a CPU alone: on a GPU it would synchronize.
     """
@@ -137,23 +138,44 @@ def not_ignored(target: Any, pred: Any, index: int, form: str) -> Tensor | None:
     )
     if form == "labels" and is_distribution:
         return None
+    labels = (index,) if isinstance(index, int) else index
     if not (target.dtype.is_floating_point or target.dtype == torch.bool):
+        # The comparison would convert a label to the type of the target, where it is another number.
         held = torch.iinfo(target.dtype)
-        if not held.min <= index <= held.max:
-            # The comparison would convert the label to the type of the target, where it is another number.
-            return None
+        labels = tuple(label for label in labels if held.min <= label <= held.max)
     is_seen = target.is_cpu and target.numel() and not traces()
-    return _seen(target, index) if is_seen else target != index
+    return _seen(target, labels) if is_seen else _outside(target, labels)
 
 
-def _seen(target: Tensor, index: int) -> Tensor | None:
-    """Returns a mask, True where a target is not the index; None if it is nowhere."""
-    # Fast path: a label outside of the range of labels, as -100 mostly is, needs no mask.
+def _seen(target: Tensor, labels: Sequence[int]) -> Tensor | None:
+    """Returns a mask, True where a target is none of the labels; None if they are nowhere."""
+    # Fast path: labels outside of the range of labels, as -100 mostly is, need no mask.
     if not target.dtype.is_floating_point and target.dtype != torch.bool:
-        if target.min().item() > index or target.max().item() < index:
+        if not labels or target.min().item() > labels[-1] or target.max().item() < labels[0]:
             return None
-    found = differs(target, index)
-    return None if holds_all(found) else found
+    found = _outside(target, labels)
+    return None if found is None or holds_all(found) else found
+
+
+def _outside(target: Tensor, labels: Sequence[int]) -> Tensor | None:
+    """Returns a mask, True where a target is none of the labels. A run of them is compared by its ends."""
+    is_whole = not (target.dtype.is_floating_point or target.dtype == torch.bool)
+    found: Tensor | None = None
+    for low, high in _runs(labels, is_whole):
+        apart = differs(target, low) if low == high else (target < low) | (target > high)
+        found = apart if found is None else found & apart
+    return found
+
+
+def _runs(labels: Sequence[int], is_whole: bool) -> list[tuple[int, int]]:
+    """Returns sorted labels as runs: 3, 4, 9 as (3, 4) and (9, 9)."""
+    runs: list[tuple[int, int]] = []
+    for label in labels:
+        if is_whole and runs and label == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], label
+        else:
+            runs.append((label, label))
+    return runs
 
 
 def mask_and(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from losslang.meaning.layout import channel_axis
@@ -34,6 +35,21 @@ def foreground_mask(mask: Any) -> Any:
     """Drops channel 0 of a mask or a weight; one channel, or a number, is for all classes and stays."""
     is_wide = isinstance(mask, torch.Tensor) and mask.ndim > 1 and mask.shape[1] > 1
     return mask[:, 1:] if is_wide else mask
+
+
+def chosen(value: Tensor, classes: Sequence[int]) -> Tensor:
+    """Returns these channels, in their order: a view if they follow each other, else a copy."""
+    first, last = classes[0], classes[-1]
+    if tuple(classes) == tuple(range(first, last + 1)):
+        return value[:, first : last + 1]
+    # Not by a list of indices, which a GPU would wait for.
+    return torch.cat([value[:, index : index + 1] for index in classes], 1)
+
+
+def chosen_mask(mask: Any, classes: Sequence[int]) -> Any:
+    """Returns these channels of a mask or a weight; one channel, or a number, is for all classes and stays."""
+    is_wide = isinstance(mask, torch.Tensor) and mask.ndim > 1 and mask.shape[1] > 1
+    return chosen(mask, classes) if is_wide else mask
 
 
 def flat(value: Tensor | None, pred: Tensor, batch: bool) -> Tensor | None:

@@ -34,11 +34,16 @@ def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
 
 
 def per_class(
-    value: Any, pred: Tensor, site: Site, dropped: int, moved: tuple[int, int] | None = None
+    value: Any,
+    pred: Tensor,
+    site: Site,
+    dropped: int,
+    moved: tuple[int, int] | None = None,
+    number: int | None = None,
 ) -> Tensor:
     """Returns weights (C,) for the classes that the loss reads, in its precision.
 
-    A `pos_weight` may be one number.
+    `number`: how many channels `classes=` chose. A `pos_weight` may be one number.
     """
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
     if isinstance(value, tuple):
@@ -52,10 +57,10 @@ def per_class(
             wanted, fix = "one number a class, (C,)", f"hand over `{site.operand}` of the shape (C,)"
             raise site.error(tensors.shapes_differ(site.span, site.term, site.operand, *shapes, wanted, fix))
         weights = weights.flatten()
-    classes = max((pred.shape[1] if pred.ndim > 1 else 1) - dropped, 1)
-    number = weights.numel()
-    if number != classes and not (number == 1 and site.operand == "pos_weight"):
-        raise site.error(tensors.wrong_length(site.span, site.term, site.operand, number, classes))
+    classes = number or max((pred.shape[1] if pred.ndim > 1 else 1) - dropped, 1)
+    length = weights.numel()
+    if length != classes and not (length == 1 and site.operand == "pos_weight"):
+        raise site.error(tensors.wrong_length(site.span, site.term, site.operand, length, classes))
     return weights
 
 

@@ -19,6 +19,7 @@ OF_A_MASK = (
     "mask",
     "any_channel_mask",
     "foreground_mask",
+    "chosen_mask",
     "value_mask",
     "counting",
     "flat",

@@ -14,6 +14,7 @@ from losslang.runtime.buffers import memories
 from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, VALUES
 from losslang.runtime.explain import explain, explain_traced
+from losslang.runtime.label_ranges import ignored_labels
 from losslang.syntax import tree
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
@@ -118,5 +119,5 @@ def _labels(
     """Classes, a tenth of them those that are ignored."""
     labels = torch.randint(classes, shape, generator=chance)
     for step in hidden if ignored else ():
-        labels[torch.rand(shape, generator=chance) < 0.1] = int(dict(step.options)["index"])
+        labels[torch.rand(shape, generator=chance) < 0.1] = ignored_labels(step)[0]
     return labels
