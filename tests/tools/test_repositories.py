@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from _projects import MODULE, project_codes
+from _projects import FILLED, MODULE, project_codes
 
 import losslang
 from losslang.diagnostics.rendering import full
@@ -94,26 +94,6 @@ def test_what_another_file_gives(text: str, wanted: str) -> None:
     assert found(text) == wanted
 
 
-# What OmegaConf 2.3.1 makes of these is the same: tests/libraries/test_configs.py.
-FILLED = [
-    ("w: 0.5\nloss: ${w}*ce\n", "0.5*ce"),
-    ("w: 1e-3\nloss: ${w}*ce\n", "1e-3*ce"),
-    ("w: 1.\nloss: ${w}*ce\n", "1.0*ce"),
-    ("w: 3\nloss: ${ w }*ce\n", "3*ce"),
-    ("a: {b: {w: 2}}\nloss: ${a.b.w}*ce\n", "2*ce"),
-    ("a: [1, 2]\nloss: ${a[1]}*ce\n", "2*ce"),
-    ("a: [1, 2]\nloss: ${a.0}*ce\n", "1*ce"),
-    ("m: {w: 2, loss: '${.w}*ce'}\n", "2*ce"),
-    ("w: 2\nm: {loss: '${..w}*ce'}\n", "2*ce"),
-    ("m: [{w: 4, loss: '${.w}*ce'}]\n", "4*ce"),
-    ("t: dice\nw: 2\ns: ${w}*${t}\nloss: ce + ${s}\n", "ce + 2*dice"),
-    ("losses: {main: ce + dice}\nloss: ${losses.main}\n", "ce + dice"),
-    ("a: ${b}\nb: ${c}\nc: ce\nloss: ${a}\n", "ce"),
-    ("# @package train\nw: 2\nloss: ${train.w}*ce\n", "2*ce"),
-    ("# @package _global_\nw: 2\nloss: ${w}*ce\n", "2*ce"),
-]
-
-
 @pytest.mark.parametrize(("text", "wanted"), FILLED)
 def test_interpolations_that_the_file_answers(text: str, wanted: str) -> None:
     reading = read("c.yaml", text)
@@ -170,9 +150,7 @@ def test_a_caret_stands_below_what_is_written() -> None:
 
 def test_fills_of_fills_end() -> None:
     bomb = (
-        "a0: 1+1\n"
-        + "".join(f"a{i}: {'${a%d}' % (i - 1) * 20}\n" for i in range(1, 12))
-        + "loss: ${a11}*ce\n"
+        "a0: 1+1\n" + "".join(f"a{i}: {f'${{a{i - 1}}}' * 20}\n" for i in range(1, 12)) + "loss: ${a11}*ce\n"
     )
     assert [d.code for d in read("c.yaml", bomb).diagnostics] == ["W420"]
 
