@@ -20,7 +20,7 @@ from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Meaning, Term
-from losslang.meaning.overrides import OVERRIDES, Setting, number, overridden, placed, settable
+from losslang.meaning.overrides import OVERRIDES, Setting, flattened, number, overridden, placed, settable
 from losslang.meaning.rules import of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
@@ -84,7 +84,7 @@ def analyze(
         program = parse(source)
     except LossError as error:
         return Checked(None, error.diagnostics)
-    terms, diagnostics = _terms(program, registry or current_registry(), dict(overrides or {}))
+    terms, diagnostics = _terms(program, registry or current_registry(), flattened(overrides or {}))
     found = sorted(diagnostics, key=lambda d: (d.span.start, d.code))
     # A setting in a config file has a place of its own there.
     found = tuple(d if d.source.text else d.at(source) for d in found)

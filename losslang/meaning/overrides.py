@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from numbers import Real
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
@@ -31,6 +31,18 @@ class Setting(NamedTuple):
     value: Any
     name: Source
     written: Source
+
+
+def flattened(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides by log key: `{"dice": {"smooth": 1}}`, as configs of nodes nest them, is `{"dice.smooth": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if isinstance(value, Mapping):
+            inner = flattened(cast("Mapping[str, Any]", value))
+            flat.update({f"{name}.{key}": one for key, one in inner.items()})
+        else:
+            flat[name] = value
+    return flat
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
+from losslang.meaning.overrides import flattened
 from losslang.plan.lower import lower
 from losslang.plan.passes import drop_dead_steps, optimize, summed
 from losslang.plan.plan import Plan
@@ -30,7 +31,7 @@ class Order(NamedTuple):
     def of(
         cls, source: Source, overrides: Mapping[str, Any], ignore: Sequence[str], fuse: Fuse | None
     ) -> Order:
-        typed = tuple((name, type(value).__name__, value) for name, value in overrides.items())
+        typed = tuple((name, type(value).__name__, value) for name, value in flattened(overrides).items())
         return cls(source, typed, tuple(ignore), fuse)
 
     @property

@@ -51,7 +51,7 @@ def compile(
     *,
     device: str | torch.device | None = None,
     const: Mapping[str, Any] | None = None,
-    overrides: Mapping[str, float] | None = None,
+    overrides: Mapping[str, float | Mapping[str, Any]] | None = None,
     ignore: Sequence[str] = (),
     params: Iterable[tuple[str, Tensor]] | None = None,
     validate: Validate = "first",
@@ -61,8 +61,8 @@ def compile(
     """The loss that `text` says, as a torch module on `device`.
 
     `const` holds tensors, numbers or modules that the program reads as `const.name`; `overrides` sets bound
-    numbers (`alpha`) and weights and options of terms (`dice.smooth`); `ignore` names losses that a model
-    returns and the program may leave unread; `source` names the file in messages.
+    numbers (`alpha`) and weights and options of terms (`dice.smooth`, also nested); `ignore` names losses
+    that a model returns and the program may leave unread; `source` names the file in messages.
 
     A Parameter in `const`, and a network of which a parameter asks for a gradient now, are part of the loss:
     of its `parameters()` and its checkpoints. Other tensors and networks move with it and are not saved.

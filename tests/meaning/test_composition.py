@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
 from functools import cache
 from typing import Any
@@ -348,6 +349,18 @@ def test_a_fraction_as_target_keeps_the_precision_of_the_prediction():
 def test_an_override_that_is_no_number(text: str, name: str, value: Any):
     with pytest.raises(losslang.LossError, match="must be a number"):
         losslang.compile(text, overrides={name: value})
+
+
+def test_overrides_may_be_nested():
+    """As a config of nodes has them: `overrides.dice.smooth=1` on Hydra's command line makes a node `dice`."""
+    text = "a = 1; gan = l1 + mse; a*ce@seg + dice(softmax)@seg + gan"
+    flat = {"a": 2, "dice.seg.smooth": 1, "dice.seg.weight": 3, "gan/l1.weight": 4}
+    nested = {"a": 2, "dice": {"seg": {"smooth": 1, "weight": 3}}, "gan/l1": {"weight": 4}}
+    one, other = (losslang.compile(text, overrides=overrides) for overrides in (flat, nested))
+    assert one.fingerprint == other.fingerprint
+    assert pickle.loads(pickle.dumps(other)).fingerprint == one.fingerprint
+    with pytest.raises(losslang.LossError, match=r"nothing here is called `dice\.seg\.smoth`"):
+        losslang.compile(text, overrides={"dice": {"seg": {"smoth": 1}}})
 
 
 SMALL = torch.tensor([200, 1, 0, 100], dtype=torch.uint8)

@@ -186,7 +186,10 @@ def test_the_text_of_a_target_is_an_expression() -> None:
         ("{a: null}", "E202"),
         ("{a: true}", "E202"),
         ("{dice.smooth: -1}", "E202"),
-        ("{dice: {smooth: 1}}", "E108"),
+        ("{dice: {smooth: 1, weight: 2}}", ""),
+        ("{dice: {smoth: 1}}", "E108"),
+        ("{dice: {smooth: '1'}}", "E423"),
+        ("{dice: {smooth: {a: 1}}}", "E108"),
         ("null", ""),
     ],
 )

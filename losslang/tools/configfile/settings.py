@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -30,17 +31,26 @@ def settings_of(
     reading = _Reading(form, file, filler, texts_are_numbers=bool(target.path))
     settings: dict[str, Setting] = {}
     left: list[str] = []
-    for name, span, node in entry.node.entries:
-        at = replace(text, node=node, above=(*text.above, entry.node))
+    for name, span, at in _leaves(replace(text, node=entry.node), entry.node):
         value = reading.value(at)
         if value is UNKNOWN:
             left.append(GIVEN_ELSEWHERE)
             continue
         path = f"{text.path.rpartition('.')[0]}.overrides"
-        written = _place(file, path, Span(node.start, node.end)) if isinstance(node, Scalar) else None
+        written = _place(file, path, Span(at.node.start, at.node.end)) if isinstance(at.node, Scalar) else None
         key = _place(file, path, span)
         settings[name] = Setting(value, key, written or key)
     return settings, left
+
+
+def _leaves(at: Match, mapping: Mapping, prefix: str = "") -> Iterator[tuple[str, Span, Match]]:
+    """Every value below a mapping with its log key, `dice.smooth` where it is nested, and the place of that key."""
+    for name, span, node in mapping.entries:
+        inner = replace(at, node=node, above=(*at.above, mapping))
+        if isinstance(node, Mapping):
+            yield from _leaves(inner, node, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", span, inner
 
 
 def _place(file: Source, path: str, span: Span) -> Source:
