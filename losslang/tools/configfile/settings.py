@@ -37,7 +37,9 @@ def settings_of(
             left.append(GIVEN_ELSEWHERE)
             continue
         path = f"{text.path.rpartition('.')[0]}.overrides"
-        written = _place(file, path, Span(at.node.start, at.node.end)) if isinstance(at.node, Scalar) else None
+        written = (
+            _place(file, path, Span(at.node.start, at.node.end)) if isinstance(at.node, Scalar) else None
+        )
         key = _place(file, path, span)
         settings[name] = Setting(value, key, written or key)
     return settings, left
