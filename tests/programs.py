@@ -99,6 +99,7 @@ USES = st.sampled_from(
         *["mse@(pred.mu, batch.noise)", "l1@(pred[0:1], target[0:1])", "bce(sigmoid, pred=batch.fake, target=1)"],
         *["iou(mode=log)@boxes", "kd(temperature=2)", "hinge(margin=2)", "nll", "triplet@(pred.a, pred.p, pred.n)"],
         *["pred.aux", "pred.aux[0]", "pred.losses[-1]", "mean(batch.d)", "batch.d/batch.n", "metric(zero_one)"],
+        *["huber(delta=batch.d)", "focal(gamma=2*batch.g)", "ce(ignore_index=[254, 255])", "dice(classes=[1, 2])"],
         *["mean((pred - target)**2)", "mean(pred.a - (pred.b - pred.c))", "1e-4*l2_reg(match='*.weight')"],
     ]
 )  # fmt: skip

@@ -20,7 +20,16 @@ from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Meaning, Term
-from losslang.meaning.overrides import OVERRIDES, Setting, flattened, number, overridden, placed, settable
+from losslang.meaning.overrides import (
+    OVERRIDES,
+    Setting,
+    flattened,
+    number,
+    overridden,
+    placed,
+    plain,
+    settable,
+)
 from losslang.meaning.rules import of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
@@ -84,13 +93,15 @@ def analyze(
         program = parse(source)
     except LossError as error:
         return Checked(None, error.diagnostics)
-    terms, diagnostics = _terms(program, registry or current_registry(), flattened(overrides or {}))
+    settings = flattened(overrides or {})
+    terms, diagnostics = _terms(program, registry or current_registry(), settings)
     found = sorted(diagnostics, key=lambda d: (d.span.start, d.code))
     # A setting in a config file has a place of its own there.
     found = tuple(d if d.source.text else d.at(source) for d in found)
     if terms is None or any(d.is_error for d in found):
         return Checked(None, found)
-    return Checked(Meaning(terms, source), found)
+    plainly = tuple((name, plain(value)) for name, value in settings.items())
+    return Checked(Meaning(terms, source, plainly), found)
 
 
 def _terms(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -17,7 +18,9 @@ from losslang.diagnostics.mistakes import page, pages
 from losslang.diagnostics.mistakes.names import nearest
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
+from losslang.meaning.canonical import canonical
 from losslang.meaning.checker import analyze
+from losslang.meaning.expression_tree import node_of
 from losslang.meaning.layout import lies
 from losslang.meaning.meaning import (
     Constant,
@@ -31,13 +34,12 @@ from losslang.meaning.meaning import (
     loss_uses,
     show,
 )
-from losslang.meaning.summary import affine, brief, short_number
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import Preset
 from losslang.primitives.primitive import Activation, Loss
 from losslang.primitives.primitive import Reduction as ReductionPrimitive
 from losslang.registry import current_registry
-from losslang.syntax import formatter
+from losslang.syntax import formatter, tree
 from losslang.syntax.program_text import source_of
 from losslang.vocabulary import IN_WORDS
 
@@ -93,7 +95,7 @@ def _page(code: str) -> str:
 
 def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
     """The paragraphs of an explanation."""
-    yield formatter.format(meaning.source)
+    yield canonical(meaning, current_registry())
     for term in meaning.terms:
         if term.weight or term.metric:
             yield "\n".join(_term(term, meaning.source))
@@ -126,7 +128,7 @@ def _weights(term: Term) -> Iterator[Row]:
     if term.metric:
         yield "metric", "logged, adds nothing to the total, has no gradient"
     if not term.metric or term.weight != 1:
-        yield "weight", short_number(term.weight)
+        yield "weight", formatter.number(float(f"{term.weight:.6g}"))
     if term.factor is not None:
         yield "times", f"{term.factor}, after the reduction"
 
@@ -139,7 +141,7 @@ def _computes(body: Expression) -> Iterator[Row]:
             yield "is", f"{body} as it stands: one number that the call hands over"
         case _:
             # The names alone: what each of them reads is said below.
-            yield "computes", str(brief(body, lambda use: use.name))
+            yield "computes", formatter.spell(node_of(body, lambda use: tree.Call(name=use.name)))
 
 
 def _use(use: LossUse, source: Source) -> Iterator[Row]:
@@ -243,7 +245,8 @@ def _by_label(use: LossUse, loss: Loss) -> bool:
 def _elements(use: LossUse) -> Iterator[Row]:
     """The rows about the natural values before they are reduced."""
     if use.scale != 1 or use.shift:
-        yield "values", f"{affine(use, 'v')} in the place of v, before the reduction"
+        shifted = node_of(replace(use, factor=None), lambda _: tree.Call(name="v"))
+        yield "values", f"{formatter.spell(shifted)} in the place of v, before the reduction"
     if use.factor is not None:
         yield "times", f"{use.factor}, before the reduction; the count stays what it was"
 

@@ -165,10 +165,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Meaning:
-    """A checked program: its terms, and the text that they are from."""
+    """A checked program: its terms, the text that they are from, and what was set from outside."""
 
     terms: tuple[Term, ...]
     source: Source = field(compare=False, repr=False)
+    settings: tuple[tuple[str, Any], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def lock(self) -> str:
@@ -178,8 +179,7 @@ class Meaning:
     @property
     def fingerprint(self) -> str:
         """A hash that is equal for programs of the same mathematics, whatever their names and order."""
-        # 1 - 0.9 and 0.1 are one weight, though not one float.
-        terms = [replace(t, weight=float(f"{t.weight:.12g}")) for t in self.terms if t.weight]
+        terms = [addend for term in self.terms for addend in _addends_of(term) if addend.weight]
         lines = sorted(map(str, terms))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -190,6 +190,34 @@ class Meaning:
 
     def __str__(self) -> str:
         return self.lock
+
+
+def addends(expression: Expression, weight: float = 1.0) -> list[tuple[float, Expression]]:
+    """The addends of a tensor expression, each with its weight."""
+    match expression:
+        case Apply("+", (left, right)):
+            return addends(left, weight) + addends(right, weight)
+        case Apply("-", (left, right)):
+            return addends(left, weight) + addends(right, -weight)
+        case Apply("neg", (inner,)):
+            return addends(inner, -weight)
+        case Apply("*", (Constant(value), inner)):
+            return addends(inner, weight * value)
+        case _:
+            return [(weight, expression)]
+
+
+def _addends_of(term: Term) -> list[Term]:
+    """A term in its normal form: its weight to twelve digits, a number as a weight of 1, a tensor sum apart."""
+    parts: list[tuple[float, Expression]] = [(term.weight, term.body)]
+    if not any(isinstance(part, LossUse) for part in below(term.body)):
+        pair = [part for part in (term.factor, term.body) if part is not None]
+        pair.sort(key=lambda part: not isinstance(part, Constant))
+        whole = pair[0] if len(pair) == 1 else Apply("*", tuple(pair))
+        term, parts = replace(term, factor=None), addends(whole, term.weight)
+    numbers = [(w * b.value, Constant(1.0)) if isinstance(b, Constant) else (w, b) for w, b in parts]
+    # 1 - 0.9 and 0.1 are one weight, though not one float.
+    return [replace(term, weight=float(f"{weight:.12g}"), body=body) for weight, body in numbers]
 
 
 def below(expression: Expression) -> Iterator[Expression]:

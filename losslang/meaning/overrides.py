@@ -16,7 +16,7 @@ from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.keys import split
 from losslang.meaning.meaning import LossUse, Term
-from losslang.meaning.options import validated, wording
+from losslang.meaning.options import frozen, validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
 
@@ -43,6 +43,11 @@ def flattened(overrides: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def plain(value: Any) -> Any:
+    """An override without its places."""
+    return value.value if isinstance(value, Setting) else value
 
 
 def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
@@ -82,10 +87,13 @@ def number(value: Any, span: Span, owner: str, name: str) -> float:
     """A value from outside as a float. Raises MistakeError if it is no number."""
     if isinstance(value, Setting):
         return _at(value, lambda given: number(given, span, owner, name))
+    wanted = "a number"
     if not isinstance(value, bool) and isinstance(value, Real):
-        return float(value)
+        if isfinite(value):
+            return float(value)
+        wanted = "a finite number"
     refuse_text(value, span, name if owner == OVERRIDES else f"{owner}.{name}")
-    raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", "a number"))
+    raise MistakeError(mistakes.bad_value(span, owner, name, f"`{value}`", wanted))
 
 
 def _at(setting: Setting, read: Callable[[Any], Result]) -> Result:
@@ -133,5 +141,5 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     except ValidationError:
         wanted = wording(declared)
         raise MistakeError(mistakes.bad_value(term.span, body.loss, option, f"`{value}`", wanted)) from None
-    options = tuple((name, fitting if name == option else old) for name, old in body.options)
+    options = tuple((name, frozen(fitting) if name == option else old) for name, old in body.options)
     return replace(term, body=replace(body, options=options))

@@ -10,8 +10,19 @@ from dataclasses import replace
 from typing import Any, cast
 
 from losslang.meaning.expression_tree import Spell, no_loss, node_of, number, product_of, sum_of
-from losslang.meaning.meaning import Apply, Choice, Constant, Expression, Input, LossUse, Term, below, loss_of
-from losslang.primitives.primitive import Loss, Reduction
+from losslang.meaning.meaning import (
+    Apply,
+    Choice,
+    Constant,
+    Expression,
+    Input,
+    LossUse,
+    Term,
+    below,
+    loss_of,
+    loss_uses,
+)
+from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 from losslang.syntax import tree
 
@@ -20,9 +31,15 @@ from losslang.syntax import tree
 
 def node_of_terms(terms: Sequence[Term], registry: Registry) -> tree.Node:
     """The sum of terms, each with its weight."""
+    taken: dict[str, set[Choice]] = {}
+    for use in (use for term in terms if not term.metric for use in loss_uses(term)):
+        activation = use.activation and registry.get(Activation, use.activation.name)
+        if use.activation and activation and activation.gives == "probs":
+            taken.setdefault(str(use.prediction), set()).add(use.activation)
 
     def spell(use: LossUse) -> tree.Node:
-        return node_of_use(use, registry)
+        # Two activations of one tensor are doubted where both are written.
+        return node_of_use(use, registry, defaults=len(taken.get(str(use.prediction), ())) < 2)
 
     if len(terms) == 1:
         return _term(terms[0], spell)
@@ -42,7 +59,10 @@ def _term(term: Term, spell: Spell) -> tree.Node:
         return tree.Call(name=tree.METRIC, arguments=(_term(replace(term, metric=False), spell),))  # type: ignore[arg-type]
     weight = float(f"{term.weight:.12g}")
     if isinstance(term.body, Constant):
-        return number(float(f"{term.weight * term.body.value:.12g}"))
+        weight = float(f"{term.weight * term.body.value:.12g}")
+        if term.factor is None:
+            return number(weight)
+        term = replace(term, body=term.factor, factor=None)
     body = node_of(term.body, spell)
     factors = [body] if term.factor is None else [node_of(term.factor, spell), body]
     if weight != 1:
@@ -55,14 +75,17 @@ def _term(term: Term, spell: Spell) -> tree.Node:
 # ---------------------------------------------------------------------------- uses of losses
 
 
-def node_of_use(use: LossUse, registry: Registry) -> tree.Node:
-    """A use of a loss with what differs from its defaults, and its route; without its factor."""
+def node_of_use(use: LossUse, registry: Registry, *, defaults: bool = True) -> tree.Node:
+    """A use of a loss with what differs from its defaults, and its route; without its factor.
+
+    `defaults`: its activation is written if it is the default of the loss too.
+    """
     loss = loss_of(use, registry)
     head = _head(use)
     named, route = _operands(use, loss, head)
 
     def inside(value: Any) -> tree.Node:
-        return _value(value, head)
+        return node_of_value(value, head)
 
     options = [(name, inside(v)) for name, v in use.options if v != loss.defaults.get(name, ...)]
     options += [(name, inside(value)) for name, value in named]
@@ -70,7 +93,7 @@ def node_of_use(use: LossUse, registry: Registry) -> tree.Node:
     options += [(name, inside(value)) for name, value in use.universal if name in said]
     if use.reduction != _usual_reduction(use, loss):
         options.append(("reduction", _choice(use.reduction, registry, head)))
-    activation = written_activation(use, loss)
+    activation = None if use.origin == "default" and not defaults else written_activation(use, loss)
     call = tree.Call(
         name=use.loss,
         arguments=() if activation is None else (_choice(activation, registry, head),),  # type: ignore[arg-type]
@@ -107,7 +130,7 @@ def _choice(choice: Choice, registry: Registry, head: tuple[tree.Access, ...]) -
     options = [(name, value) for name, value in choice.options if value != defaults.get(name, ...)]
     return tree.Call(
         name=choice.name,
-        options=tuple(tree.Option(name=name, value=_value(value, head)) for name, value in options),  # type: ignore[arg-type]
+        options=tuple(tree.Option(name=name, value=node_of_value(value, head)) for name, value in options),  # type: ignore[arg-type]
     )
 
 
@@ -121,7 +144,9 @@ def _head(use: LossUse) -> tuple[tree.Access, ...]:
             pass
         case _:
             return ()
-    values = [*operands[2:], *(value for _, value in use.universal)]
+    choices = [choice.options for choice in (use.activation, use.reduction) if choice is not None]
+    options = [*use.options, *use.universal, *(option for own in choices for option in own)]
+    values = [*operands[2:], *(value for _, value in options)]
     inputs = [i for v in values if isinstance(v, (Input, Apply)) for i in below(v) if isinstance(i, Input)]
     reached = all(i.steps[: len(steps)] == steps for i in inputs if i.root in ("pred", "target"))
     return steps if reached and isinstance(steps[0], tree.Key) else ()
@@ -143,11 +168,11 @@ def _operands(
         case [Input("pred", ())] | [Input("pred", ()), Input("target", (), soft=True), *_]:
             return list(use.operands[2:]), None
         case _:
-            nodes = tuple(_value(operand, ()) for operand in operands)
+            nodes = tuple(node_of_value(operand, ()) for operand in operands)
             return [], tree.Operands(items=nodes)  # type: ignore[arg-type]
 
 
-def _value(value: Any, head: tuple[tree.Access, ...]) -> tree.Node:
+def node_of_value(value: Any, head: tuple[tree.Access, ...] = ()) -> tree.Node:
     """The value of an option; paths are written below `head`, by which the use is routed."""
     match value:
         case bool() | None:
@@ -159,7 +184,7 @@ def _value(value: Any, head: tuple[tree.Access, ...]) -> tree.Node:
             return tree.Call(name=value) if is_word or value == "none" else tree.Text(value=value)
         case list() | tuple():
             items = cast("Sequence[Any]", value)
-            return tree.Items(items=tuple(_value(item, head) for item in items))  # type: ignore[arg-type]
+            return tree.Items(items=tuple(node_of_value(item, head) for item in items))  # type: ignore[arg-type]
         case Constant() | Input() | Apply():
             return node_of(_below_head(value, head), no_loss)
         case _:

@@ -14,7 +14,7 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.source import Span
 from losslang.meaning.keys import below_name, key
-from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, LossUse, Term
+from losslang.meaning.meaning import NOWHERE, Apply, Constant, Expression, LossUse, Term, addends
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 
@@ -261,25 +261,12 @@ def as_terms(value: Value) -> tuple[Term, ...]:
         case NumberValue():
             return (Term(key(str(Constant(value.value))), 1.0, Constant(value.value), span=value.span),)
         case TensorValue(label=""):
-            return tuple(_addends(value.expression, 1.0, value.span))
+            return tuple(
+                Term(key(str(part)), weight, part, span=part.span or value.span)
+                for weight, part in addends(value.expression)
+            )
         case TensorValue():
             return (Term(value.label, 1.0, value.expression, named=True, span=value.span),)
-
-
-def _addends(expression: Expression, weight: float, span: Span) -> list[Term]:
-    """The addends of a tensor expression, as terms."""
-    match expression:
-        case Apply("+", (left, right)):
-            return _addends(left, weight, span) + _addends(right, weight, span)
-        case Apply("-", (left, right)):
-            return _addends(left, weight, span) + _addends(right, -weight, span)
-        case Apply("neg", (inner,)):
-            return _addends(inner, -weight, span)
-        case Apply("*", (Constant(value), inner)):
-            return _addends(inner, weight * value, span)
-        case _:
-            written = getattr(expression, "span", span)
-            return [Term(key(str(expression)), weight, expression, span=written or span)]
 
 
 def collapse(value: Value, outside: str) -> Expression:

@@ -15,6 +15,7 @@ from losslang.diagnostics.mistakes.names import not_built
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning import keys
+from losslang.meaning.canonical import canonical
 from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Plan
 from losslang.registry import current_registry
@@ -24,7 +25,6 @@ from losslang.runtime.compiled import Order, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
-from losslang.syntax.formatter import format
 from losslang.syntax.parser import parse
 from losslang.syntax.program_text import source_of
 from losslang.tensors.devices import vector
@@ -214,8 +214,8 @@ class Loss(Saved):
 
     @property
     def canonical(self) -> str:
-        """The program in its one spelling."""
-        return format(self.meaning.source)
+        """The program in its one spelling, with the values of its overrides."""
+        return canonical(self.meaning, self._programs.registry)
 
     @property
     def fingerprint(self) -> str:

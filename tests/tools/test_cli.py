@@ -156,7 +156,7 @@ def test_no_command_helps(capsys: Capture) -> None:
 def test_success_speaks(capsys: Capture) -> None:
     assert run(capsys, "check", "-e", "0.5*bce(sigmoid) + dice(smooth=1)") == (
         0,
-        "<expression>:1:1  0.5*bce(sigmoid) + dice(sigmoid, from bce)\n\n1 expression, no mistakes in 0 ms\n",
+        "<expression>:1:1  0.5*bce(sigmoid) + dice(sigmoid, smooth=1)  # dice: sigmoid from bce\n\n1 expression, no mistakes in 0 ms\n",
         "",
     )
 

@@ -349,7 +349,7 @@ def test_a_folder_is_walked(repository: Path, capsys: Capture, argument: str) ->
     where = f"{argument}/{'conf/' if argument == '.' else ''}loss/dice_ce.yaml"
     assert status == 0
     assert told == (
-        f"{where}:2:7  text  ce(softmax) + dice(softmax, from ce)\n\n"
+        f"{where}:2:7  text  ce(softmax) + dice(softmax)  # dice: softmax from ce\n\n"
         "1 expression in 1 of 9 files, 4 values left alone (1 given elsewhere, 3 of another library), "
         "no mistakes in 0 ms\n"
     )

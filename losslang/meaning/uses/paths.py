@@ -37,10 +37,10 @@ def parts_of_tensors(
     loss: Loss,
     scope: Scope,
     operands: Sequence[tuple[str, Expression]],
-    universal: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> list[MistakeError]:
     """The mistake of a loss that reads a tensor and, by a further path, a part of it."""
-    values = [*(value for _, value in operands), *universal.values()]
+    values = [*(value for _, value in operands), *options.values()]
     paths = [i for v in values if isinstance(v, (Input, Apply)) for i in below(v) if isinstance(i, Input)]
     tensors = [(name, operand) for name, operand in operands if isinstance(operand, Input)]
     for name, whole in tensors:

@@ -41,7 +41,7 @@ def read_use(
     activation, origin = read_activation(call, named, registry, evaluate, problems)
     universal_values = read_universal(universal, loss, registry, evaluate, problems)
     tensors = read_operands(call, loss, operands, scope, evaluate, problems)
-    problems += parts_of_tensors(call, loss, scope, tensors or (), universal_values)
+    problems += parts_of_tensors(call, loss, scope, tensors or (), {**options, **universal_values})
     for problem in problems:
         report(problem)
     if problems or tensors is None:
