@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import works
-from bench.results import COMPILED, HAND, INDUCTOR, OURS, PLAIN, Results, What
+from bench.results import COMPILED, FLAT, HAND, INDUCTOR, OURS, PLAIN, Results, What
 from bench.work import Shape, Work
 from bench.worker import CONFIG
 
@@ -14,7 +14,7 @@ GRAIN = 1.005
 """Two peaks that differ by less than this are equal: pages are counted, not bytes."""
 
 BCE, CE, THREE, *_, METAS, _ = works.TABLE
-TOKENS, LINEAR = works.HEAVY
+TOKENS, LINEAR, LAST = works.HEAVY
 SMALL = tuple(work for work in works.TABLE if work.name in ("bce+dice", "ce+dice", "focal+dice+tversky"))
 
 
@@ -51,6 +51,8 @@ def _rows(r: Results) -> Iterator[Row]:
         yield _small(r, work)
     for shape in TOKENS.timed:
         yield _peak(r, TOKENS, shape, 1.05)
+    yield _faster(r, LAST, FLAT, 0.95)
+    yield _little_more_memory(r, LAST, FLAT)
     yield _less_memory(r, LINEAR, 10)
     yield _faster(r, LINEAR, HAND, 1)
     ratios = {n: r.ratio(CONFIG, (), n, "Hydra") for n in r.threads}

@@ -40,6 +40,11 @@ def metas(shape: Shape) -> Call:
     return Call(meta(call.pred), meta(call.target))
 
 
+def sequences(shape: Shape) -> Call:
+    """Logits (B, T, V) and the class of each token."""
+    return Call(torch.randn(shape), torch.randint(shape[-1], shape[:-1]))
+
+
 def padded(shape: Shape) -> Call:
     """The same, a tenth of the labels to be ignored."""
     call = labels(shape)

@@ -118,6 +118,12 @@ def of_plain_tensors(program: str) -> Callable[[], Form]:
     return lambda: lambda pred, target: loss(pred.as_subclass(torch.Tensor), target.as_subclass(torch.Tensor))
 
 
+def of_flat_rows(program: str) -> Callable[[], Form]:
+    """A loss on the rows of a sequence."""
+    loss = losslang.compile(program)
+    return lambda: lambda pred, target: loss(pred.flatten(0, -2), target.flatten())
+
+
 # -------------------------------------------------------------------- segmentation-models-pytorch
 #
 # Its overlaps are summed over the batch too: samples laid out as channels are summed each by itself.

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import by_hand, inputs, libraries
-from bench.results import PLAIN
+from bench.results import FLAT, PLAIN
 from bench.work import Library, Work
 
 MISSION = "0.5*bce(sigmoid) + dice(smooth=1)"
@@ -27,6 +27,10 @@ def ce_dice(pred: Tensor, target: Tensor) -> Tensor:
     both = (probs * true).sum(space)
     dice = 1 - (2 * both + 1e-5) / (probs.sum(space) + true.sum(space) + 1e-5)
     return F.cross_entropy(pred, target) + dice.mean()
+
+
+def ce_of_sequences(pred: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(pred.flatten(0, -2), target.flatten())
 
 
 def bce_dice_of_known(pred: Tensor, target: Tensor) -> Tensor:
@@ -150,6 +154,16 @@ HEAVY = (
         ((6, 5, 7), (4096, 512, 32768)),
         note="By hand: nn.Linear, then F.cross_entropy. The gradient is that of the hidden states"
         " and of the head.",
+        heavy=True,
+    ),
+    Work(
+        "tokens, classes last",
+        "ce(channels=last)",
+        inputs.sequences,
+        ce_of_sequences,
+        ((2, 3, 5), (8, 512, 32000)),
+        (Library(FLAT, libraries.of_flat_rows("ce")),),
+        note="As a language model gives them: logits (B, T, V). By hand they are flattened to rows.",
         heavy=True,
     ),
 )

@@ -12,7 +12,7 @@ pytest.importorskip("bench", reason="an sdist has no benchmark")
 
 from bench import __main__ as command
 from bench import asked, hydra_config, measure, picture, report, works
-from bench.results import COMPILED, COPY, HAND, INDUCTOR, OURS, PLAIN, Cell, Results, read
+from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PLAIN, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
 from bench.work import Call, Work, prepared
 from losslang.primitives.primitive import Loss
@@ -122,6 +122,7 @@ def fabricated(ours: float, *, peak: float = 1.0, device: str = "cpu") -> Result
         COMPILED: 0.5,
         INDUCTOR: 0.45 if ours < 1 else 0.9,
         PLAIN: 1.0,
+        FLAT: 1.0,
         COPY: 0.01,
     }
     cells: list[Cell] = []
@@ -135,7 +136,13 @@ def fabricated(ours: float, *, peak: float = 1.0, device: str = "cpu") -> Result
                     for what in ("forward", "both")
                 ]
                 cells.append(
-                    Cell(work.name, shape, side, "peak", value=1e6 * (20 if side in (HAND, PLAIN) else peak))
+                    Cell(
+                        work.name,
+                        shape,
+                        side,
+                        "peak",
+                        value=1e6 * (20 if side in (HAND, PLAIN, FLAT) else peak),
+                    )
                 )
     cells += [
         Cell("compile()", (), side, "both", n, v)

@@ -10,6 +10,7 @@ from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime.blocks import AutogradEvaluator, split, workers
 from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator, WalkEvaluators
+from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 
@@ -54,8 +55,7 @@ def walks(
     plan: Plan, registry: Registry, shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[Any]
 ) -> list[WalkEvaluators]:
     """The walks that are worth it, with their closed forms."""
-    names = [step.name for step in plan.inputs]
-    given = dict(zip(names, inputs, strict=True))
+    given = Sources(plan, inputs).by_name
     is_far = are_far(inputs)
     found: list[WalkEvaluators] = []
     for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):

@@ -11,10 +11,10 @@ from inspect import signature
 from typing import Any
 
 from losslang.plan.passes import drop_masks, fuse_reduction
-from losslang.plan.plan import Plan, Ref, Step
+from losslang.plan.plan import Plan, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
-from losslang.runtime.label_ranges import LabelRange, ignored_labels
+from losslang.runtime.label_ranges import LabelRange, Sources, ignored_labels
 from losslang.tensors.lazy import torch
 
 
@@ -23,11 +23,10 @@ def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None
 
     Labels that are computed, or are distributions, have no range that says so: there the masks are made.
     """
-    slots = {step.name: slot for slot, step in enumerate(plan.inputs)}
+    sources = Sources(plan, inputs)
     found: list[LabelRange] = []
     for step in ignore_mask_steps(plan):
-        target = step.inputs[0]
-        slot = slots.get(target.name) if isinstance(target, Ref) else None
+        slot = sources.laid(step.inputs[0])
         if slot is None or not _are_plain(inputs[slot]):
             return None
         found.append(LabelRange(slot, ignored_labels(step)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+from losslang.plan.operations import OPERATIONS
 from losslang.plan.operations.checks import number_of_classes, refuse_classes, refuse_indices
 from losslang.plan.plan import Argument, Plan, Ref, Step
 from losslang.tensors.lazy import torch
@@ -17,8 +18,12 @@ from losslang.vocabulary import Tensor
 
 CHECKS = ("check:classes", "check:indices")
 """Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
-SAME = ("zero_masked", "zero_masked_raw", "moved", "number", "beside")
+SAME = ("zero_masked", "zero_masked_raw", "moved", "rows", "rows_of_target", "number", "beside")
 """Steps that give the labels that they are given: on other axes, or in a wider type."""
+READ = ("zero_masked", "zero_masked_raw", "float_prediction", "hidden", "head")
+"""Steps through which an input is read: masks and casts."""
+LAID = ("moved", "rows", "rows_of_target")
+"""Steps that lay an input on other axes."""
 KINDS = ("uint8", "int8", "int16", "int32", "int64")
 
 
@@ -41,17 +46,34 @@ class Sources:
 
     def slot(self, argument: Argument) -> int | None:
         """The number of the input that an argument is, before masks and casts; None if it is computed."""
+        return self._slot(argument, (*READ, *LAID))
+
+    def laid(self, argument: Argument) -> int | None:
+        """The number of the input that an argument is, on whichever axes; None if it is computed or masked."""
+        return self._slot(argument, LAID)
+
+    def _slot(self, argument: Argument, through: Sequence[str]) -> int | None:
         while isinstance(argument, Ref) and argument.name not in self.slots:
             step = self.above[argument.name]
-            is_same = step.operation in (
-                "zero_masked",
-                "zero_masked_raw",
-                "float_prediction",
-                "hidden",
-                "head",
-            )
-            argument = step.inputs[0] if is_same else None
+            argument = step.inputs[0] if step.operation in through else None
         return self.slots[argument.name] if isinstance(argument, Ref) else None
+
+    def seen(self, argument: Argument) -> Any:
+        """The input that an argument is, on the axes on which it is read."""
+        if not isinstance(argument, Ref) or argument.name in self.slots:
+            return self.inputs[self.slots[argument.name]] if isinstance(argument, Ref) else argument
+        step = self.above[argument.name]
+        value = self.seen(step.inputs[0])
+        if step.operation not in LAID:
+            return value
+        options = dict(step.options) | ({} if step.site is None else {"site": step.site})
+        return OPERATIONS[step.operation](value, *map(self.seen, step.inputs[1:]), **options)
+
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """The inputs, and what lays one of them on other axes, by the names of their steps."""
+        laid = [step for step in self.above.values() if self.laid(Ref(step.name)) is not None]
+        return {step.name: self.seen(Ref(step.name)) for step in laid}
 
     def is_whole(self, argument: Argument) -> bool:
         """Whether an argument is, or is computed of, whole numbers that can be looked at."""
@@ -111,7 +133,7 @@ def class_ranges(sources: Sources) -> list[LabelRange] | None:
         slot, of_classes = map(sources.slot, step.inputs)
         if slot is None or of_classes is None:
             return None
-        number = _classes(step, sources.inputs[slot], sources.inputs[of_classes])
+        number = _classes(step, *map(sources.seen, step.inputs))
         ignored = sorted(label for at, label in sources.ignored if at == slot)
         # What is 0 or 1 at every element is of two classes.
         found.append(LabelRange(slot, tuple(ignored), number or 2))

@@ -495,7 +495,8 @@ def test_a_pass_makes_no_step_up():
         order = [step.name for step in plan.steps]
         for rewrite in PASSES[:-1]:
             plan = rewrite(plan)
-            left = [step.name for step in plan.steps]
+            # The rows of a prediction are a step of their own.
+            left = [step.name for step in plan.steps if not step.name.endswith(" rows")]
             assert left == [name for name in order if name in left]
             order = left
 

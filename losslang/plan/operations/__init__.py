@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from losslang.plan.operations import call, checks, masks, regions, views, weights
+from losslang.plan.operations import call, checks, masks, regions, rows, views, weights
 from losslang.primitives import activations
 from losslang.tensors import targets
 from losslang.tensors.lazy import torch
@@ -134,6 +134,10 @@ for _function in (
     views.true_element,
     views.log_true_element,
     views.not_background,
+    rows.rows,
+    rows.rows_of_target,
+    rows.rows_of_weight,
+    rows.places,
     weights.constant,
     weights.over_factor,
     weights.per_class,

@@ -7,9 +7,12 @@ tensor is not cut into blocks, `specialize` for inputs like earlier ones, `summe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from losslang.plan.passes.cse import cse
 from losslang.plan.passes.drop_dead_steps import drop_dead_steps
 from losslang.plan.passes.drop_masks import drop_masks
+from losslang.plan.passes.flatten_rows import flatten_rows
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
 from losslang.plan.passes.fuse_reduction import fuse_reduction
@@ -20,18 +23,19 @@ from losslang.plan.passes.sum import summed
 from losslang.plan.plan import Plan, verify
 from losslang.registry import Registry
 
-PASSES = (fold, cse, stable, fuse, drop_dead_steps)
+PASSES: tuple[Callable[..., Plan], ...] = (fold, cse, stable, fuse, flatten_rows, drop_dead_steps)
 
 
 def optimize(plan: Plan, registry: Registry | None = None) -> Plan:
-    """Returns the plan after every pass. `registry` holds the kernels; the current one if None."""
+    """Returns the plan after every pass. `registry` holds the losses; the current one if None."""
     for rewrite in PASSES:
-        plan = verify(fuse(plan, registry) if rewrite is fuse else rewrite(plan))
+        plan = verify(rewrite(plan, registry) if rewrite in (fuse, flatten_rows) else rewrite(plan))
     return plan
 
 
 __all__ = [
     "PASSES",
+    "flatten_rows",
     "fold",
     "fuse",
     "optimize",

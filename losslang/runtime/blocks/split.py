@@ -17,7 +17,17 @@ from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 
 Shape = tuple[int, ...]
-LYING = ("input", "not_ignored", "zero_masked", "broadcast_to_pred", "moved", "number", "beside")
+LYING = (
+    "input",
+    "not_ignored",
+    "zero_masked",
+    "broadcast_to_pred",
+    "moved",
+    "rows",
+    "rows_of_target",
+    "number",
+    "beside",
+)
 """Operations outside of a walk whose value has the axes of the prediction, so that it is cut with it."""
 RELAID = ("channels_second", "channels_back")
 """Operations that move the axes of a prediction: it cannot be cut beside tensors with the original axes."""

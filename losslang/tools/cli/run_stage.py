@@ -21,7 +21,7 @@ from losslang.vocabulary import Tensor
 
 INDEXED = ("labels", "indices", "position")
 """Steps that read class indices; so does `dense` along the classes."""
-THROUGH = ("not_ignored", "zero_masked", "zero_masked_raw", "moved", "number", "beside")
+THROUGH = ("not_ignored", "zero_masked", "zero_masked_raw", "moved", "rows_of_target", "number", "beside")
 """Steps that hand a target on to those that read it."""
 ADAPTED = 3
 """Calls after which nothing changes any more."""
@@ -108,7 +108,7 @@ def _readers(step: Step, plan: Plan) -> list[Step]:
         first = reader.inputs[0] if reader.inputs else None
         if isinstance(first, Ref) and first.name in handed:
             found.append(reader)
-            if reader.operation in (*THROUGH, "broadcast_to_pred"):
+            if reader.operation in (*THROUGH, "rows_of_weight", "broadcast_to_pred"):
                 handed.add(reader.name)
     return found
 
