@@ -17,6 +17,7 @@ from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
 from losslang.registry import Registry
 from losslang.runtime.executor import Executor, Fuse
+from losslang.runtime.keywords import Keywords
 
 
 class Order(NamedTuple):
@@ -54,6 +55,7 @@ class Programs:
     total: Executor
     terms: Executor
     full: Executor
+    keywords: Keywords
 
     @classmethod
     def of(cls, order: Order, meaning: Meaning, registry: Registry) -> Programs:
@@ -63,7 +65,8 @@ class Programs:
         terms = full if trained == plan else Executor(trained, registry, order.fuse)
         # What is compiled as a whole adds up its terms too: two operations on numbers take longer than that.
         total = terms if order.fuse is None else Executor(summed(trained), registry, order.fuse)
-        return cls(order, meaning, registry, plan, total, terms, full)
+        keywords = Keywords(plan, meaning, registry)
+        return cls(order, meaning, registry, plan, total, terms, full, keywords)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Programs:
         return self

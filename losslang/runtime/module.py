@@ -11,7 +11,6 @@ from torch import Tensor
 
 from losslang.diagnostics.errors import LossError, LossWarning
 from losslang.diagnostics.mistakes.checkpoints import extension_missing
-from losslang.diagnostics.mistakes.names import not_built
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning import keys
@@ -98,7 +97,8 @@ class Loss(Saved):
     """A compiled loss: `loss(pred, target, **batch)` is the total, a 0-d tensor in float32 at least.
 
     `pred` and `target` are tensors, or mappings, lists, named tuples and dataclasses of tensors that
-    the program takes apart by its paths. Keywords that the program does not read are ignored.
+    the program takes apart by its paths. Keywords that the program does not read are ignored, with a
+    warning where the name expects an effect (`weight`, `num_items_in_batch`).
     """
 
     __module__ = "losslang"
@@ -113,9 +113,8 @@ class Loss(Saved):
         self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], own: Mapping[str, Any]
     ) -> list[Any]:
         """The values of a plan's terms; the first call with values looks at them."""
-        if "norm" in batch:
-            later = not_built(Span(0, 0), "norm", "the denominator for accumulated gradients")
-            raise LossError([later.at(self.meaning.source)])
+        if batch and tuple(batch) not in self._programs.keywords.known:
+            self._programs.keywords.look(batch)
         roots = (pred, target, batch, self._const.of(self), own)
         is_first = not self._checked and is_eager()
         later = NOTHING if self.validate == "never" else LABELS

@@ -205,3 +205,21 @@ def unread_losses(span: Span, where: str, unread: tuple[str, ...]) -> Diagnostic
         span,
         fix=f"add the term, or compile with `ignore=[{listed}]`",
     )
+
+
+@mistake(
+    "W320",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), num_items_in_batch=7)",
+    repair="losslang.compile('ce(avg_factor=batch.num_items_in_batch)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), num_items_in_batch=7\n)",
+)
+def keyword_without_effect(span: Span, name: str, fix: str) -> Diagnostic:
+    """The call hands over a keyword that the program does not read, and its name expects an effect.
+
+    Keywords are `batch.name` of the program, and nothing else: a weight, a mask or a count does something
+    where an option reads it. Others that the program does not read are ignored without a word, so that a
+    whole batch can be handed over.
+    """
+    message = f"`{name}` is handed over, and the program does not read `batch.{name}`"
+    return Diagnostic("", message, span, why="it changes nothing", fix=fix)
