@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 CONFIG = DIGITS / "train.yaml"
-TERMS = ("digit", "stroke/bce@mask", "stroke/dice@mask", "zero_one@digit")
+TERMS = ("digit", "stroke/bce.mask", "stroke/dice.mask", "zero_one.digit")
 MODULES = ("demo", "network", "picture", "task")
 
 

@@ -22,9 +22,9 @@ from losslang.registry import current_registry
 from losslang.runtime.checkpoint import Lock, understood, written
 
 KEY = re.compile(r"[A-Za-z0-9_./-]+")
-# tensorboard 2.20, torch/utils/tensorboard/summary.py, _INVALID_TAG_CHARACTERS: these become `_`.
+# tensorboardX 2.6.5, tensorboardX/summary.py, _INVALID_TAG_CHARACTERS, as TensorFlow: these become `_`.
 TENSORBOARD_REPLACES = re.compile(r"[^-/\w\.]")
-# mlflow 3.6, mlflow/utils/validation.py, _VALID_PARAM_AND_METRIC_NAMES; a name is also a normal path.
+# mlflow 3.17.2, mlflow/utils/validation.py; a name is also a normal path. tests/libraries/test_loggers.py asks both.
 MLFLOW_TAKES = re.compile(r"^[/\w.\- :]*$")
 
 
