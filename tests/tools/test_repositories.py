@@ -427,13 +427,19 @@ def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         ("loss", "ce\n", 0, "1 expression, no mistakes"),
         ("yaml", "lr: 1\n", 0, "no expression in 1 file"),
         ("yaml", " \n", 2, "`<stdin>` cannot be read: it is empty"),
+        ("", "loss: ce\n", 2, "= fix: name its format: losslang check - --format yaml"),
+        ("", "# @package loss\n\nlr: 1\n", 2, "--format yaml"),
+        ("", '{"loss": "ce"}', 2, "--format json"),
+        ("", "[train]\nloss = 'ce'\n", 2, "--format toml"),
+        ("", "ce@seg + dice@seg\n", 0, "1 expression, no mistakes"),
+        ("", "# both\nn = mse@pred[0:1]; n + l1\n", 0, "1 expression, no mistakes"),
     ],
 )
 def test_a_composed_config_is_piped(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, form: str, text: str, status: int, told: str
 ) -> None:
     piped(monkeypatch, text)
-    said = run(capsys, "check", "-", "--format", form)
+    said = run(capsys, "check", "-", *(["--format", form] if form else []))
     assert said[0] == status
     assert told in said[1]
 

@@ -125,7 +125,9 @@ def nothing_found(wanted: str | None, similar: Sequence[str]) -> Diagnostic:
     repair="loss: dice(sigmoid, smooth=1)\n",
     form="yaml",
 )
-def container(span: Span, key: str, kind: str, form: str = "YAML", inside: str = "") -> Diagnostic:
+def container(
+    span: Span, key: str, kind: str, form: str = "YAML", inside: str = "", *, configures: bool = False
+) -> Diagnostic:
     """A key that should hold an expression holds a mapping or a list.
 
     A loss of several parts is still one expression: the parts are added, and each may have a name,
@@ -146,7 +148,7 @@ def container(span: Span, key: str, kind: str, form: str = "YAML", inside: str =
         fix = "write one expression: a weight is a factor and an option stands in brackets, `0.5*dice(smooth=1)`"
     else:
         fix = "write one expression, `seg = ce; box = l1; seg + 0.5*box`"
-    if form != "Python":
+    if form != "Python" and not configures:
         pattern = f"{key}.*" if kind == "mapping" else f"{key}[*]"
         fix += f"; if its {'entries' if kind == 'mapping' else 'items'} are expressions of their own: `--key '{pattern}'`"
     return Diagnostic("", f"`{key}` holds a {kind}, not an expression", span, fix=fix)

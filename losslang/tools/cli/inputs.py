@@ -17,6 +17,12 @@ from losslang.tools.expressions import Expressions
 WITH_KEY = re.compile(r"(?P<file>.+?\.(?:ya?ml|toml|json|loss)):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
 A_FILE = re.compile(r"[^()*+=@\n]*\.(?:ya?ml|toml|json|loss)", re.IGNORECASE)
 CONFIG = re.compile(r".+\.(?:ya?ml|toml|json|loss)", re.IGNORECASE | re.DOTALL)
+LOOKS = {
+    "yaml": re.compile(r"(?:\s*#[^\n]*\n|\s*\n)*(?:---\s|[\w./-]+:(?:\s|$))"),
+    "json": re.compile(r"\s*\{"),
+    "toml": re.compile(r"(?:\s*#[^\n]*\n|\s*\n)*\[[\w.-]+\]\s*(?:\n|$)"),
+}
+"""How a config begins; no expression does."""
 LONGEST = 1_000_000  # bytes of standard input; the parser refuses an expression long before
 STDIN = "<stdin>"
 SKIPPED = frozenset(
@@ -29,24 +35,34 @@ NO_CONFIG = ("E402", "E404", "E406")
 
 def from_file(argument: str, key: str | None, form: str | None = None) -> Expressions:
     """The expressions of an argument `FILE`, `FILE:KEY` or `-`; `form` is the format of standard input."""
-    if argument == "-" and form is None:
-        return Expressions((Source(standard_input(), STDIN),))
+    if argument == "-":
+        return from_stdin(standard_input(), key, form)
     # YAML and the formats beside it are loaded for a file alone.
     from losslang.tools.configfile import read
 
-    if argument == "-":
-        text = standard_input()
-        if not text.strip():
-            empty = replace(
-                files.unreadable(STDIN, "it is empty"), fix="see what the command before the pipe says"
-            )
-            return Expressions(diagnostics=(empty.at(Source("", STDIN)),))
-        return read(STDIN, text, key=key, suffix=f".{form}")
     filename, key = split_key(argument, key)
     missing = no_file(filename)
     if missing is not None:
         return Expressions(diagnostics=(missing,))
     return read(filename, key=key)
+
+
+def from_stdin(text: str, key: str | None, form: str | None) -> Expressions:
+    """The expressions of standard input: one, or those of a config in the format `form`."""
+    looks = next((name for name, begins in LOOKS.items() if begins.match(text)), None)
+    if form is not None and not text.strip():
+        reason, fix = "it is empty", "see what the command before the pipe says"
+    elif form is None and looks is not None:
+        reason = f"it looks like {looks.upper()}, not like one expression"
+        fix = f"name its format: losslang check - --format {looks}"
+    elif form is None:
+        return Expressions((Source(text, STDIN),))
+    else:
+        from losslang.tools.configfile import read
+
+        return read(STDIN, text, key=key, suffix=f".{form}")
+    refused = replace(files.unreadable(STDIN, reason), fix=fix)
+    return Expressions(diagnostics=(refused.at(Source("", STDIN)),))
 
 
 def from_found(filename: str, key: str | None) -> Expressions:

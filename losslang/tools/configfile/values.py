@@ -241,7 +241,9 @@ class Values:
         if builds:
             return files.foreign(one.span, path, builds)
         if not isinstance(node, Scalar):
-            return files.container(one.span, path, "mapping" if isinstance(node, Mapping) else "list")
+            configures = isinstance(node, Mapping) and self._configures(node)
+            kind = "mapping" if isinstance(node, Mapping) else "list"
+            return files.container(one.span, path, kind, configures=configures)
         span = Span(node.start if node.head < 0 else node.head, node.end)
         written = self.file.text[span.start : span.end]
         if node.kind == "nothing":
