@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -73,7 +74,12 @@ def explain(text_or_code: str | Source) -> str:
     source = source_of(text_or_code)
     if CODE.fullmatch(source.text.strip()):
         return _page(source.text.strip())
-    checked = analyze(source)
+    return explained(source, {})
+
+
+def explained(source: Source, overrides: Mapping[str, Any]) -> str:
+    """Explains a program with settings from outside. Raises LossError if it has a mistake."""
+    checked = analyze(source, overrides=overrides)
     if checked.meaning is None:
         raise LossError(checked.diagnostics)
     return "\n\n".join(_parts(checked.meaning, checked.diagnostics))

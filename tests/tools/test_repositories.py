@@ -202,6 +202,16 @@ def test_the_overrides_of_a_target_are_checked(overrides: str, wanted: str) -> N
     assert not reading.diagnostics
 
 
+@pytest.mark.parametrize(
+    "command", [["check"], ["explain"], ["plan", "--stage", "meaning"], ["plan", "--stage", "run"]]
+)
+def test_every_command_reads_the_overrides(folder: Path, capsys: Capture, command: list[str]) -> None:
+    (folder / "c.yaml").write_text(HYDRA + "  overrides: {a: 0.125}\n")
+    status, told = run(capsys, *command, "c.yaml")
+    assert status == 0
+    assert "0.125" in told
+
+
 def test_a_quoted_number_is_one_for_lightning() -> None:
     """jsonargparse makes a number of it, because `compile` asks for one."""
     assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: '1e-5'}}\n")) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
 
 from losslang.diagnostics.source import Source
-from losslang.meaning.explainer import explain
+from losslang.meaning.explainer import explain, explained
 from losslang.tools.cli.inputs import exit_status, from_either, texts_of
 from losslang.tools.cli.outcome import Outcome, failed
 
@@ -14,10 +16,11 @@ def run(arguments: Namespace) -> Outcome:
     """Explains all expressions of a file, or one, or a code."""
     expressions = from_either(arguments.what, arguments.key)
 
-    def text_of(source: Source) -> str:
+    def text_of(source: Source, settings: Mapping[str, Any]) -> str:
+        said = explained(source, settings) if settings else explain(source)
         if len(expressions.sources) == 1:
-            return explain(source)
-        return f"{source.filename}:{source.place(0)}  {source.key}".rstrip() + "\n\n" + explain(source)
+            return said
+        return f"{source.filename}:{source.place(0)}  {source.key}".rstrip() + "\n\n" + said
 
     texts, diagnostics = texts_of(expressions, text_of)
     return Outcome(exit_status(diagnostics), "\n\n\n".join(texts), failed(diagnostics))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -118,14 +119,14 @@ def from_either(argument: str, key: str | None) -> Expressions:
 
 
 def texts_of(
-    expressions: Expressions, text_of: Callable[[Source], str]
+    expressions: Expressions, text_of: Callable[[Source, Mapping[str, Any]], str]
 ) -> tuple[list[str], tuple[Diagnostic, ...]]:
-    """The text of each expression that has no mistake, and all diagnostics."""
+    """The text of each expression that has no mistake, with the overrides of its file; and all diagnostics."""
     texts: list[str] = []
     diagnostics = expressions.diagnostics
-    for source in expressions.sources:
+    for at, source in enumerate(expressions.sources):
         try:
-            texts.append(text_of(source))
+            texts.append(text_of(source, expressions.settings_of(at)))
         except LossError as error:
             diagnostics += error.diagnostics
     return texts, diagnostics

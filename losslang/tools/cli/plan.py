@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
@@ -17,13 +18,13 @@ from losslang.tools.cli.outcome import Outcome, failed
 def run(arguments: Namespace) -> Outcome:
     """Prints all expressions of a file, or one, at `--stage`."""
     expressions = from_either(arguments.what, arguments.key)
-    texts, diagnostics = texts_of(expressions, lambda source: _station(source, arguments))
+    texts, diagnostics = texts_of(expressions, lambda source, given: _station(source, given, arguments))
     return Outcome(exit_status(diagnostics), "\n\n".join(texts), failed(diagnostics))
 
 
-def _station(source: Source, arguments: Namespace) -> str:
-    """The text of one expression at a stage. Raises LossError if it has mistakes."""
-    stage, settings = arguments.stage, dict(arguments.settings)
+def _station(source: Source, given: Mapping[str, Any], arguments: Namespace) -> str:
+    """The text of one expression at a stage; `given` are the overrides of its file. Raises LossError."""
+    stage, settings = arguments.stage, {**given, **dict(arguments.settings)}
     if stage == "tree":
         return "\n".join(_tree(parse(source)))
     checked = analyze(source, overrides=settings)

@@ -28,7 +28,7 @@ ADAPTED = 3
 
 
 def what_runs(
-    source: Source, settings: Mapping[str, float], shape: Sequence[int], call: str, *, ignored: bool
+    source: Source, settings: Mapping[str, Any], shape: Sequence[int], call: str, *, ignored: bool
 ) -> str:
     """The ways and steps of a "first", "second", "later" or "traced" call, its prediction of a shape on a CPU.
 
