@@ -97,8 +97,8 @@ def gaussian_nll(
     """(log v + e²/v) / 2, v the variance, not below ε; `full` adds (log 2π) / 2.
 
     The bound on v passes the gradient through, as in torch, so that a variance of 0 can grow again; 1/ε² is
-    in it, and ε at least 1e-12. The third operand is the variance: `gaussian_nll@(pred.mu, target,
-    pred.var)`; a number fixes it.
+    in it, and ε at least 1e-12. The third operand is the variance, no standard deviation and no logarithm:
+    `gaussian_nll@(pred.mu, target, exp(pred.logvar))`; a number fixes it.
 
     Unit: nats; the variance and `eps` in the square of the target's.
     """

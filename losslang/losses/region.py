@@ -154,7 +154,10 @@ def tversky(
 ) -> Float[Tensor, "b c"]:
     """1 - (TP + s) / (TP + α FP + β FN + s), with TP = Σ p t, FP = Σ p - TP, FN = Σ t - TP.
 
-    Flux has α and β the other way round. keras sums over the classes too.
+    `alpha` weighs what is found and not there, `beta` what is missed, as in MONAI, smp, mmsegmentation
+    and optax. In keras (3.8 to 3.15, whose page says otherwise) and Flux `alpha` weighs what is missed:
+    exchange the two. kornia 0.8 sums over the classes too, where both mistakes are as many: it knows only
+    alpha + beta; 0.9 is as here. keras sums over the classes too.
     """
     overlap, predicted, true = total(probs * target, probs, target)
     mistaken = torch.add(alpha * (predicted - overlap), true - overlap, alpha=beta)

@@ -201,6 +201,9 @@ def huber(
 ) -> Float[Tensor, "*shape"]:
     """e^2 / 2 where |e| <= δ, δ (|e| - δ/2) elsewhere.
 
+    The `delta` of torch and keras. It is δ times `smooth_l1(beta=δ)`: a smaller δ makes the loss smaller
+    too. The `sigma` of older detectors is sqrt(1/β) of `smooth_l1`.
+
     Unit: `delta` in that of the target; the value in its square.
     """
     distance = (values - target).abs()
