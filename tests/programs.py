@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from losslang.diagnostics.mistakes.names import ELSEWHERE
+from losslang.diagnostics.elsewhere import OURS
 from losslang.syntax import tree
 
 NAMES = st.sampled_from(
@@ -80,7 +80,7 @@ PIECES = st.sampled_from(
         *["**", "ce", "dice", "bce", "sigmoid", "softmax", "pred", "target", "batch", "const", "metric"],
         *["smooth=", "reduction=", "mean", "topk", "mask=", "class_weight=[1,2]", "1", ".5", "1e-5", "0"],
         *["1e999", "9**9**9", "true", "none", "@seg", "@(pred.a, target)", "ramp(0,1,steps=3)", "learn(0)"],
-        *["x = ", "x", "\r\n", "é", "\x00", "\ud800", "−", "１", "‘", *list(ELSEWHERE)[:6]],
+        *["x = ", "x", "\r\n", "é", "\x00", "\ud800", "−", "１", "‘", *list(OURS)[:6]],
     ]
 )
 NOISE = st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=60))

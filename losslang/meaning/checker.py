@@ -16,6 +16,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.source import Source
 from losslang.meaning.activation_choice import resolve_activations
 from losslang.meaning.evaluator import Evaluator
+from losslang.meaning.foreign import refined
 from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
@@ -89,12 +90,13 @@ def analyze(
     `overrides` are as in `compile`, or Settings that know their place; `registry` is the current one if none
     is named.
     """
+    registry = registry or current_registry()
     try:
         program = parse(source)
     except LossError as error:
-        return Checked(None, error.diagnostics)
+        return Checked(None, tuple(refined(mistake, registry) for mistake in error.diagnostics))
     settings = flattened(overrides or {})
-    terms, diagnostics = _terms(program, registry or current_registry(), settings)
+    terms, diagnostics = _terms(program, registry, settings)
     found = sorted(diagnostics, key=lambda d: (d.span.start, d.code))
     # A setting in a config file has a place of its own there.
     found = tuple(d if d.source.text else d.at(source) for d in found)

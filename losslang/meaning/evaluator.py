@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import is_known, nearest
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import routes
+from losslang.meaning.foreign import answer
 from losslang.meaning.meaning import Apply, Expression, Input, Term
 from losslang.meaning.options import ReportedError, arity
 from losslang.meaning.terms import (
@@ -32,6 +34,7 @@ from losslang.meaning.terms import (
     renamed,
 )
 from losslang.meaning.uses import Scope, handed_below, read_use
+from losslang.meaning.uses.foreign_option import unbound
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -69,20 +72,20 @@ class Evaluator:
         match node:
             case tree.Number(value=value):
                 return NumberValue(value, node.span)
-            case tree.Word() | tree.Text():
+            case tree.Word() | tree.Text() | tree.Items():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
                 return TensorValue(self._path(node, scope), node.span)
             case tree.Negative(operand=operand):
                 return negate(self._need(self.evaluate(operand, scope)), node)
             case tree.Power(base=base, exponent=exponent):
-                left, right = self._all([base, exponent], scope)
+                left, right = self._numbers([base, exponent], scope)
                 return power(left, right, node)
             case tree.Sum(terms=nodes, operators=operators):
                 signs = [1.0, *(1.0 if o == "+" else -1.0 for o in operators)]
                 return add(list(zip(signs, self._all(nodes, scope), strict=True)), node)
             case tree.Product(factors=nodes, operators=operators):
-                values = self._all(nodes, scope)
+                values = self._numbers(nodes, scope)
                 return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
             case tree.Routed(body=body, route=route):
                 return self._routed(body, self._scope(body, route, scope))
@@ -95,6 +98,28 @@ class Evaluator:
         """The values of all nodes. All are evaluated, so that the mistakes of each are found."""
         return [self._need(value) for value in [self.evaluate(node, scope) for node in nodes]]
 
+    def _numbers(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
+        """The values of nodes among which are numbers: a name that nobody knows was meant to be one."""
+        values = [self._number(node, scope) for node in nodes]
+        return [self._need(value) for value in values]
+
+    def _number(self, node: tree.Node, scope: Scope) -> Value | None:
+        if isinstance(node, tree.Call) and self._is_unbound(node):
+            self.diagnostics.append(unbound(node, "", None))
+            return None
+        return self.evaluate(node, scope)
+
+    def _is_unbound(self, call: tree.Call) -> bool:
+        """True for a plain name that is nothing here or in another library, nor nearly so."""
+        if call.arguments or call.options or call.name in self.bindings or is_known(call.name):
+            return False
+        return not self.registry.kinds_of(call.name) and not nearest(call.name, self._callable)
+
+    @property
+    def _callable(self) -> tuple[str, ...]:
+        """The names that may be called."""
+        return (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
+
     def _need(self, value: Value | None) -> Value:
         """Raises ReportedError for a value that is missing: its mistake has been reported."""
         if value is None:
@@ -104,7 +129,9 @@ class Evaluator:
     def _path(self, path: tree.Path, scope: Scope) -> Expression:
         """The expression of a path: below the route of its scope for `pred` and `target`."""
         if path.root not in tree.ROOTS:
-            raise MistakeError(name_mistakes.not_a_root(path.span, path.root))
+            last = path.steps[-1] if path.steps else None
+            name = last.name if isinstance(last, tree.Key) else ""
+            raise MistakeError(name_mistakes.not_a_root(path.span, path.root, name))
         if path.root not in ("pred", "target"):
             return Input(path.root, path.steps, span=path.span)
         base = scope.pred if path.root == "pred" else scope.target
@@ -164,7 +191,12 @@ class Evaluator:
             return self._bound(call)
         if named := self.registry.loss(name):
             use = read_use(
-                call, named, scope, self.registry, lambda node: self.evaluate(node, scope), self.report
+                call,
+                named,
+                scope,
+                self.registry,
+                lambda node: self._of_option(call, named.loss, node, scope),
+                self.report,
             )
             if use is None:
                 raise ReportedError
@@ -197,6 +229,14 @@ class Evaluator:
         is_call = bool(value.arguments or value.options)
         return value.name in self.bindings or (is_call and bool(self.registry.kinds_of(value.name)))
 
+    def _of_option(self, call: tree.Call, loss: Loss, node: tree.Node, scope: Scope) -> Value | None:
+        """The value of a node in an option of a loss."""
+        if isinstance(node, tree.Call) and self._is_unbound(node):
+            name = next((option.name for option in call.options if option.value is node), "")
+            self.diagnostics.append(unbound(node, name, loss))
+            return None
+        return self.evaluate(node, scope)
+
     def _bound(self, call: tree.Call) -> Value:
         """The value of a bound name where it is used."""
         if call.arguments or call.options:
@@ -215,8 +255,8 @@ class Evaluator:
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
-        known = (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
-        return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", known)
+        fix = answer(call, self.registry) if call.options else ""
+        return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", self._callable, fix)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
         """The terms of `metric(...)`: logged, never added."""
@@ -230,7 +270,7 @@ class Evaluator:
         """The value of a function of the language: folded if all arguments are constants."""
         for option in call.options:
             raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
-        values = self._all(call.arguments, scope)
+        values = self._numbers(call.arguments, scope)
         least, wanted = arity(function)
         if len(values) < least or ((least != 2 or "more" not in wanted) and len(values) != least):
             raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))

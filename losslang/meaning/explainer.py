@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import page, pages
-from losslang.diagnostics.mistakes.names import nearest
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.canonical import canonical

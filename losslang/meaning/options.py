@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from losslang.diagnostics.mistakes import options as mistakes
+from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import Constant
 from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
 from losslang.primitives.primitive import Function, Primitive
@@ -51,12 +52,29 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
     try:
         return validated(raw, declared)
     except ValidationError:
-        shown = describe(raw) if not isinstance(raw, (int, float)) or isinstance(raw, bool) else f"`{raw}`"
-        raise MistakeError(
-            mistakes.bad_value(
-                option.value.span, owner, option.name, shown, wording(declared, beyond=_beyond(raw))
-            )
-        ) from None
+        at, wrong, kind = _wrong_part(option.value, raw, declared)
+        shown = (
+            describe(wrong)
+            if not isinstance(wrong, (int, float)) or isinstance(wrong, bool)
+            else f"`{wrong}`"
+        )
+        wanted = wording(kind, beyond=_beyond(wrong))
+        fix = "" if kind is declared else f"each entry of `{option.name}` is {wanted}"
+        raise MistakeError(mistakes.bad_value(at, owner, option.name, shown, wanted, fix)) from None
+
+
+def _wrong_part(node: tree.Node, raw: Any, declared: Any) -> tuple[Span, Any, Any]:
+    """The place of a wrong value, the value, and its declared type: of a list the first item that is wrong."""
+    inner = get_args(declared)[0] if get_origin(declared) is Annotated else declared
+    lists = [kind for kind in (inner, *get_args(inner)) if get_origin(kind) is list]
+    if isinstance(node, tree.Items) and isinstance(raw, list) and lists:
+        (kind,) = get_args(lists[0])
+        for item, value in zip(node.items, cast("list[Any]", raw), strict=True):
+            try:
+                validated(value, kind)
+            except ValidationError:
+                return item.span, value, kind
+    return node.span, cast(Any, raw), declared
 
 
 def validated(raw: Any, declared: Any) -> Any:

@@ -19,6 +19,7 @@ from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Plan
 from losslang.registry import current_registry
 from losslang.runtime import checkpoint
+from losslang.runtime.arguments import refuse_named
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
@@ -117,6 +118,8 @@ class Loss(Saved):
             self._programs.keywords.look(batch)
         roots = (pred, target, batch, self._const.of(self), own)
         is_first = not self._checked and is_eager()
+        if is_first and batch and (pred is None or target is None):
+            refuse_named(executor.plan, (pred, target), batch)
         later = NOTHING if self.validate == "never" else LABELS
         values = executor.run(roots, VALUES if is_first else later)
         if is_first:

@@ -6,18 +6,22 @@ text is over. Guessing further, as parser recovery does, invents mistakes nobody
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from lark import Token
 
 from losslang.diagnostics.diagnostic import Diagnostic
-from losslang.diagnostics.mistakes import syntax
+from losslang.diagnostics.elsewhere import what_instead
+from losslang.diagnostics.mistakes import python, syntax
 from losslang.diagnostics.source import Span
 
 OPENING = {"_LPAR": "(", "_LSQB": "["}
 CLOSING = {"_RPAR": "(", "_RSQB": "["}
 ENDS_OPERAND = {"NAME", "NUMBER", "STRING", *CLOSING}
+DOTTED = re.compile(r"(?<![\w.])(?!(?:pred|target|batch|const)\b)((?:[A-Za-z_]\w*\.)+)([A-Za-z_]\w*)\s*\Z")
+"""A name as Python has it, at the end of a text: `torch.nn.` and `MSELoss`."""
 
 
 def refused_character(text: str, at: int) -> Diagnostic:
@@ -25,7 +29,22 @@ def refused_character(text: str, at: int) -> Diagnostic:
     char = text[at]
     if char in "'\"":
         return syntax.unclosed_string(Span(at, at + 1), char)
+    compared = (
+        COMPARED.match(text, text.rfind("mask", 0, at)) if char in "!<>" and "mask" in text[:at] else None
+    )
+    if compared is not None and compared.start(2) == at:
+        return _comparison(compared)
     return syntax.unexpected_character(Span(at, at + 1), char)
+
+
+COMPARED = re.compile(r"mask\s*=\s*(target(?:\.\w+)*)\s*(!=|>=|<=|<|>)\s*(-?[0-9]+)")
+"""A mask that is a comparison of the target with a number."""
+
+
+def _comparison(found: re.Match[str]) -> Diagnostic:
+    """The mistake of `mask=target != 255`: what is left out is a label, if it is one."""
+    label = {"!=": found[3], ">=": "-1" if found[3] == "0" else "", ">": found[3] if found[3] == "-1" else ""}
+    return python.comparison(Span(*found.span(2)), found[2], label.get(found[2], ""))
 
 
 class _Before(NamedTuple):
@@ -70,6 +89,10 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
     if token.type == "$END":
         return _end(text, before)
     span, written, kind, inside = span_of(token), str(token), token.type, before.inside
+    if kind == "_LPAR" and (dotted := DOTTED.search(text, 0, span.start)):
+        return _dotted_call(dotted)
+    if (found := _word(token, before.token)) is not None:
+        return python.word(span_of(found), str(found))
     if kind in CLOSING and (inside is None or OPENING[inside.type] != CLOSING[kind]):
         return syntax.stray_closing(span, written, (span_of(inside), str(inside)) if inside else None)
     if kind == "_SEP" and inside is not None:
@@ -83,6 +106,8 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
         return syntax.value_outside_option(span, "text" if kind == "STRING" else "list")
     if kind == "_LSQB":
         return syntax.bad_access(span, written)
+    if kind == "_EQUALS" and "==" in text[span.start - 1 : span.end + 1]:
+        return python.comparison(span, "==", "")
     if kind == "_EQUALS":
         return syntax.bad_assignment(span)
     if kind == "_COLON":
@@ -90,8 +115,34 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
     if before.token is not None and after_operand and kind in ("NAME", "NUMBER", "_LPAR", "STRING"):
         return syntax.side_by_side(span, str(before.token), written, span_of(before.token))
     if kind == "_COMMA" and after_operand:
-        return syntax.stray_comma(span)
+        decimal = (
+            DECIMAL.match(text, before.token.start_pos or 0)
+            if before.type == "NUMBER" and before.token
+            else None
+        )
+        return syntax.stray_comma(span, decimal[0].replace(",", ".") if decimal else "")
     return _missing(token, before.token)
+
+
+DECIMAL = re.compile(r"[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
+"""A number with a decimal comma."""
+
+
+def _dotted_call(found: re.Match[str]) -> Diagnostic:
+    """The mistake of a call as Python writes it: its name, and the name's spelling here."""
+    prefix, name = found[1], found[2]
+    return python.dotted_call(Span(found.start(), found.end(2)), prefix + name, what_instead(name, ()))
+
+
+def _word(token: Token, before: Token | None) -> Token | None:
+    """The one of two operands side by side that is a word of another language; None if neither is."""
+    if (
+        before is None
+        or before.type not in ENDS_OPERAND
+        or token.type not in ("NAME", "NUMBER", "_LPAR", "STRING")
+    ):
+        return None
+    return next((found for found in (token, before) if str(found) in python.WORDS), None)
 
 
 def _end(text: str, before: _Before) -> Diagnostic:

@@ -151,15 +151,18 @@ def _program(statements: list[tree.Node], text: str) -> tree.Program:
         if not isinstance(statement, tree.Binding):
             raise LossError([syntax.two_results(statements[i + 1].span, statement.span)])
     if isinstance(last, tree.Binding):
-        raise LossError([syntax.no_result(last.name_span, last.name, _continued(last, text))])
+        operator = _continued(last, text)
+        raise LossError([syntax.no_result(operator or last.name_span, last.name, operator is not None)])
     return tree.Program.model_construct(
         bindings=tuple(above), result=last, comments=_comments(text), span=Span(0, len(text))
     )
 
 
-def _continued(binding: tree.Binding, text: str) -> bool:
-    """True if a line of a binding starts with an operator, and so continues the line above."""
-    return bool(re.search(r"\n\s*[-+*/@]", text[binding.span.start : binding.span.end]))
+def _continued(binding: tree.Binding, text: str) -> Span | None:
+    """The operator by which a line of a binding continues the line above; None if there is none."""
+    found = re.search(r"\n\s*([-+*/@])", text[binding.span.start : binding.span.end])
+    at = binding.span.start + found.start(1) if found else 0
+    return Span(at, at + 1) if found else None
 
 
 def _comments(text: str) -> tuple[tree.Comment, ...]:

@@ -15,6 +15,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs, tensors
 from losslang.diagnostics.source import Source, Span
 from losslang.tensors.lazy import torch
+from losslang.tensors.repairs import has_shape, reshape, rows_of
 from losslang.vocabulary import Tensor
 
 
@@ -43,11 +44,6 @@ class Site:
         return self.error(tensors.wrong_dtype(self.span, self.term, self.operand, name, wanted, fix))
 
 
-def has_shape(value: Tensor, shape: Sequence[int]) -> bool:
-    """Returns whether a tensor has a shape. Sizes of unequal ranks are not compared: they may be symbolic."""
-    return value.ndim == len(shape) and value.shape == shape
-
-
 def broadcasts_to(value: Tensor, shape: Sequence[int]) -> bool:
     """Returns whether every axis of a tensor has the size that a shape of its rank says, or size 1."""
     # Spelled out with `==`: a size may be symbolic while torch traces.
@@ -66,7 +62,7 @@ def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
     target = _tensor(target, pred, site)
     if has_shape(target, pred.shape):
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
-    fix = _reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
+    fix = reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
     raise site.mismatch(target, pred, "the prediction's shape", fix)
 
 
@@ -86,7 +82,7 @@ def operand_like_pred(value: Any, pred: Tensor, site: Site, of_rows: bool = Fals
 def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
     """Returns the same as `target_like_pred`, but refuses integers: they are class indices."""
     target = _tensor(target, pred, site)
-    if not target.dtype.is_floating_point:
+    if has_shape(target, pred.shape) and not target.dtype.is_floating_point:
         raise site.type_error(target, "floats like the prediction", "convert it with `.float()`")
     return target_like_pred(target, pred, site)
 
@@ -110,7 +106,7 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
     if pred.ndim > 1 and pred.shape[1] == 1:
         if target.ndim > 1 and has_shape(target, pred.shape[:1] + pred.shape[2:]):
             return target.to(pred.dtype).unsqueeze(1)
-        raise site.mismatch(target, pred, "the prediction's shape", _reshape(target, pred))
+        raise site.mismatch(target, pred, "the prediction's shape", reshape(target, pred))
     indices = _indices(target, pred, site)
     # A comparison, not F.one_hot, which synchronizes a GPU and takes 8 times the memory.
     classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
@@ -192,7 +188,8 @@ def _of_rows(value: Any, pred: Tensor, site: Site) -> Tensor:
     if has_shape(value, rows):
         return value
     if value.ndim and value.shape[-1] != 1:
-        wanted, fix = f"one number a row: {tuple(rows)}", f"give `{site.operand}` that shape"
+        wanted = f"one number a row: {tuple(rows)}"
+        fix = f"give `{site.operand}` that shape" if len(rows) else rows_of(value)
         raise site.mismatch(value, pred, wanted, fix)
     return value.reshape(value.shape[:-1]).expand(rows)
 
@@ -240,7 +237,7 @@ def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
         target = target.squeeze(1)
     if not has_shape(target, place):
         wanted = f"class indices {tuple(place)} or the prediction's shape"
-        raise site.mismatch(target, pred, wanted, _reshape(target, pred))
+        raise site.mismatch(target, pred, wanted, reshape(target, pred))
     if target.dtype.is_floating_point:
         raise site.type_error(
             target, "integer class indices, or one float per class", "convert it with `.long()`"
@@ -277,18 +274,3 @@ def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:
     return site.mismatch(
         target, pred, "a prediction (B, C, ...) with a class axis", "unsqueeze the batch: `pred[None]`"
     )
-
-
-def _reshape(target: Tensor, pred: Tensor) -> str:
-    """Returns the repair for a target of the wrong shape."""
-    if pred.ndim > 2 and has_shape(target, pred.shape[:-1]):
-        return "if the classes are the last axis, write `channels=last`, or hand over `pred.movedim(-1, 1)`"
-    if target.ndim == pred.ndim - 1 and pred.ndim > 1 and pred.shape[1] == 1:
-        return "add the channel: `target.unsqueeze(1)`"
-    if target.ndim == pred.ndim + 1 and target.shape[1] == 1:
-        return "drop the channel of the target: `target.squeeze(1)`"
-    if target.ndim == pred.ndim and sorted(target.shape) == sorted(pred.shape):
-        return "move the axes: predictions are (B, C, *S), channels first"
-    if target.numel() == pred.numel():
-        return "reshape one of them to the other's shape"
-    return "hand over the target of this prediction"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
+import warnings
 from contextlib import nullcontext
+from math import prod
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import losslang
+from losslang.plan.operations.notices import ALREADY_GIVEN
 
 B, SIZES = 2, (2, 3, 4)
 """Sizes that agree with one another: where they decided, one of them would be taken for another."""
@@ -82,6 +86,7 @@ def test_a_mask_of_plain_values_lies_by_its_rank(shape: tuple[int, ...]):
         assert_close(value("batch.m*mse", pred, target, m=mask.double()), (squares * wide).mean())
 
 
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")  # of axes of one size
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 2), (3, 3, 3), (2, 2, 2, 2), (2, 3, 2, 3)], ids=str)
 @pytest.mark.parametrize(
     "text", ["bce(sigmoid, mask=batch.m)", "ce(mask=batch.m)", "dice(sigmoid, mask=batch.m)"]
@@ -373,13 +378,77 @@ def test_what_holds_no_numbers_is_no_tensor(odd: Any):
         assert loss(pred, pred + 1, w=[1.0, 1, 1, 1]) == 1
 
 
-def test_labels_of_logits_with_classes_last_say_both_repairs():
-    logits, labels = draw(2, 5, 7), torch.randint(7, (2, 5))
-    found = refused("ce", logits, labels)
+LAST = {
+    (2, 5, 7): "logits.transpose(1, 2)",
+    (2, 9, 7): "logits.transpose(1, 2)",
+    (2, 5, 4, 3): "logits.movedim(-1, 1)",
+    (2, 4, 4, 3): "logits.movedim(-1, 1)",
+}
+"""Predictions with their classes last, and the repair in Python."""
+
+
+@pytest.mark.parametrize("with_axis", [False, True])
+@pytest.mark.parametrize(
+    "text", ["ce", "focal(softmax)", "dice(softmax)", "bce(sigmoid)", "gce", "kl(softmax)"]
+)
+@pytest.mark.parametrize("shape", LAST, ids=str)
+def test_labels_of_logits_with_classes_last_say_both_repairs(
+    shape: tuple[int, ...], text: str, with_axis: bool
+):
+    """The shapes tell before any label is looked at: those that no axis has a class for, too."""
+    logits, labels = draw(*shape), torch.full(shape[:-1], 99)
+    found = refused(text, logits, labels.unsqueeze(-1) if with_axis else labels)
     assert found.startswith("E504")
     assert "`channels=last`" in found
-    assert "`pred.movedim(-1, 1)`" in found
-    assert_close(value("ce(channels=last)", logits, labels), value("ce", logits.movedim(-1, 1), labels))
+    assert f"`{LAST[shape]}`" in found
+    assert "ignore_index" not in found
+    if text == "kl(softmax)":
+        return
+    labels = labels % shape[-1]
+    moved = {"torch": torch, "logits": logits}
+    told = text.replace(")", ", channels=last)") if "(" in text else f"{text}(channels=last)"
+    assert_close(value(told, logits, labels), value(text, eval(LAST[shape], moved), labels))
+
+
+def warned(text: str, pred: Tensor, target: Tensor, calls: int = 1) -> list[str]:
+    """The codes of what `calls` calls of a loss warn of."""
+    loss = losslang.compile(text)
+    ALREADY_GIVEN.clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", losslang.LossWarning)
+        for _ in range(calls):
+            loss(pred, target)
+    return re.findall(r"^warning\[(W\d+)\]", "\n".join(str(w.message) for w in caught), re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", ["ce", "ce + dice", "bce(sigmoid)", "lovasz_softmax(softmax)"])
+@pytest.mark.parametrize("shape", [(2, 5, 5), (2, 4, 4, 4), (2, 3, 3, 3, 3)], ids=str)
+def test_axes_of_one_size_are_told_once(text: str, shape: tuple[int, ...]):
+    """As many classes as places: every number fits both readings."""
+    logits, labels = draw(*shape), torch.randint(shape[1], (shape[0], *shape[2:]))
+    assert warned(text, logits, labels, calls=3) == ["W340"]
+    for layout in ("first", "last"):
+        first, *more = text.split(" + ")
+        told = first.replace(")", f", channels={layout})") if "(" in first else f"{first}(channels={layout})"
+        assert not warned(" + ".join([told, *more]), logits, labels)
+    other = (*shape[:-1], shape[-1] + 1)
+    assert not warned(text, draw(*other), torch.randint(shape[1], (other[0], *other[2:])))
+
+
+@pytest.mark.parametrize("text", ["ce", "dice(softmax)", "kl(softmax)", "ce + dice"])
+@pytest.mark.parametrize("shape", [(2, 6, 3), (2, 5, 4, 3), (2, 4, 4, 4)], ids=str)
+def test_a_truth_that_adds_up_along_the_last_axis_is_told(text: str, shape: tuple[int, ...]):
+    logits, truth = draw(*shape), F.one_hot(torch.arange(prod(shape[:-1])) % shape[-1], shape[-1]).double()
+    truth = truth.reshape(shape).roll(1, 0)
+    truth[:, :2] = truth[:, :1]  # of places on axis 1 too it would be one of each
+    assert warned(text, logits, truth, calls=2) == ["W341"]
+    assert not warned(text, logits.movedim(-1, 1), truth.movedim(-1, 1))
+
+
+def test_marks_on_an_axis_of_their_own_are_no_classes():
+    """The first and the last token of an answer: (B, 2, T), with one mark along T each."""
+    truth = F.one_hot(torch.tensor([[1, 4], [0, 0]]), 5).double()
+    assert not warned("bce(sigmoid)", draw(2, 2, 5), truth)
 
 
 @pytest.mark.parametrize(
@@ -434,7 +503,7 @@ def test_arithmetic_follows_the_channels_of_its_tensor():
 )
 @pytest.mark.parametrize("one", [True, 1, torch.tensor(True)])
 def test_one_truth_masks_everything_or_nothing(text: str, one: Any):
-    pred, target = draw(3, 3, 3, 3), torch.randint(3, (3, 3, 3))
+    pred, target = draw(3, 3, 4, 3), torch.randint(3, (3, 4, 3))
     masked = text.format(", mask=batch.m")
     assert_close(value(masked, pred, target, m=one), value(text.format(""), pred, target))
     spoiled = torch.full_like(pred, torch.nan)

@@ -434,7 +434,7 @@ REFUSED: list[Any] = [
     ("E517", "bce(sigmoid) + dice", (X, torch.rand(4, 3)), {}, ("`dice`", "(4, 3)")),
     ("E517", "dice(sigmoid)", (X[:, 0], torch.rand(4)), {}, ("(4,)",)),
     ("E517", "dice(sigmoid, batch=true)", (X[:, 0], torch.rand(4)), {}, ("(4,)", "pred[:, None]")),
-    *[("E517", f"{loss}(sigmoid, background=false)", (PRED, TARGET), {}, ("(2, 1, 6, 6)", "remove `background=false`"))
+    *[("E517", f"{loss}(sigmoid, background=false)", (PRED, TARGET), {}, ("(2, 1, 6, 6)", "`background=alone`"))
       for loss in ("dice", "jaccard", "tversky", "focal_tversky")],
     # truths that are no truths
     *[("E516", f"{loss}(sigmoid)", (XS, truth), {}, ("target", said, "between 0 and 1", "ignore_index="))

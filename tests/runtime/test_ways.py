@@ -412,6 +412,7 @@ def test_what_is_made_in_inference_mode_remembers_outside_of_it(compiled: bool):
     torch._dynamo.reset()
 
 
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")  # of axes of one size
 @pytest.mark.parametrize("space", [(5, 6), (5,)], ids=["of two axes", "of one"])
 @pytest.mark.parametrize(
     "text",

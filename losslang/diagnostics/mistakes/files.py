@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.elsewhere import spelled
 from losslang.diagnostics.mistakes import mistake
-from losslang.diagnostics.mistakes.names import ELSEWHERE
 from losslang.diagnostics.source import Span
 
 KEYS = ("loss", "criterion", "objective")
@@ -215,7 +215,7 @@ def foreign(span: Span, key: str, builds: str, form: str = "YAML") -> Diagnostic
     expression.
     """
     name = builds.rpartition(".")[2].removeprefix("!")
-    fix = f"here it is spelled `{ELSEWHERE[name]}`" if name in ELSEWHERE else ""
+    fix = f"here it is spelled `{spelled(name)}`" if spelled(name) else ""
     if builds.startswith("losslang."):
         fix = "Hydra builds it, `hydra.utils.instantiate(config)`; `losslang.compile` takes its `text`"
     elif not fix:

@@ -23,12 +23,15 @@ def _names(available: tuple[str, ...]) -> str:
 def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -> Diagnostic:
     """The program reads something that the call does not hand over.
 
-    `pred` and `target` are the first two arguments of the call, `batch.name` its keyword `name`,
-    `const.name` an entry of `compile(const=...)`.
+    `pred` and `target` are the first two arguments of the call and have no names there, `batch.name` is its
+    keyword `name`, `const.name` an entry of `compile(const=...)`.
     """
     if path in ("pred", "target"):
         message = f"`{path}` is read here, and the call does not hand it over"
-        return Diagnostic("", message, span, fix="call `loss(pred, target)`")
+        fix = "call `loss(pred, target)`"
+        if available:
+            fix = f"the first two arguments have no names: `loss({available[0]}, {available[1]})`"
+        return Diagnostic("", message, span, fix=fix)
     if path.startswith("batch"):
         fix = f"call `loss(pred, target, {key}=...)`"
     elif path.startswith("const"):
@@ -36,7 +39,12 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -
     else:
         fix = f"hand it over, or read one of {_names(available)}"
     where = path.rpartition(".")[0] or "the call"
-    return Diagnostic("", f"`{path}` is read here, and {where} has only {_names(available)}", span, fix=fix)
+    has = f"{where} has only {_names(available)}"
+    if not available:
+        has = {"batch": "the call has no keywords", "const": "`compile` was given no `const`"}.get(
+            where, f"`{where}` is empty"
+        )
+    return Diagnostic("", f"`{path}` is read here, and {has}", span, fix=fix)
 
 
 @mistake(

@@ -7,6 +7,8 @@ from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
 Shape = tuple[int, ...]
+UNKNOWN = (254, 255, 65535)
+"""Labels above 0 by which data sets mark what is unknown."""
 
 
 @mistake(
@@ -54,7 +56,9 @@ def class_out_of_range(
         "",
         f"the target of `{term}` holds class {found}, and the {owner} has classes 0 to {classes - 1}",
         span,
-        fix=f"relabel it, or leave it out: {ignoring(term, found)}",
+        fix=f"a label that marks what is unknown is left out: {ignoring(term, found)}"
+        if found < 0 or found in UNKNOWN
+        else f"give the {owner} {found + 1} classes, or relabel; what is unknown is left out: {ignoring(term, found)}",
     )
 
 
@@ -69,9 +73,7 @@ def ignoring(term: str, label: int) -> str:
     example="losslang.compile('dice')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
     repair="losslang.compile('dice(sigmoid)')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
 )
-def not_probabilities(
-    span: Span, term: str, loss: str, low: float, high: float, activation: str
-) -> Diagnostic:
+def not_probabilities(span: Span, term: str, low: float, high: float, written: str) -> Diagnostic:
     """A term reads its prediction as probabilities, and the values are not in [0, 1].
 
     Nothing in the program says which activation to apply, so the prediction was taken as it
@@ -82,7 +84,7 @@ def not_probabilities(
         f"`{term}` reads probabilities, and the prediction holds {low:.4g} to {high:.4g}",
         span,
         caret="no activation is written",
-        fix=f"if these are logits, write `{loss}({activation})`",
+        fix=f"if these are logits, write `{written}`",
     )
 
 

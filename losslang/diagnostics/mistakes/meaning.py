@@ -145,8 +145,13 @@ def metric_in_arithmetic(span: Span, outside: str) -> Diagnostic:
 
 @mistake("E311", example="ce + true", repair="ce + 1")
 def not_arithmetic(span: Span, found: str) -> Diagnostic:
-    """A word where a number or a term must stand."""
-    return Diagnostic("", f"`{found}` is neither a number nor a term", span, fix="write a number")
+    """A word, a text or a list where a number, a tensor or a term must stand."""
+    fix = (
+        "hand it over as a tensor, and read its path: `batch.x`"
+        if found.startswith("[")
+        else "write a number"
+    )
+    return Diagnostic("", f"`{found}` is neither a number nor a term", span, fix=fix)
 
 
 @mistake("E312", example="mse@(pred.a, batch.norm)",

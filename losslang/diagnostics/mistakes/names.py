@@ -2,139 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.elsewhere import nearest, spelled, what_instead
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
-# Names of losses in other libraries, with our spelling. Their class names are not aliases,
-# because their defaults differ.
-ELSEWHERE = {
-    "BCELoss": "bce",
-    "BCEWithLogitsLoss": "bce(sigmoid)",
-    "BinaryCrossentropy": "bce",
-    "BCEDiceLoss": "bce(sigmoid) + dice",
-    "CategoricalCrossentropy": "ce(identity)",
-    "CosineEmbeddingLoss": "cosine",
-    "CosineSimilarity": "cosine",
-    "CrossEntropyLoss": "ce",
-    "DiceCELoss": "ce + dice",
-    "DiceFocalLoss": "focal(sigmoid) + dice",
-    "DiceLoss": "dice(sigmoid)",
-    "FocalLoss": "focal(sigmoid)",
-    "FocalTverskyLoss": "focal_tversky(sigmoid)",
-    "GIoULoss": "giou",
-    "GaussianNLLLoss": "gaussian_nll",
-    "HingeLoss": "hinge",
-    "HuberLoss": "huber",
-    "IoULoss": "iou",
-    "JaccardLoss": "jaccard(sigmoid)",
-    "KLDivLoss": "kl",
-    "L1Loss": "l1",
-    "L2Loss": "mse",
-    "LogCoshLoss": "log_cosh",
-    "MAELoss": "l1",
-    "MSELoss": "mse",
-    "MultiMarginLoss": "multi_margin",
-    "NLLLoss": "nll",
-    "PoissonNLLLoss": "poisson_nll",
-    "RMSELoss": "rmse",
-    "SmoothL1Loss": "smooth_l1",
-    "SoftTargetCrossEntropy": "ce",
-    "TripletMarginLoss": "triplet",
-    "TverskyLoss": "tversky(sigmoid)",
-    "BalancedL1Loss": "balanced_l1",
-    "BarlowTwinsLoss": "barlow_twins",
-    "BoundedIoULoss": "bounded_iou",
-    "CIoULoss": "ciou",
-    "CircleLoss": "circle",
-    "CharbonnierLoss": "charbonnier",
-    "ContrastiveLoss": "contrastive",
-    "DIoULoss": "diou",
-    "DistributionFocalLoss": "dfl",
-    "GHMC": "ghm_c(sigmoid)",
-    "GHMR": "ghm_r",
-    "GaussianFocalLoss": "gaussian_focal(sigmoid)",
-    "GeneralizedDiceLoss": "gdl(softmax)",
-    "GeneralizedDiceFocalLoss": "gdl(softmax) + focal",
-    "HausdorffDTLoss": "hausdorff_dt(sigmoid)",
-    "HausdorffERLoss": "hausdorff_er(softmax)",
-    "HingeEmbeddingLoss": "hinge_embedding",
-    "InfoNCELoss": "infonce",
-    "LovaszLoss": "lovasz_softmax(softmax)",
-    "MCCLoss": "mcc(sigmoid)",
-    "MarginRankingLoss": "margin_ranking",
-    "MultiLabelMarginLoss": "multilabel_margin",
-    "MultiLabelSoftMarginLoss": "multilabel_soft_margin",
-    "NTXentLoss": "infonce",
-    "PerceptualLoss": "perceptual(net=const.net)",
-    "PolyLoss": "poly",
-    "QualityFocalLoss": "quality_focal(sigmoid)",
-    "SIoULoss": "siou",
-    "SSIMLoss": "1 - ssim",
-    "SoftDiceLoss": "dice",
-    "SoftMarginLoss": "logistic",
-    "SoftclDiceLoss": "cldice",
-    "SupConLoss": "supcon",
-    "TopKLoss": "ce(reduction=topk(frac=0.1))",
-    "TukeyLoss": "tukey",
-    "VarifocalLoss": "varifocal(sigmoid)",
-    "VICRegLoss": "vicreg",
-    "WingLoss": "wing",
-    "balanced_ce": "ce(class_weight=balanced)",
-    "weighted_ce": "ce(class_weight=[1, 2])",
-    "temperature_ce": "ce(softmax(temperature=2))",
-    "soft_softmax": "ce(softmax(temperature=2))",
-    "label_smoothing": "ce(label_smoothing=0.1)",
-    "linear_iou": "iou",
-    "multi_quantile": "quantile(q=[0.1, 0.5, 0.9])",
-    "poisson": "poisson_nll",
-    "retinanet_focal": "focal(sigmoid, alpha=0.25)",
-    "ohem_ce": "ce(reduction=ohem)",
-    "topk_ce": "ce(reduction=topk(frac=0.1))",
-    "focal_dice": "focal(sigmoid) + dice",
-    "dice_cldice": "0.5*dice(sigmoid) + 0.5*cldice",
-    "classification_accuracy": "metric(1 - zero_one)",
-    "dice_bce": "bce(sigmoid) + dice",
-    "bce_dice": "bce(sigmoid) + dice",
-    "dice_ce": "ce + dice",
-    "ce_dice": "ce + dice",
-    "dice_focal": "focal(sigmoid) + dice",
-    "l2": "mse",
-    "l2_loss": "half_mse",
-    "ntxent": "infonce",
-    "logsoftmax": "log_softmax",
-    "logits": "identity",
-    "CE": "ce",
-}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or ''."""
-    known = list(dict.fromkeys(known))
-    for candidate in known:
-        if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
-            return candidate
-    matches = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    return matches[0] if matches else ""
-
 
 @mistake("E101", example="0.5*bce(sigmoid) + dise", repair="0.5*bce(sigmoid) + dice")
-def unknown_name(span: Span, name: str, what: str, known: Sequence[str]) -> Diagnostic:
+def unknown_name(span: Span, name: str, what: str, known: Sequence[str], fix: str = "") -> Diagnostic:
     """A name that nobody has defined.
 
     It is no loss of the registry, no function and no name bound above. `losslang list` shows all
-    names; `losslang show NAME` one of them.
+    names; `losslang show NAME` one of them. A number is bound first, `alpha = 0.5; alpha*ce`, and a tensor
+    of the call is read by its path, `batch.valid`. Classes of other libraries are refused with our spelling,
+    because their defaults differ.
     """
-    elsewhere = {key.lower(): spelling for key, spelling in ELSEWHERE.items()}
-    if name in ELSEWHERE or name.lower() in elsewhere:
-        fix = f"here it is spelled `{ELSEWHERE.get(name) or elsewhere[name.lower()]}`"
-    elif near := nearest(name, known):
-        fix = f"did you mean `{near}`?"
-    else:
-        fix = "`losslang list` shows every name"
+    fix = fix or what_instead(name, tuple(known))
     return Diagnostic("", f"there is no {what} `{name}`", span, caret="unknown", fix=fix)
 
 
@@ -201,16 +86,16 @@ def used_too_early(span: Span, name: str, bound: Span) -> Diagnostic:
 
 
 @mistake("E107", example="seg.mask + ce", repair="pred.seg.mask + ce")
-def not_a_root(span: Span, root: str) -> Diagnostic:
+def not_a_root(span: Span, root: str, last: str = "") -> Diagnostic:
     """A path that begins with something else than a root.
 
-    There are four roots: `pred`, `target`, `batch` and `const`.
+    There are four roots: `pred`, `target`, `batch` and `const`. `last` is the last name of the path.
     """
     return Diagnostic(
         "",
         f"a path begins with `pred`, `target`, `batch` or `const`, not with `{root}`",
         span,
-        fix=f"did you mean `pred.{root}`?",
+        fix=f"here it is spelled `{spelled(last)}`" if spelled(last) else f"did you mean `pred.{root}`?",
     )
 
 

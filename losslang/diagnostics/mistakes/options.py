@@ -5,46 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes import mistake
-from losslang.diagnostics.mistakes.names import nearest
 from losslang.diagnostics.source import Span
 
-# Names of our options in other libraries.
-ELSEWHERE = {
-    "include_background": "background",
-    "smooth_nr": "smooth",
-    "smooth_dr": "smooth",
-    "squared_pred": "squared",
-    "batch_dice": "batch",
-    "do_bg": "background",
-    "weights": "class_weight",
-    "class_weights": "class_weight",
-    "ignore_class": "ignore_index",
-    "tau": "q",
-    "quantiles": "q",
-    "from_logits": "the activation: `bce(sigmoid)`",
-    "to_onehot_y": "nothing: class indices are understood",
-    "lambda_dice": "a factor: `2*dice`",
-    "lambda_ce": "a factor: `2*ce`",
-    "loss_weight": "a factor: `2*ce`",
-    "use_sigmoid": "the activation: `focal(sigmoid)`",
-    "use_softmax": "the activation: `focal(softmax)`",
-    "activation": "the activation alone: `dice(sigmoid)`",
-}
+SHOWN = 5
+"""How many of the options that a name takes are printed."""
 
 
 @mistake("E201", example="dice(sigmoid, smoth=1)",
          repair="dice(sigmoid, smooth=1)")  # fmt: skip
-def unknown_option(span: Span, owner: str, name: str, known: Sequence[str]) -> Diagnostic:
-    """An option that this loss, activation or reduction does not have."""
-    if name in ELSEWHERE and (ELSEWHERE[name] in known or " " in ELSEWHERE[name]):
-        spelled = ELSEWHERE[name]
-        fix = f"here it is {spelled if ' ' in spelled else f'`{spelled}`'}"
-    elif near := nearest(name, known):
+def unknown_option(span: Span, owner: str, name: str, known: Sequence[str], fix: str = "") -> Diagnostic:
+    """An option that this loss, activation or reduction does not have.
+
+    `losslang show NAME` lists those that it has. Options of other libraries are answered with ours.
+    """
+    if near := nearest(name, known) if not fix else "":
         fix = f"did you mean `{near}`?"
-    else:
-        fix = f"it takes {', '.join(f'`{k}`' for k in known)}" if known else "it takes no options"
-    return Diagnostic("", f"`{owner}` has no option `{name}`", span, caret="unknown", fix=fix)
+    elif not fix and known:
+        more = f", ...: `losslang show {owner}` lists all" if len(known) > SHOWN else ""
+        fix = f"it takes {', '.join(f'`{k}`' for k in known[:SHOWN])}{more}"
+    return Diagnostic(
+        "", f"`{owner}` has no option `{name}`", span, caret="unknown", fix=fix or "it takes no options"
+    )
+
+
+LIMITS = {
+    ("tweedie", "p", "`1`"): "`poisson_nll`",
+    ("tweedie", "p", "`2`"): "`gamma_nll`",
+    ("gce", "q", "`0`"): "`ce`",
+    ("charbonnier", "eps", "`0`"): "`l1`",
+}
+"""Values at the end of what an option may be, where the loss is another one."""
 
 
 @mistake("E230", example="smooth_l1(beta=batch.beta)", repair="smooth_l1(beta=0.5)")
@@ -64,14 +56,20 @@ def takes_no_path(span: Span, owner: str, name: str, path: str, wanted: str) -> 
 
 
 @mistake("E202", example="dice(sigmoid, smooth=-1)", repair="dice(sigmoid, smooth=1)")
-def bad_value(span: Span, owner: str, name: str, found: str, wanted: str) -> Diagnostic:
-    """The value of an option has the wrong type, or lies outside of its bounds."""
+def bad_value(span: Span, owner: str, name: str, found: str, wanted: str, fix: str = "") -> Diagnostic:
+    """The value of an option has the wrong type, or lies outside of its bounds.
+
+    At the end of its bounds a loss may be another one: `tweedie` at 1 is `poisson_nll`, at 2 `gamma_nll`.
+    A number that multiplies a whole loss stands before it: `2*quantile`.
+    """
+    if (owner, name, found) in LIMITS:
+        fix = f"that is {LIMITS[owner, name, found]}"
     return Diagnostic(
         "",
         f"`{name}` of `{owner}` cannot be {found}",
         span,
         caret=f"must be {wanted}",
-        fix=f"write `{name}=...` with {wanted}",
+        fix=fix or f"write `{name}=...` with {wanted}",
     )
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes import mistake
-from losslang.diagnostics.mistakes.names import nearest
 from losslang.diagnostics.source import Span
+
+UNDER_ANOTHER_NAME = {
+    ("charbonnier", "kornia"): "pseudo_huber(like=kornia)",
+    ("eiou", "mmdet"): "extended_iou(like=mmdet)",
+}
+"""Losses that a library has under the name of another one of ours."""
 
 
 @mistake("E208", example="dice(sigmoid, like=torchvision)", repair="dice(sigmoid, like=smp)")
 def not_in_library(span: Span, owner: str, name: str, known: Sequence[str]) -> Diagnostic:
     """A library that does not have this loss, or whose numbers are not known here."""
     near = nearest(name, known)
-    listed = f"`like` is one of {', '.join(f'`{k}`' for k in known)}" if known else "remove `like`"
-    return Diagnostic(
-        "",
-        f"`{name}` is no library whose `{owner}` is known",
-        span,
-        caret="unknown",
-        fix=f"did you mean `{near}`?" if near else listed,
-    )
+    if (owner, name) in UNDER_ANOTHER_NAME:
+        fix = f"what {name} calls so is `{UNDER_ANOTHER_NAME[owner, name]}`"
+    elif near:
+        fix = f"did you mean `{near}`?"
+    elif known:
+        fix = f"`like` is one of {', '.join(f'`{k}`' for k in known)}"
+    else:
+        fix = f"no library's `{owner}` is known: without `like` it is the formula of `losslang show {owner}`"
+    return Diagnostic("", f"`{name}` is no library whose `{owner}` is known", span, caret="unknown", fix=fix)
 
 
 def without_like(options: str) -> str:

@@ -200,14 +200,14 @@ def colon(span: Span) -> Diagnostic:
 
 
 @mistake("E012", example="ce, dice", repair="ce + dice")
-def stray_comma(span: Span) -> Diagnostic:
-    """A comma outside of a call, a list or the operands after `@`."""
-    return Diagnostic(
-        "",
-        "a comma separates only arguments, list items and operands",
-        span,
-        fix="add terms with `+`; separate statements with `;`",
-    )
+def stray_comma(span: Span, decimal: str) -> Diagnostic:
+    """A comma outside of a call, a list or the operands after `@`.
+
+    Numbers have a decimal point: `0.3*dice`.
+    """
+    fix = "add terms with `+`; separate statements with `;`"
+    fix = f"numbers have a decimal point: `{decimal}`" if decimal else fix
+    return Diagnostic("", "a comma separates only arguments, list items and operands", span, fix=fix)
 
 
 @mistake("E013", example="ce\ndice", repair="ce + dice")
@@ -238,6 +238,7 @@ def no_result(span: Span, name: str, continued: bool) -> Diagnostic:
         "",
         f"`{name}` is named, but nothing says what to train on",
         span,
+        caret="continues the line above" if continued else "",
         fix="a line that starts with an operator continues the one above: end that one with `;`"
         if continued
         else f"end with an expression: `; {name}`",

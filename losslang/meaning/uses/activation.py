@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes import meaning as meaning_mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
@@ -12,7 +13,7 @@ from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import Choice
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read
 from losslang.meaning.terms import MistakeError
-from losslang.primitives.primitive import Activation, Primitive, Reduction
+from losslang.primitives.primitive import Activation, Loss, Primitive, Reduction
 from losslang.registry import NamedLoss, Registry
 from losslang.syntax import formatter, tree
 from losslang.vocabulary import Dynamic, Positive
@@ -39,7 +40,7 @@ def read_activation(
         return None, ""
     activation = registry.get(Activation, written.name)
     if activation is None:
-        problems.append(MistakeError(_no_activation(written, registry)))
+        problems.append(MistakeError(_no_activation(call, loss, written, registry)))
         return None, ""
     choice = read_choice(activation, written, evaluate, problems)
     wrong = _fits(call, named, activation, choice, written.span)
@@ -60,15 +61,26 @@ def _not_an_activation(call: tree.Call) -> Diagnostic:
     )
 
 
-def _no_activation(written: tree.Call, registry: Registry) -> Diagnostic:
+def _no_activation(call: tree.Call, loss: Loss, written: tree.Call, registry: Registry) -> Diagnostic:
     """The mistake of a name that no activation has."""
-    kinds = registry.kinds_of(written.name)
-    known = registry.names(Activation)
+    name, kinds, known = written.name, registry.kinds_of(written.name), registry.names(Activation)
     if not kinds:
-        return name_mistakes.unknown_name(written.span, written.name, "activation", known)
-    fix = f"reductions are written `reduction={written.name}`" if "reduction" in kinds else ""
+        fix = (
+            "" if nearest(name, known) or written.arguments or written.options else _as_head(call, loss, name)
+        )
+        return name_mistakes.unknown_name(written.span, name, "activation", known, fix)
+    fix = f"reductions are written `reduction={name}`" if "reduction" in kinds else ""
     fix = fix or f"an activation is one of {', '.join(f'`{name}`' for name in known)}"
-    return name_mistakes.wrong_kind(written.span, written.name, kinds[0], "an activation", fix)
+    return name_mistakes.wrong_kind(written.span, name, kinds[0], "an activation", fix)
+
+
+def _as_head(call: tree.Call, loss: Loss, name: str) -> str:
+    """The repair of a word in the place of an activation: a head, or nothing where it names what is read anyway."""
+    without = call.model_copy(update={"arguments": ()})
+    if name in ("logits", "probs", "pred", "preds", "outputs", "target"):
+        given = "" if loss.activation else " or ".join(f"`{loss.name}({a})`" for a in ("sigmoid", "softmax"))
+        return given or f"it reads its prediction by itself: `{formatter.spell(without)}`"
+    return f"a head is written `{formatter.spell(without)}@{name}`: `pred.{name}` against `target.{name}`"
 
 
 def read_choice(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import nearest
+from losslang.diagnostics.elsewhere.options import REDUCTIONS
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.meaning.meaning import Choice
@@ -31,7 +34,7 @@ def read_universal(
     """The universal options of a use that are written, checked against what its loss can do with them."""
     values: dict[str, Any] = {}
     for name, option in written.items():
-        why = _pointless(loss, name)
+        why = pointless(loss, name)
         try:
             if why:
                 raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why))
@@ -83,7 +86,9 @@ def _two_denominators(option: tree.Option, reduction: Choice) -> MistakeError:
             f"reduction={reduction}",
             "avg_factor",
             "a factor is what the sum is divided by in place of the count",
-            "leave out `reduction`",
+            "leave out `reduction`: divided by its factor it is a sum"
+            if reduction.name in ("sum", "batchmean", "none", "mean_all")
+            else f"leave out `avg_factor`: `{reduction.name}` divides by what it takes",
         )
     )
 
@@ -103,7 +108,14 @@ def _check_has_truth(option: tree.Option, chosen: Choice, loss: Loss, registry: 
         raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, "reduction", why))
 
 
-def _pointless(loss: Loss, name: str) -> str:
+def takes(loss: Loss, name: str) -> bool:
+    """True if a loss takes an option: its own, an operand, or a universal one that has an effect on it."""
+    if name in loss.option_types or name in (operand.name for operand in loss.operands):
+        return True
+    return name in UNIVERSAL and not pointless(loss, name)
+
+
+def pointless(loss: Loss, name: str) -> str:
     """The reason why a universal option can do nothing for this loss; '' where it can."""
     if loss.wants == "parameters":
         return "it reads no tensor of the call"
@@ -151,16 +163,21 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
                 return value.expression
             if isinstance(value, TermsValue) or declared is Any:
                 shown = "a loss" if isinstance(value, TermsValue) else f"`{formatter.spell(node)}`"
-                raise MistakeError(
-                    option_mistakes.bad_value(node.span, loss.name, name, shown, "a path, such as `batch.w`")
-                )
+                raise MistakeError(_no_path(option, loss, shown))
     elif declared is Any:
-        wanted = "a path, such as `batch.w`"
-        if name == "weight" and isinstance(node, tree.Items):
-            wanted += "; weights of classes are `class_weight`"
-        shown = f"`{formatter.spell(node)}`"
-        raise MistakeError(option_mistakes.bad_value(node.span, loss.name, name, shown, wanted))
+        raise MistakeError(_no_path(option, loss, f"`{formatter.spell(node)}`"))
     return read(loss.name, option, declared, evaluate)
+
+
+def _no_path(option: tree.Option, loss: Loss, shown: str) -> Diagnostic:
+    """The mistake of an option that is read from the call: a number is a factor, a list weighs classes."""
+    spelled, fix = formatter.spell(option.value), ""
+    if option.name == "weight" and isinstance(option.value, (tree.Number, tree.Product, tree.Power)):
+        fix = f"a factor stands before the loss: `{spelled}*{loss.name}`"
+    elif option.name == "weight" and isinstance(option.value, tree.Items) and takes(loss, "class_weight"):
+        fix = f"weights of classes are `class_weight={spelled}`"
+    wanted = "a path, such as `batch.w`"
+    return option_mistakes.bad_value(option.value.span, loss.name, option.name, shown, wanted, fix)
 
 
 def _reduction(
@@ -185,4 +202,7 @@ def _reduction(
     if planned is not None:
         raise MistakeError(name_mistakes.not_built(written.span, written.name, planned.summary))
     known = registry.names(Reduction)
-    raise MistakeError(name_mistakes.unknown_name(written.span, written.name, "reduction", known))
+    fix = f"here it is `reduction={REDUCTIONS[written.name]}`" if written.name in REDUCTIONS else ""
+    if not fix and not nearest(written.name, known):
+        fix = f"a reduction is one of {', '.join(f'`{name}`' for name in known)}"
+    raise MistakeError(name_mistakes.unknown_name(written.span, written.name, "reduction", known, fix))

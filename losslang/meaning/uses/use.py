@@ -11,6 +11,7 @@ from losslang.meaning.meaning import Choice, LossUse
 from losslang.meaning.options import Evaluate, frozen, read_all
 from losslang.meaning.terms import MistakeError
 from losslang.meaning.uses.activation import read_activation
+from losslang.meaning.uses.foreign_option import unknown_option
 from losslang.meaning.uses.operands import Scope, read_operands
 from losslang.meaning.uses.paths import parts_of_tensors
 from losslang.meaning.uses.preset import with_preset
@@ -35,7 +36,7 @@ def read_use(
     except MistakeError as problem:
         problems.append(problem)
     check_channels(call, problems)
-    of_loss, universal, operands = _sorted(call, loss, problems)
+    of_loss, universal, operands = _sorted(call, loss, registry, problems)
     options, wrong = read_all(loss, of_loss, evaluate)
     problems += wrong
     activation, origin = read_activation(call, named, registry, evaluate, problems)
@@ -68,7 +69,7 @@ def read_use(
 
 
 def _sorted(
-    call: tree.Call, loss: Loss, problems: list[MistakeError]
+    call: tree.Call, loss: Loss, registry: Registry, problems: list[MistakeError]
 ) -> tuple[list[tree.Option], dict[str, tree.Option], dict[str, tree.Option]]:
     """The written options in three groups: those of the loss, the universal ones, the operands by name."""
     of_loss, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
@@ -88,8 +89,5 @@ def _sorted(
             if option.name != "like":  # what stands for it has been put in its place
                 universal[option.name] = option
         else:
-            known = (*loss.option_types, *names, *UNIVERSAL)
-            problems.append(
-                MistakeError(option_mistakes.unknown_option(option.span, loss.name, option.name, known))
-            )
+            problems.append(MistakeError(unknown_option(call, option, loss, registry)))
     return of_loss, universal, operands

@@ -11,6 +11,7 @@ from losslang.meaning.options import bounds_of, wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
+from losslang.plan.lower.frame import frame
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
 from losslang.tensors.targets import Site
@@ -35,7 +36,7 @@ class Aligned:
         self.target: Ref | None = None
         self.others: dict[str, Ref] = {}
         self.layers: dict[str, Ref] = {}
-        self.frame = _frame(loss, self.over)
+        self.frame = frame(loss, self.over)
         self.layout = layout(use, loss)
 
     def site(self, part: str) -> Site:
@@ -285,21 +286,7 @@ class Aligned:
         if form == "indices" and "head" in self.layers:
             self.emit("check:indices", value, self.layers["head"], site=self.site("target"), check=True)
         if form in ("labels", "dense", "signs") or "target_probs" in self.loss.parameters:
-            self.emit("check:classes", value, self.pred, site=site, check=True, form=form)
+            how: dict[str, Any] = {"over": "class"} if form == "dense" and self.over == "class" else {}
+            how |= {"told": True} if self.layout.written else {}
+            self.emit("check:classes", value, self.pred, site=site, check=True, form=form, **how)
         return aligned
-
-
-def _frame(loss: Loss, over: str) -> str:
-    """Returns which axes of the prediction the values of a loss have: see `operations/masks.py`."""
-    before, after = loss.axes[loss.views[0]], loss.result_axes
-    if after == ("*event",):
-        return "places" if over == "class" else "same"
-    if after == ():
-        return "number"
-    if before == after:
-        return "same" if loss.has_classes else "values"
-    if after == ("b", "c"):
-        return "region"
-    if before[-1] in ("d", "n") or before[-1].isdigit():
-        return "rows"
-    return "samples" if after == ("b",) else "places"

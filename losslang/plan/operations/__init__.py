@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from losslang.plan.operations import call, checks, masks, regions, rows, views, weights
+from losslang.plan.operations import call, checks, compared, masks, regions, rows, views, weights
 from losslang.primitives import activations
 from losslang.tensors import targets
 from losslang.tensors.lazy import torch
@@ -76,11 +76,11 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:chosen": checks.check_chosen,
     "check:rank": checks.check_rank,
     "check:layout": checks.check_layout,
-    "check:compared": checks.check_compared,
-    "check:indexed": checks.check_indexed,
-    "check:along": checks.check_along,
-    "check:hard": checks.check_hard,
-    "check:distribution": checks.check_distribution,
+    "check:compared": compared.check_compared,
+    "check:indexed": compared.check_indexed,
+    "check:along": compared.check_along,
+    "check:hard": compared.check_hard,
+    "check:distribution": compared.check_distribution,
     "check:probs": checks.check_probs,
     "check:classes": checks.check_classes,
     "check:ignored": checks.check_ignored,

@@ -14,6 +14,7 @@ from losslang.plan.plan import Plan
 from losslang.syntax import tree
 from losslang.syntax.formatter import access
 from losslang.tensors.lazy import torch
+from losslang.tensors.repairs import boxes
 from losslang.tensors.subclasses import is_dressed, undressed
 from losslang.tensors.targets import Site
 
@@ -253,7 +254,7 @@ def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
         wrong = inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)
         raise site.error(wrong)
     if last is not None and (value.ndim == 0 or value.shape[-1] != last):
-        wanted, fix = f"{last} numbers along its last axis", "move that axis to the end"
+        wanted, fix = f"{last} numbers along its last axis", boxes(value, last)
         raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(value.shape), wanted, fix))
     if value.is_complex():
         raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from losslang.diagnostics.mistakes import counts, labels, presets, tensors
+from losslang.diagnostics.mistakes import counts, labels, tensors
 from losslang.meaning.layout import channel_axis
-from losslang.primitives.libraries import LIBRARIES
+from losslang.plan.operations.class_axis import warn_of_class_axis
+from losslang.plan.operations.compared import values_of
 from losslang.tensors.lazy import torch
-from losslang.tensors.targets import Site, has_shape, lies_on
+from losslang.tensors.repairs import has_shape
+from losslang.tensors.targets import Site, lies_on
 from losslang.vocabulary import Head, Tensor
 
 
@@ -61,118 +63,52 @@ def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> Non
         fix = "unsqueeze it: `pred[:, None]`" if batch else "add that axis, or sum over samples: `batch=true`"
         raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
     if not background and pred.shape[1] == 1:
-        wanted, fix = "a second channel: channel 0 is dropped", "remove `background=false`"
+        wanted, fix = (
+            "a second channel: channel 0 is dropped",
+            "`background=alone` keeps a channel that is the only one",
+        )
         raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
-
-
-def check_compared(
-    pred: Tensor,
-    target: Any,
-    site: Site,
-    library: str,
-    ranks: tuple[int, ...],
-    channels: tuple[int, ...],
-    several: bool,
-    truth: str,
-) -> None:
-    """Refuses shapes that the preset of a library was not compared with."""
-    shape, what = tuple(pred.shape), f"on a prediction of shape {tuple(pred.shape)}"
-    number = shape[1] if len(shape) > 1 else 1
-    dense = isinstance(target, torch.Tensor) and tuple(target.shape) == shape
-    wanted = ""
-    if ranks and len(shape) not in ranks:
-        wanted = f"on predictions of rank {' and '.join(map(str, ranks))}"
-    elif (channels and number not in channels) or (number == 1 and several):
-        some = " or ".join(map(str, channels)) or "more than 1"
-        wanted = f"on {some} channel{'s' * (some != '1')}"
-    elif truth and number > 1 and dense != (truth == "dense"):
-        what = "of a truth like the prediction" if dense else "of class indices"
-        wanted = "on class indices" if dense else "on a truth like the prediction"
-    if wanted:
-        known = LIBRARIES[library]
-        raise site.error(presets.shape_not_compared(site.span, site.term, known, what, wanted))
-
-
-def check_indexed(pred: Tensor, target: Any, site: Site, library: str) -> None:
-    """Refuses a label to ignore in a truth of the prediction's shape, where indices alone were compared."""
-    if (
-        isinstance(target, torch.Tensor)
-        and target.shape == pred.shape
-        and pred.ndim > 1
-        and pred.shape[1] > 1
-    ):
-        what, wanted = "with a label to ignore in a truth like the prediction", "on class indices"
-        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
-        raise site.error(error)
-
-
-def check_along(weights: Any, pred: Tensor, site: Site, library: str) -> None:
-    """Refuses weights per class where the library has them along the last axis, which is not the classes."""
-    of_list = isinstance(weights, tuple) and len(cast("tuple[float, ...]", weights)) > 1
-    is_list = isinstance(weights, torch.Tensor) and weights.numel() > 1 and weights.ndim < 2
-    if (of_list or is_list) and pred.ndim > 2:
-        what = f"with a `pos_weight` for each class, on a prediction of shape {tuple(pred.shape)}"
-        wanted = "of rank 2: the library lays it along the last axis"
-        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
-        raise site.error(error)
-
-
-def check_hard(value: Any, site: Site, library: str, index: int | tuple[int, ...] | str | None) -> None:
-    """Refuses a truth between 0 and 1 where one of 0 and 1 was compared."""
-    truth = _seen(value)
-    if truth is None or not truth.dtype.is_floating_point:
-        return
-    between = truth != truth.round()
-    for label in index if isinstance(index, tuple) else (index,):
-        between = between & (truth != label) if isinstance(label, int) else between
-    if bool(between.any()):
-        what, wanted = "of a truth between 0 and 1", "on a truth of 0 and 1"
-        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
-        raise site.error(error)
-
-
-def check_distribution(pred: Tensor, site: Site, library: str) -> None:
-    """Refuses channels that do not add up to 1, where a distribution over them was compared."""
-    probs = _seen(pred)
-    if (
-        probs is not None
-        and probs.ndim > 1 < probs.shape[1]
-        and bool(((probs.sum(1) - 1).abs() > 1e-3).any())
-    ):
-        what, wanted = "of channels that do not add up to 1", "on probabilities that do"
-        error = presets.shape_not_compared(site.span, site.term, LIBRARIES[library], what, wanted)
-        raise site.error(error)
-
-
-def _seen(value: Any) -> Tensor | None:
-    """Returns the detached tensor if its values can be read, else None."""
-    if isinstance(value, torch.Tensor) and value.numel() and not value.is_meta:
-        return value.detach()
-    return None
 
 
 def check_probs(value: Any, site: Site, over: str) -> None:
     """Refuses values outside of [0, 1] where probabilities are read, and NaN, which is no probability."""
-    probs = _seen(value)
+    probs = values_of(value)
     if probs is None:
         return
     low, high = (float(bound) for bound in probs.aminmax())
     if not (low >= -1e-4 and high <= 1 + 1e-4):
-        raise site.error(labels.not_probabilities(site.span, site.term, site.loss, low, high, over))
+        written = _activated(site, over)
+        raise site.error(labels.not_probabilities(site.span, site.term, low, high, written))
+
+
+def _activated(site: Site, activation: str) -> str:
+    """Returns the use of a loss with an activation in it, its options as they are written."""
+    name, _, inside = site.source.text[slice(*site.span)].partition("(")
+    options = inside.rstrip().removesuffix(")").strip().removeprefix("identity").removeprefix(",").strip()
+    if name.strip().isidentifier() and options:
+        return f"{name.strip()}({activation}, {options})"
+    return f"{site.loss}({activation})"
 
 
 SIGNS = -1
 """Instead of a number of classes: the target is +1 and -1, element by element."""
 
 
-def check_classes(value: Any, pred: Tensor, site: Site, form: str) -> None:
-    """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1."""
-    target = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
+def check_classes(
+    value: Any, pred: Tensor, site: Site, form: str, over: str = "", told: bool = False
+) -> None:
+    """Refuses class indices that the prediction has no channel for, and truths that are not 0 to 1.
+
+    Warns where the classes may be the last axis, unless the program has `told` which axis they are.
+    """
+    target = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if target is None:
         return
     if target.ndim and not lies_on(target, pred):
         # The step that reads it refuses its shape, with a better repair.
         return
+    if not told:
+        warn_of_class_axis(target, pred, site, form in ("labels", "float_target") or over == "class")
     classes = number_of_classes(value, target, pred, form)
     refuse_classes(float(target.min()), float(target.max()), site, classes)
 
@@ -223,7 +159,7 @@ def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> 
 def check_indices(value: Any, head: Head, site: Site) -> None:
     """Refuses class indices that a last layer has no row for."""
     target, classes = (
-        _seen(torch.tensor(value) if isinstance(value, (int, float)) else value),
+        values_of(torch.tensor(value) if isinstance(value, (int, float)) else value),
         len(head.weight),
     )
     if target is None:
@@ -241,7 +177,7 @@ def refuse_indices(low: int, high: int, site: Site, classes: int) -> None:
 
 def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
     """Refuses a float 0, and NaN, where +1 and -1 are read."""
-    target = _seen(value)
+    target = values_of(value)
     if target is None or not target.dtype.is_floating_point:
         return
     seen = ~(target.abs() > 0)
@@ -253,7 +189,7 @@ def check_signs(value: Any, mask: Tensor | None, site: Site) -> None:
 
 def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> None:
     """Refuses boxes whose second corner lies before the first, and sizes below 0."""
-    seen = _seen(value)
+    seen = values_of(value)
     if seen is None:
         return
     first, second = seen[..., :2], seen[..., 2:]
@@ -268,7 +204,7 @@ def check_boxes(value: Any, mask: Tensor | None, site: Site, format: str) -> Non
 
 def check_position(value: Any, pred: Tensor, site: Site) -> None:
     """Refuses positions outside of the bins of the prediction."""
-    seen = _seen(value)
+    seen = values_of(value)
     if seen is None:
         return
     low, high, last = float(seen.min()), float(seen.max()), pred.shape[-1] - 1
@@ -281,7 +217,7 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
 
 def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
     """Refuses weights and factors below 0, infinite or NaN, as the language does for written ones."""
-    seen = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
+    seen = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if seen is None:
         return
     wrong = ~((seen >= 0) & (seen < torch.inf))
@@ -295,7 +231,7 @@ def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
 
 def check_option(value: Any, site: Site, bounds: tuple[tuple[str, float], ...], wanted: str) -> None:
     """Refuses an option from a tensor that lies outside of the bounds of a written one, and NaN."""
-    seen = _seen(torch.tensor(value) if isinstance(value, (int, float)) else value)
+    seen = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
     if seen is None:
         return
     found = float(seen)
@@ -305,7 +241,7 @@ def check_option(value: Any, site: Site, bounds: tuple[tuple[str, float], ...], 
 
 def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
-    seen = _seen(value)
+    seen = values_of(value)
     if seen is not None and not float(seen.min()) >= 0:
         wrong = labels.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
         raise site.error(wrong)

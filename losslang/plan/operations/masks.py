@@ -15,7 +15,8 @@ from losslang.meaning.layout import channel_axis
 from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
-from losslang.tensors.targets import Site, broadcasts_to, has_shape
+from losslang.tensors.repairs import has_shape
+from losslang.tensors.targets import Site, broadcasts_to
 from losslang.vocabulary import Tensor
 
 ACROSS = {"const", "batch"}

@@ -7,8 +7,9 @@ import textwrap
 from argparse import Namespace
 from collections.abc import Iterator
 
+from losslang.diagnostics.elsewhere import NAMES
 from losslang.diagnostics.mistakes import page
-from losslang.diagnostics.mistakes.names import ELSEWHERE, unknown_name
+from losslang.diagnostics.mistakes.names import unknown_name
 from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import show
 from losslang.meaning.options import wording
@@ -75,9 +76,9 @@ def _pages(name: str, registry: Registry) -> Iterator[str]:
     for planned in registry.all(Planned):
         if planned.name.removeprefix("reduction:") == name:
             yield f"{name} ({planned.role}): {planned.summary}\n\nIn the language, but not built yet."
-    if name in ELSEWHERE and name.islower():
+    if name in NAMES:
         # A name of the field; those of classes are refused, because their defaults differ.
-        yield f"{name}: here it is spelled `{ELSEWHERE[name]}`"
+        yield f"{name}: here it is spelled `{NAMES[name]}`"
     if name in ROOTS:
         yield f"{name}: {ROOTS[name]}"
     if code := page(name):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from losslang.diagnostics.mistakes.names import ELSEWHERE
+from losslang.diagnostics.elsewhere import NAMES
 from losslang.registry import current_registry
 
 XGBOOST = (
@@ -50,6 +50,6 @@ def is_theirs(path: str, text: str) -> bool:
     """True if a value under a key is a word of another library, and none of ours."""
     last = re.sub(r"(\[\d+\])+$", "", path).rpartition(".")[2]
     word = text.strip()
-    if word not in WORDS.get(last, ()) or (last == "loss" and word in ELSEWHERE):
+    if word not in WORDS.get(last, ()) or (last == "loss" and word in NAMES):
         return False
     return current_registry().loss(word) is None

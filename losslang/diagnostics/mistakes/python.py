@@ -1,0 +1,71 @@
+"""E14: Python, and words of other languages, where the loss line has names and signs."""
+
+from __future__ import annotations
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+CONDITION = (
+    "there are no conditions: a mask chooses elements, `ce(mask=batch.valid)`, "
+    "and a number of the call a term, `batch.on*dice`"
+)
+WORDS = {
+    **dict.fromkeys(["if", "else", "elif", "then", "unless", "when", "where", "case"], CONDITION),
+    **dict.fromkeys(["and", "plus"], "terms are added: `ce + dice`"),
+    **dict.fromkeys(["or"], "the smaller or the larger of two losses is `min(ce, dice)` or `max(ce, dice)`"),
+    **dict.fromkeys(["times"], "a factor is written `0.5*ce`"),
+    **dict.fromkeys(["with"], "options stand in brackets: `ce(label_smoothing=0.1)`"),
+    **dict.fromkeys(["on", "of"], "a head is written `ce@seg`, the tensors `mse@(pred.mu, batch.noise)`"),
+    **dict.fromkeys(["for", "while", "in"], "there are no loops: each output is a term, `ce@a + 0.5*ce@b`"),
+    **dict.fromkeys(
+        ["not", "is"], "there are no comparisons: a mask says what counts, `ce(mask=batch.valid)`"
+    ),
+    **dict.fromkeys(["as"], "a term is named before it: `seg = ce; seg + dice`"),
+    **dict.fromkeys(
+        ["import", "from", "def", "lambda", "return", "class"],
+        "a loss line runs no Python: a function of yours is registered with `@losslang.loss`",
+    ),
+}
+"""Words that are no names here, with what is written in their place."""
+
+
+@mistake("E140", example="nn.CrossEntropyLoss(label_smoothing=0.1)", repair="ce(label_smoothing=0.1)")
+def dotted_call(span: Span, name: str, fix: str) -> Diagnostic:
+    """A call as Python writes it: `nn.MSELoss()`, `F.l1_loss(a, b)`.
+
+    A loss line runs no Python. Its names stand alone, without a library before them, and losses are not
+    called with tensors: each reads `pred` against `target`, or what `@` says. `losslang list` shows all.
+    """
+    return Diagnostic(
+        "", f"`{name}` is Python: names stand alone here", span, caret="not called here", fix=fix
+    )
+
+
+@mistake("E141", example="ce if epoch else dice", repair="ce(mask=batch.valid) + dice")
+def word(span: Span, name: str) -> Diagnostic:
+    """A word of a programming language, or of English, between two operands.
+
+    Terms are joined by `+ - * /`; nothing is chosen while a program runs, but what a mask or a number of the
+    call says.
+    """
+    return Diagnostic(
+        "", f"`{name}` is no word of the language", span, caret="not an operator", fix=WORDS[name]
+    )
+
+
+@mistake("E142", example="ce(mask=target != 255)", repair="ce(ignore_index=255)")
+def comparison(span: Span, sign: str, label: str) -> Diagnostic:
+    """A comparison in a mask.
+
+    There are no comparisons. A label that does not count is `ignore_index=255`, several are a list;
+    any other mask is computed with the data and handed over: `mask=batch.valid`.
+    """
+    fix = "a mask is computed with the data and handed over: `mask=batch.valid`"
+    fix = f"the label that does not count is `ignore_index={label}`; else {fix}" if label else fix
+    return Diagnostic(
+        "",
+        f"`{sign}` is not part of the language: there are no comparisons",
+        span,
+        fix=fix,
+    )

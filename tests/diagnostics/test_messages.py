@@ -1,0 +1,312 @@
+"""Messages, aloud: the text that goes in, the repair that comes out, and that the repair works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import losslang
+from losslang.diagnostics.elsewhere.options import FACTORS, NEEDLESS, RENAMED
+from losslang.meaning.foreign import in_our_words
+from losslang.primitives.primitive import Loss
+from losslang.registry import current_registry
+from losslang.syntax import tree
+
+REPAIRS = [
+    # calls of other libraries, with their options
+    ("nn.CrossEntropyLoss()", "E140", "ce"),
+    ("nn.CrossEntropyLoss(label_smoothing=0.1)", "E140", "ce(label_smoothing=0.1)"),
+    ("nn.CrossEntropyLoss(weight=torch.tensor([1., 2.]))", "E140", "ce(class_weight=[1, 2])"),
+    ("nn.CrossEntropyLoss(weight=class_weights, reduction='sum')", "E140",
+     "ce(class_weight=const.class_weights, reduction=sum)"),
+    ("torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor([2.0]))", "E140", "bce(sigmoid, pos_weight=[2])"),
+    ("monai.losses.DiceLoss(softmax=True)", "E140", "dice(softmax)"),
+    ("smp.losses.DiceLoss('multiclass', smooth=1)", "E140", "dice(softmax, smooth=1)"),
+    ("F.mse_loss(pred, target)", "E140", "mse"),
+    ("F.l1_loss(pred.mu, batch.noise)", "E140", "l1@(pred.mu, batch.noise)"),
+    ("torch.mean((pred - target)**2)", "E140", "mean((pred - target)**2)"),
+    ("nn.MSELoss", "E107", "mse"),
+    ("DiceLoss(softmax=True, include_background=False)", "E101", "dice(softmax, background=false)"),
+    ("DiceLoss(sigmoid=True, squared_pred=True, to_onehot_y=False)", "E101", "dice(sigmoid, squared=true)"),
+    ("DiceCELoss(softmax=True, lambda_dice=0.5, lambda_ce=2)", "E101", "2*ce + 0.5*dice(softmax)"),
+    ("DiceCELoss(sigmoid=True)", "E101", "bce(sigmoid) + dice(sigmoid)"),
+    ("FocalLoss(use_softmax=True, gamma=3)", "E101", "focal(softmax, gamma=3)"),
+    ("FocalLoss(loss_weight=2)", "E101", "2*focal(sigmoid)"),
+    ("CrossEntropyLoss(use_sigmoid=True)", "E101", "bce(sigmoid)"),
+    ("BinaryCrossentropy(from_logits=True)", "E101", "bce(sigmoid)"),
+    ("CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)", "E101", "ce(label_smoothing=0.1)"),
+    ("LovaszLoss(mode='binary')", "E101", "lovasz_hinge"),
+    ("Tversky(alpha=0.3, beta=0.7)", "E101", "tversky(identity, beta=0.3, alpha=0.7)"),
+    ("CircleLoss(m=0.25)", "E101", "circle(margin=0.25)"),
+    ("SoftBCEWithLogitsLoss(smooth_factor=0.05)", "E101", "bce(sigmoid, label_smoothing=0.1)"),
+    ("SSIMLoss(win_size=7, loss_weight=2)", "E101", "2*(1 - ssim(window=7))"),
+    ("OhemCrossEntropy(ignore_label=255)", "E101", "ce(reduction=ohem, ignore_index=255)"),
+    # options
+    ("dice(sigmoid=True)", "E201", "dice(sigmoid)"),
+    ("ce(softmax=True)", "E201", "ce(softmax)"),
+    ("focal(use_sigmoid=True)", "E201", "focal(sigmoid)"),
+    ("dice(activation='sigmoid')", "E201", "dice(sigmoid)"),
+    ("bce(from_logits=True)", "E201", "bce(sigmoid)"),
+    ("ce(loss_weight=0.4)", "E201", "0.4*ce"),
+    ("quantile(weight=2.3)", "E202", "2.3*quantile"),
+    ("tweedie(p=1)", "E202", "poisson_nll"),
+    ("tweedie(p=2)", "E202", "gamma_nll"),
+    ("charbonnier(like=kornia)", "E208", "pseudo_huber(like=kornia)"),
+    ("eiou(like=mmdet)", "E208", "extended_iou(like=mmdet)"),
+    # words
+    ("ce(seg)", "E101", "ce@seg"),
+    ("ce(seg, label_smoothing=0.1)", "E101", "ce(label_smoothing=0.1)@seg"),
+    ("dice(logits)", "E101", "dice(sigmoid)"),
+    ("ce(logits)", "E101", "ce"),
+]  # fmt: skip
+"""A text, the code of its one mistake, and a whole program that the repair offers."""
+
+PIECES = [
+    ("ce(dim=-1)", "E201", "dim=-1", "channels=last"),
+    ("ce(axis=1)", "E201", "axis=1", "channels=first"),
+    ("circle(m=0.25)", "E201", "m=0.25", "margin=0.25"),
+    ("kd(teacher=batch.t)", "E201", "teacher=batch.t", "target=batch.t"),
+    ("ce(ignore_label=255)", "E201", "ignore_label=255", "ignore_index=255"),
+    ("dice(sigmoid, include_background=False)", "E201", "include_background=False", "background=false"),
+    ("dice(sigmoid, smooth_nr=1)", "E201", "smooth_nr=1", "smooth=1"),
+    ("ce(smoothing=0.1)", "E201", "smoothing=0.1", "label_smoothing=0.1"),
+    ("ce(valid_mask=m)", "E201", "valid_mask=m", "mask=batch.m"),
+    ("kd(tau=2)", "E201", "tau=2", "temperature=2"),
+    ("cldice(sigmoid, iter_=3)", "E201", "iter_=3", "iters=3"),
+    ("0,3*dice(sigmoid)", "E012", "0,3", "0.3"),
+    ("ce(mask=valid)", "E101", "mask=valid", "mask=batch.valid"),
+    ("ce(weight=w)", "E101", "weight=w", "weight=batch.w"),
+    ("ce(class_weight=w)", "E101", "class_weight=w", "class_weight=const.w"),
+    ("ce(avg_factor=n)", "E101", "avg_factor=n", "avg_factor=batch.n"),
+    ("l1(target=x)", "E101", "target=x", "target=batch.x"),
+    ("ce(mask=target != 255)", "E142", "mask=target != 255", "ignore_index=255"),
+    ("ce(mask=target.seg != -1)@a", "E142", "mask=target.seg != -1", "ignore_index=-1"),
+    ("ce(mask=target >= 0)", "E142", "mask=target >= 0", "ignore_index=-1"),
+    ("ce(mask=target > 3)", "E142", "mask=target > 3", "mask=batch.valid"),
+    ("ce(weight=[1, 2])", "E202", "weight=[1, 2]", "class_weight=[1, 2]"),
+    ("ce(reduction=avg)", "E101", "reduction=avg", "reduction=mean"),
+    ("alpha*ce", "E101", "alpha", "batch.alpha"),
+]
+"""A text, the code of its one mistake, the part of it that is wrong, and what the repair offers for it."""
+
+
+def only(text: str) -> tuple[str, str]:
+    """The code and the repair of the one mistake of a text."""
+    (found,) = [mistake for mistake in losslang.check(text) if mistake.is_error]
+    return found.code, found.fix
+
+
+def is_clean(text: str) -> bool:
+    return not any(mistake.is_error for mistake in losslang.check(text))
+
+
+@pytest.mark.parametrize(("text", "code", "repair"), REPAIRS, ids=[text for text, _, _ in REPAIRS])
+def test_a_repair_is_a_program(text: str, code: str, repair: str) -> None:
+    found, fix = only(text)
+    assert (found, f"`{repair}`" in fix) == (code, True), fix
+    assert is_clean(repair)
+
+
+@pytest.mark.parametrize(("text", "code", "wrong", "repair"), PIECES, ids=[text for text, _, _, _ in PIECES])
+def test_a_repair_takes_the_place_of_what_is_wrong(text: str, code: str, wrong: str, repair: str) -> None:
+    found, fix = only(text)
+    assert (found, f"`{repair}`" in fix) == (code, True), fix
+    assert is_clean(text.replace(wrong, repair))
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("alpha*ce", "alpha = 0.5;"),
+        ("ce + lam*dice(sigmoid)@b", "lam = 0.5;"),
+        ("mse**k", "k = 0.5;"),
+        ("max(ce, floor)", "floor = 0.5;"),
+        ("focal(sigmoid, gamma=g)", "g = 2;"),
+        ("dice(sigmoid, smooth=s)", "s = 1e-5;"),
+    ],
+)
+def test_a_number_is_bound_above(text: str, bound: str) -> None:
+    code, fix = only(text)
+    assert (code, f"`{bound}`" in fix) == ("E101", True), fix
+    assert is_clean(f"{bound} {text}")
+
+
+WORDS = [
+    ("dice if mask", "if", "there are no conditions"),
+    ("ce if epoch > 5 else dice", "if", "there are no conditions"),
+    ("ce and dice", "and", "terms are added: `ce + dice`"),
+    ("0.5 * ce plus dice", "plus", "terms are added"),
+    ("ce with mask", "with", "options stand in brackets"),
+    ("ce for x", "for", "there are no loops"),
+    ("import losslang", "import", "a loss line runs no Python"),
+]
+
+
+@pytest.mark.parametrize(("text", "word", "says"), WORDS, ids=[text for text, _, _ in WORDS])
+def test_a_word_of_another_language_is_no_factor(text: str, word: str, says: str) -> None:
+    (found,) = losslang.check(text)
+    assert found.code == "E141"
+    assert text[slice(*found.span)] == word
+    assert says in found.fix
+    assert "*if" not in found.fix
+
+
+def test_options_are_those_that_the_loss_takes_nearest_first() -> None:
+    code, fix = only("ce(foo=1)")
+    assert (code, fix) == (
+        "E201",
+        "it takes `label_smoothing`, `reduction`, `mask`, `ignore_index`, `weight`, ...: "
+        "`losslang show ce` lists all",
+    )
+    assert only("l1(foo=1)")[1].startswith("it takes `reduction`, `mask`, `weight`, `avg_factor`, `channels`")
+    assert only("ce(smoothing_labels=1)")[1].startswith("it takes `label_smoothing`")
+
+
+@pytest.mark.parametrize("loss", current_registry().all(Loss), ids=lambda loss: loss.name)
+def test_no_option_is_offered_that_is_refused(loss: Loss) -> None:
+    """What a list of options offers has a meaning for the loss: E205 would refuse what has none."""
+    for name in ("xyz", "bckground", "weigth", "pos_wieght", "emtpy", "bacth", "class_wieght", "ignore_idx"):
+        for mistake in losslang.check(f"{loss.name}({name}=1)"):
+            if mistake.code != "E201":
+                continue
+            offered = [word for word in mistake.fix.split("`")[1::2] if word.isidentifier()]
+            for option in offered:
+                found = [d.code for d in losslang.check(f"{loss.name}({option}=batch.x)")]
+                assert not {"E201", "E205"} & set(found), (loss.name, name, option)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "says"),
+    [
+        ("ce(class_weight=[1, -2, 1])", "-2", "`class_weight` of `ce` cannot be `-2`"),
+        ("ce(class_weight=[1, true])", "true", "cannot be `true`"),
+        ("quantile(q=[0.1, 2])", "2", "`q` of `quantile` cannot be `2`"),
+        ("rec = l1\n-ce", "-", "`rec` is named, but nothing says what to train on"),
+        ("a = l1; b = ce\n  + a", "+", "`b` is named"),
+    ],
+)
+def test_the_caret_stands_at_what_is_wrong(text: str, at: str, says: str) -> None:
+    (found, *_) = losslang.check(text)
+    assert text[slice(*found.span)] == at
+    assert says in found.message
+    assert "list, must be a list" not in f"{found.message}, {found.caret}"
+
+
+@pytest.mark.parametrize(
+    "reduction", ["ohem", "topk", "topk(frac=0.1)", "hard_negative", "logsumexp", "wmean"]
+)
+def test_a_reduction_that_chooses_is_kept_beside_a_factor(reduction: str) -> None:
+    loss = "bce(sigmoid, " if "negative" in reduction else "ce("
+    code, fix = only(f"{loss}reduction={reduction}, avg_factor=batch.n)")
+    assert (code, fix.partition(":")[0]) == ("E206", "leave out `avg_factor`")
+    assert is_clean(f"{loss}reduction={reduction})")
+
+
+def test_a_sum_beside_a_factor_goes() -> None:
+    assert only("ce(reduction=sum, avg_factor=batch.n)")[1].startswith("leave out `reduction`")
+    assert is_clean("ce(avg_factor=batch.n)")
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("FocalLoss(gamma=3, normalized=True)", "`normalized` has no counterpart"),
+        ("nn.CTCLoss(blank=1)", "not in losslang"),
+        ("smp.losses.FocalLoss('binary', reduced_threshold=0.5, normalized=True)", "have no counterpart"),
+        ("BinaryCrossEntropy(smoothing=0.1)", "`smoothing` has no counterpart"),
+    ],
+)
+def test_what_is_lost_is_said(text: str, lost: str) -> None:
+    assert lost in only(text)[1]
+
+
+# ------------------------------------------------------------------- every option of other libraries
+
+
+VALUES = ["true", "false", "none", "1", "0.5", "-1", "'sum'", "[1, 2]", "x", "batch.x", "'multiclass'"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(
+        ["DiceLoss", "DiceCELoss", "CrossEntropyLoss", "FocalLoss", "BCEWithLogitsLoss", "TverskyLoss", "IoULoss",
+         "BinaryCrossentropy", "HuberLoss", "CircleLoss", "LovaszLoss", "GeneralizedDiceFocalLoss", "KLDivergence"]
+    ),
+    st.dictionaries(
+        st.sampled_from(["sigmoid", "softmax", "weight", "reduction", "mode", "from_logits", "axis", *RENAMED,
+                         *FACTORS, *NEEDLESS]),
+        st.sampled_from(VALUES),
+        max_size=3,
+    ),
+)  # fmt: skip
+def test_every_call_in_our_words_is_a_program(name: str, options: dict[str, str]) -> None:
+    """It parses, and every option that it has is one of the loss: only a value may be wrong, as it was there."""
+    inside = ", ".join(f"{option}={value}" for option, value in options.items())
+    call = losslang.parse(f"{name}({inside})").result
+    assert isinstance(call, tree.Call)
+    ours = in_our_words(call, current_registry())
+    codes = {mistake.code for mistake in losslang.check(ours) if mistake.is_error}
+    assert not {"E201", "E203"} & codes
+
+
+@pytest.mark.parametrize("text", ["l1(target=[1, 2])", "dice(sigmoid, target='a')", "focal(gamma=[1, 2])"])
+def test_a_list_or_a_text_is_no_tensor(text: str) -> None:
+    assert only(text)[0] in ("E311", "E202")
+
+
+# ------------------------------------------------------------------- tensors
+
+
+X, Y = torch.randn(4, 3), torch.randint(3, (4,))
+MAPS, MASKS = torch.randn(2, 1, 8, 8), (torch.rand(2, 1, 8, 8) > 0.5).float()
+ROWS = torch.randn(6, 4)
+
+TENSORS: list[tuple[str, Callable[[losslang.Loss], object], str, str]] = [
+    ("ce", lambda loss: loss(pred=X, target=Y), "E501", "`loss(pred, target)`"),
+    ("ce", lambda loss: loss(X, target=Y), "E501", "`loss(pred, target)`"),
+    ("ce", lambda loss: loss(logits=X, labels=Y), "E501", "`loss(logits, labels)`"),
+    ("ce", lambda loss: loss(X, labels=Y), "E501", "`loss(pred, labels)`"),
+    ("ce", lambda loss: loss.detail(pred=X, target=Y), "E501", "`loss(pred, target)`"),
+    ("ce", lambda loss: loss(X), "E501", "call `loss(pred, target)`"),
+    ("iou", lambda loss: loss(MAPS, MASKS), "E517", "`jaccard(sigmoid)`"),
+    ("iou(sigmoid)", lambda loss: loss(MAPS, MASKS), "E517", "`jaccard(sigmoid)`"),
+    ("giou", lambda loss: loss(torch.rand(2, 4, 9), torch.rand(2, 4, 9)), "E517", "`pred.movedim(1, -1)`"),
+    ("contrastive(sign=batch.y)", lambda loss: loss(ROWS[:, 0], ROWS[:, 1], y=torch.ones(6)), "E504", "(6, D)"),
+    ("cosine_embedding(sign=batch.y)", lambda loss: loss(ROWS[:, 0], ROWS[:, 1], y=torch.ones(6)), "E504", "(6, D)"),
+    ("infonce", lambda loss: loss(ROWS, torch.randint(3, (6,))), "E504", "`supcon`"),
+    ("barlow_twins", lambda loss: loss(ROWS, torch.randint(3, (6, 1))), "E504", "`supcon`"),
+    ("dice(sigmoid, background=false)", lambda loss: loss(MAPS, MASKS), "E517", "`background=alone`"),
+    ("unified_focal(like=monai)", lambda loss: loss(9 * MAPS, MASKS), "E507",
+     "`unified_focal(sigmoid, like=monai)`"),
+    ("dice(identity, smooth=1)", lambda loss: loss(9 * MAPS, MASKS), "E507", "`dice(sigmoid, smooth=1)`"),
+    ("ce(mask=batch.m)", lambda loss: loss(X, Y), "E501", "`loss(pred, target, m=...)`"),
+    ("ce", lambda loss: loss(X, torch.tensor([0, 1, 2, 48])), "E506", "give the prediction 49 classes"),
+    ("ce", lambda loss: loss(X, torch.tensor([0, 1, 2, 255])), "E506", "is left out: `ignore_index=255`"),
+    ("dice(softmax, batch=true)", lambda loss: loss(X, torch.full((4,), -100)), "E506", "is left out: `ignore_index=-100`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "call", "code", "says"), TENSORS, ids=[f"{t[0]}: {t[3]}" for t in TENSORS])
+def test_what_a_wrong_tensor_is_told(
+    text: str, call: Callable[[losslang.Loss], object], code: str, says: str
+) -> None:
+    with pytest.raises(losslang.LossError) as caught:
+        call(losslang.compile(text))
+    (found,) = caught.value.diagnostics
+    assert (found.code, says in found.fix) == (code, True), found.fix
+
+
+@pytest.mark.parametrize("text", ["unified_focal(like=monai)", "unified_focal(sigmoid, like=monai)"])
+def test_a_preset_of_several_channels_takes_one(text: str) -> None:
+    """MONAI's leaves out channel 0, unless there is no other."""
+    assert losslang.compile(text)(MAPS.sigmoid(), MASKS).isfinite()
+
+
+def test_a_keyword_that_the_program_reads_may_have_any_name() -> None:
+    loss = losslang.compile("ce(target=batch.labels)")
+    assert loss(X, labels=Y) == losslang.compile("ce")(X, Y)
+    assert losslang.compile("mean(pred)")(X, target=Y) == X.mean()
