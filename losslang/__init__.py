@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from losslang.meaning.explainer import explain
     from losslang.primitives.decorators import activation, function, loss, reduction
     from losslang.registry import Registry
-    from losslang.runtime.module import Detail, Loss, compile
+    from losslang.runtime.detail import Detail
+    from losslang.runtime.module import Loss, compile
     from losslang.syntax.formatter import format
     from losslang.syntax.parser import parse
     from losslang.tools.pydantic_field import LossExpr
@@ -30,7 +31,7 @@ _HOMES = {
     "explain": "meaning.explainer",
     "LossExpr": "tools.pydantic_field",
     "format": "syntax.formatter",
-    "Detail": "runtime.module",
+    "Detail": "runtime.detail",
     "Loss": "runtime.module",
     "LossWarning": "diagnostics.errors",
     "compile": "runtime.module",

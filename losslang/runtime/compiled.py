@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
 from losslang.meaning.overrides import flattened
-from losslang.plan.lower import lower
+from losslang.plan.lower import BY_CLASS, COUNT, lower
 from losslang.plan.passes import drop_dead_steps, optimize, summed
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
 from losslang.registry import Registry
+from losslang.runtime.detail import Reader
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.keywords import Keywords
 
@@ -45,7 +46,8 @@ class Order(NamedTuple):
 class Programs:
     """A plan with what runs it, and the registry whose primitives it is made of.
 
-    `total` runs what is trained on, `terms` the same term by term, `full` the metrics too. Shared by copies.
+    `total` runs what is trained on, `terms` the same term by term, `full` the metrics and counts too. Shared
+    by copies.
     """
 
     order: Order
@@ -56,17 +58,31 @@ class Programs:
     terms: Executor
     full: Executor
     keywords: Keywords
+    reader: Reader
+    """Reads what `full` gives."""
 
     @classmethod
     def of(cls, order: Order, meaning: Meaning, registry: Registry) -> Programs:
-        plan = optimize(lower(meaning, registry, order.ignore), registry)
+        detailed = optimize(lower(meaning, registry, order.ignore, detail=(COUNT,)), registry)
+        names = {term.name for term in meaning.terms}
+        plan = drop_dead_steps(
+            replace(detailed, outputs=tuple(o for o in detailed.outputs if o.name in names))
+        )
         trained = drop_dead_steps(plan, metrics=False)
-        full = Executor(plan, registry, order.fuse)
-        terms = full if trained == plan else Executor(trained, registry, order.fuse)
+        full = Executor(detailed, registry, order.fuse)
+        terms = Executor(trained, registry, order.fuse)
         # What is compiled as a whole adds up its terms too: two operations on numbers take longer than that.
         total = terms if order.fuse is None else Executor(summed(trained), registry, order.fuse)
         keywords = Keywords(plan, meaning, registry)
-        return cls(order, meaning, registry, plan, total, terms, full, keywords)
+        reader = Reader.of(detailed.outputs, [output.name for output in plan.outputs])
+        return cls(order, meaning, registry, plan, total, terms, full, keywords, reader)
+
+    @cached_property
+    def by_class(self) -> tuple[Executor, Reader]:
+        """Runs what `full` does, and the means of each class; and reads what it gives."""
+        plan = lower(self.meaning, self.registry, self.order.ignore, detail=(COUNT, BY_CLASS))
+        plan = optimize(plan, self.registry)
+        return Executor(plan, self.registry), Reader.of(plan.outputs, self.reader.names)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Programs:
         return self

@@ -72,7 +72,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     ]
     above = {step.name: step for step in plan.steps}
     for step in steps:
-        if step.name in masked and step.operation.startswith("loss:"):
+        if step.name in masked and (step.kind == "loss" or step.operation == "count"):
             return None
         # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
         if step.name in masked and _is_kernel(step) and above[step.input_names[0]].operation != "zero_masked":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,27 +23,13 @@ from losslang.runtime.arguments import refuse_named
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
+from losslang.runtime.detail import Detail
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
 from losslang.syntax.parser import parse
 from losslang.syntax.program_text import source_of
-from losslang.tensors.devices import vector
 from losslang.tensors.eager import is_eager, is_transformed
 from losslang.tensors.torch_private import tree_flatten
-
-
-class Detail(NamedTuple):
-    """One evaluation, term by term.
-
-    `values`, `weights` and `contributions` are 1-D, aligned with `names`, detached, in the dtype of
-    `total`. The contributions add up to the total; a metric contributes 0.
-    """
-
-    total: Tensor
-    names: tuple[str, ...]
-    values: Tensor
-    weights: Tensor
-    contributions: Tensor
 
 
 def compile(
@@ -126,26 +112,26 @@ class Loss(Saved):
             self._checked = self.validate == "first" and _has_values((pred, target, batch))
         return values
 
-    def detail(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Detail:
+    def detail(
+        self, pred: Any = None, target: Any = None, /, *, by: Literal["class"] | None = None, **batch: Any
+    ) -> Detail:
         """The total with its terms, metrics too: for logging.
 
         What a loss remembers, as `ghm_c` does, goes on when the total is differentiated: not by looking.
+
+        With `by="class"` the mapping `by_class` holds the values of each term that is one loss with classes:
+        a tensor (C,) by channel, each the mean of what counts of that channel or, after a softmax, of the
+        places of that label. It is NaN for a class of which nothing counts, and for a channel that the term
+        leaves out. Values are as they enter the mean of the term: weights multiply them.
         """
-        own = self._own(moves=False)
-        values = self._run(self._programs.full, pred, target, batch, own)
-        outputs = self._programs.full.plan.outputs
-        total = _tensor(self._programs.full.plan.total(values))
+        if by not in (None, "class"):
+            raise ValueError(f"by={by!r}: it is None or 'class'")
+        programs, own = self._programs, self._own(moves=False)
+        executor, reader = programs.by_class if by else (programs.full, programs.reader)
+        values = self._run(executor, pred, target, batch, own)
+        total = _tensor(executor.plan.total(values))
         self._remember_in_backward([total], own["memory"])
-        dtype, device = total.dtype, total.device
-        numbers = [
-            v.detach().to(device, dtype)
-            if isinstance(v, Tensor)
-            else torch.full((), v, dtype=dtype, device=device)
-            for v in values
-        ]
-        weights = vector([0.0 if o.metric else o.weight for o in outputs], dtype, device)
-        stacked = torch.stack(numbers) if all(n.ndim == 0 for n in numbers) else numbers[0]
-        return Detail(total, tuple(o.name for o in outputs), stacked, weights, stacked * weights)
+        return reader.detail(values, total)
 
     def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients.
@@ -261,7 +247,7 @@ def _current(setting: str, source: Source) -> str:
     return keys.modern(setting, [binding.name for binding in parse(source).bindings])
 
 
-restored.__module__ = Detail.__module__ = "losslang"
+restored.__module__ = "losslang"
 
 
 def _tensor(number: Any) -> Tensor:

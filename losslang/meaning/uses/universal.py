@@ -115,15 +115,19 @@ def takes(loss: Loss, name: str) -> bool:
     return name in UNIVERSAL and not pointless(loss, name)
 
 
+def is_by_class(loss: Loss) -> bool:
+    """True if the values of a loss are told apart by class: by channel, or by the label of each place."""
+    labelled = "labels" in loss.parameters or "positive_truth" in loss.parameters
+    return loss.has_classes and (
+        labelled or "c" in loss.result_axes or loss.result_axes in (("*shape",), ("*event",))
+    )
+
+
 def pointless(loss: Loss, name: str) -> str:
     """The reason why a universal option can do nothing for this loss; '' where it can."""
     if loss.wants == "parameters":
         return "it reads no tensor of the call"
-    labelled = "labels" in loss.parameters or "positive_truth" in loss.parameters
-    by_class = loss.has_classes and (
-        labelled or "c" in loss.result_axes or loss.result_axes in (("*shape",), ("*event",))
-    )
-    if name == "class_weight" and not by_class:
+    if name == "class_weight" and not is_by_class(loss):
         return "its values are not told apart by class"
     if name == "pos_weight" and not {"pos_weight", "positive_truth"} & set(loss.parameters):
         return "it is not a loss of yes and no"

@@ -5,6 +5,7 @@ The passes optimize it.
 
 from __future__ import annotations
 
+from losslang.plan.lower.detail import BY_CLASS, COUNT
 from losslang.plan.lower.program import lower
 
-__all__ = ["lower"]
+__all__ = ["BY_CLASS", "COUNT", "lower"]

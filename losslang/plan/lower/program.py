@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from losslang.meaning.layout import tensors_of
 from losslang.meaning.meaning import (
     Apply,
@@ -15,6 +17,7 @@ from losslang.meaning.meaning import (
     loss_of,
 )
 from losslang.plan.lower.builder import Builder
+from losslang.plan.lower.detail import BY_CLASS, COUNT, by_class, count_of, counted_use
 from losslang.plan.lower.use import Use
 from losslang.plan.plan import Argument, Output, Plan, Ref, verify
 from losslang.registry import Registry, current_registry
@@ -22,10 +25,16 @@ from losslang.syntax import tree
 from losslang.tensors.targets import Site
 
 
-def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str, ...] = ()) -> Plan:
+def lower(
+    meaning: Meaning,
+    registry: Registry | None = None,
+    ignore: tuple[str, ...] = (),
+    detail: tuple[str, ...] = (),
+) -> Plan:
     """Returns the plan of a meaning, before any pass.
 
-    `ignore` names entries of a mapping of losses that may go unread.
+    `ignore` names entries of a mapping of losses that may go unread. `detail` says which outputs stand beside
+    those of the terms, as metrics: COUNT, BY_CLASS.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.written = {
@@ -34,7 +43,7 @@ def lower(meaning: Meaning, registry: Registry | None = None, ignore: tuple[str,
         if use.get("channels") is not None
         for path in tensors_of(use.prediction)
     }
-    outputs = tuple(lowering.term(term) for term in meaning.terms)
+    outputs = tuple(output for term in meaning.terms for output in lowering.outputs(term, detail))
     lowering.completeness(meaning, ignore)
     return verify(Plan(tuple(lowering.steps), outputs))
 
@@ -43,6 +52,23 @@ class _Lowering(Builder):
     """Lowers term after term."""
 
     # ------------------------------------------------------------------------------- terms
+
+    def outputs(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
+        """Emits a term, and what `detail` asks for of it."""
+        self.uses: list[Use] = []
+        yield self.term(term)
+        is_dropped = not term.weight and not term.metric
+        if not detail or is_dropped or len(self.uses) != 1 or counted_use(term.body) is None:
+            return
+        use = self.uses[0]
+        if COUNT in detail:
+            count = count_of(use)
+            if count == 0 and counted_use(term.body, shifts=False) is None:
+                count = None
+            if count is not None:
+                yield Output(term.name + COUNT, 0.0, count, metric=True)
+        if BY_CLASS in detail and isinstance(term.body, LossUse) and (means := by_class(use)) is not None:
+            yield Output(term.name + BY_CLASS, 0.0, means, metric=True)
 
     def term(self, term: Term) -> Output:
         self.term_name = term.name
@@ -93,7 +119,9 @@ class _Lowering(Builder):
             self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
     def loss_value(self, use: LossUse) -> Ref:
-        return Use(self, loss_of(use, self.registry), use).lower()
+        lowered = Use(self, loss_of(use, self.registry), use)
+        self.uses.append(lowered)
+        return lowered.lower()
 
 
 def _holds_loss(expression: Expression) -> bool:

@@ -22,6 +22,8 @@ class Use(Aligned):
         super().__init__(builder, loss, use)
         self.views: dict[str, Ref] = {}
         self.skipped: Ref | None = None
+        self.reduced: tuple[Ref, Argument, Ref | None]
+        """What the reduction reads: values with their weights, the weights, and which of them count."""
 
     def lower(self) -> Ref:
         if self.loss.wants == "parameters":
@@ -235,6 +237,7 @@ class Use(Aligned):
             values = values if weight is None else self.emit("math:*", values, weight)
         if counted is not None:
             values = self.emit("zero_masked", values, counted)
+        self.reduced = values, weights, counted
         factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
@@ -254,6 +257,7 @@ class Use(Aligned):
                 "weight_of_class", self.class_weight(), self.target, values, by=self.class_axis()
             )
             weights = of_class if weights is None else self.emit("product", weights, of_class)
+            self.reduced = values, weights, counted
         chosen = self.out.registry.get(Reduction, name)
         positive = [self.truth_weight()] if chosen is not None and chosen.reads_truth else []
         return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)

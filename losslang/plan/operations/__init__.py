@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from losslang.plan.operations import call, checks, compared, masks, regions, rows, views, weights
+from losslang.plan.operations import call, checks, compared, counts, masks, regions, rows, views, weights
 from losslang.primitives import activations
 from losslang.tensors import targets
 from losslang.tensors.lazy import torch
@@ -120,6 +120,10 @@ for _function in (
     masks.counting,
     masks.zero_masked_samples,
     masks.weigh,
+    counts.count,
+    counts.count_true,
+    counts.weights_like,
+    counts.class_means,
     views.scale_by_temperature,
     views.channels_second,
     views.channels_back,
@@ -172,7 +176,7 @@ for _function in (
 MAPS = {
     "float_prediction", "mask", "mask_and", "zero_masked", "zero_masked_raw", "any_channel_mask", "value_mask", "weigh", "scale_by_temperature", "foreground",
     "foreground_mask", "chosen", "chosen_mask", "true_class", "true_element", "log_true_element", "not_background",
-    "pos_weighted", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "operand_like_pred", "float_target",
+    "pos_weighted", "weights_like", "positives", "class_weighted", "weight_of_class", "product", "affine", "target_like_pred", "operand_like_pred", "float_target",
     "last_axis", "dense", "labels", "signs", "sign", "sign_of_row", "per_row", "position",
     "log", "log_complement", "log_sigmoid", "log_softmax",
     "log_complement_sigmoid", "log_complement_softmax",

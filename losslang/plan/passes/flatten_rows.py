@@ -165,6 +165,9 @@ def _ends(step: Step, made: Mapping[str, Step], registry: Registry) -> bool:
     """Returns whether what reads a value of each place gives the same of rows."""
     if step.operation == "check:rank":
         return dict(step.options).get("least") == 2
+    if step.operation == "count":
+        options = dict(step.options)
+        return not options["per_sample"] and options["frame"] in ("places", "same")
     if step.operation == "reduction:none":
         return _loss_of(step, made, registry).result_axes == ("b", "*space")
     if step.kind == "reduction":
