@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any, Literal
+from weakref import ref
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -13,6 +15,8 @@ from losslang.plan.lower.use import MEMORY
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
+from losslang.tensors.lazy import torch
+from losslang.tensors.targets import Site
 from losslang.vocabulary import Tensor
 
 Validate = Literal["first", "always", "never"]
@@ -23,6 +27,14 @@ VALIDATE = ("first", "always", "never")
 class Held(dict[str, list[Tensor]]):
     """Parameters of the model by the pattern that matched them: referenced, never copied or saved."""
 
+    def now(self) -> Mapping[str, list[Tensor]]:
+        """Returns what terms read in this call."""
+        return self
+
+    def copied(self, memo: dict[int, Any], *, is_inside: bool) -> Held:
+        """Returns what a deep copy of the loss reads; `is_inside`: it is copied as a part of another module."""
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Held:
         return self
 
@@ -30,33 +42,90 @@ class Held(dict[str, list[Tensor]]):
         return Held, ({},)
 
 
-def hold(plan: Plan, params: Iterable[tuple[str, Tensor]] | None) -> Held:
+class OfModel(Held):
+    """Parameters by the names that matched, read from the model in every call.
+
+    What takes the place of one is seen. The model is held weakly. Where the loss is copied as a part of what
+    holds the model too, the copy reads the copied model; `origin` is the one to read if that copy belonged
+    to nobody.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        names: Mapping[str, tuple[str, ...]],
+        sites: Mapping[str, Site],
+        origin: Any = None,
+    ):
+        super().__init__({pattern: [] for pattern in names})
+        self.model = ref(model)
+        self.names = names
+        self.sites = sites
+        self.origin: ref[torch.nn.Module] | None = origin
+
+    def now(self) -> Mapping[str, list[Tensor]]:
+        model = self.model()
+        if model is None and self.origin is not None:
+            model = self.origin()
+        return {
+            pattern: _once([_read(model, name, self.sites[pattern]) for name in names])
+            for pattern, names in self.names.items()
+        }
+
+    def copied(self, memo: dict[int, Any], *, is_inside: bool) -> Held:
+        model = self.model()
+        if model is None or not (is_inside or id(model) in memo):
+            return self
+        # A model that comes after its loss in the same module is copied now, once for both.
+        return OfModel(deepcopy(model, memo), self.names, self.sites, self.model)
+
+
+def _read(model: torch.nn.Module | None, name: str, site: Site) -> Tensor:
+    """Returns the tensor that a model has under a name: of a pruned parameter what the mask leaves."""
+    owner: Any = model
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part, None)
+    value: Any = getattr(owner, last, None)
+    if not isinstance(value, torch.nn.Parameter):
+        # torch.nn.utils.prune keeps the product of the last forward pass, whose graph may be gone.
+        kept, mask = getattr(owner, f"{last}_orig", None), getattr(owner, f"{last}_mask", None)
+        value = value if kept is None or mask is None else kept * mask
+    if not isinstance(value, torch.Tensor):
+        gone = inputs.parameters_gone(site.span, site.term, name if model is not None else "")
+        raise site.error(gone)
+    return value
+
+
+def hold(plan: Plan, params: torch.nn.Module | Iterable[tuple[str, Tensor]] | None) -> Held:
     """Returns the parameters that the terms of a plan read: those whose names match their shell patterns.
 
     Raises LossError with every pattern that matches none.
     """
     named = None if params is None else _named(params)
-    held, wrong = Held({}), list[Diagnostic]()
+    names, sites, wrong = dict[str, tuple[str, ...]](), dict[str, Site](), list[Diagnostic]()
     for step in plan.steps:
         if step.operation != "matching" or step.site is None:
             continue
         site, pattern = step.site, str(dict(step.options)["match"])
-        found = _once(value for name, value in (named or {}).items() if fnmatchcase(name, pattern))
+        names[pattern] = tuple(name for name in named or {} if fnmatchcase(name, pattern))
+        sites[pattern] = site
         if named is None:
             wrong.append(inputs.no_parameters(site.span, site.term).at(site.source))
-        elif not found:
+        elif not names[pattern]:
             wrong.append(inputs.matches_nothing(site.span, site.term, pattern, tuple(named)).at(site.source))
-        held[pattern] = found
     if wrong:
         raise LossError(wrong)
-    return held
+    if isinstance(params, torch.nn.Module) and names:
+        return OfModel(params, names, sites)
+    return Held({pattern: _once((named or {})[name] for name in own) for pattern, own in names.items()})
 
 
 def _named(params: Any) -> dict[str, Tensor]:
     """Returns `params=` as a dictionary; raises TypeError if it holds no pairs of name and parameter."""
-    listed: list[Any] = [] if hasattr(params, "named_parameters") else list(params)
+    listed: list[Any] = list(params.named_parameters() if isinstance(params, torch.nn.Module) else params)
     if not listed or not all(isinstance(entry, tuple) for entry in listed):
-        raise TypeError("params= wants parameters with their names: `params=model.named_parameters()`")
+        raise TypeError("params= wants a model, or parameters with names: `params=model.named_parameters()`")
     return dict(listed)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from losslang.diagnostics.errors import LossError, LossWarning
 from losslang.diagnostics.mistakes.checkpoints import extension_missing
@@ -39,7 +39,7 @@ def compile(
     const: Mapping[str, Any] | None = None,
     overrides: Mapping[str, float | Mapping[str, Any]] | None = None,
     ignore: Sequence[str] = (),
-    params: Iterable[tuple[str, Tensor]] | None = None,
+    params: nn.Module | Iterable[tuple[str, Tensor]] | None = None,
     validate: Validate = "first",
     fuse: Fuse | None = None,
     source: str = "<expression>",
@@ -53,11 +53,14 @@ def compile(
     A Parameter in `const`, and a network of which a parameter asks for a gradient now, are part of the loss:
     of its `parameters()` and its checkpoints. Other tensors and networks move with it and are not saved.
 
-    `params` is what terms such as `l2_reg` read: `model.named_parameters()`, listed once. They are no part of
-    the loss: of its state, its copies or its checkpoints. `validate` says in which calls the values of
-    tensors are looked at (probabilities, boxes, signs): "first", "always" or "never"; shapes and types are
-    checked in all of them, and so are class indices but with "never": on a GPU one call later, without a
-    wait.
+    `params` is what terms such as `l2_reg` read. Of a model, `params=model`, the names that match are read in
+    every call: parameters that are replaced, pruned or parametrized are seen, and a copy of what holds both
+    reads the copied model. It is held weakly. Those of a list, `params=model.named_parameters()`, are fixed.
+    They are no part of the loss: of its state or its checkpoints.
+
+    `validate` says in which calls the values of tensors are looked at (probabilities, boxes, signs): "first",
+    "always" or "never"; shapes and types are checked in all of them, and so are class indices but with
+    "never": on a GPU one call later, without a wait.
 
     Large tensors are walked over block by block, which keeps nothing between forward and backward but the
     gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
@@ -157,12 +160,13 @@ class Loss(Saved):
 
     def _own(self, moves: bool) -> Mapping[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
+        held = self.held.now() if self.held else self.held
         if not self._memories:
-            return {"parameters": self.held, "memory": {}}
+            return {"parameters": held, "memory": {}}
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
         if not moves or is_transformed():
             memory = {name: value.clone() for name, value in memory.items()}
-        return {"parameters": self.held, "memory": memory}
+        return {"parameters": held, "memory": memory}
 
     def _remember_in_backward(self, values: Iterable[Tensor], memory: Mapping[str, Tensor]) -> None:
         """Makes `memory` that of the module once one of the values is differentiated in training."""

@@ -156,9 +156,11 @@ class Saved(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copies the tensors and shares the programs, which hold the registry as it was at compile time."""
+        is_inside = any(isinstance(value, nn.Module) for value in memo.values())
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(super().__getstate__(), memo))  # pyright: ignore
+        twin.held = self.held.copied(memo, is_inside=is_inside)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:

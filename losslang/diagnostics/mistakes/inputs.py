@@ -149,8 +149,27 @@ def no_parameters(span: Span, term: str) -> Diagnostic:
         "",
         f"`{term}` reads the parameters of the model, and none are given",
         span,
-        fix="`compile(..., params=model.named_parameters())`",
+        fix="`compile(..., params=model)`",
     )
+
+
+@mistake(
+    "E540",
+    form="python",
+    example="losslang.compile('l2_reg', params=torch.nn.Linear(2, 2))()",
+    repair="losslang.compile('l2_reg', params=torch.nn.Linear(2, 2).named_parameters())()",
+)
+def parameters_gone(span: Span, term: str, name: str) -> Diagnostic:
+    """The model of `compile(params=model)` is gone, or has no parameter of a name that matched any more.
+
+    The model is held weakly, and its parameters are looked up by name in every call. A list of parameters,
+    `params=model.named_parameters()`, is fixed: it holds them, and sees none that takes their place.
+    """
+    message = f"`{term}` reads `{name}`, and the model has no such parameter any more"
+    if not name:
+        message = f"`{term}` reads the parameters of a model that nobody holds any more"
+    fix = "keep the model as long as its loss, or compile the loss again with `params=` of the new one"
+    return Diagnostic("", message, span, fix=fix)
 
 
 @mistake(
