@@ -157,7 +157,7 @@ HEAVY = (
         heavy=True,
     ),
     Work(
-        "tokens, classes last",
+        "tokens with classes last",
         "ce(channels=last)",
         inputs.sequences,
         ce_of_sequences,
