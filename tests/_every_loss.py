@@ -14,7 +14,7 @@ from torch import Tensor
 
 import losslang
 from losslang.meaning.layout import is_of_rows
-from losslang.plan.lower.align import _frame
+from losslang.plan.lower.frame import frame
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 from losslang.vocabulary import LAYERS
@@ -23,7 +23,7 @@ LOSSES = {loss.name: loss for loss in current_registry().all(Loss) if loss.wants
 """All but those of parameters, which read no tensor of the call: tests/losses/test_regularizers.py."""
 TRAINED = [name for name, loss in LOSSES.items() if not loss.metric_only]
 REGION = [name for name, loss in LOSSES.items() if loss.is_region]
-FRAMES = {name: _frame(loss, "element") for name, loss in LOSSES.items()}
+FRAMES = {name: frame(loss, "element") for name, loss in LOSSES.items()}
 """Where the values of a loss lie: rows, regions, samples, places, elements, or one number."""
 SIGNALS = ("ms_ssim",)
 """Losses of images that are tried on signals (B, C, T): theirs would have to be large."""
