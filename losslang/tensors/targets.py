@@ -256,7 +256,7 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
             )
         return target
     if target is None:
-        raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
+        raise site.error(inputs.missing_input(site.span, site.operand, site.operand, None))
     if not isinstance(target, (int, float)):
         found, path = f"a {type(target).__name__}", site.operand
         raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))

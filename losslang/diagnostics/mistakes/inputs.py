@@ -20,8 +20,8 @@ def _names(available: tuple[str, ...]) -> str:
     repair="losslang.compile('ce(mask=batch.valid)')(\n"
     "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), valid=torch.tensor([True, True, True, False])\n)",
 )
-def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -> Diagnostic:
-    """The program reads something that the call does not hand over.
+def missing_input(span: Span, path: str, key: str, available: tuple[str, ...] | None) -> Diagnostic:
+    """The program reads something that the call does not hand over, or hands over as None.
 
     `pred` and `target` are the first two arguments of the call and have no names there, `batch.name` is its
     keyword `name`, `const.name` an entry of `compile(const=...)`.
@@ -37,13 +37,15 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...]) -
     elif path.startswith("const"):
         fix = f"compile with `const={{'{key}': ...}}`"
     else:
-        fix = f"hand it over, or read one of {_names(available)}"
+        fix = f"hand it over, or read one of {_names(available)}" if available else "hand it over"
     where = path.rpartition(".")[0] or "the call"
-    has = f"{where} has only {_names(available)}"
-    if not available:
-        has = {"batch": "the call has no keywords", "const": "`compile` was given no `const`"}.get(
-            where, f"`{where}` is empty"
-        )
+    if available is None:
+        has = "it is None"
+    elif available:
+        has = f"{where} has only {_names(available)}"
+    else:
+        empty = {"batch": "the call has no keywords", "const": "`compile` was given no `const`"}
+        has = empty.get(where, f"`{where}` is empty")
     return Diagnostic("", f"`{path}` is read here, and {has}", span, fix=fix)
 
 

@@ -48,7 +48,7 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
     if value is None:
         last = path.steps[-1] if path.steps else None
         key = last.name if isinstance(last, tree.Key) else path.root
-        raise site.error(inputs.missing_input(site.span, str(path), key, ()))
+        raise site.error(inputs.missing_input(site.span, str(path), key, None))
     return value
 
 
@@ -248,7 +248,7 @@ def float_prediction(value: Any, site: Site, last: int | None = None) -> Tensor:
 def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
     """Checks that a prediction is a float tensor, and returns it in its own precision."""
     if value is None:
-        raise site.error(inputs.missing_input(site.span, site.operand, site.operand, ()))
+        raise site.error(inputs.missing_input(site.span, site.operand, site.operand, None))
     if not isinstance(value, torch.Tensor):
         keys = tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
         wrong = inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)
