@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from weakref import ref
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs
-from losslang.plan.lower.use import MEMORY
+from losslang.plan.lower.use import memory_of
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
@@ -134,15 +134,27 @@ def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
     return list({id(value): value for value in parameters}.values())
 
 
-def memories(plan: Plan, registry: Registry) -> dict[str, int]:
-    """Returns the lengths of the buffers that the losses of a plan keep, by name."""
-    paths = {step.name: str(dict(step.options)["path"]) for step in plan.inputs}
-    names = {step: path.removeprefix(MEMORY) for step, path in paths.items() if path.startswith(MEMORY)}
-    found: dict[str, int] = {}
+class Memory(NamedTuple):
+    """The buffer of one use of a loss: its length, and whether anything is kept in it from call to call."""
+
+    length: int
+    is_kept: bool
+
+
+def memories(plan: Plan, registry: Registry) -> dict[str, Memory]:
+    """Returns the buffers that the losses of a plan keep, by name."""
+    names = {step.name: name for step in plan.inputs if (name := memory_of(step)) is not None}
+    found: dict[str, Memory] = {}
     for step in plan.steps:
         for name in (names[read] for read in step.input_names if read in names):
-            loss = registry.get(Loss, name.rpartition("_")[0])
+            loss = registry.get(Loss, step.loss_name)
             assert loss is not None
-            (option,) = loss.axes["memory"]
-            found[name] = int(dict(step.options)[option])
+            (length,) = loss.axes["memory"]
+            options = dict(step.options)
+            found[name] = Memory(int(options[length]), options.get("momentum") != 0)
     return found
+
+
+def losses_with_memory(registry: Registry) -> tuple[str, ...]:
+    """Returns the names of the losses that keep a buffer."""
+    return tuple(loss.name for loss in registry.all(Loss) if "memory" in loss.parameters)

@@ -242,7 +242,8 @@ def restored(record: Mapping[str, Any]) -> Loss:
     if programs is None:
         raise LossError(checked.errors)
     loss = Loss(programs, {}, Held({}), record["validate"])
-    loss.warn_if_other(checkpoint.understood(record["lock"]), "pickle")
+    loss.of_pickle = checkpoint.understood(record["lock"])
+    loss.warn_if_other(loss.of_pickle, "pickle")
     return loss
 
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from losslang.diagnostics.errors import LossWarning
-from losslang.diagnostics.mistakes.checkpoints import another_loss
+from losslang.diagnostics.mistakes.checkpoints import another_loss, no_memory
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Span
 from losslang.runtime import checkpoint
-from losslang.runtime.buffers import Held, Validate, memories
+from losslang.runtime.buffers import Held, Validate, losses_with_memory, memories
 from losslang.runtime.checkpoint import KEY, Lock
 from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
+from losslang.runtime.memory_keys import PREFIX, current_keys, places
 
-PROGRAM = ("_programs", "held", "validate", "_memories")
+PROGRAM = ("_programs", "held", "validate", "_memories", "of_pickle")
 """Attributes that a pickle does not hold: they are compiled again from the text."""
 
 
@@ -29,7 +30,7 @@ class Saved(nn.Module):
     """A module of programs, constants and buffers of losses, with its keys in a `state_dict`.
 
     A Parameter or a trained network in `const` is saved as `const_NAME`, the buffer of a loss as
-    `memory_LOSS_NUMBER`, and beside them the lock text. A module without any of these has no key.
+    `memory_KEY` with the log key of its term, and beside them the lock text. A module without any of these has no key.
     """
 
     def __init__(self, programs: Programs, const: Mapping[str, Any], held: Held, validate: Validate):
@@ -39,6 +40,7 @@ class Saved(nn.Module):
         self.validate: Validate = validate
         self._memories = memories(programs.plan, programs.registry)
         self._checked = validate == "never"
+        self.of_pickle: Lock | None = None
         self.reset_parameters()
         self._keep(const)
 
@@ -49,8 +51,8 @@ class Saved(nn.Module):
         """Resets the buffers of losses; constants stay as they are."""
         # Not in inference mode: training could not write to a buffer made there.
         with torch.inference_mode(mode=False):
-            for name, length in self._memories.items():
-                self.register_buffer(f"memory_{name}", torch.zeros(length))
+            for name, memory in self._memories.items():
+                self.register_buffer(f"memory_{name}", torch.zeros(memory.length))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves everything; buffers of losses stay in float32, which holds their counts exactly."""
@@ -80,12 +82,20 @@ class Saved(nn.Module):
         """Warns with the terms that changed if a checkpoint is from another loss."""
         self.warn_if_other(checkpoint.from_state(state), "checkpoint")
 
-    def warn_if_other(self, lock: Lock | None, origin: str) -> bool:
-        """Warns if a lock is that of another program, and returns that; `origin` says what holds the lock."""
-        changes = {} if lock is None else lock.changes(self._lock)
-        if changes:
-            _warn(self._programs, origin, changes)
-        return bool(changes)
+    def warn_if_other(self, lock: Lock | None, origin: str, lost: Sequence[str] = ()) -> None:
+        """Warns if a lock is that of another program, or if memories are lost; `origin` is what holds the lock.
+
+        `lost` are the terms whose memory is not in a file, or does not fit.
+        """
+        changes = self._changes(lock)
+        source = self._programs.meaning.source
+        whole = Span(0, len(source.text))
+        if changes or lost:
+            wrong = another_loss(whole, origin, changes, lost) if changes else no_memory(whole, origin, lost)
+            warnings.warn(full(wrong.at(source)), LossWarning, stacklevel=3)
+
+    def _changes(self, lock: Lock | None) -> dict[str, str]:
+        return {} if lock is None else lock.changes(self._lock)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # pyright: ignore
@@ -109,11 +119,13 @@ class Saved(nn.Module):
         """
         # torch passes a copy that a module may change; networks in `const` are loaded from it next.
         lock = state_dict.pop(prefix + KEY, None)
-        is_other = self.warn_if_other(checkpoint.from_state(lock), "checkpoint")
+        of_file = checkpoint.from_state(lock)
+        self._call_memories(state_dict, prefix, of_file)
         self._load_frozen(state_dict, prefix, local_metadata, error_msgs)
-        for key in list(state_dict) if is_other else ():
+        for key in list(state_dict) if self._changes(of_file) else ():
             if not self._has_place(key, state_dict[key], prefix):
                 del state_dict[key]
+        self.warn_if_other(of_file, "checkpoint", self._lost(state_dict, prefix))
         missing: list[str] = []
         rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
         super()._load_from_state_dict(state_dict, prefix, *rest)  # pyright: ignore
@@ -123,6 +135,21 @@ class Saved(nn.Module):
             memory = getattr(self, f"memory_{name}")
             if memory.dtype != torch.float32:
                 setattr(self, f"memory_{name}", memory.float())
+
+    def _call_memories(self, state: dict[str, Any], prefix: str, lock: Lock | None) -> None:
+        """Gives the memories of a file the keys that their terms have here."""
+        start = prefix + PREFIX
+        kept = [key.removeprefix(prefix) for key in state if key.startswith(start)]
+        now = current_keys(kept, lock, self._lock, losses_with_memory(self._programs.registry))
+        moved = {new: state.pop(prefix + old) for old, new in now.items()}
+        state.update({prefix + key: memory for key, memory in moved.items()})
+
+    def _lost(self, state: Mapping[str, Any], prefix: str) -> list[str]:
+        """Returns the terms that remember something and whose memory is not in a file."""
+        names = losses_with_memory(self._programs.registry)
+        kept = {f"{PREFIX}{name}" for name, memory in self._memories.items() if memory.is_kept}
+        missing = [p for p in places(self._lock, names) if p.key in kept and prefix + p.key not in state]
+        return list(dict.fromkeys(place.term for place in missing))
 
     def _load_frozen(
         self, state: dict[str, Any], prefix: str, metadata: Mapping[str, Any], error_msgs: list[str]
@@ -175,6 +202,8 @@ class Saved(nn.Module):
                 "this loss was pickled by a losslang that kept no text: compile it again and load its state_dict"
             )
         fresh = dict(self.named_buffers(recurse=False))
+        state = {**state, "_buffers": dict(state["_buffers"])}
+        self._call_memories(state["_buffers"], "", self.of_pickle)
         super().__setstate__({name: value for name, value in state.items() if name != "_const"})  # pyright: ignore
         restored = dict(self.named_buffers(recurse=False))
         for name, memory in fresh.items():
@@ -196,9 +225,3 @@ class Saved(nn.Module):
             "extensions": self._programs.extensions,
             "lock": checkpoint.written(self._lock),
         }
-
-
-def _warn(programs: Programs, origin: str, changes: Mapping[str, str]) -> None:
-    source = programs.meaning.source
-    diagnostic = another_loss(Span(0, len(source.text)), origin, changes).at(source)
-    warnings.warn(full(diagnostic), LossWarning, stacklevel=2)

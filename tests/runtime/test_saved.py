@@ -31,7 +31,7 @@ R = torch.Generator().manual_seed(5)
 X, Y = torch.randn(6, 3, generator=R), torch.tensor([0, 2, 1, 1, 0, 2])
 GHM = "ghm_c(sigmoid, momentum=0.5, bins=4)"
 HOT = nn.functional.one_hot(Y, 3).float()
-KEYS = ["memory_ghm_c_1", "_extra_state"]
+KEYS = ["memory_ghm_c", "_extra_state"]
 
 
 class Model(nn.Module):
@@ -207,11 +207,104 @@ def test_the_same_mathematics_is_the_same_program():
     losslang.compile("a = 1; mse + a*" + GHM).load_state_dict(saved)
 
 
+HEADS = "a = ghm_c(sigmoid, momentum=0.5, bins=4)@edge; b = ghm_c(sigmoid, momentum=0.5, bins=4)@depth; "
+
+
+def two_heads(order: str = "a + b") -> tuple[losslang.Loss, dict[str, Tensor]]:
+    """A loss whose two terms remember different things, and what each does, by its term."""
+    loss = losslang.compile(HEADS + order)
+    loss({"edge": X, "depth": 5 * X}, {"edge": HOT, "depth": 1 - HOT})
+    a, b = loss.memory_a.clone(), loss.memory_b.clone()
+    assert not torch.equal(a, b)
+    return loss, {"a": a, "b": b}
+
+
+@pytest.mark.parametrize("file", ["new", "numbered", "numbered, no lock"])
+@pytest.mark.parametrize(
+    ("text", "owners"),
+    [
+        (HEADS + "a + b", {"a": "a", "b": "b"}),
+        (HEADS + "b + a", {"a": "a", "b": "b"}),
+        (HEADS.replace("a =", "c =") + "b + c", {"c": "a", "b": "b"}),
+        (HEADS + "2*b + mse(pred=pred.edge, target=target.edge) + a", {"a": "a", "b": "b"}),
+        ("ghm_c(sigmoid, momentum=0.5, bins=4)@depth", {"ghm_c:depth": "b"}),
+        ("b = ghm_c(sigmoid, momentum=0.5, bins=4)@depth; b", {"b": "b"}),
+    ],
+)
+def test_a_memory_goes_to_its_term_in_any_order(file: str, text: str, owners: dict[str, str]):
+    """In files of before too, which number the memories in the order of the terms of their lock text."""
+    loss, remembered = two_heads()
+    state = loss.state_dict()
+    if file != "new":
+        state = {
+            "memory_ghm_c_1": state["memory_a"],
+            "memory_ghm_c_2": state["memory_b"],
+            "_extra_state": state["_extra_state"],
+        }
+    if file == "numbered, no lock":
+        del state["_extra_state"]
+        text, owners = HEADS + "a + b", {"a": "a", "b": "b"}
+    other = losslang.compile(text)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*W308")
+        other.load_state_dict(state)
+    assert sorted(name for name, _ in other.named_buffers()) == sorted(f"memory_{owner}" for owner in owners)
+    for owner, of_file in owners.items():
+        assert torch.equal(getattr(other, f"memory_{owner}"), remembered[of_file])
+
+
+def test_a_pickle_of_before_numbers_its_memories():
+    loss, remembered = two_heads("b + a")
+    rebuild, (record,), state = loss.__reduce__()
+    buffers = {
+        "memory_ghm_c_1": state["_buffers"]["memory_b"],
+        "memory_ghm_c_2": state["_buffers"]["memory_a"],
+    }
+    twin = rebuild(record)
+    twin.__setstate__({**state, "_buffers": buffers})
+    assert {name: memory.tolist() for name, memory in twin.named_buffers()} == {
+        f"memory_{name}": memory.tolist() for name, memory in remembered.items()
+    }
+
+
+def test_several_memories_in_one_term():
+    """The second has a number behind, and no other term can have its key."""
+    text = f"both = {GHM} * ghm_r(momentum=0.2); both_2 = {GHM}; both + both_2"
+    loss = remembering(text)
+    assert list(loss.state_dict()) == ["memory_both", "memory_both#2", "memory_both_2", "_extra_state"]
+    kept = list(loss.buffers())
+    state = {
+        f"memory_{key}": memory for key, memory in zip(("ghm_c_1", "ghm_r_2", "ghm_c_3"), kept, strict=True)
+    }
+    other = losslang.compile(text)
+    other.load_state_dict({**state, "_extra_state": loss.state_dict()["_extra_state"]})
+    same(loss, other)
+
+
+def test_a_memory_that_a_file_lacks_is_named():
+    loss, _ = two_heads()
+    model = Model(loss)
+    without = {key: value for key, value in model.state_dict().items() if not key.startswith("loss.")}
+    with pytest.warns(LossWarning, match=r"W321.*holds no memory of `a` and `b`") as told:
+        model.load_state_dict(without)
+    assert len(told) == 1
+    unkept = Model(losslang.compile("ghm_c(sigmoid, bins=4)"))
+    unkept.load_state_dict({key: value for key, value in unkept.state_dict().items() if "loss" not in key})
+
+
+def test_a_memory_of_another_length_is_named():
+    old = remembering("ghm_c(sigmoid, momentum=0.5, bins=10)").state_dict()
+    with pytest.warns(LossWarning, match=r"(?s)W308.*the memory of `ghm_c` stays as it is here") as told:
+        losslang.compile("ghm_c(sigmoid, momentum=0.5, bins=12)").load_state_dict(old)
+    assert len(told) == 1
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*W321")
 def test_a_missing_lock_or_memory_is_no_mistake():
     loss = remembering()
     state = loss.state_dict()
     other = losslang.compile(GHM)
-    other.load_state_dict({"memory_ghm_c_1": state["memory_ghm_c_1"]})
+    other.load_state_dict({"memory_ghm_c": state["memory_ghm_c"]})
     same(loss, other)
     before = [b.clone() for b in loss.buffers()]
     loss.load_state_dict({"_extra_state": state["_extra_state"]})
@@ -219,6 +312,7 @@ def test_a_missing_lock_or_memory_is_no_mistake():
     assert all(torch.equal(a, b) for a, b in zip(before, loss.buffers(), strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*W321")
 @pytest.mark.parametrize("noise", [0, 1, 300, 4096])
 def test_bytes_that_are_no_lock_say_nothing(noise: int):
     """An average that cuts off, or memory that nothing was written to: no program is made up of it."""
@@ -239,8 +333,8 @@ def test_what_is_wrong_is_wrong_still():
         loss.load_state_dict({**loss.state_dict(), "whatever": torch.ones(1)})
     with pytest.raises(RuntimeError, match="size mismatch for const_w"):
         loss.load_state_dict({**loss.state_dict(), "const_w": torch.ones(4)})
-    with pytest.raises(RuntimeError, match="size mismatch for memory_ghm_c_1"):
-        losslang.compile(GHM).load_state_dict({"memory_ghm_c_1": torch.zeros(7)})
+    with pytest.raises(RuntimeError, match="size mismatch for memory_ghm_c"):
+        losslang.compile(GHM).load_state_dict({"memory_ghm_c": torch.zeros(7)})
     assert loss.load_state_dict({"more": X}, strict=False) == (["const_w"], ["more"])
 
 
@@ -602,7 +696,7 @@ def test_a_program_that_means_something_else_by_now_is_named():
     with pytest.warns(LossWarning, match="the pickle was made with another loss") as told:
         twin = rebuild({**record, "lock": lock})
     assert "bins=5" in str(told[0].message)
-    twin.__setstate__({**state, "_buffers": {"memory_ghm_c_1": torch.zeros(5)}})
+    twin.__setstate__({**state, "_buffers": {"memory_ghm_c": torch.zeros(5)}})
     assert next(twin.buffers()).shape == (4,)
 
 

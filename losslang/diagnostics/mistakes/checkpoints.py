@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import mistake
@@ -17,13 +17,14 @@ from losslang.diagnostics.source import Span
     repair="saved = losslang.compile('ghm_c(sigmoid, bins=10)').state_dict()\n"
     "losslang.compile('ghm_c(sigmoid, bins=10)').load_state_dict(saved)",
 )
-def another_loss(span: Span, kept: str, changes: Mapping[str, str]) -> Diagnostic:
+def another_loss(span: Span, kept: str, changes: Mapping[str, str], lost: Sequence[str] = ()) -> Diagnostic:
     """A checkpoint or a pickle was made with another loss.
 
     A loss that has tensors of its own, memories or trained constants, keeps its program beside them. Of
     another one's tensors those are loaded that have a place here; the others are left out.
     """
     listed = "\n".join(f"{name}: {change}" for name, change in changes.items())
+    listed += f"\n{_memory_of(lost)} as it is here: empty, in a new loss" if lost else ""
     return Diagnostic(
         "",
         f"the {kept} was made with another loss",
@@ -32,6 +33,35 @@ def another_loss(span: Span, kept: str, changes: Mapping[str, str]) -> Diagnosti
         why=f"it trains on something else from here on:\n{listed}",
         fix="nothing, if the change is meant; else compile the loss as it was",
     )
+
+
+@mistake(
+    "W321",
+    form="python",
+    example="saved = losslang.compile('mse').state_dict()\n"
+    "losslang.compile('ghm_c(sigmoid, momentum=0.5)').load_state_dict(saved)",
+    repair="saved = losslang.compile('ghm_c(sigmoid, momentum=0.5)').state_dict()\n"
+    "losslang.compile('ghm_c(sigmoid, momentum=0.5)').load_state_dict(saved)",
+)
+def no_memory(span: Span, kept: str, lost: Sequence[str]) -> Diagnostic:
+    """A checkpoint holds no memory for a loss that remembers earlier calls.
+
+    It was saved without the loss, or with one that remembered nothing. The rest of it is loaded.
+    """
+    listed = " and ".join(f"`{name}`" for name in lost)
+    return Diagnostic(
+        "",
+        f"the {kept} holds no memory of {listed}",
+        span,
+        caret="this one remembers",
+        why=f"{_memory_of(lost)} as it is here: empty, in a new loss",
+        fix="nothing, if it may start anew; else save the loss with the model: `self.loss = losslang.compile(...)`",
+    )
+
+
+def _memory_of(terms: Sequence[str]) -> str:
+    names = " and ".join(f"`{name}`" for name in terms)
+    return f"the memory of {names} stays"
 
 
 @mistake(

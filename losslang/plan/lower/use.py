@@ -7,12 +7,29 @@ from typing import Any
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
-from losslang.plan.plan import Argument, Ref
+from losslang.plan.plan import Argument, Ref, Step
 from losslang.primitives.primitive import Loss, Reduction
 from losslang.syntax import tree
 from losslang.vocabulary import TARGETS, VIEWS
 
-MEMORY = "module.memory."
+
+def memory_name(term: str, number: int) -> str:
+    """Returns the name of the memory of a use, the `number`th with one in its term.
+
+    It is the log key, a dot as `:`, since no key of a `state_dict` of one module holds a dot.
+    """
+    name = term.replace(".", ":")
+    return name if number == 1 else f"{name}#{number}"
+
+
+def memory_of(step: Step) -> str | None:
+    """Returns the name of the memory that a step reads from the module; None if it reads none."""
+    path = dict(step.options).get("path")
+    match path:
+        case Input("module", (tree.Key("memory"), tree.Key(name))):
+            return name
+        case _:
+            return None
 
 
 class Use(Aligned):
@@ -164,10 +181,9 @@ class Use(Aligned):
 
     def memory(self) -> Ref:
         """Emits the buffer of the module that this use keeps from call to call."""
-        number = sum(
-            s.operation == "input" and str(dict(s.options)["path"]).startswith(MEMORY) for s in self.out.steps
-        )
-        path = Input("module", (tree.Key("memory"), tree.Key(f"{self.use.loss}_{number + 1}")))
+        own = [s for s in self.out.steps if memory_of(s) is not None and self.out.term_name in s.owners]
+        name = memory_name(self.out.term_name, len(own) + 1)
+        path = Input("module", (tree.Key("memory"), tree.Key(name)))
         return self.emit("input", site=self.site("pred"), path=path)
 
     def regularize(self) -> Ref:

@@ -58,7 +58,7 @@ def _roots(programs: Programs, shape: tuple[int, ...], ignored: bool) -> tuple[A
         if path.root != "module":
             value = _value(step, path.root, plan, shape, chance, ignored)
             roots[path.root] = _put(roots.get(path.root), path.steps, value)
-    kept = {name: torch.zeros(length) for name, length in memories(plan, programs.registry).items()}
+    kept = {name: torch.zeros(own.length) for name, own in memories(plan, programs.registry).items()}
     patterns = [str(dict(step.options)["match"]) for step in plan.steps if step.operation == "matching"]
     module = {"parameters": {pattern: [torch.ones(())] for pattern in patterns}, "memory": kept}
     return roots.get("pred"), roots.get("target"), roots["batch"], roots["const"], module
