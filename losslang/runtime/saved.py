@@ -30,7 +30,9 @@ class Saved(nn.Module):
     """A module of programs, constants and buffers of losses, with its keys in a `state_dict`.
 
     A Parameter or a trained network in `const` is saved as `const_NAME`, the buffer of a loss as
-    `memory_KEY` with the log key of its term, and beside them the lock text. A module without any of these has no key.
+    `memory_KEY` with the log key of its term, and beside them the lock text.
+
+    A module without any of these has no key.
     """
 
     def __init__(self, programs: Programs, const: Mapping[str, Any], held: Held, validate: Validate):
