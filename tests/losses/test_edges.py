@@ -137,6 +137,8 @@ def are_finite(label: str, value: Tensor, slopes: dict[str, Tensor]) -> None:
 def ends(declared: Any, number: int = 3) -> list[str]:
     """What to write at the ends of a declared range, and just inside of them; lists of as many."""
     origin, arguments = get_origin(declared), get_args(declared)
+    if origin is Annotated and arguments[0] not in (int, float):  # `Dynamic` of several types
+        return ends(arguments[0], number)
     if origin is Annotated:
         return [f"{x:.17g}" for x in bounds(arguments[0], arguments[1:])]
     if origin in (Union, types.UnionType):
@@ -170,7 +172,7 @@ OPTIONS = [
     (name, option)
     for name in TRAINED
     for option, declared in LOSSES[name].option_types.items()
-    if ends(declared)
+    if ends(declared) and option != "classes"  # channels: a list of different ones, no range
 ]
 
 

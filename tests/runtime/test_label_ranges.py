@@ -166,9 +166,9 @@ def test_several_heads():
     for _ in range(3):
         loss({"a": PRED, "b": PRED}, good)
         for head in good:
-            assert f"of `dice@{head}` holds class 3" in refusal(
+            assert f"of `dice.{head}` holds class 3" in refusal(
                 loss, {"a": PRED, "b": PRED}, good | {head: with_one(3)}
-            ).replace("`ce@a`", "`dice@a`")
+            ).replace("`ce.a`", "`dice.a`")
 
 
 @pytest.mark.parametrize("validate", ["first", "always", "never"])
