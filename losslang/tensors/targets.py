@@ -222,7 +222,7 @@ def free(value: Any, pred: Tensor, site: Site, axes: str = "b *own") -> Tensor:
         shown = ", ".join(name.removeprefix("*").upper() for name in names)
         wanted = f"axes ({shown}), of the prediction's samples and space"
         fix = f"bring `{site.operand}` to these axes"
-        if value.ndim and value.shape[0] not in (1, *pred.shape[:1]):
+        if value.ndim and value.shape[0] != 1 and value.shape[0] != pred.shape[0]:
             wanted = f"{len(pred)} samples along its first axis"
             fix = f"hand over `{site.operand}` of the same samples, or one for all of them: `[None]`"
         raise site.mismatch(value, pred, wanted, fix)

@@ -286,3 +286,12 @@ def test_traced_calls() -> None:
     loss(leaf, labels, m=mask).backward()
     assert leaf.grad is not None
     assert_close(found, leaf.grad)
+
+
+def test_traced_calls_of_any_length() -> None:
+    """Sizes are symbolic then: `in` on a shape does not compare them."""
+    loss = losslang.compile("ce(channels=last, mask=batch.m)")
+    traced = torch.compile(loss, fullgraph=True, backend="eager", dynamic=True)
+    for length in (8, 9, 11):
+        pred, labels = torch.randn(4, length, 3, generator=R), torch.randint(3, (4, length), generator=R)
+        assert_close(traced(pred, labels, m=labels > 0), loss(pred, labels, m=labels > 0))

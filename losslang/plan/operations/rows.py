@@ -11,7 +11,7 @@ from losslang.diagnostics.mistakes import tensors
 from losslang.plan.operations import masks
 from losslang.tensors import targets
 from losslang.tensors.lazy import torch
-from losslang.tensors.targets import Site, has_shape
+from losslang.tensors.targets import Site, broadcasts_to, has_shape
 from losslang.vocabulary import Tensor
 
 MOVED = (-1, 1)
@@ -57,7 +57,7 @@ def rows_of_weight(value: Any, pred: Any, site: Site, vector: str, frame: str) -
     laid = value.reshape(-1, *[1] * (rank - 1)) if value.ndim == 1 else value
     laid = laid.unsqueeze(-1) if laid.ndim == rank - 1 else laid
     shapes = tuple(value.shape), tuple(pred.shape)
-    if laid.ndim != rank or not all(a in (b, 1) for a, b in zip(laid.shape, pred.shape, strict=True)):
+    if laid.ndim != rank or not broadcasts_to(laid, pred.shape):
         along_channels = vector == "channels"
         wrong = tensors.does_not_lie(site.span, site.term, site.operand, *shapes, rank - 1, along_channels)
         raise site.error(wrong)
