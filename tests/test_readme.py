@@ -14,6 +14,7 @@ import torch
 
 import losslang
 from losslang.tools import cli
+from losslang.vocabulary import GIVEN, IN_WORDS, LAYERS, TARGETS, VIEWS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -104,6 +105,21 @@ def test_what_the_readme_promises_for_later_is_refused_today() -> None:
         "uncertainty(ce, dice)",
     ):
         assert [d.code for d in losslang.check(text)] == ["E102"]
+
+
+def test_the_names_of_parameters_are_those_of_the_vocabulary() -> None:
+    """docs/writing-a-loss.md has each of them, in order, with the words of the code."""
+    page = (ROOT / "docs" / "writing-a-loss.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    views = {name: IN_WORDS.get(view, view) for name, view in VIEWS.items()}
+    wanted = {
+        **views,
+        **TARGETS,
+        **LAYERS,
+        **dict.fromkeys(GIVEN, "from the compiler: "),
+    }
+    assert list(rows) == list(wanted)
+    assert all(words in rows[name] for name, words in wanted.items())
 
 
 def test_the_loss_that_contributing_adds_is_one() -> None:
