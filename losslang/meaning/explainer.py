@@ -24,6 +24,7 @@ from losslang.meaning.checker import analyze
 from losslang.meaning.expression_tree import node_of
 from losslang.meaning.layout import lies
 from losslang.meaning.meaning import (
+    Apply,
     Constant,
     Expression,
     Input,
@@ -155,8 +156,11 @@ def _use(use: LossUse, source: Source) -> Iterator[Row]:
     loss = loss_of(use, current_registry())
     written = {name for name, _ in use.spans}
     yield "formula", loss.summary.rstrip(".")
-    yield "reads", _operands(use)
-    yield "activation", _activation(use, loss, source)
+    if loss.wants == "parameters":
+        yield "reads", IN_WORDS["parameters"]
+    else:
+        yield "reads", _operands(use)
+        yield "activation", _activation(use, loss, source)
     options = [_option(name, value, loss, written) for name, value in use.options]
     universal = [_universal(name, value, loss, use) for name, value in use.universal]
     for label, listed in (("options", options), ("universal", universal)):
@@ -224,7 +228,9 @@ def _universal(name: str, value: object, loss: Loss, use: LossUse) -> Row:
 
 
 def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
-    chosen = use.reduction
+    chosen, factor = use.reduction, use.get("avg_factor")
+    if factor is not None:
+        return f"sum, divided by `avg_factor` (written): {_over(factor, use)} over the counted values"
     reduction = current_registry().get(ReductionPrimitive, chosen.name)
     if not loss.result_axes:
         return "none needed: the loss is one number"
@@ -239,6 +245,13 @@ def _reduction(use: LossUse, loss: Loss, written: Iterable[str]) -> str:
     )
     soft = "; of soft and one-hot labels Σ v / n, as torch's" if by_label else ""
     return f"{chosen} ({origin})" + (f": {reduction.summary.rstrip('.')}{soft}" if reduction else "")
+
+
+def _over(factor: object, use: LossUse) -> str:
+    """The quotient of a use with an `avg_factor`: `Σ w v / batch.n`."""
+    weighs = use.get("weight") is not None or use.get("class_weight") is not None
+    below = f"({show(factor)})" if isinstance(factor, Apply) and factor.operator in "+-*/" else show(factor)
+    return f"Σ {'w ' * weighs}v / {below}"
 
 
 def _by_label(use: LossUse, loss: Loss) -> bool:

@@ -149,6 +149,48 @@ def test_what_is_no_quotient_of_sums_says_so(term: str) -> None:
     assert out.values.isfinite().all()
 
 
+def test_what_reads_no_tensor_of_the_call_counts_one_a_call() -> None:
+    """The epoch mean of a term on parameters is the mean of the calls, whatever changes between them."""
+    network = torch.nn.Linear(6, 1).double()
+    regularizers = ("l2_reg", "l1_reg", "elastic_net", "l2_reg(match='bias')", "sqrt(l2_reg)")
+    loss = losslang.compile(
+        " + ".join(("mse@(pred, 0)", *regularizers, "2", "const.s")),
+        params=network,
+        const={"s": torch.tensor(3.0)},
+    )
+    parts = list[losslang.Detail]()
+    for rows in BATCHES:
+        parts.append(loss.detail(ROW[rows]))
+        with torch.no_grad():
+            network.weight *= 2
+    sums, counts = sum(out.sums for out in parts), sum(out.counts for out in parts)
+    assert isinstance(counts, Tensor)
+    assert counts.tolist() == [ROW.numel(), *[len(BATCHES)] * 7]
+    torch.testing.assert_close((sums / counts)[1:], torch.stack([out.values for out in parts]).mean(0)[1:])
+
+
+def test_the_count_of_a_step_is_taken_once_for_its_micro_batches() -> None:
+    loss = losslang.compile("ce(ignore_index=255, avg_factor=batch.n)")
+    n = (LABELS != 255).sum()
+    parts = [loss.detail(PRED[rows], LABELS[rows], n=n) for rows in BATCHES]
+    whole = loss.detail(PRED, LABELS, n=n)
+    assert all(out.counts == n for out in parts)
+    torch.testing.assert_close(sum(out.values for out in parts), whole.values)
+    torch.testing.assert_close(sum(out.sums for out in parts) / n, whole.values)
+
+
+def test_each_class_has_sums_and_counts_as_a_metric() -> None:
+    named = "; ".join(f"c{c} = dice(softmax, classes=[{c}], empty=skip, ignore_index=255)" for c in range(C))
+    metrics = " + ".join(f"metric(c{c})" for c in range(C))
+    loss = losslang.compile(f"{named}; ce(ignore_index=255) + {metrics}")
+    parts = [loss.detail(PRED[rows], LABELS[rows]) for rows in BATCHES]
+    sums, counts = sum(out.sums for out in parts), sum(out.counts for out in parts)
+    by_class = losslang.compile("dice(softmax, ignore_index=255, empty=skip)").detail(
+        PRED, LABELS, by="class"
+    )
+    torch.testing.assert_close((sums / counts)[1:], by_class.by_class["dice"])
+
+
 def test_a_term_of_weight_zero_needs_nothing() -> None:
     loss = losslang.compile("l1@a + 0*dice(softmax)@b")
     assert loss.detail({"a": ROW}, {"a": ROW}).names == ("l1.a",)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import losslang
 from losslang.tools.cli import main
 from losslang.tools.cli.inputs import WITH_KEY
 
@@ -533,3 +534,31 @@ def test_the_public_explain_is_a_function(capsys: Capture) -> None:
     assert losslang.explain("E301").startswith("E301: ")
     with pytest.raises(losslang.LossError, match="E101"):
         losslang.explain("dise")
+
+
+def test_show_says_that_a_regularizer_reads_no_tensor(capsys: Capture) -> None:
+    code, out, _ = run(capsys, "show", "l2_reg")
+    assert code == 0
+    assert "reads        the parameters of `compile(params=model)`, and no tensor of the call" in out
+    assert not any(line.startswith(("tensors", "activation", "reduction")) for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "quotient"),
+    [
+        ("ce(avg_factor=batch.n)", "Σ v / batch.n"),
+        ("ce(class_weight=[1, 2, 3], avg_factor=batch.n)", "Σ w v / batch.n"),
+        ("l1(weight=batch.w, avg_factor=7)", "Σ w v / 7"),
+        ("l1(avg_factor=batch.n*batch.k)", "Σ v / (batch.n*batch.k)"),
+    ],
+)
+def test_explain_divides_by_the_avg_factor(text: str, quotient: str) -> None:
+    (row,) = (line for line in losslang.explain(text).splitlines() if "  reduction " in line)
+    assert f": {quotient} over" in row
+    assert "mean" not in row
+
+
+def test_explain_says_that_a_regularizer_reads_parameters() -> None:
+    said = losslang.explain("l2_reg")
+    assert "reads        the parameters" in said
+    assert "activation" not in said

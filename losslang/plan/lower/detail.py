@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from losslang.meaning.meaning import Apply, Constant, Expression, LossUse
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term, below, loss_of
 from losslang.meaning.uses.universal import is_by_class
 from losslang.plan.plan import Argument, Ref
+from losslang.registry import Registry
 
 if TYPE_CHECKING:
     from losslang.plan.lower.use import Use
@@ -83,3 +84,14 @@ def counted_use(body: Expression, shifts: bool = True) -> LossUse | None:
             return counted_use(inner, shifts)
         case _:
             return None
+
+
+def is_once_a_call(term: Term, registry: Registry) -> bool:
+    """True if a term reads no tensor of the call: it is made of constants and of parameters of the model."""
+    parts = [part for whole in (term.body, term.factor) if whole is not None for part in below(whole)]
+    return all(
+        part.root in ("const", "module")
+        if isinstance(part, Input)
+        else not isinstance(part, LossUse) or loss_of(part, registry).wants == "parameters"
+        for part in parts
+    )

@@ -17,7 +17,7 @@ from losslang.meaning.meaning import (
     loss_of,
 )
 from losslang.plan.lower.builder import Builder
-from losslang.plan.lower.detail import BY_CLASS, COUNT, by_class, count_of, counted_use
+from losslang.plan.lower.detail import BY_CLASS, COUNT, by_class, count_of, counted_use, is_once_a_call
 from losslang.plan.lower.use import Use
 from losslang.plan.plan import Argument, Output, Plan, Ref, verify
 from losslang.registry import Registry, current_registry
@@ -58,7 +58,12 @@ class _Lowering(Builder):
         self.uses: list[Use] = []
         yield self.term(term)
         is_dropped = not term.weight and not term.metric
-        if not detail or is_dropped or len(self.uses) != 1 or counted_use(term.body) is None:
+        if not detail or is_dropped:
+            return
+        if COUNT in detail and is_once_a_call(term, self.registry):
+            yield Output(term.name + COUNT, 0.0, 1.0, metric=True)
+            return
+        if len(self.uses) != 1 or counted_use(term.body) is None:
             return
         use = self.uses[0]
         if COUNT in detail:

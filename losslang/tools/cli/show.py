@@ -152,6 +152,9 @@ def _wrapped(aliases: tuple[str, ...]) -> list[str]:
 
 def _reads(loss: Loss) -> Iterator[tuple[str, str]]:
     """Rows about the tensors that a loss reads."""
+    if loss.wants == "parameters":
+        yield "reads", "the parameters of `compile(params=model)`, and no tensor of the call"
+        return
     yield "reads", f"{_view(loss.wants)} of the prediction"
     for name in loss.parameters:
         if name in TARGETS:
@@ -203,7 +206,8 @@ def _gives(loss: Loss) -> Iterator[tuple[str, str]]:
         yield "values", "one per element" if "*b" not in loss.result_axes else "one per row"
     else:
         yield "values", f"one per {' and '.join(AXES.get(axis, axis) for axis in axes)}"
-    yield "reduction", loss.reduction
+    if loss.wants != "parameters":
+        yield "reduction", loss.reduction
     if loss.range is not None:
         yield (
             "range",
