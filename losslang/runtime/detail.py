@@ -21,9 +21,9 @@ class Detail(NamedTuple):
     `sums` and `counts` are aligned with them, in float64 where the device has it: a value is its sum divided
     by its count, so that added up over batches or ranks they give the value of all of them at once:
     `torch.where(counts > 0, sums / counts, sums)`. The count of a weighted mean is the sum of its weights, of
-    a sum 0, of parameters of the model and of constants 1 a call. Both are NaN where a value is no quotient of sums: with `batch=true`, `topk`, `quantile`,
-    products, roots, losses that are one number. `by_class` is empty, or maps names of terms to values by
-    channel: see `Loss.detail`.
+    a sum 0, of a term on parameters or a constant 1 a call. Both are NaN where a value is no quotient of
+    sums: with `batch=true`, `topk`, `quantile`, products, roots, losses that are one number. `by_class` is
+    empty, or maps names of terms to values by channel: see `Loss.detail`.
     """
 
     total: Tensor
