@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import cast
 
-from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite_terms, show
 from losslang.registry import Registry
@@ -39,7 +40,29 @@ def resolve_ignored_labels(
             return use
         return use.with_option(OPTION, writers[0].get(OPTION), writers[0].name)
 
-    return rewrite_terms(terms, decided), diagnostics
+    resolved = rewrite_terms(terms, decided)
+    if not diagnostics:
+        diagnostics += [wrong for target, uses in writers_of.items() for wrong in _differing(target, uses)]
+    return resolved, diagnostics
+
+
+def _differing(target: str, writers: Sequence[LossUse]) -> list[Diagnostic]:
+    """The warning of the first two terms on a target that ignore labels of which the other reads some."""
+    for at, use in enumerate(writers):
+        for first in writers[:at]:
+            mine, theirs = _labels(use), _labels(first)
+            if target and not (mine <= theirs or theirs <= mine):
+                shown = show(use.get(OPTION)), show(first.get(OPTION))
+                other = Label(first.span_of(OPTION), f"ignores {shown[1]}")
+                both = show(sorted(mine | theirs))
+                return [mistakes.labels_differ(use.span_of(OPTION), use.loss, target, shown[0], other, both)]
+    return []
+
+
+def _labels(use: LossUse) -> set[int]:
+    """The labels that a use ignores."""
+    value = use.get(OPTION)
+    return set(cast("tuple[int, ...]", value)) if isinstance(value, tuple) else {value}
 
 
 def _is_written(use: LossUse) -> bool:

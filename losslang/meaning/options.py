@@ -60,7 +60,18 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
         )
         wanted = wording(kind, beyond=_beyond(wrong))
         fix = "" if kind is declared else f"each entry of `{option.name}` is {wanted}"
+        if declared is str and isinstance(raw, list):
+            fix = _one_text_each(owner, option)
         raise MistakeError(mistakes.bad_value(at, owner, option.name, shown, wanted, fix)) from None
+
+
+def _one_text_each(owner: str, option: tree.Option) -> str:
+    """The repair of a list of texts where an option takes one."""
+    items = option.value.items if isinstance(option.value, tree.Items) else ()
+    texts = [f"{option.name}={spell(item)}" for item in items]
+    if len(texts) == 1:
+        return f"write `{texts[0]}`"
+    return f"a term for each: `{' + '.join(f'{owner}({text})' for text in texts)}`" if texts else ""
 
 
 def _wrong_part(node: tree.Node, raw: Any, declared: Any) -> tuple[Span, Any, Any]:

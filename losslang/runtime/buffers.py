@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from weakref import ref
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs
 from losslang.plan.lower.use import memory_of
+from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
@@ -110,6 +111,8 @@ def hold(plan: Plan, params: torch.nn.Module | Iterable[tuple[str, Tensor]] | No
         site, pattern = step.site, str(dict(step.options)["match"])
         names[pattern] = tuple(name for name in named or {} if fnmatchcase(name, pattern))
         sites[pattern] = site
+        if any(map(_is_copy, (named or {}).values())):
+            warn_once(site, inputs.parameters_without_gradient(site.span, site.term))
         if named is None:
             wrong.append(inputs.no_parameters(site.span, site.term).at(site.source))
         elif not names[pattern]:
@@ -121,11 +124,28 @@ def hold(plan: Plan, params: torch.nn.Module | Iterable[tuple[str, Tensor]] | No
     return Held({pattern: _once((named or {})[name] for name in own) for pattern, own in names.items()})
 
 
+def _is_copy(value: Tensor) -> bool:
+    """Returns whether a tensor is no parameter and has no gradient, as the entries of a state_dict."""
+    return not value.requires_grad and not isinstance(value, torch.nn.Parameter)
+
+
+WANTS = "params= wants a model, or parameters with names: `params=model`, `params=model.named_parameters()`"
+
+
 def _named(params: Any) -> dict[str, Tensor]:
     """Returns `params=` as a dictionary; raises TypeError if it holds no pairs of name and parameter."""
-    listed: list[Any] = list(params.named_parameters() if isinstance(params, torch.nn.Module) else params)
-    if not listed or not all(isinstance(entry, tuple) for entry in listed):
-        raise TypeError("params= wants a model, or parameters with names: `params=model.named_parameters()`")
+    if isinstance(params, torch.nn.Module):
+        params = params.named_parameters()
+    if isinstance(params, Mapping):
+        raise TypeError(f"{WANTS}; of a mapping hand over its `.items()`")
+    if not isinstance(params, Iterable):
+        called = "call it" if callable(params) else f"not a {type(params).__name__}"
+        raise TypeError(f"{WANTS}; {called}")
+    listed = list(cast("Iterable[Any]", params))
+    if not listed:
+        raise TypeError(f"{WANTS}; it is empty or used up: a generator gives its entries once")
+    if not all(isinstance(entry, tuple) for entry in listed):
+        raise TypeError(f"{WANTS}; these have no names")
     return dict(listed)
 
 

@@ -199,3 +199,22 @@ def test_a_traced_program_leaves_out_the_same() -> None:
     loss = losslang.compile("ce(ignore_index=[254, 255]) + dice")
     traced = torch.compile(loss, fullgraph=True, backend="eager")
     torch.testing.assert_close(traced(PRED, marked(254, 255)), loss(PRED, marked(254, 255)))
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("ce(ignore_index=255) + dice(softmax, ignore_index=254)", True),
+        ("ce(ignore_index=[0, 255]) + dice(softmax, ignore_index=[254, 255])", True),
+        ("ce(ignore_index=255) + dice(softmax, ignore_index=[254, 255])", False),
+        ("ce(ignore_index=255) + dice(softmax, ignore_index=255)", False),
+        ("ce(ignore_index=255) + dice(softmax, ignore_index=none)", False),
+        ("ce(ignore_index=255)@a + dice(softmax, ignore_index=254)@b", False),
+        ("ce(ignore_index=255) + metric(dice(softmax, ignore_index=254))", False),
+    ],
+)
+def test_terms_that_ignore_different_labels_are_told(text: str, warned: bool) -> None:
+    found = losslang.check(text)
+    assert [wrong.code for wrong in found] == (["W350"] if warned else [])
+    if text.startswith("ce(ignore_index=255)") and warned:
+        assert "`ignore_index=[254, 255]`" in found[0].fix

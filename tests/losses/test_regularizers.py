@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -102,7 +103,7 @@ def test_parameters_are_no_part_of_the_loss():
 
 
 def test_float16_parameters_are_summed_in_float32():
-    weight = torch.full((70_000,), 2.0, dtype=torch.float16)
+    weight = nn.Parameter(torch.full((70_000,), 2.0, dtype=torch.float16))
     assert losslang.compile("l2_reg", params=[("w", weight)])().item() == 140_000
 
 
@@ -175,3 +176,55 @@ def test_a_shared_parameter_counts_once():
 def test_parameters_without_names_are_told_so(params: object):
     with pytest.raises(TypeError, match=r"model\.named_parameters"):
         losslang.compile("l2_reg", params=params)  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (dict(model().named_parameters()), r"\.items\(\)"),
+        (model().parameters(), "have no names"),
+        (iter(()), "empty or used up"),
+        (model().named_parameters, "call it"),
+        (7, "not a int"),
+    ],
+)
+def test_what_is_no_list_of_parameters_is_told_what_it_is(params: object, said: str):
+    with pytest.raises(TypeError, match=f"params=model.*{said}"):
+        losslang.compile("l2_reg", params=params)  # pyright: ignore
+
+
+def test_a_state_dict_has_no_gradient_and_a_frozen_parameter_is_fine():
+    network = model()
+    with pytest.warns(losslang.LossWarning, match="W351"):
+        losslang.compile("0.7*l2_reg", params=network.state_dict().items())
+    network.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        losslang.compile("0.8*l2_reg", params=network)
+        losslang.compile("0.8*l2_reg", params=network.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "fix"),
+    [
+        ("weight_decay(1e-4)", "E204", "`0.0001*l2_reg`"),
+        ("l1_reg(1e-4)", "E204", "`0.0001*l1_reg`"),
+        ("l2_reg(weight_decay=1e-4)", "E201", "`0.0001*l2_reg`"),
+        ("elastic_net(alpha=0.5)", "E201", "`0.5*elastic_net`"),
+        ("l2_reg@(pred)", "E304", "`l2_reg`"),
+        ("l2_reg(match=['*.weight'])", "E202", "`match='*.weight'`"),
+        ("l2_reg(match=['a*', 'b*'])", "E202", "`l2_reg(match='a*') + l2_reg(match='b*')`"),
+        ("1e-4*l2", "E101", "`l2_reg`"),
+    ],
+)
+def test_other_spellings_are_answered_with_ours(text: str, code: str, fix: str):
+    (wrong,) = losslang.check(text)
+    assert wrong.code == code
+    assert fix in wrong.fix
+    repaired = fix.strip("`")
+    assert losslang.check(f"l2_reg({repaired})" if repaired.startswith("match") else repaired) == ()
+
+
+def test_a_pattern_that_lacks_a_star_is_offered_one():
+    with pytest.raises(losslang.LossError, match=r'`match="\*weight"` matches some'):
+        losslang.compile("l2_reg(match=weight)", params=model())

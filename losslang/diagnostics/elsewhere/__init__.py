@@ -39,7 +39,8 @@ def what_instead(name: str, known: tuple[str, ...]) -> str:
     """The repair of a name that nothing has: our spelling, what is near, or that it is not here."""
     same = next((candidate for candidate in known if key(candidate) == key(name)), "")
     if name in KNOWN or (not same and spelled(name)):
-        return f"here it is spelled `{spelled(name)}`"
+        beside = ", and of the parameters of a model `l2_reg`" if name == "l2" else ""
+        return f"here it is spelled `{spelled(name)}`{beside}"
     if same:
         return f"did you mean `{same}`?"
     if lacking := absent(name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
@@ -156,6 +158,21 @@ def no_parameters(span: Span, term: str) -> Diagnostic:
 
 
 @mistake(
+    "W351",
+    form="python",
+    example="losslang.compile('l2_reg', params=torch.nn.Linear(2, 2).state_dict().items())",
+    repair="losslang.compile('l2_reg', params=torch.nn.Linear(2, 2).named_parameters())",
+)
+def parameters_without_gradient(span: Span, term: str) -> Diagnostic:
+    """`params=` holds plain tensors without a gradient, as those of a `state_dict`: the term trains nothing.
+
+    A frozen parameter of a model is no mistake: it is a parameter, and may be trained later.
+    """
+    message = f"`{term}` reads tensors without a gradient, which are no parameters"
+    return Diagnostic("", message, span, why="it trains none of them", fix="`compile(..., params=model)`")
+
+
+@mistake(
     "E540",
     form="python",
     example="losslang.compile('l2_reg', params=torch.nn.Linear(2, 2))()",
@@ -183,11 +200,14 @@ def parameters_gone(span: Span, term: str, name: str) -> Diagnostic:
 def matches_nothing(span: Span, term: str, pattern: str, names: tuple[str, ...]) -> Diagnostic:
     """A pattern that no parameter of the model matches: the term would be 0 for ever."""
     shown = ", ".join(f"`{name}`" for name in names[:6]) + (", ..." if len(names) > 6 else "")
+    inside = (f"*{pattern}", f"*{pattern}*")
+    wide = next((wide for wide in inside if any(fnmatchcase(name, wide) for name in names)), "")
+    match = f'; `match="{wide}"` matches some' if wide else ""
     return Diagnostic(
         "",
         f"`{pattern}` of `{term}` matches none of the {len(names)} parameters",
         span,
-        fix=f"they are called {shown or 'nothing: there are none'}",
+        fix=f"they are called {shown or 'nothing: there are none'}{match}",
     )
 
 

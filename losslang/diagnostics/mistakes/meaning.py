@@ -81,6 +81,8 @@ def two_readings(
 @mistake("E304", example="triplet@(pred.a, pred.p)", repair="triplet@(pred.a, pred.p, pred.n)")
 def wrong_operands(span: Span, name: str, wanted: Sequence[str], problem: str) -> Diagnostic:
     """A loss is handed too few or too many tensors."""
+    if not wanted:
+        return Diagnostic("", f"`{name}` {problem}", span, caret="reads no tensor", fix=f"`{name}`")
     spelled = ", ".join(wanted)
     others = [f"{w}=const.{w}" if w in LAYERS else f"{w}=..." for w in wanted if w not in ("pred", "target")]
     return Diagnostic(
@@ -164,7 +166,7 @@ def reserved_input(span: Span, name: str) -> Diagnostic:
 @mistake(
     "E314",
     example="ce(ignore_index=255) + focal(softmax, ignore_index=0) + dice(softmax)",
-    repair="ce(ignore_index=255) + focal(softmax, ignore_index=0) + dice(softmax, ignore_index=255)",
+    repair="ce(ignore_index=255) + focal(softmax, ignore_index=255) + dice(softmax)",
 )
 def two_labels(span: Span, name: str, target: str, speakers: Sequence[tuple[Span, str]]) -> Diagnostic:
     """A term writes no label to ignore, and its neighbours ignore different ones.
@@ -182,6 +184,24 @@ def two_labels(span: Span, name: str, target: str, speakers: Sequence[tuple[Span
         labels=tuple(Label(at, f"ignores {label}") for at, label in speakers),
         fix="write it: " + " or ".join(f"`{name}(ignore_index={option})`" for option in options),
     )
+
+
+@mistake(
+    "W350",
+    example="ce(ignore_index=255) + dice(softmax, ignore_index=254)",
+    repair="ce(ignore_index=[254, 255]) + dice(softmax, ignore_index=[254, 255])",
+)
+def labels_differ(span: Span, name: str, target: str, label: str, other: Label, both: str) -> Diagnostic:
+    """Two terms on one target ignore different labels, so that each of them reads what the other leaves out.
+
+    A label that marks what is unknown is unknown to every term. A term that leaves out more than another,
+    `ce(ignore_index=255) + dice(softmax, ignore_index=[0, 255])`, or none, is taken as it is meant.
+    """
+    message = (
+        f"`{name}` ignores {label} of `{target}`, and another term {other.text.removeprefix('ignores ')}"
+    )
+    fix = f"to ignore all of them, write in both `ignore_index={both}`"
+    return Diagnostic("", message, span, caret=f"ignores {label}", labels=(other,), fix=fix)
 
 
 @mistake("E316", example="sum(mse)", repair="mse(reduction=sum)")

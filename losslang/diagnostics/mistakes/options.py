@@ -82,9 +82,10 @@ def given_twice(span: Span, name: str, first: Span) -> Diagnostic:
 
 
 @mistake("E204", example="max(ce)", repair="max(ce, 0.1)")
-def wrong_count(span: Span, name: str, found: int, wanted: str) -> Diagnostic:
+def wrong_count(span: Span, name: str, found: int, wanted: str, fix: str = "") -> Diagnostic:
     """A call has too few or too many arguments."""
-    return Diagnostic("", f"`{name}` takes {wanted}, not {found}", span, fix=f"write {wanted}")
+    said = f"`{name}` takes {wanted}, not {found}" + f" argument{'s' * (found != 1)}" * bool(fix)
+    return Diagnostic("", said, span, fix=fix or f"write {wanted}")
 
 
 @mistake("E205", example="mse(class_weight=[1, 2])", repair="ce(class_weight=[1, 2])")

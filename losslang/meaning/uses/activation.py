@@ -36,7 +36,7 @@ def read_activation(
         return default, "default"
     written, *more = call.arguments
     if more or not isinstance(written, tree.Call):
-        problems.append(MistakeError(_not_an_activation(call)))
+        problems.append(MistakeError(_not_an_activation(call, loss)))
         return None, ""
     activation = registry.get(Activation, written.name)
     if activation is None:
@@ -49,16 +49,20 @@ def read_activation(
     return choice, "written"
 
 
-def _not_an_activation(call: tree.Call) -> Diagnostic:
+def _not_an_activation(call: tree.Call, loss: Loss) -> Diagnostic:
     """The mistake of an argument that is no activation."""
     shown = ", ".join(map(formatter.spell, call.arguments))
+    span = call.arguments[0].span
+    if loss.wants == "parameters":
+        fix = f"`{call.name}` stands alone: it reads the parameters of the model"
+        if len(call.arguments) == 1 and isinstance(call.arguments[0], tree.Number):
+            fix = f"a factor stands before the loss: `{shown}*{loss.name}`"
+        return option_mistakes.wrong_count(span, call.name, len(call.arguments), "options by name", fix)
     if all(isinstance(a, tree.Path) for a in call.arguments):
         fix = f"tensors stand behind `@`: `{call.name}@({shown})`"
     else:
         fix = f"write one activation, such as `{call.name}(sigmoid)`"
-    return name_mistakes.wrong_kind(
-        call.arguments[0].span, shown, "tensor or an expression", "one activation", fix
-    )
+    return name_mistakes.wrong_kind(span, shown, "tensor or an expression", "one activation", fix)
 
 
 def _no_activation(call: tree.Call, loss: Loss, written: tree.Call, registry: Registry) -> Diagnostic:

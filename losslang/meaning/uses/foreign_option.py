@@ -39,6 +39,8 @@ class Ours:
 def translated(option: tree.Option, loss: Loss, registry: Registry) -> Ours | None:
     """An option of another library in our words, for one loss; None if it is not known."""
     name, value = option.name, option.value
+    if loss.wants == "parameters" and isinstance(value, tree.Number):
+        return Ours(factor=value)
     word = value.value if isinstance(value, (tree.Word, tree.Text)) else getattr(value, "name", None)
     chosen = name.removeprefix("use_") if word is True else word if "act" in name else None
     if isinstance(chosen, str) and registry.get(Activation, chosen):
