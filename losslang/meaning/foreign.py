@@ -6,9 +6,11 @@ import re
 from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
-from losslang.diagnostics.elsewhere import spelled
+from losslang.diagnostics.elsewhere import OF_ONE_LIBRARY, spelled
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
+from losslang.meaning.foreign_like import with_like
+from losslang.meaning.uses import foreign_call
 from losslang.meaning.uses.foreign_option import Ours, option_of, translated, value_of, word_of
 from losslang.meaning.uses.universal import takes
 from losslang.primitives.primitive import Function, Loss
@@ -22,10 +24,11 @@ SWAPS = {("ce", "sigmoid"): "bce", ("lovasz_softmax", "sigmoid"): "lovasz_hinge"
 LOST = {
     ("BinaryCrossEntropy", "smoothing"),
     ("IoULoss", "linear"),
-    ("DiceLoss", "jaccard"),
     ("JaccardLoss", "log_loss"),
 }
 """Options of classes that mean another thing than ours of that name."""
+UNREAD = {("GeneralizedDiceFocalLoss", "weight", "gdl")}
+"""Options of classes that one of their parts does not get."""
 USUAL = {"background": True, "batch": False}
 """The values of universal options that need not be written."""
 
@@ -33,39 +36,68 @@ USUAL = {"background": True, "batch": False}
 # ------------------------------------------------------------------- a whole call
 
 
-def in_our_words(call: tree.Call, registry: Registry) -> str:
+def in_our_words(call: tree.Call, registry: Registry, library: str = "") -> str:
     """A call of another library as a program of ours; '' if the name is not known."""
-    template = _template(call.name, registry)
+    return _written(call, registry, library)[0]
+
+
+def _written(call: tree.Call, registry: Registry, library: str) -> tuple[str, list[str]]:
+    """A call of another library as a program of ours, and what is to be known of it."""
+    library = library or foreign_call.library_of(call)
+    template = _template(call, registry, library)
     if template is None:
-        return ""
+        return "", []
+    known = [registry.loss(node.name) for node in tree.walk(template) if isinstance(node, tree.Call)]
+    has_eps = any("eps" in named.loss.option_types for named in known if named is not None)
+    call = foreign_call.plain(call, has_eps=has_eps, library=library)
     result = _filled(template, call, registry)
+    if library and call.name not in foreign_call.NO_PRESET:
+        result, said = with_like(result, library, registry, foreign_call.settled(call, library))
+    else:
+        said = list[str]()
     if isinstance(result, tree.Call) and (operands := _operands(call)):
         result = tree.Routed(body=result, route=tree.Operands(items=operands))
     for option in call.options:
         if option.name == "loss_weight" and not isinstance(option.value, (tree.Text, tree.Items)):
             result = tree.Product(factors=(option.value, result), operators=("*",))
-    return spell(result)
+    return spell(result), said
 
 
-def answer(call: tree.Call, registry: Registry) -> str:
+def answer(call: tree.Call, registry: Registry, library: str = "") -> str:
     """The repair of a call of another library: our words, and which options have none; '' if it is not known."""
-    ours = in_our_words(call, registry)
-    lost = [f"`{option.name}`" for option in call.options if _is_lost(option, call, registry)] if ours else []
-    without = f"; {', '.join(lost)} {'has' if len(lost) == 1 else 'have'} no counterpart" if lost else ""
-    return f"here it is spelled `{ours}`{without}" if ours else ""
+    call = foreign_call.plain_truths(call)
+    ours, said = _written(call, registry, library)
+    if not ours:
+        return ""
+    lost = [f"`{option.name}`" for option in call.options if _is_lost(option, call, registry)]
+    if lost:
+        said = [f"{', '.join(lost)} {'has' if len(lost) == 1 else 'have'} no counterpart", *said]
+    said += foreign_call.cautions(call, _names(parse(ours)), library)
+    return "; ".join([f"here it is spelled `{ours}`", *dict.fromkeys(said)])
+
+
+def _names(program: tree.Program) -> set[str]:
+    """The names that a program calls."""
+    return {node.name for node in tree.walk(program) if isinstance(node, tree.Call)}
 
 
 def _is_lost(option: tree.Option, call: tree.Call, registry: Registry) -> bool:
     """True for an option of which no loss of the template has anything."""
-    template = _template(call.name, registry)
+    template = _template(call, registry)
     nodes = tree.walk(template) if template is not None else ()
     named = [registry.loss(node.name) for node in nodes if isinstance(node, tree.Call)]
     return all(_said(option, call, known.loss, registry) is None for known in named if known is not None)
 
 
-def _template(name: str, registry: Registry) -> tree.Expression | None:
+def _template(call: tree.Call, registry: Registry, library: str = "") -> tree.Expression | None:
     """What stands here for a loss of another library, or for one of ours that is called as in Python."""
-    text = spelled(name) or (name if registry.loss(name) else "")
+    text = (
+        OF_ONE_LIBRARY.get((library, call.name))
+        or spelled(call.name)
+        or (call.name if registry.loss(call.name) else "")
+    )
+    if foreign_call.is_jaccard(call):
+        text = re.sub(r"\bdice\b", "jaccard", text)
     return parse(text).result if text else None
 
 
@@ -109,6 +141,9 @@ def _loss(node: tree.Call, loss: Loss, call: tree.Call, registry: Registry) -> t
             factor = said.factor
         if said.option is not None:
             options[said.option.name] = said.option
+    activation = foreign_call.pinned(call, loss.name) or activation
+    if (weights := foreign_call.weights_of(call, loss.name)) is not None:
+        options["class_weight"] = option_of("class_weight", weights)
     swapped = SWAPS.get((loss.name, activation))
     loss = _known(registry, swapped) if swapped else loss
     kept = tuple(option for option in options.values() if not _is_usual(option, loss))
@@ -119,7 +154,13 @@ def _loss(node: tree.Call, loss: Loss, call: tree.Call, registry: Registry) -> t
         arguments = (word_of(activation),)
     made = node.model_copy(update={"name": loss.name if swapped else node.name, "arguments": arguments})
     made = made.model_copy(update={"options": kept})
-    return made if factor is None else tree.Product(factors=(factor, made), operators=("*",))
+    before = () if factor is None else (factor,)
+    if (ratio := foreign_call.ratio_of(call, loss.name)) is not None:
+        above, below = (tree.Number(value=part) for part in ratio)
+        return tree.Product(
+            factors=(*before, above, below, made), operators=("*", "/", "*")[1 - len(before) :]
+        )
+    return tree.Product(factors=(*before, made), operators=("*",)) if before else made
 
 
 def _known(registry: Registry, name: str) -> Loss:
@@ -137,6 +178,8 @@ def _said(option: tree.Option, call: tree.Call, loss: Loss, registry: Registry) 
     """What an option of a call says of one loss; None if nothing."""
     if (call.name, option.name) in LOST:
         return None
+    if (call.name, option.name, loss.name) in UNREAD:
+        return Ours()
     own = _own(option, call, loss)
     return own if own is not None else translated(option, loss, registry)
 
@@ -202,11 +245,12 @@ def refined(mistake: Diagnostic, registry: Registry) -> Diagnostic:
         return mistake
     start, end = mistake.span
     name = mistake.source.text[start:end].rpartition(".")[2]
-    fix = respelled(mistake.source, end - len(name), registry)
+    library = foreign_call.PACKAGES.get(mistake.source.text[start:end].partition(".")[0], "")
+    fix = respelled(mistake.source, end - len(name), registry, library)
     return replace(mistake, fix=fix) if fix else mistake
 
 
-def respelled(source: Source, at: int, registry: Registry) -> str:
+def respelled(source: Source, at: int, registry: Registry, library: str = "") -> str:
     """The repair of the call of another library whose name begins at `at`; '' if it cannot be read."""
     try:
         program = parse(without_prefixes(source.text))
@@ -216,5 +260,5 @@ def respelled(source: Source, at: int, registry: Registry) -> str:
         if isinstance(node, tree.Call) and node.name_span.start == at:
             if registry.get(Function, node.name) and not registry.loss(node.name):
                 return f"here it is spelled `{spell(node)}`"
-            return answer(node, registry)
+            return answer(node, registry, library)
     return ""

@@ -88,3 +88,39 @@ def test_large_ones_take_the_way_of_plain_ones(data: Any) -> None:
     passed = ways("ce + dice", pred, target)
     assert "in blocks" in passed
     assert ways("ce + dice", data.MetaTensor(pred), data.MetaTensor(target)) == ["converted", *passed]
+
+
+# ------------------------------------------------------------------- what is printed for MONAI's own constructors
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("DiceFocalLoss", {"softmax": True}),
+        ("DiceFocalLoss", {"softmax": True, "lambda_focal": 2, "weight": [1.0, 2.0, 3.0]}),
+        ("DiceFocalLoss", {"softmax": True, "include_background": False, "weight": [2.0, 3.0]}),
+        ("GeneralizedDiceFocalLoss", {"softmax": True}),
+        ("GeneralizedDiceFocalLoss", {"softmax": True, "include_background": False, "weight": [2.0, 3.0]}),
+        ("FocalLoss", {"use_softmax": True, "weight": [1.0, 2.0, 3.0]}),
+        ("FocalLoss", {"include_background": False, "weight": [2.0, 3.0]}),
+        ("FocalLoss", {"gamma": 1.0, "alpha": 0.25}),
+        ("DiceLoss", {"softmax": True, "jaccard": True}),
+        ("DiceLoss", {"softmax": True, "jaccard": True, "smooth_nr": 0.2, "smooth_dr": 0.2}),
+        ("DiceLoss", {"softmax": True, "smooth_nr": 0, "smooth_dr": 0.1}),
+        ("DiceLoss", {"softmax": True, "include_background": 0, "squared_pred": 1}),
+        ("DiceCELoss", {"softmax": True, "include_background": False}),
+        ("DiceCELoss", {"softmax": True, "jaccard": True}),
+        ("GeneralizedDiceLoss", {"softmax": True, "include_background": False, "w_type": "simple"}),
+        ("TverskyLoss", {"softmax": True, "alpha": 0.3, "beta": 0.7, "smooth_nr": 0.2, "smooth_dr": 0.2}),
+    ],
+)
+def test_what_is_printed_for_a_class_is_its_number(data: Any, name: str, options: dict[str, Any]) -> None:
+    import monai.losses
+
+    pred, target = torch.randn(2, 3, 6, 5, generator=R), torch.randint(3, (2, 6, 5), generator=R)
+    true = nn.functional.one_hot(target, 3).movedim(-1, 1).float()
+    text = f"{name}({', '.join(f'{option}={value!r}' for option, value in options.items())})"
+    (mistake,) = losslang.check(f"monai.losses.{text}")
+    printed = mistake.fix.split("`")[1]
+    wanted = getattr(monai.losses, name)(**options)(pred, true)
+    torch.testing.assert_close(losslang.compile(printed)(pred, target), wanted, rtol=2e-6, atol=1e-6)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from losslang.diagnostics.elsewhere.absent import NOT_HERE, Absent
 from losslang.diagnostics.elsewhere.key import key
-from losslang.diagnostics.elsewhere.losses import NAMES, OURS
+from losslang.diagnostics.elsewhere.losses import NAMES, OF_ONE_LIBRARY, OURS
 from losslang.diagnostics.elsewhere.nearest import nearest
 
 __all__ = [
     "NAMES",
     "NOT_HERE",
+    "OF_ONE_LIBRARY",
     "OURS",
     "Absent",
     "absent",

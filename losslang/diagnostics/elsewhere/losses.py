@@ -42,13 +42,16 @@ OURS: Mapping[str, str] = {
     "BCEDiceLoss": "bce(sigmoid) + dice",
     "BoundaryLoss": BOUNDARY,
     "ComboLoss": "bce(sigmoid) + dice",
+    "DC_and_BCE_loss": "bce(sigmoid) + dice(sigmoid, like=nnunet)",
+    "DC_and_CE_loss": "ce + dice(softmax, like=nnunet)",
+    "DC_and_topk_loss": "ce(reduction=topk(frac=0.1)) + dice(softmax, like=nnunet)",
     "DiceBCELoss": "bce(sigmoid) + dice",
     "DiceCELoss": "ce + dice",
     "DiceFocalLoss": "focal(sigmoid) + dice",
     "DiceLoss": "dice(sigmoid)",
     "ExponentialLogarithmicLoss": "exp_log(softmax)",
     "FocalTverskyLoss": "focal_tversky(sigmoid)",
-    "GeneralizedDiceFocalLoss": "gdl(softmax) + focal",
+    "GeneralizedDiceFocalLoss": "focal(sigmoid) + gdl",
     "GeneralizedDiceLoss": "gdl(softmax)",
     "HausdorffDTLoss": "hausdorff_dt(sigmoid)",
     "HausdorffERLoss": "hausdorff_er(softmax)",
@@ -60,6 +63,7 @@ OURS: Mapping[str, str] = {
     "LovaszLoss": "lovasz_softmax(softmax)",
     "LovaszSoftmaxLoss": "lovasz_softmax(softmax)",
     "MCCLoss": "mcc(sigmoid)",
+    "MemoryEfficientSoftDiceLoss": "dice(softmax, like=nnunet)",
     "MaskedDiceLoss": "dice(sigmoid, mask=batch.mask)",
     "MaskedLoss": "dice(sigmoid, mask=batch.mask)",
     "OhemCrossEntropy": "ce(reduction=ohem)",
@@ -88,6 +92,7 @@ OURS: Mapping[str, str] = {
     "PolyCrossEntropy": "poly",
     "PolyLoss": "poly",
     "QualityFocalLoss": "quality_focal(sigmoid)",
+    "RobustCrossEntropyLoss": "ce",
     "SigmoidFocalLoss": "focal(sigmoid)",
     "SoftTargetCrossEntropy": "ce",
     "TopKLoss": "ce(reduction=topk(frac=0.1))",
@@ -202,3 +207,13 @@ NAMES: Mapping[str, str] = {
     "weighted_bce": "bce(sigmoid, pos_weight=2)",
 }
 """Names of the field and functions of other libraries that are no aliases, since their defaults differ."""
+
+OF_ONE_LIBRARY: Mapping[tuple[str, str], str] = {
+    ("kornia", "CharbonnierLoss"): "pseudo_huber(like=kornia)",
+    ("kornia", "DiceLoss"): "gdl(softmax)",
+    ("kornia", "FocalLoss"): "focal(softmax)",
+    ("kornia", "TverskyLoss"): "tversky(softmax)",
+    ("mmseg", "TverskyLoss"): "tversky(softmax)",
+    ("smp", "MCCLoss"): "mcc(identity)",
+}
+"""By library and class: what a class of that name is in just this library."""

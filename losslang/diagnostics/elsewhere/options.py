@@ -19,7 +19,6 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "do_bg": ("background",),
     "eps": ("epsilon", "smooth"),
     "epsilon": ("label_smoothing", "eps", "smooth"),
-    "exclude_bg": ("background",),
     "focal_gamma": ("gamma",),
     "gt": ("target",),
     "ignore": ("ignore_index",),
@@ -79,7 +78,18 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
 }
 """By their name: ours, of which the first is meant that a loss takes."""
 
-FACTORS = ("loss_weight", "lambda_dice", "lambda_ce", "lambda_focal", "lambda_gdl", "coef", "coeff", "factor")
+FACTORS = (
+    "loss_weight",
+    "lambda_dice",
+    "lambda_ce",
+    "lambda_focal",
+    "lambda_gdl",
+    "weight_ce",
+    "weight_dice",
+    "coef",
+    "coeff",
+    "factor",
+)
 """What multiplies a loss."""
 
 NEEDLESS: Mapping[str, str] = {
@@ -89,6 +99,7 @@ NEEDLESS: Mapping[str, str] = {
     "dtype": "it follows the prediction",
     "n_classes": "the classes are the channels of the prediction",
     "num_classes": "the classes are the channels of the prediction",
+    "jaccard": "the loss is called `jaccard`",
     "reduce": "`reduction=` says it",
     "size_average": "`reduction=` says it",
     "to_onehot_y": "class indices are understood",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic
@@ -50,8 +51,14 @@ def activation_not_compared(
         f"`{owner}({activation})` is not known to be that of {library}: {why}",
         span,
         caret="not compared",
-        fix=without_like(options),
+        fix=_divided(why) or without_like(", ".join(options.split(", ")[1:])),
     )
+
+
+def _divided(why: str) -> str:
+    """The repair of a preset whose library divides by the classes too; '' for any other."""
+    found = re.search(r"its mean is `([^`]*)` / C", why)
+    return f"leave out `like`, and divide by the number of classes: `{found[1]}/3` for 3" if found else ""
 
 
 @mistake("E210", example="focal(sigmoid, like=smp, class_weight=[1, 2])",

@@ -230,7 +230,9 @@ def no_such_channel(span: Span, term: str, classes: Sequence[int], channels: int
     example="losslang.compile('ce(class_weight=[1, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
     repair="losslang.compile('ce(class_weight=[1, 2, 2])')(torch.randn(2, 3), torch.tensor([0, 1]))",
 )
-def wrong_length(span: Span, term: str, option: str, found: int, classes: int) -> Diagnostic:
+def wrong_length(
+    span: Span, term: str, option: str, found: int, classes: int, shorter: str = ""
+) -> Diagnostic:
     """A list of weights is not as long as there are classes.
 
     With `background=false` channel 0 is gone, and the list starts at channel 1; with `classes=[2, 4]` it
@@ -240,7 +242,9 @@ def wrong_length(span: Span, term: str, option: str, found: int, classes: int) -
         "",
         f"`{option}` of `{term}` has {found} entries, and the prediction {classes} classes",
         span,
-        fix=f"give it {classes} entries, one per class in the loss",
+        fix=f"channel 0 is left out by `background=false`, and its entry too: `{option}=[{shorter}]`"
+        if shorter
+        else f"give it {classes} entries, one per class in the loss",
     )
 
 

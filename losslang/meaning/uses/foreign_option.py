@@ -9,6 +9,7 @@ from losslang.diagnostics.elsewhere.nearest import nearest_first
 from losslang.diagnostics.elsewhere.options import DISTRIBUTIONS, FACTORS, NEEDLESS, RENAMED
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.mistakes.names import unknown_name
+from losslang.meaning.uses import foreign_call
 from losslang.meaning.uses.universal import TENSORS, takes
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
@@ -114,15 +115,25 @@ def unbound(word: tree.Call, option: str, loss: Loss | None) -> Diagnostic:
 
 def unknown_option(call: tree.Call, option: tree.Option, loss: Loss, registry: Registry) -> Diagnostic:
     """The mistake of an option that a loss does not have."""
+    call = foreign_call.plain_truths(call)
+    option = next(other for other in call.options if other.span == option.span)
     said = translated(option, loss, registry)
     taken = tuple(name for name in (*loss.option_types, *UNIVERSAL) if takes(loss, name))
     fix = ""
-    if said is not None and said.factor is not None:
+    if option.name in foreign_call.SMOOTHINGS and takes(loss, "smooth"):
+        both = foreign_call.plain(call, has_eps="eps" in loss.option_types)
+        ours = ", ".join(spell(one) for one in both.options if one.name in ("smooth", "eps"))
+        fix = f"here it is `{ours}`" + (", for both" if foreign_call.has_both(call) else "")
+    elif option.name in foreign_call.BACKGROUNDS and not takes(loss, "background"):
+        fix = foreign_call.CHANNEL_0 if loss.name == "focal" else ""
+    elif said is not None and said.factor is not None:
         fix = f"a factor stands before the loss: `{spell(said.factor)}*{loss.name}`"
     elif said is not None and str(said):
         fix = f"here it is `{said}`" + (
             f", which stands alone: `{call.name}({said})`" if said.activation else ""
         )
+        if said.activation and loss.inherits and option.name.endswith("_logits"):
+            fix += "; beside a term that has one, such as `ce`, leave it out: it takes that one"
     elif said is not None and said.why:
         fix = f"leave it out: {said.why}"
     return mistakes.unknown_option(

@@ -60,8 +60,18 @@ def per_class(
     classes = number or max((pred.shape[1] if pred.ndim > 1 else 1) - dropped, 1)
     length = weights.numel()
     if length != classes and not (length == 1 and site.operand == "pos_weight"):
-        raise site.error(tensors.wrong_length(site.span, site.term, site.operand, length, classes))
+        raise site.error(
+            tensors.wrong_length(
+                site.span, site.term, site.operand, length, classes, _shorter(weights, classes, dropped)
+            )
+        )
     return weights
+
+
+def _shorter(weights: Tensor, classes: int, dropped: int) -> str:
+    """The list without the entries of channels that are left out; '' if that is not what is wrong with it."""
+    kept = weights[dropped:].tolist()
+    return ", ".join(f"{value:g}" for value in kept) if dropped and len(kept) == classes else ""
 
 
 def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
