@@ -35,6 +35,7 @@ from losslang.meaning.terms import (
 )
 from losslang.meaning.uses import Scope, handed_below, read_use
 from losslang.meaning.uses.foreign_option import unbound
+from losslang.meaning.uses.misplaced import activation_alone
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -250,8 +251,7 @@ class Evaluator:
         """The mistake of a name that can not be called, with a repair by the kinds that have it."""
         kinds = self.registry.kinds_of(call.name)
         if "activation" in kinds:
-            fix = f"give it to a loss: `bce({call.name})`"
-            return name_mistakes.wrong_kind(call.name_span, call.name, "activation", "a loss", fix)
+            return activation_alone(call, self.registry)
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import Constant
@@ -41,8 +42,11 @@ def read_all(
     return values, problems
 
 
-def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> Any:
-    """The value of one option. Raises MistakeError where it is not of its declared type."""
+def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate, path: str = "") -> Any:
+    """The value of one option. Raises MistakeError where it is not of its declared type.
+
+    `path` is the one that this option is usually given, where it may be one.
+    """
     raw = plain(option.value, bool(_words(declared)) or _takes_names(declared), evaluate)
     if isinstance(raw, TensorValue):
         if is_dynamic(declared):
@@ -52,17 +56,49 @@ def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate) -> 
     try:
         return validated(raw, declared)
     except ValidationError:
-        at, wrong, kind = _wrong_part(option.value, raw, declared)
-        shown = (
-            describe(wrong)
-            if not isinstance(wrong, (int, float)) or isinstance(wrong, bool)
-            else f"`{wrong}`"
-        )
-        wanted = wording(kind, beyond=_beyond(wrong))
-        fix = "" if kind is declared else f"each entry of `{option.name}` is {wanted}"
-        if declared is str and isinstance(raw, list):
-            fix = _one_text_each(owner, option)
-        raise MistakeError(mistakes.bad_value(at, owner, option.name, shown, wanted, fix)) from None
+        problem = _refused(owner, option, raw, declared, path)
+        raise MistakeError(problem) from None
+
+
+def _refused(owner: str, option: tree.Option, raw: Any, declared: Any, path: str) -> Diagnostic:
+    """The mistake of a value that is not of its declared type, with what was meant where that is plain."""
+    at, wrong, kind = _wrong_part(option.value, raw, declared)
+    shown = f"`{wrong}`" if _is_number(wrong) else describe(wrong)
+    wanted = wording(kind, beyond=_beyond(wrong))
+    fix = "" if kind is declared else f"each entry of `{option.name}` is {wanted}"
+    if kind is declared and path:
+        wanted += f", or a path, such as `{path}`"
+    if raw is None:
+        fix = f"leave `{option.name}` out"
+    elif isinstance(wrong, str) and (meant := _unquoted(wrong, kind)):
+        name = f"{option.name}=" if isinstance(option.value, tree.Text) else ""
+        shown, fix = f"the text `'{wrong}'`", f"without quotes: `{name}{meant}`"
+    elif declared is str and isinstance(raw, list):
+        fix = _one_text_each(owner, option)
+    return mistakes.bad_value(at, owner, option.name, shown, wanted, fix)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _unquoted(text: str, declared: Any) -> str:
+    """A text without its quotes, where it is a value of the declared type then; '' where it is none."""
+    word = text.strip().lower()
+    if word == "none":
+        value: Any = None
+    elif word in ("true", "false"):
+        value = word == "true"
+    else:
+        try:
+            value = int(word) if word.lstrip("+-").isdigit() else float(word)
+        except ValueError:
+            return ""
+    try:
+        validated(value, declared)
+    except ValidationError:
+        return ""
+    return word
 
 
 def _one_text_each(owner: str, option: tree.Option) -> str:

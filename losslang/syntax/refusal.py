@@ -34,7 +34,43 @@ def refused_character(text: str, at: int) -> Diagnostic:
     )
     if compared is not None and compared.start(2) == at:
         return _comparison(compared)
-    return syntax.unexpected_character(Span(at, at + 1), char)
+    percent = PERCENT.search(text, 0, at) if char == "%" else None
+    meant = _with_number(text, percent.span(), f"{float(percent[0]) / 100:g}", at + 1) if percent else ""
+    return syntax.unexpected_character(Span(at, at + 1), char, meant)
+
+
+PERCENT = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]*)?\s*\Z")
+"""A number at the end of a text."""
+TERM_AFTER = re.compile(r"\s*\*\s*[A-Za-z_]\w*(?![\w(])")
+"""The plain name that a number multiplies."""
+
+
+def _with_number(text: str, at: tuple[int, int], number: str, end: int = 0) -> str:
+    """A number as it should be, with the plain name that it multiplies."""
+    after = TERM_AFTER.match(text, end or at[1])
+    return number + (after[0].replace(" ", "") if after else "")
+
+
+OPTIONS_BEHIND = re.compile(r"\s*\(\s*(\w+\s*=[^()]*)\)")
+"""Options in brackets of their own."""
+CALL_BEFORE = re.compile(r"([A-Za-z_]\w*)(?:\(([^()]*)\))?(@[\w.]+)?\s*\Z")
+"""A call, with its head if it has one, at the end of a text."""
+GROUP_BEFORE = re.compile(r"\(([\w\s+*.-]*)\)\s*\Z")
+"""Plain terms in brackets at the end of a text."""
+
+
+def _options_inside(text: str, at: int) -> str:
+    """What stands before `at` with the options that follow it in its calls; '' where no options follow."""
+    options = OPTIONS_BEHIND.match(text, at)
+    if options is None:
+        return ""
+    if (group := GROUP_BEFORE.search(text, 0, at)) and not re.search(r"\w\Z", text[: group.start()]):
+        inside = re.sub(r"\b[A-Za-z_]\w*", lambda name: f"{name[0]}({options[1]})", group[1])
+        return f"({inside})"
+    if call := CALL_BEFORE.search(text, 0, at):
+        before = f"{call[2]}, " if call[2] else ""
+        return f"{call[1]}({before}{options[1]}){call[3] or ''}"
+    return ""
 
 
 COMPARED = re.compile(r"mask\s*=\s*(target(?:\.\w+)*)\s*(!=|>=|<=|<|>)\s*(-?[0-9]+)")
@@ -113,14 +149,16 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
     if kind == "_COLON":
         return syntax.colon(span)
     if before.token is not None and after_operand and kind in ("NAME", "NUMBER", "_LPAR", "STRING"):
-        return syntax.side_by_side(span, str(before.token), written, span_of(before.token))
+        meant = _options_inside(text, span.start) if kind == "_LPAR" else ""
+        return syntax.side_by_side(span, str(before.token), written, span_of(before.token), meant)
     if kind == "_COMMA" and after_operand:
         decimal = (
             DECIMAL.match(text, before.token.start_pos or 0)
             if before.type == "NUMBER" and before.token
             else None
         )
-        return syntax.stray_comma(span, decimal[0].replace(",", ".") if decimal else "")
+        meant = _with_number(text, decimal.span(), decimal[0].replace(",", ".")) if decimal else ""
+        return syntax.stray_comma(span, meant)
     return _missing(token, before.token)
 
 

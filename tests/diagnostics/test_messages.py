@@ -84,6 +84,34 @@ REPAIRS = [
     ("ce(seg, label_smoothing=0.1)", "E101", "ce(label_smoothing=0.1)@seg"),
     ("dice(logits)", "E101", "dice(sigmoid)"),
     ("ce(logits)", "E101", "ce"),
+    # tensors and losses in the place of an activation
+    ("kd(batch.teacher)", "E103", "kd(target=batch.teacher)"),
+    ("kd(batch.teacher, temperature=4)", "E103", "kd(target=batch.teacher, temperature=4)"),
+    ("l1(batch.valid)", "E103", "l1(mask=batch.valid)"),
+    ("l1(batch.loss_weight)", "E103", "l1(weight=batch.loss_weight)"),
+    ("mse(pred.mu)", "E103", "mse@(pred.mu, target)"),
+    ("mse(pred.a, target.b)", "E103", "mse@(pred.a, target.b)"),
+    ("ce(logits, labels)", "E103", "ce"),
+    ("dice(pred, target)", "E103", "dice(sigmoid)"),
+    ("dice(softmax, pred, target)", "E103", "dice(softmax)"),
+    ("softmax(ce)", "E103", "ce(softmax)"),
+    ("softmax(dice(smooth=1))", "E103", "dice(softmax, smooth=1)"),
+    ("log_softmax(pred)", "E103", "nll(log_softmax)"),
+    ("softmax(pred)", "E103", "dice(softmax)"),
+    # percentages and options behind the call
+    ("50%*ce", "E002", "0.5*ce"),
+    ("12.5 % * ce", "E002", "0.125*ce"),
+    ("0,5*ce", "E012", "0.5*ce"),
+    ("ce@seg(ignore_index=255)", "E003", "ce(ignore_index=255)@seg"),
+    ("dice(sigmoid)(smooth=1)", "E003", "dice(sigmoid, smooth=1)"),
+    ("(ce + 2*dice)(ignore_index=255)", "E003", "(ce(ignore_index=255) + 2*dice(ignore_index=255))"),
+    # language models
+    ("LabelSmoother", "E101", "ce(channels=last, label_smoothing=0.1)"),
+    ("ForCausalLMLoss", "E101", "ce(channels=last)"),
+    ("causal_lm_loss", "E101", "ce(channels=last)"),
+    ("kd(alpha=.5)", "E201", "0.5*kd"),
+    ("l1(mask=target.valid)@depth", "E331", "l1(mask=target.valid)@(pred.depth, target.depth)"),
+    ("l1(mask=target.valid)@depth", "E331", "l1(target=target.values, mask=target.valid)@depth"),
 ]  # fmt: skip
 """A text, the code of its one mistake, and a whole program that the repair offers."""
 
@@ -114,6 +142,38 @@ PIECES = [
     ("ce(weight=[1, 2])", "E202", "weight=[1, 2]", "class_weight=[1, 2]"),
     ("ce(reduction=avg)", "E101", "reduction=avg", "reduction=mean"),
     ("alpha*ce", "E101", "alpha", "batch.alpha"),
+    ("l1(batch.valid)@depth", "E103", "l1(batch.valid)", "l1(mask=batch.valid)"),
+    (
+        "(ce + dice)(ignore_index=255)@seg",
+        "E003",
+        "(ce + dice)(ignore_index=255)",
+        "(ce(ignore_index=255) + dice(ignore_index=255))",
+    ),
+    ("5%*dice(sigmoid)", "E002", "5%", "0.05"),
+    # values in quotes
+    ("dice(sigmoid, smooth='1')", "E202", "smooth='1'", "smooth=1"),
+    ("ce(ignore_index='255')", "E202", "ignore_index='255'", "ignore_index=255"),
+    ("dice(sigmoid, batch='true')", "E202", "batch='true'", "batch=true"),
+    ("ghm_c(sigmoid, momentum='0.75')", "E202", "momentum='0.75'", "momentum=0.75"),
+    ("ce(class_weight=['1', 2])", "E202", "'1'", "1"),
+    ("ce(mask='valid')", "E202", "mask='valid'", "mask=batch.valid"),
+    ("ce(mask='batch.valid')", "E202", "mask='batch.valid'", "mask=batch.valid"),
+    ("ce(mask=1)", "E202", "1", "batch.valid"),
+    ("ce(avg_factor=[1, 2])", "E202", "[1, 2]", "batch.n"),
+    ("ce(class_weight=2)", "E202", "2", "const.w"),
+    # options of language models
+    (
+        "ce(avg_factor=num_items_in_batch)",
+        "E101",
+        "avg_factor=num_items_in_batch",
+        "avg_factor=batch.num_items_in_batch",
+    ),
+    ("ce(num_items_in_batch=n)", "E201", "num_items_in_batch=n", "avg_factor=batch.n"),
+    ("kd(target=teacher)", "E101", "target=teacher", "target=batch.teacher"),
+    ("kl(softmax, log_target=True)", "E201", "log_target=True", "target=exp(target)"),
+    ("ce(axis=-1)", "E201", "axis=-1", "channels=last"),
+    ("ce(padding_idx=0)", "E201", "padding_idx=0", "ignore_index=0"),
+    ("ce(channels_last=true)", "E201", "channels_last=true", "channels=last"),
 ]
 """A text, the code of its one mistake, the part of it that is wrong, and what the repair offers for it."""
 
@@ -157,6 +217,26 @@ def test_a_number_is_bound_above(text: str, bound: str) -> None:
     code, fix = only(text)
     assert (code, f"`{bound}`" in fix) == ("E101", True), fix
     assert is_clean(f"{bound} {text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("ce(class_weight=None)", "E202", "leave `class_weight` out"),
+        ("ce@(pred[:, :-1], target[:, 1:])", "E016", "before the call: `loss(pred[:, :-1], target[:, 1:])`"),
+        ("ce(shift=1)", "E201", "before the call, `loss(pred[:, :-1], target[:, 1:])`"),
+        ("ForCausalLMLoss", "E101", "before the call, `loss(pred[:, :-1], target[:, 1:])`"),
+        ("z_loss", "E101", "docs/writing-a-loss.md registers one of your own"),
+        (
+            "triplet(pred.anchor, positive=pred.p, negative=pred.n)",
+            "E103",
+            "in the order `pred, positive, negative`",
+        ),
+    ],
+)
+def test_what_is_said_where_no_text_repairs_it(text: str, code: str, says: str) -> None:
+    found, fix = only(text)
+    assert (found, says in fix) == (code, True), fix
 
 
 WORDS = [
@@ -310,6 +390,15 @@ TENSORS: list[tuple[str, Callable[[losslang.Loss], object], str, str]] = [
     ("ce(mask=batch.m)", lambda loss: loss(X, Y), "E501", "`loss(pred, target, m=...)`"),
     ("ce", lambda loss: loss(X, torch.tensor([0, 1, 2, 48])), "E506", "give the prediction 49 classes"),
     ("ce", lambda loss: loss(X, torch.tensor([0, 1, 2, 255])), "E506", "is left out: `ignore_index=255`"),
+    ("ce(ignore_index=255)", lambda loss: loss(X, torch.tensor([0, 3, 255, 1])), "E506",
+     "is left out: `ignore_index=[3, 255]`"),
+    ("ce(ignore_index=3)", lambda loss: loss(X, torch.tensor([0, 3, 255, 1])), "E506",
+     "is left out: `ignore_index=[3, 255]`"),
+    ("ce", lambda loss: loss(X, torch.tensor([1, 2, 3, 1])), "E506",
+     "write `target=target - 1` in `ce`"),
+    ("ce(mask=batch.valid)", lambda loss: loss(X, Y, vaild=Y > 0), "E501",
+     "`loss(pred, target, valid=...)`: did you mean this by `vaild`?"),
+    ("ce@(pred.logits, target)", lambda loss: loss({"logit": X}, Y), "E501", "did you mean `pred.logit`?"),
     ("dice(softmax, batch=true)", lambda loss: loss(X, torch.full((4,), -100)), "E506", "is left out: `ignore_index=-100`"),
 ]  # fmt: skip
 
@@ -328,6 +417,17 @@ def test_what_a_wrong_tensor_is_told(
 def test_a_preset_of_several_channels_takes_one(text: str) -> None:
     """MONAI's leaves out channel 0, unless there is no other."""
     assert losslang.compile(text)(MAPS.sigmoid(), MASKS).isfinite()
+
+
+def test_a_label_is_left_out_beside_those_that_are() -> None:
+    labels = torch.tensor([0, 3, 255, 1])
+    assert losslang.compile("ce(ignore_index=[3, 255])")(X, labels).isfinite()
+    assert losslang.compile("ce(target=target - 1)")(X, torch.tensor([1, 2, 3, 1])).isfinite()
+
+
+def test_what_is_no_tensor_is_named_once() -> None:
+    with pytest.raises(losslang.LossError, match=r"`batch\.n` is a str, not a tensor"):
+        losslang.compile("ce(avg_factor=batch.n)")(X, Y, n="a")
 
 
 def test_a_keyword_that_the_program_reads_may_have_any_name() -> None:

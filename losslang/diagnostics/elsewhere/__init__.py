@@ -6,6 +6,7 @@ from losslang.diagnostics.elsewhere.absent import NOT_HERE, Absent
 from losslang.diagnostics.elsewhere.key import key
 from losslang.diagnostics.elsewhere.losses import NAMES, OF_ONE_LIBRARY, OURS
 from losslang.diagnostics.elsewhere.nearest import nearest
+from losslang.diagnostics.elsewhere.options import SHIFTED
 
 __all__ = [
     "NAMES",
@@ -21,6 +22,7 @@ __all__ = [
     "what_instead",
 ]
 
+SHIFTING = ("forcausallm", "causallm")
 KNOWN = {**NAMES, **OURS}
 _BY_KEY = {key(name): spelling for name, spelling in KNOWN.items()}
 _ABSENT_BY_KEY = {key(name): absent for name, absent in NOT_HERE.items()}
@@ -41,7 +43,8 @@ def what_instead(name: str, known: tuple[str, ...]) -> str:
     same = next((candidate for candidate in known if key(candidate) == key(name)), "")
     if name in KNOWN or (not same and spelled(name)):
         beside = ", and of the parameters of a model `l2_reg`" if name == "l2" else ""
-        return f"here it is spelled `{spelled(name)}`{beside}"
+        before = f"; {SHIFTED}" if key(name) in SHIFTING else ""
+        return f"here it is spelled `{spelled(name)}`{beside}{before}"
     if same:
         return f"did you mean `{same}`?"
     if lacking := absent(name):
@@ -57,6 +60,7 @@ def _in_its_place(name: str, lacking: Absent) -> str:
     """The repair of a well-known name that losslang does not have."""
     own = f"a number that the model returns is a term, `pred.{key(name) or 'own'}`"
     near = f"`{lacking.instead}` is near to it; " if lacking.instead else ""
+    own += "; docs/writing-a-loss.md registers one of your own"
     return f"not in losslang ({lacking.what}): {near}{own}"
 
 

@@ -125,6 +125,7 @@ NOT_HERE: Mapping[str, Absent] = {
     "LambdaRank": Absent("a ranking whose pairs weigh what they change of a measure"),
     "RankNet": Absent("a logistic loss of score differences", "mean(softplus(batch.low - batch.high))"),
     "bpr": Absent("a logistic loss of score differences", "mean(softplus(batch.low - batch.high))"),
+    "z_loss": Absent("the squared logarithm of the softmax's denominator"),
     "dpo": Absent("a logistic loss of differences of log-likelihoods", "mean(softplus(-0.1*pred.margin))"),
     "simpo": Absent("a logistic loss of differences of log-likelihoods", "mean(softplus(-0.1*pred.margin))"),
     "ppo": Absent("a clipped policy gradient", "-mean(min(batch.ratio*batch.adv, batch.clipped*batch.adv))"),

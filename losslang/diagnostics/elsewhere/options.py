@@ -34,6 +34,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "kernel_size": ("window",),
     "label": ("target",),
     "label_smooth": ("label_smoothing",),
+    "label_smoothing_factor": ("label_smoothing",),
     "labels": ("target",),
     "lambd": ("offdiag",),
     "logits": ("pred",),
@@ -42,7 +43,16 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "masks": ("mask",),
     "max_val": ("max_val",),
     "neg_margin": ("margin",),
+    "normalizer": ("avg_factor",),
+    "num_boxes": ("avg_factor",),
+    "num_items": ("avg_factor",),
+    "num_items_in_batch": ("avg_factor",),
     "num_iter": ("iters", "k"),
+    "num_pos": ("avg_factor",),
+    "pad_id": ("ignore_index",),
+    "pad_idx": ("ignore_index",),
+    "pad_token_id": ("ignore_index",),
+    "padding_idx": ("ignore_index",),
     "pixel_weight": ("weight",),
     "pixel_weights": ("weight",),
     "preds": ("pred",),
@@ -92,6 +102,7 @@ FACTORS = (
 )
 """What multiplies a loss."""
 
+SHIFTED = "tensors are shifted before the call, `loss(pred[:, :-1], target[:, 1:])`"
 NEEDLESS: Mapping[str, str] = {
     "avg_non_ignore": "the mean is over what is not ignored",
     "classes": "the classes are the channels of the prediction",
@@ -101,6 +112,9 @@ NEEDLESS: Mapping[str, str] = {
     "num_classes": "the classes are the channels of the prediction",
     "jaccard": "the loss is called `jaccard`",
     "reduce": "`reduction=` says it",
+    "shift": SHIFTED,
+    "shift_labels": SHIFTED,
+    "shift_logits": SHIFTED,
     "size_average": "`reduction=` says it",
     "to_onehot_y": "class indices are understood",
     "use_mask": "`mask=` says it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
@@ -34,10 +35,14 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...] | 
         if available:
             fix = f"the first two arguments have no names: `loss({available[0]}, {available[1]})`"
         return Diagnostic("", message, span, fix=fix)
+    near = nearest(key, available or ())
     if path.startswith("batch"):
         fix = f"call `loss(pred, target, {key}=...)`"
+        fix += f": did you mean this by `{near}`?" if near else ""
     elif path.startswith("const"):
         fix = f"compile with `const={{'{key}': ...}}`"
+    elif near:
+        fix = f"did you mean `{path.removesuffix(key)}{near}`?"
     else:
         fix = f"hand it over, or read one of {_names(available)}" if available else "hand it over"
     where = path.rpartition(".")[0] or "the call"
@@ -103,7 +108,8 @@ def which_axis(span: Span, path: str, found: Shape) -> Diagnostic:
 def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, ...]) -> Diagnostic:
     """What a path leads to is not a tensor, nor a list or an array of numbers, which are read as one."""
     fix = f"name a part of it: one of {_names(keys)}" if keys else "hand over a tensor"
-    return Diagnostic("", f"`{term}` reads `{path}`, which is {found}, not a tensor", span, fix=fix)
+    reads = f"`{path}` is" if term == path else f"`{term}` reads `{path}`, which is"
+    return Diagnostic("", f"{reads} {found}, not a tensor", span, fix=fix)
 
 
 @mistake(

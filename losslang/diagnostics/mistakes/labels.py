@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
@@ -43,28 +45,42 @@ def not_a_box(
     repair="losslang.compile('ce')(torch.randn(2, 3), torch.tensor([0, 2]))",
 )
 def class_out_of_range(
-    span: Span, term: str, found: int, classes: int, owner: str = "prediction"
+    span: Span,
+    term: str,
+    found: int,
+    classes: int,
+    owner: str = "prediction",
+    *,
+    least: int = 0,
+    ignored: Sequence[int] = (),
 ) -> Diagnostic:
     """A class index that the prediction has no channel for.
 
     Labels are looked at in every eager call. On a GPU no call waits for the answer: it is refused in a
     later one, or torch stops with an assertion that names nothing. The label that `ce` and `nll` leave out
     by default, -100, is theirs alone: a loss beside them is told, `ce + dice(ignore_index=-100)`, or takes
-    the label that one of them wrote, `ce(ignore_index=-100) + dice`.
+    the label that one of them wrote, `ce(ignore_index=-100) + dice`. Several labels are left out by a list.
     """
+    unknown = ignoring(term, found, ignored)
+    if found < 0 or found in UNKNOWN:
+        fix = f"a label that marks what is unknown is left out: {unknown}"
+    elif least == 1 and found == classes:
+        fix = f"labels here go from 1 to {found}: subtract 1 from them where the data is read, "
+        fix += "so that they go from 0" + ("" if ignored else f", or write `target=target - 1` in `{term}`")
+    else:
+        fix = f"give the {owner} {found + 1} classes, or relabel; what is unknown is left out: {unknown}"
     return Diagnostic(
         "",
         f"the target of `{term}` holds class {found}, and the {owner} has classes 0 to {classes - 1}",
         span,
-        fix=f"a label that marks what is unknown is left out: {ignoring(term, found)}"
-        if found < 0 or found in UNKNOWN
-        else f"give the {owner} {found + 1} classes, or relabel; what is unknown is left out: {ignoring(term, found)}",
+        fix=fix,
     )
 
 
-def ignoring(term: str, label: int) -> str:
-    """The repair that leaves a label out of a term."""
-    return f"`ignore_index={label}` in `{term}`"
+def ignoring(term: str, label: int, ignored: Sequence[int] = ()) -> str:
+    """The repair that leaves a label out of a term, beside those that it leaves out already."""
+    both = sorted({*ignored, label})
+    return f"`ignore_index={both if len(both) > 1 else label}` in `{term}`"
 
 
 @mistake(

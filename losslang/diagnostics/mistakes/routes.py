@@ -52,12 +52,12 @@ def tensor_with_parts(span: Span, name: str, whole: str, part: str, other: Span,
     """A loss reads a value as a tensor, and a part of it by a path.
 
     A mapping has parts and a tensor has none. Where a model returns a mapping, as `{"mu": ..., "var": ...}`,
-    the prediction is a part of it too.
+    the prediction is a part of it too. `@head` re-roots the paths of options; `@(a, b)` leaves them alone.
     """
     return Diagnostic(
         "",
         f"`{name}` reads `{whole}` as a tensor, and `{part}` as a part of it",
         span,
         labels=(Label(other, "as a tensor"),),
-        fix=f"name the tensor: `{fix}`",
+        fix=fix,
     )

@@ -48,13 +48,15 @@ def nothing_written(span: Span) -> Diagnostic:
 
 
 @mistake("E002", example="ce ^ 2", repair="ce ** 2")
-def unexpected_character(span: Span, char: str) -> Diagnostic:
+def unexpected_character(span: Span, char: str, meant: str = "") -> Diagnostic:
     """A character that the language does not have.
 
     Names are plain ASCII letters, digits and `_`; numbers use the digits 0 to 9; the operators are
     `+ - * / ** @`. Characters that only look like these come from word processors and web pages.
     """
-    if char in SPELLINGS:
+    if meant:
+        fix = f"write a percentage as a number: `{meant}`"
+    elif char in SPELLINGS:
         fix = SPELLINGS[char]
     elif char.isspace() or not char.isprintable():
         fix = "replace it with a plain space"
@@ -65,21 +67,23 @@ def unexpected_character(span: Span, char: str) -> Diagnostic:
 
 
 @mistake("E003", example="2 ce", repair="2*ce")
-def side_by_side(span: Span, left: str, right: str, left_span: Span) -> Diagnostic:
+def side_by_side(span: Span, left: str, right: str, left_span: Span, inside: str = "") -> Diagnostic:
     """Two operands stand side by side.
 
     There is no implicit multiplication. In YAML a plain or `>` scalar turns its line breaks into
     blanks before losslang sees them, so two statements on two lines arrive side by side: separate
-    them with `;`, or use `|`, which keeps the breaks.
+    them with `;`, or use `|`, which keeps the breaks. Options stand in the brackets of each loss, before
+    `@`.
     """
+    fix = f"multiply with `*` or add with `+`: `{left}*{right}`; separate two statements with `;`, "
+    fix += "or write the YAML value as a `|` block"
     return Diagnostic(
         "",
         f"`{left}` and `{right}` stand side by side, with nothing between them",
         span,
         caret="starts a second operand",
         labels=(Label(left_span, "ends the first"),),
-        fix=f"multiply with `*` or add with `+`: `{left}*{right}`; separate two statements with `;`, "
-        "or write the YAML value as a `|` block",
+        fix=f"options stand inside of the call, before `@`: `{inside}`" if inside else fix,
     )
 
 
@@ -267,12 +271,10 @@ def bad_access(span: Span, found: str) -> Diagnostic:
     A path is `.key`, `[1]` (an element of a list) or `[0:1]` (channels of a tensor, or part of a
     list). Only `pred`, `target`, `batch` and `const` have paths; what a call returns has none.
     """
-    return Diagnostic(
-        "",
-        f"`{found}` cannot follow here",
-        span,
-        fix="a path is `.key`, `[1]` or `[0:1]`, after `pred`, `target`, `batch` or `const`",
-    )
+    fix = "a path is `.key`, `[1]` or `[0:1]`, after `pred`, `target`, `batch` or `const`"
+    if found == ",":
+        fix = "slices of several axes are Python, before the call: `loss(pred[:, :-1], target[:, 1:])`"
+    return Diagnostic("", f"`{found}` cannot follow here", span, fix=fix)
 
 
 @mistake("E017", example="pred.x = ce; ce", repair="x = ce; x")

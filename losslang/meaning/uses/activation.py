@@ -13,6 +13,7 @@ from losslang.diagnostics.source import Span
 from losslang.meaning.meaning import Choice
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read
 from losslang.meaning.terms import MistakeError
+from losslang.meaning.uses.misplaced import not_an_activation
 from losslang.primitives.primitive import Activation, Loss, Primitive, Reduction
 from losslang.registry import NamedLoss, Registry
 from losslang.syntax import formatter, tree
@@ -36,7 +37,7 @@ def read_activation(
         return default, "default"
     written, *more = call.arguments
     if more or not isinstance(written, tree.Call):
-        problems.append(MistakeError(_not_an_activation(call, loss)))
+        problems.append(MistakeError(not_an_activation(call, loss, registry)))
         return None, ""
     activation = registry.get(Activation, written.name)
     if activation is None:
@@ -47,22 +48,6 @@ def read_activation(
     if wrong is not None:
         problems.append(wrong)
     return choice, "written"
-
-
-def _not_an_activation(call: tree.Call, loss: Loss) -> Diagnostic:
-    """The mistake of an argument that is no activation."""
-    shown = ", ".join(map(formatter.spell, call.arguments))
-    span = call.arguments[0].span
-    if loss.wants == "parameters":
-        fix = f"`{call.name}` stands alone: it reads the parameters of the model"
-        if len(call.arguments) == 1 and isinstance(call.arguments[0], tree.Number):
-            fix = f"a factor stands before the loss: `{shown}*{loss.name}`"
-        return option_mistakes.wrong_count(span, call.name, len(call.arguments), "options by name", fix)
-    if all(isinstance(a, tree.Path) for a in call.arguments):
-        fix = f"tensors stand behind `@`: `{call.name}@({shown})`"
-    else:
-        fix = f"write one activation, such as `{call.name}(sigmoid)`"
-    return name_mistakes.wrong_kind(span, shown, "tensor or an expression", "one activation", fix)
 
 
 def _no_activation(call: tree.Call, loss: Loss, written: tree.Call, registry: Registry) -> Diagnostic:

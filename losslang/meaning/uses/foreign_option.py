@@ -59,7 +59,12 @@ def translated(option: tree.Option, loss: Loss, registry: Registry) -> Ours | No
         axis = spell(value)
         last = {"-1": "last", "1": "first"}.get(axis)
         return Ours(option=option_of("channels", word_of(last))) if last else None
-    if name in FACTORS:
+    if name == "channels_last" and isinstance(word, bool):
+        return Ours(option=option_of("channels", word_of("last" if word else "first")))
+    if name == "log_target" and loss.name == "kl" and word is True:
+        given = tree.Call(name="exp", arguments=(tree.Path(root="target", steps=()),))
+        return Ours(option=option_of("target", given))
+    if name in FACTORS or (name == "alpha" and loss.name == "kd"):
         return Ours(factor=None if isinstance(value, (tree.Text, tree.Items)) else value)
     if name in NEEDLESS:
         return Ours(why=NEEDLESS[name])

@@ -47,7 +47,12 @@ def parts_of_tensors(
         for part in paths:
             step = _step_into(whole, part)
             if step is not None:
-                fix = _named(call, scope, name, whole, _beside(step, name, loss))
+                fix = f"name the tensor: `{_named(call, scope, name, whole, _beside(step, name, loss))}`"
+                two = [operand for operand, _ in operands] == ["pred", "target"] and not scope.operands
+                if scope.head and two and isinstance(step, tree.Key):
+                    outside = f"`{formatter.spell(call)}@(pred.{scope.head}, target.{scope.head})`"
+                    apart = formatter.spell(_apart(whole, part))
+                    fix = f"{outside}, if `{apart}` stands beside `{whole}`; else {fix}"
                 span = whole.span if whole.span.end else call.name_span
                 wrong = routes.tensor_with_parts(part.span, call.name, str(whole), str(part), span, fix)
                 return [MistakeError(wrong)]
@@ -59,6 +64,11 @@ def _step_into(whole: Input, part: Input) -> tree.Access | None:
     length = len(whole.steps)
     leads_on = part.root == whole.root and part.steps[:length] == whole.steps and len(part.steps) > length
     return part.steps[length] if leads_on and not isinstance(part.steps[length], tree.Slice) else None
+
+
+def _apart(whole: Input, part: Input) -> tree.Path:
+    """The path of a part as it is without the head of `whole`."""
+    return tree.Path(root=part.root, steps=part.steps[len(whole.steps) :])
 
 
 def _beside(step: tree.Access, name: str, loss: Loss) -> tree.Access:

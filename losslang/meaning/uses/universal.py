@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from losslang.diagnostics.diagnostic import Diagnostic
@@ -18,9 +19,12 @@ from losslang.registry import Registry
 from losslang.syntax import formatter, tree
 from losslang.vocabulary import UNIVERSAL, UNIVERSAL_TYPES
 
+PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 BALANCED = ("balanced", "complement")
 _COUNTED = {"labels", "target", "signs", "positive_truth", "p_true"}
 """The target parameters that hold the class of each element or pixel."""
+PATHS = {"class_weight": "const.w", "pos_weight": "const.w", "avg_factor": "batch.n"}
+"""Options that are numbers, lists or paths, with the path that each is usually given."""
 TENSORS = ("mask", "weight", "class_weight", "pos_weight", "avg_factor")
 
 
@@ -170,7 +174,7 @@ def _universal_value(option: tree.Option, loss: Loss, evaluate: Evaluate) -> Any
                 raise MistakeError(_no_path(option, loss, shown))
     elif declared is Any:
         raise MistakeError(_no_path(option, loss, f"`{formatter.spell(node)}`"))
-    return read(loss.name, option, declared, evaluate)
+    return read(loss.name, option, declared, evaluate, PATHS.get(name, ""))
 
 
 def _no_path(option: tree.Option, loss: Loss, shown: str) -> Diagnostic:
@@ -180,7 +184,11 @@ def _no_path(option: tree.Option, loss: Loss, shown: str) -> Diagnostic:
         fix = f"a factor stands before the loss: `{spelled}*{loss.name}`"
     elif option.name == "weight" and isinstance(option.value, tree.Items) and takes(loss, "class_weight"):
         fix = f"weights of classes are `class_weight={spelled}`"
-    wanted = "a path, such as `batch.w`"
+    if isinstance(option.value, tree.Text) and PLAIN_PATH.fullmatch(option.value.value):
+        path = option.value.value
+        root = "" if path.partition(".")[0] in tree.ROOTS else "batch."
+        fix = f"a path has no quotes: `{option.name}={root}{path}`"
+    wanted = f"a path, such as `batch.{'valid' if option.name == 'mask' else 'w'}`"
     return option_mistakes.bad_value(option.value.span, loss.name, option.name, shown, wanted, fix)
 
 

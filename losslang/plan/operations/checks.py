@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from losslang.diagnostics.mistakes import counts, labels, tensors
@@ -141,7 +142,21 @@ def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
         wanted = "+1 and -1, or 0 and 1 of integers and booleans"
         raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, wanted))
     if classes > 0 and (low < 0 or high >= classes):
-        raise site.error(labels.class_out_of_range(site.span, site.term, int(found), classes))
+        said = labels.class_out_of_range(
+            site.span, site.term, int(found), classes, least=int(low), ignored=_ignored(site)
+        )
+        raise site.error(said)
+
+
+IGNORED = re.compile(r"ignore_index\s*=\s*(\[[^\]]*\]|-?[0-9]+)")
+"""The labels that a program leaves out, as they are written."""
+
+
+def _ignored(site: Site) -> list[int]:
+    """Returns the labels that a term leaves out already: its own, or those that another term wrote."""
+    text = site.source.text
+    found = IGNORED.search(text, *site.span) or IGNORED.search(text)
+    return [int(label) for label in re.findall(r"-?[0-9]+", found[1])] if found else []
 
 
 def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> None:
