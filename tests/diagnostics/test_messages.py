@@ -228,7 +228,7 @@ def test_a_number_is_bound_above(text: str, bound: str) -> None:
         ("ForCausalLMLoss", "E101", "before the call, `loss(pred[:, :-1], target[:, 1:])`"),
         ("z_loss", "E101", "docs/writing-a-loss.md registers one of your own"),
         (
-            "triplet(pred.anchor, positive=pred.p, negative=pred.n)",
+            "triplet(batch.a, positive=batch.p, negative=batch.n)",
             "E103",
             "in the order `pred, positive, negative`",
         ),
