@@ -264,7 +264,7 @@ class Evaluator:
             count = len(call.arguments) + len(call.options)
             raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
-        return each_term(value, lambda term: replace(term, metric=True))
+        return each_term(value, lambda term: replace(term, metric=True, dropped=False))
 
     def _function(self, call: tree.Call, function: Function, scope: Scope) -> Value:
         """The value of a function of the language: folded if all arguments are constants."""

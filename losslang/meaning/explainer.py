@@ -104,12 +104,12 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
     """The paragraphs of an explanation."""
     yield canonical(meaning, current_registry())
     for term in meaning.terms:
-        if term.weight or term.metric:
+        if not term.dropped:
             yield "\n".join(_term(term, meaning.source))
-    dropped = [term.name for term in meaning.terms if not term.weight and not term.metric]
+    dropped = [term.name for term in meaning.terms if term.dropped]
     if dropped:
         names = ", ".join(f"`{name}`" for name in dropped)
-        yield f"dropped, because the weight is 0: {names}"
+        yield f"dropped, because a 0 is written in place: {names}"
     yield from map(full, warnings)
     yield f"fingerprint {meaning.fingerprint}"
 

@@ -147,6 +147,7 @@ class Term:
     """One addend of the total: `weight * factor * body`, under its log key.
 
     A metric is logged and adds nothing. `named`: the key is a name that the program binds, or below one.
+    `dropped`: a zero is written in place (`0*ce`), so that it is not computed; other zeros are.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Term:
     factor: Expression | None = None
     metric: bool = False
     named: bool = field(default=False, compare=False, repr=False)
+    dropped: bool = field(default=False, compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     def __str__(self) -> str:

@@ -128,7 +128,7 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     if isinstance(value, Setting):
         return _at(value, lambda given: _with(term, option, given, registry))
     if option == "weight":
-        return replace(term, weight=number(value, term.span, term.name, option))
+        return replace(term, weight=number(value, term.span, term.name, option), dropped=False)
     body = term.body
     named = registry.loss(body.loss) if isinstance(body, LossUse) else None
     if not isinstance(body, LossUse) or named is None or option not in named.loss.option_types:

@@ -145,10 +145,22 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
         return TensorValue(scaled, node.span)
     if bent:
         return _bent(parts, constant.value, node)
-    weighted = [replace(t, weight=_scaled(constant.value, t, spelled)) for t in linear.terms]
+    is_zero = any(_zero_in_place(value, factor) for _, value, factor in parts)
+    weighted = [
+        replace(
+            t, weight=_scaled(constant.value, t, spelled), dropped=not t.metric and (t.dropped or is_zero)
+        )
+        for t in linear.terms
+    ]
     if tensor is not None:
         weighted = [_weigh(t, tensor) for t in weighted]
     return TermsValue(tuple(weighted), node.span)
+
+
+def _zero_in_place(value: Value, factor: tree.Node) -> bool:
+    """True for a factor that is 0 and is written with numbers alone; a bound number may be set from outside."""
+    names = (node for node in tree.walk(factor) if isinstance(node, tree.Call) and not node.arguments)
+    return isinstance(value, NumberValue) and value.value == 0 and next(names, None) is None
 
 
 def _constant(parts: Sequence[tuple[str, Value, tree.Node]]) -> float:
@@ -181,7 +193,8 @@ def _bent(parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: 
         operators=tuple(operator for operator, _ in factors[1:]),
     )
     name = spell(named) if len(factors) > 1 else spell(factors[0][1])
-    return TermsValue((Term(key(name), constant, body, span=node.span),), node.span)
+    is_zero = any(_zero_in_place(value, factor) for _, value, factor in parts)
+    return TermsValue((Term(key(name), constant, body, dropped=is_zero, span=node.span),), node.span)
 
 
 def _times(left: Expression | None, operator: str, right: Expression, span: Span) -> Expression:

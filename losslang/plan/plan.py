@@ -94,12 +94,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Output:
-    """A term: its log key, its weight in the total, and the step or number that is its value."""
+    """A term: its log key, its weight in the total, and the step or number that is its value.
+
+    `dropped`: a zero is written in place, and the first pass takes it out.
+    """
 
     name: str
     weight: float
     value: Argument
     metric: bool = False
+    dropped: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from losslang.diagnostics.source import Source
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes.configs import no_mapping
+from losslang.diagnostics.source import Source, Span
 from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
 from losslang.meaning.overrides import flattened
@@ -30,10 +32,15 @@ class Order(NamedTuple):
     fuse: Fuse | None
 
     @classmethod
-    def of(
-        cls, source: Source, overrides: Mapping[str, Any], ignore: Sequence[str], fuse: Fuse | None
-    ) -> Order:
-        typed = tuple((name, type(value).__name__, value) for name, value in flattened(overrides).items())
+    def of(cls, source: Source, overrides: Any, ignore: Sequence[str], fuse: Fuse | None) -> Order:
+        """Returns the order of these arguments. Raises LossError for overrides that are no mapping."""
+        if not isinstance(overrides, Mapping):
+            whole = Span(0, len(source.text))
+            raise LossError([no_mapping(whole, overrides).at(source)])
+        typed = tuple(
+            (name, type(value).__name__, value)
+            for name, value in flattened(cast("Mapping[str, Any]", overrides)).items()
+        )
         return cls(source, typed, tuple(ignore), fuse)
 
     @property

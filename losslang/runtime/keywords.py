@@ -5,33 +5,40 @@ They are looked at once for each set of names that a program is called with, nev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from losslang.diagnostics.mistakes.inputs import keyword_without_effect
 from losslang.diagnostics.mistakes.names import not_built
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import Input, Meaning, loss_uses
+from losslang.meaning.meaning import Input, Meaning
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
-from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 from losslang.syntax import tree
 from losslang.tensors.eager import traces
+from losslang.tensors.lazy import torch
 from losslang.tensors.targets import Site
 
 OF_TENSORS = {
-    "avg_factor": ("avg_factor", "num_items_in_batch", "num_items", "normalizer"),
-    "weight": ("weight", "weights", "sample_weight", "sample_weights", "loss_weight"),
-    "mask": ("mask", "masks", "valid_mask", "loss_mask", "padding_mask", "ignore_mask"),
+    "avg_factor": ("avg_factor", "num_items_in_batch", "num_items", "normalizer", "n", "n_valid"),
+    "weight": (
+        "weight",
+        "weights",
+    ),
+    "mask": ("mask", "masks", "valid"),
     "class_weight": ("class_weight", "class_weights"),
     "pos_weight": ("pos_weight",),
 }
 """Options that read a tensor of the call, and the keywords by which other losses take it."""
 OF_VALUES = ("reduction", "ignore_index", "label_smoothing")
 """Options that are written in the program."""
+OF_MODELS = ("attention_mask", "token_type_mask")
+"""Inputs of models, which a batch that is handed over as a whole holds too."""
+HEAD = re.compile(r"@[\w.\[\]:]+|@\([^()]*\)")
 OPTION = {name: option for option, names in OF_TENSORS.items() for name in names}
 
 
@@ -45,7 +52,7 @@ class Keywords:
         self.read = {_first(path) for path in paths if isinstance(path, Input) and path.root == "batch"}
         self.known: set[tuple[str, ...]] = set()
 
-    def look(self, batch: Mapping[str, Any]) -> None:
+    def look(self, batch: Mapping[str, Any], pred: Any) -> None:
         """Warns of keywords that nothing reads and that should have an effect. Raises LossError for `norm`."""
         whole = Site("", "", Span(0, len(self.meaning.source.text)), self.meaning.source)
         if "norm" in batch:
@@ -55,27 +62,56 @@ class Keywords:
         if traces():
             return
         for name in batch:
-            if name not in self.read and (name in OPTION or name in OF_VALUES):
-                warn_once(whole, keyword_without_effect(whole.span, name, self._fix(name, batch[name])))
+            option = None if name in self.read else _option(name)
+            if option is not None:
+                fix = self._fix(option, name, batch[name], pred)
+                warn_once(whole, keyword_without_effect(whole.span, name, fix))
         self.known.add(tuple(batch))
 
-    def _fix(self, name: str, value: Any) -> str:
-        option = OPTION.get(name, name)
-        fix = self._written(option, f"batch.{name}" if name in OPTION else str(value))
+    def _fix(self, option: str, name: str, value: Any, pred: Any) -> str:
+        fix = ""
+        if option == "weight" and _is_of_classes(value, pred):
+            fix = self._written("class_weight", f"batch.{name}")
+        fix = fix or self._written(option, str(value) if name in OF_VALUES else f"batch.{name}")
         return fix or f"no loss of this program takes `{option}`: leave the keyword out"
 
     def _written(self, option: str, value: str) -> str:
-        """The first loss of the program that takes an option, written with it; '' if none does."""
-        for term in self.meaning.terms:
-            for use in loss_uses(term):
-                activation = use.activation.name if use.activation is not None else None
-                own = self.registry.get(Loss, use.loss)
-                usual = "identity" if own is None else own.activation or "identity"
-                inside = [] if activation is None or activation == usual else [activation]
-                text = f"{use.loss}({', '.join([*inside, f'{option}={value}'])})"
-                if analyze(Source(text), registry=self.registry).meaning is not None:
-                    return f"`{text}`"
+        """The first loss that takes an option, as it is written and with the option; '' if none does."""
+        source, settings = self.meaning.source, dict(self.meaning.settings)
+        for use in self.meaning.loss_uses:
+            before, call, behind = _parts(source.text, use.span)
+            inside = call[:-1].rstrip().removesuffix(",") if call.endswith(")") else f"{call}("
+            longer = f"{inside}{'' if inside.endswith('(') else ', '}{option}={value})"
+            whole = Source(f"{before}{longer}{behind}")
+            if analyze(whole, overrides=settings, registry=self.registry).meaning is not None:
+                head = HEAD.match(behind)
+                return f"`{longer}{head[0] if head is not None else ''}`"
         return ""
+
+
+def _parts(text: str, span: Span) -> tuple[str, str, str]:
+    return text[: span.start], text[span.start : span.end], text[span.end :]
+
+
+def _option(name: str) -> str | None:
+    """The option that a keyword is meant for by its name; None for one that expects no effect."""
+    if name in OPTION or name in OF_VALUES:
+        return OPTION.get(name, name)
+    if name in OF_MODELS:
+        return None
+    if name.endswith("_mask") or name.startswith(("mask_", "valid_")):
+        return "mask"
+    return "weight" if name.endswith(("_weight", "_weights")) else None
+
+
+def _is_of_classes(value: Any, pred: Any) -> bool:
+    """True for a vector as long as a prediction has classes, and not as long as it has samples."""
+    preds: list[Any] = list(cast("Mapping[str, Any]", pred).values()) if isinstance(pred, Mapping) else [pred]
+    shapes = [p.shape for p in preds if isinstance(p, torch.Tensor) and p.ndim > 1]
+    is_vector = isinstance(value, torch.Tensor) and value.ndim == 1
+    return is_vector and any(
+        value.shape[0] in (shape[1], shape[-1]) and value.shape[0] != shape[0] for shape in shapes
+    )
 
 
 def _first(path: Input) -> str:

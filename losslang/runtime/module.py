@@ -104,7 +104,7 @@ class Loss(Saved):
     ) -> list[Any]:
         """The values of a plan's terms; the first call with values looks at them."""
         if batch and tuple(batch) not in self._programs.keywords.known:
-            self._programs.keywords.look(batch)
+            self._programs.keywords.look(batch, pred)
         roots = (pred, target, batch, self._const.of(self), own)
         is_first = not self._checked and is_eager()
         if is_first and batch and (pred is None or target is None):

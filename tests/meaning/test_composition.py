@@ -139,6 +139,7 @@ EQUAL += [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*W320")  # every program gets the whole batch
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=[f"{a} == {b}" for a, b in EQUAL])
 def test_equal_programs(one: str, other: str):
     (value, grad), (wanted, gradient) = call(one), call(other)

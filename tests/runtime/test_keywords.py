@@ -46,6 +46,31 @@ def told(text: str, target: Any, **batch: Any) -> list[str]:
         ),
         ("ce", LABELS, {"class_weights": torch.ones(3)}, "ce(class_weight=batch.class_weights)"),
         ("ce", LABELS, {"mask": LABELS > 0}, "ce(mask=batch.mask)"),
+        (
+            "ce(channels=last)",
+            LABELS,
+            {"num_items_in_batch": 7},
+            "ce(channels=last, avg_factor=batch.num_items_in_batch)",
+        ),
+        (
+            "s = 0.1; dice(softmax, batch=true) + ce(label_smoothing=s)",
+            LABELS,
+            {"n": 7},
+            "dice(softmax, batch=true, avg_factor=batch.n)",
+        ),
+        (
+            "s = 0.1; ce(label_smoothing=s,)",
+            LABELS,
+            {"n_valid": 7},
+            "ce(label_smoothing=s, avg_factor=batch.n_valid)",
+        ),
+        ("ce", LABELS, {"valid": LABELS > 0}, "ce(mask=batch.valid)"),
+        ("ce", LABELS, {"token_mask": LABELS > 0}, "ce(mask=batch.token_mask)"),
+        ("ce", LABELS, {"valid_pixels": LABELS > 0}, "ce(mask=batch.valid_pixels)"),
+        ("ce", LABELS, {"mask_2d": LABELS > 0}, "ce(mask=batch.mask_2d)"),
+        ("ce", LABELS, {"pixel_weights": torch.ones(4)}, "ce(weight=batch.pixel_weights)"),
+        ("ce", LABELS, {"weight": torch.ones(3)}, "ce(class_weight=batch.weight)"),
+        ("mse(softmax)", TRUTH, {"weight": torch.ones(4)}, "mse(softmax, weight=batch.weight)"),
         ("ce", LABELS, {"ignore_index": 2}, "ce(ignore_index=2)"),
         ("ce", LABELS, {"reduction": "sum"}, "ce(reduction=sum)"),
         (
@@ -63,6 +88,13 @@ def test_a_name_that_expects_an_effect_is_told_once(
     (name,) = batch
     assert f"`{name}` is handed over, and the program does not read `batch.{name}`" in found
     assert f"fix: `{fix}`" in found
+
+
+def test_the_head_is_in_the_repair() -> None:
+    with pytest.warns(
+        losslang.LossWarning, match=r"fix: `ce\(label_smoothing=0\.1, mask=batch\.valid\)@seg`"
+    ):
+        losslang.compile("ce(label_smoothing=0.1)@seg + 0*mse")({"seg": LOGITS}, LABELS, valid=LABELS > 0)
 
 
 def test_the_repair_does_what_the_name_says() -> None:

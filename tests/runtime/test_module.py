@@ -226,6 +226,59 @@ def test_overrides(text: str, overrides: dict[str, float], same_as: str):
 
 
 @pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ("w = 1; w*l1@a + mse@b", {"w": 0}),
+        ("w = 0; w*l1@a + mse@b", {}),
+        ("w = 2; (w - 2)*l1@a + mse@b", {}),
+        ("l1@a + mse@b", {"l1.a.weight": 0}),
+        ("0*l1@a + mse@b", {"l1.a.weight": 0}),
+    ],
+)
+def test_a_zero_from_outside_is_computed(text: str, overrides: dict[str, float]):
+    """The head stays in the graph, as DDP wants it, and the term in the log."""
+    heads = {"a": torch.randn(3, 2, requires_grad=True), "b": torch.randn(3, 2, requires_grad=True)}
+    truth = {name: torch.zeros(3, 2) for name in heads}
+    loss = losslang.compile(text, overrides=overrides)
+    loss(heads, truth).backward()
+    assert heads["a"].grad is not None
+    assert not heads["a"].grad.any()
+    assert loss.detail(heads, truth).names == ("l1.a", "mse.b") == tuple(loss.terms(heads, truth))
+    assert loss.detail(heads, truth).values[0] > 0
+    assert "pred.a" in loss.inputs
+    assert "dropped" not in losslang.explain("w = 0; w*l1@a + mse@b")
+
+
+@pytest.mark.parametrize(
+    "text", ["0*l1@a + mse@b", "0*(2*l1@a) + mse@b", "x = 0.0*l1@a; x + mse@b", "-0*l1@a*mse@a + mse@b"]
+)
+def test_a_zero_in_place_drops_the_term(text: str):
+    assert losslang.compile(text).inputs == ("pred.b", "target.b")
+    assert "dropped, because a 0 is written in place" in losslang.explain(text)
+
+
+def test_a_memory_stays_beside_a_zero_from_outside():
+    loss = losslang.compile("ghm_c(sigmoid, momentum=0.5) + mse", overrides={"ghm_c.weight": 0})
+    loss(torch.randn(4, 3), torch.ones(4, 3))
+    assert loss.memory_ghm_c.any()
+
+
+@pytest.mark.parametrize(
+    ("given", "repair"),
+    [
+        (["w=0.5"], "{'w': 0.5}"),
+        ("w=0.5", "{'w': 0.5}"),
+        (["w"], "{'ce.weight': 0.5}"),
+        (3, "{'ce.weight': 0.5}"),
+    ],
+)
+def test_overrides_that_are_no_mapping(given: Any, repair: str):
+    with pytest.raises(LossError, match=r"E426") as caught:
+        losslang.compile("w = 1; w*ce", overrides=given)
+    assert f"fix: write `overrides={repair}`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "overrides", [{"beta": 1}, {"dice.smoth": 1}, {"dice.smooth": -1}, {"jaccard.weight": 1}]
 )
 def test_overrides_that_fit_nothing(overrides: dict[str, float]):
@@ -569,7 +622,7 @@ def test_scalars_of_the_batch_may_go_unread():
 
 
 def test_unread_keywords_are_ignored_and_warnings_are_given_once():
-    assert losslang.compile("ce")(X, Y, epoch=3, valid=M4).isfinite()
+    assert losslang.compile("ce")(X, Y, epoch=3, lengths=M4).isfinite()
     with pytest.warns(LossWarning, match="W301"):
         losslang.compile("dice")
     with pytest.raises(LossError) as caught:

@@ -324,7 +324,7 @@ def test_explain(capsys: Capture) -> None:
         "activation   sigmoid (taken from `bce`): logits to probabilities",
         "smooth=1       (default 1e-5)",
         "squared=false  (default)",
-        "dropped, because the weight is 0: `l1`",
+        "dropped, because a 0 is written in place: `l1`",
         "metric       logged, adds nothing to the total, has no gradient",
         "values       1 - v in the place of v, before the reduction",
         "fingerprint ",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any, cast
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import mistake
@@ -70,6 +71,30 @@ def text_for_number(span: Span, name: str, written: str, number: str) -> Diagnos
         span,
         caret="a text",
         fix=f"write `{number}`, without quotes" + ("" if quoted else f": PyYAML reads `{written}` as a text"),
+    )
+
+
+@mistake("E426", form="python", example="losslang.compile('w = 1; w*ce', overrides=['w=0.5'])",
+         repair="losslang.compile('w = 1; w*ce', overrides={'w': 0.5})")  # fmt: skip
+def no_mapping(span: Span, given: Any, in_file: bool = False) -> Diagnostic:
+    """`overrides` are not a mapping of names to numbers, but a list as command lines have it, or one value."""
+    texts = list(cast("Sequence[Any]", given)) if isinstance(given, (list, tuple)) else [given]
+    pairs = [text.partition("=") for text in texts if isinstance(text, str) and text.count("=") == 1]
+    values = {name.strip(): value.strip() for name, _, value in pairs if A_NUMBER.fullmatch(value.strip())}
+    named = values if values and len(values) == len(texts) else {"ce.weight": "0.5"}
+    quote = "" if in_file else "'"
+    inside = ", ".join(f"{quote}{name}{quote}: {value}" for name, value in named.items())
+    return Diagnostic(
+        "",
+        f"`overrides` is {_kind(given)}, not a mapping of names to numbers",
+        span,
+        fix=f"write `overrides{': ' if in_file else '='}{{{inside}}}`",
+    )
+
+
+def _kind(value: Any) -> str:
+    return (
+        "a list" if isinstance(value, (list, tuple)) else "a text" if isinstance(value, str) else f"`{value}`"
     )
 
 

@@ -57,8 +57,7 @@ class _Lowering(Builder):
         """Emits a term, and what `detail` asks for of it."""
         self.uses: list[Use] = []
         yield self.term(term)
-        is_dropped = not term.weight and not term.metric
-        if not detail or is_dropped:
+        if not detail or term.dropped:
             return
         if COUNT in detail and is_once_a_call(term, self.registry):
             yield Output(term.name + COUNT, 0.0, 1.0, metric=True)
@@ -80,7 +79,7 @@ class _Lowering(Builder):
         value = self.scalar(term.body)
         if term.factor is not None:
             value = self.emit("math:*", self.number(term.factor), value)
-        return Output(term.name, term.weight, value, term.metric)
+        return Output(term.name, term.weight, value, term.metric, term.dropped)
 
     def scalar(self, expression: Expression) -> Argument:
         """Emits an expression of reduced losses, numbers and scalars."""

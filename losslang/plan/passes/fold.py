@@ -1,4 +1,4 @@
-"""Constant folding: drops terms of weight 0, and arithmetic that returns its input.
+"""Constant folding: drops terms with a written 0, and arithmetic that returns its input.
 
 Before and after:
 
@@ -16,9 +16,9 @@ NEUTRAL_RIGHT = {*NEUTRAL_LEFT, ("math:/", 1.0), ("math:**", 1.0), ("math:-", 0.
 
 
 def fold(plan: Plan) -> Plan:
-    """Drops terms of weight 0 and steps that return their input."""
+    """Drops terms with a zero that is written in place, and steps that return their input."""
     same = {step.name: kept for step in plan.steps if (kept := _unchanged(step)) is not None}
-    outputs = tuple(output for output in plan.outputs if output.weight != 0 or output.metric)
+    outputs = tuple(output for output in plan.outputs if not output.dropped)
     return substituted(Plan(plan.steps, outputs), same)
 
 

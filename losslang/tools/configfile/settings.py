@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes.configs import no_mapping
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.overrides import Setting
 from losslang.tools.configfile.find import Match
@@ -43,6 +45,19 @@ def settings_of(
         key = _place(file, path, span)
         settings[name] = Setting(value, key, written or key)
     return settings, left
+
+
+def no_mapping_of(
+    file: Source, form: Form, target: Target | None, text: Match, filler: Filler
+) -> Diagnostic | None:
+    """The mistake of overrides that are no mapping; None for what is one, or for what another file gives."""
+    entry = target.argument("overrides") if target is not None else None
+    if entry is None or isinstance(entry.node, Mapping):
+        return None
+    value = _Reading(form, file, filler, texts_are_numbers=False).value(replace(text, node=entry.node))
+    if value is None or value is UNKNOWN:
+        return None
+    return no_mapping(entry.span, value, in_file=True)
 
 
 def _leaves(at: Match, mapping: Mapping, prefix: str = "") -> Iterator[tuple[str, Span, Match]]:

@@ -17,7 +17,7 @@ from losslang.tools.configfile.forms import JSON, YAML, Form
 from losslang.tools.configfile.interpolation import MISSING, Filler, Unanswered
 from losslang.tools.configfile.nodes import Decoded, Mapping, Node, Scalar, each
 from losslang.tools.configfile.other_libraries import is_theirs
-from losslang.tools.configfile.settings import settings_of
+from losslang.tools.configfile.settings import no_mapping_of, settings_of
 from losslang.tools.configfile.targets import Target, builds_below, target_of, wrong
 from losslang.tools.expressions import FOREIGN, GIVEN_ELSEWHERE, Expressions
 
@@ -215,6 +215,9 @@ class Values:
         source = Source(filled.text, self.file.filename, one.path, self.file.text, filled.offsets)
         given, left = settings_of(self.file, self.form, target, one, self.filler)
         self.left += left
+        wrong = no_mapping_of(self.file, self.form, target, one, self.filler)
+        if wrong is not None:
+            self._note(scalar, wrong.at(self.file))
         self._note(scalar, source, given)
         doubt = cut(self.file.text, scalar, written, one.path) if self.form is YAML else None
         if doubt is not None:
