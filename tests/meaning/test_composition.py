@@ -14,6 +14,8 @@ from torch import Tensor
 
 import losslang
 
+pytestmark = pytest.mark.filterwarnings("ignore:(?s).*W320")  # every program gets the whole batch
+
 R = torch.Generator().manual_seed(11)
 X = torch.randn(3, 4, 2, 5, generator=R, dtype=torch.float64)
 Y = torch.randint(0, 4, (3, 2, 5), generator=R)
@@ -139,7 +141,6 @@ EQUAL += [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:(?s).*W320")  # every program gets the whole batch
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=[f"{a} == {b}" for a, b in EQUAL])
 def test_equal_programs(one: str, other: str):
     (value, grad), (wanted, gradient) = call(one), call(other)
