@@ -301,6 +301,7 @@ LEFT = {
 """Programs, and which of their kernels leave a label out: where nothing has to be looked at."""
 
 
+@pytest.mark.filterwarnings("ignore:.*W350:losslang.LossWarning")
 @pytest.mark.parametrize(("text", "kernels"), LEFT.items(), ids=LEFT)
 def test_what_is_left_to_a_kernel(text: str, kernels: list[str]):
     plan = losslang.compile(text).plan
@@ -404,6 +405,7 @@ LOOKED_AT = {
 """Programs, and how often a later call looks at the range of labels."""
 
 
+@pytest.mark.filterwarnings("ignore:.*W350:losslang.LossWarning")
 @pytest.mark.parametrize(("text", "number"), LOOKED_AT.items(), ids=LOOKED_AT)
 def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(text: str, number: int):
     loss = losslang.compile(text)
