@@ -763,3 +763,23 @@ def test_a_value_that_cannot_say_it_stays_as_it_is() -> None:
     text = "loss: ce\n"
     (source,) = read("c.yaml", text).sources
     assert rewrite(text, source, "not a program\nat all") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("{_target_: monai.losses.DiceLoss, softmax: true, to_onehot_y: true}", "`dice(softmax)`"),
+        (
+            "{_target_: monai.losses.DiceCELoss, softmax: true, include_background: false}",
+            "`ce + dice(softmax, background=false)`",
+        ),
+        (
+            "{class_path: torch.nn.CrossEntropyLoss, init_args: {label_smoothing: 0.1}}",
+            "`ce(label_smoothing=0.1)`",
+        ),
+    ],
+)
+def test_the_keys_beside_a_target_are_translated(text: str, wanted: str) -> None:
+    [mistake] = read("a.yaml", f"loss: {text}").diagnostics
+    assert mistake.code == "E410"
+    assert wanted in mistake.fix

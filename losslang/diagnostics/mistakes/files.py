@@ -203,7 +203,7 @@ def not_text(span: Span, key: str, kind: str, written: str, form: str) -> Diagno
     repair="loss: ce\n",
     form="yaml",
 )
-def foreign(span: Span, key: str, builds: str, form: str = "YAML") -> Diagnostic:
+def foreign(span: Span, key: str, builds: str, form: str = "YAML", respelled: str = "") -> Diagnostic:
     """A key that should hold an expression builds an object of another library.
 
     A mapping with `_target_` is an instruction for Hydra, one with `class_path` for LightningCLI, a value
@@ -211,11 +211,13 @@ def foreign(span: Span, key: str, builds: str, form: str = "YAML") -> Diagnostic
     the same file and in a folder that is checked as a whole; they are reported when `--key` asks for them
     or when a file that is named holds nothing else.
 
+    The keys beside it are translated as those of a call are (E140).
+
     A mapping whose target is losslang's own, such as `losslang.compile`, is read: its `text` is the
     expression.
     """
     name = builds.rpartition(".")[2].removeprefix("!")
-    fix = f"here it is spelled `{spelled(name)}`" if spelled(name) else ""
+    fix = respelled or (f"here it is spelled `{spelled(name)}`" if spelled(name) else "")
     if builds.startswith("losslang."):
         fix = "Hydra builds it, `hydra.utils.instantiate(config)`; `losslang.compile` takes its `text`"
     elif not fix:

@@ -13,6 +13,7 @@ from losslang.diagnostics.source import Source, Span
 from losslang.meaning.overrides import Setting
 from losslang.tools.configfile.doubts import cut, interpolated, swallows
 from losslang.tools.configfile.find import Match, find, rule
+from losslang.tools.configfile.foreign_calls import respelled
 from losslang.tools.configfile.forms import JSON, YAML, Form
 from losslang.tools.configfile.interpolation import MISSING, Filler, Unanswered
 from losslang.tools.configfile.nodes import Decoded, Mapping, Node, Scalar, each
@@ -242,7 +243,8 @@ class Values:
         """The mistake of a value that is no text."""
         node, path = one.node, one.path
         if builds:
-            return files.foreign(one.span, path, builds)
+            fix = respelled(node, builds, self.says)
+            return files.foreign(one.span, path, builds, respelled=fix)
         if not isinstance(node, Scalar):
             configures = isinstance(node, Mapping) and self._configures(node)
             kind = "mapping" if isinstance(node, Mapping) else "list"
