@@ -105,7 +105,7 @@ def data(layout: str, seed: int = 0) -> tuple[Any, Any, dict[str, Any]]:
     if len(shape) > 1:
         batch["mc"] = (torch.arange(b)[:, None] + torch.arange(shape[1])).remainder(3).gt(0)
         batch["mc"] = batch["mc"].reshape(b, shape[1], *[1] * (len(shape) - 2))
-    batch |= {"s": torch.tensor(0.7, dtype=torch.float64), "n": torch.tensor(11.0, dtype=torch.float64)}
+    batch |= {"s": torch.tensor(0.7, dtype=torch.float64), "divisor": torch.tensor(11.0, dtype=torch.float64)}
     batch |= {
         "var": unit(*shape) + 0.05,
         "a": real(*shape),
@@ -209,7 +209,7 @@ HAND: list[tuple[str, str]] = [
     ("l1(reduction=logsumexp(temperature=0.1), mask=batch.m3)", "img"),
     ("ce(reduction=topk)", "seg/ignore"),
     ("ce(avg_factor=7)", "seg"),
-    ("ce(avg_factor=batch.n, mask=batch.m1)", "seg"),
+    ("ce(avg_factor=batch.divisor, mask=batch.m1)", "seg"),
     ("batch.w1*ce", "seg/ignore"),
     ("batch.s*ce", "seg"),
     # a factor is in no denominator
@@ -354,7 +354,7 @@ HAND: list[tuple[str, str]] = [
      "hidden/ignore"),
     ("linear_ce(head=batch.head, mask=batch.m2, reduction=topk(k=3))", "hidden/many"),
     ("batch.w1*linear_ce(head=batch.head, ignore_index=3)@(sigmoid(pred), target)", "hidden/many"),
-    ("linear_ce(head=batch.head, avg_factor=batch.n, ignore_index=none)", "hidden/many"),
+    ("linear_ce(head=batch.head, avg_factor=batch.divisor, ignore_index=none)", "hidden/many"),
     ("iou + giou", "boxes"),
     ("iou(mode=log) + iou(mode=square)", "boxes/many"),
     ("iou(format=xywh) + giou(format=cxcywh)", "boxes"),
@@ -504,7 +504,7 @@ def term(draw: Any, family: str, layout: str, activation: str, plain: bool = Fal
     if frame != "number" and draw(st.integers(0, 2)) == 0:
         reduction = draw(st.sampled_from([*REDUCTIONS, "avg 5", "avg n"]))
         written["reduction"] = {
-            "avg 5": "avg_factor=5", "avg n": "avg_factor=batch.n",
+            "avg 5": "avg_factor=5", "avg n": "avg_factor=batch.divisor",
         }.get(reduction, f"reduction={reduction}")  # fmt: skip
     classes = shape[1] if len(shape) > 1 else 1
     if "background" in written and "class_weight" in written:

@@ -25,7 +25,7 @@ BATCHES = (slice(0, 1), slice(1, 3), slice(3, 8), slice(8, N))
 
 
 def batch(rows: slice) -> dict[str, Any]:
-    return {"m": VALID[rows], "w": WEIGHT[rows], "n": VALID[rows].sum().double()}
+    return {"m": VALID[rows], "w": WEIGHT[rows], "divisor": VALID[rows].sum().double()}
 
 
 ADDED = [
@@ -40,7 +40,7 @@ ADDED = [
     "ce(ignore_index=255, mask=batch.m, reduction=mean_of_means)",
     "ce(ignore_index=255, mask=batch.m, reduction=mean_all)",
     "ce(ignore_index=255, mask=batch.m, reduction=hard_negative)",
-    "ce(ignore_index=255, mask=batch.m, avg_factor=batch.n)",
+    "ce(ignore_index=255, mask=batch.m, avg_factor=batch.divisor)",
     "focal(sigmoid, ignore_index=255, mask=batch.m)",
     "focal(softmax, ignore_index=255, mask=batch.m, alpha=0.3)",
     "dice(softmax, ignore_index=255, mask=batch.m)",
