@@ -77,7 +77,7 @@ def test_what_a_loss_says_is_plain(data: Any) -> None:
     pred = data.MetaTensor(torch.randn(2, 3, 6, 5, generator=R), meta={"affine": torch.eye(4)})
     target = data.MetaTensor(torch.randint(3, (2, 6, 5), generator=R))
     detail = loss.detail(pred.requires_grad_(), target)
-    assert {type(value) for value in detail if not isinstance(value, tuple)} == {Tensor}
+    assert {type(value) for value in detail if not isinstance(value, (tuple, dict))} == {Tensor}
     assert {type(value) for value in loss.terms(pred, target).values()} == {Tensor}
     loss(pred, target).backward()
     assert pred.grad is not None
@@ -123,4 +123,9 @@ def test_what_is_printed_for_a_class_is_its_number(data: Any, name: str, options
     (mistake,) = losslang.check(f"monai.losses.{text}")
     printed = mistake.fix.split("`")[1]
     wanted = getattr(monai.losses, name)(**options)(pred, true)
-    torch.testing.assert_close(losslang.compile(printed)(pred, target), wanted, rtol=2e-6, atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # a focal of the sigmoid beside a dice of the softmax, as MONAI has them
+        loss = losslang.compile(printed)
+    torch.testing.assert_close(loss(pred, target), wanted, rtol=2e-6, atol=1e-6)
