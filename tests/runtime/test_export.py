@@ -68,3 +68,11 @@ def test_doubles_are_left_out_for_onnx_alone(is_for_onnx: bool, monkeypatch: pyt
         if isinstance(value, Tensor) and value.is_floating_point()
     }
     assert (torch.float64 in types) is not is_for_onnx
+
+
+def test_a_list_of_the_wrong_length_is_told_while_torch_traces() -> None:
+    """The message shows the entries that are left; while torch traces they are no numbers."""
+    text = "dice(softmax, background=false, class_weight=const.w)"
+    loss = losslang.compile(text, const={"w": torch.tensor([1.0, 2.0, 3.0])}, validate="never")
+    with pytest.raises(losslang.LossError, match="E513"):
+        torch.export.export(loss, (torch.randn(2, 3, 4, 4), torch.randint(3, (2, 4, 4))))
