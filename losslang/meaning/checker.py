@@ -21,6 +21,7 @@ from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
 from losslang.meaning.meaning import Meaning, Term
+from losslang.meaning.override_names import nothing_called
 from losslang.meaning.overrides import (
     OVERRIDES,
     Setting,
@@ -128,7 +129,7 @@ def _terms(
     for name in overrides:
         known = (*numbers, *settable(terms, registry))
         if name not in known:
-            unknown = name_mistakes.nothing_to_override(program.result.span, name, known)
+            unknown = nothing_called(name, known, evaluator.bound, program.result.span)
             given = overrides[name]
             diagnostics.append(placed(unknown, given.name) if isinstance(given, Setting) else unknown)
     of_terms = {n: v for n, v in overrides.items() if n not in numbers}

@@ -152,6 +152,24 @@ def test_hydra_prints_the_report(project: Path) -> None:
     assert "error[E408]: `text` holds nothing" in told
 
 
+@pytest.mark.parametrize(
+    ("override", "is_taken"),
+    [
+        ("++loss.overrides={seg/dice.smooth: 2}", True),
+        ("loss.overrides={a: 1, seg/dice.smooth: 2}", False),  # what the config does not list is added by `+`
+        ("++loss.overrides.seg/dice.smooth=2", False),
+        ("++loss.overrides={'seg/dice.smooth': 2}", False),
+        ("++loss.overrides.'seg/dice'.smooth=2", False),
+    ],
+)
+def test_a_key_with_a_slash_on_the_command_line_of_hydra(
+    project: Path, override: str, is_taken: bool
+) -> None:
+    text = "loss.text='a = 1; seg = a*ce + dice; seg'"
+    status, told = run(project, "train.py", "name=x", text, override)
+    assert (status == 0, "seg/dice: 1*dice(softmax, smooth=2" in told) == (is_taken, is_taken), told
+
+
 # ---------------------------------------------------------------------------- LightningCLI
 
 CLI = """

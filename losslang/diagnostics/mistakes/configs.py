@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Any, cast
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes import mistake
-from losslang.diagnostics.mistakes.names import nearest
 from losslang.diagnostics.source import Span
 
 COMPOSED = "`python train.py --cfg job --resolve | losslang check - --format yaml`"

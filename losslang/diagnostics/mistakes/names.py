@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
-from losslang.diagnostics.elsewhere import nearest, spelled, what_instead
+from losslang.diagnostics.elsewhere import spelled, what_instead
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
@@ -101,16 +101,27 @@ def not_a_root(span: Span, root: str, last: str = "") -> Diagnostic:
 
 @mistake("E108", form="python", example="losslang.compile('ce', overrides={'alpha': 1})",
          repair="losslang.compile('alpha = 2; alpha*ce', overrides={'alpha': 1})")  # fmt: skip
-def nothing_to_override(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+def nothing_to_override(
+    span: Span, name: str, meant: Sequence[str], listed: Sequence[str], more: int = 0, group: str = ""
+) -> Diagnostic:
     """An override that names nothing in the program.
 
     Numbers bound to a name can be overridden, and the weight and the numeric options of a term:
-    `alpha=0.3`, `dice.weight=2`, `dice.smooth=1`.
+    `alpha=0.3`, `dice.weight=2`, `dice.smooth=1`. A term is called by its log key: `dice`, at a head
+    `dice.seg`, in a named sum `gan/dice`. A named sum has no weight of its own: bind a number,
+    `w = 1; w*gan`.
     """
-    near = nearest(name, known)
-    listed = ", ".join(f"`{k}`" for k in known[:12])
-    fix = f"did you mean `{near}`? " if near else ""
-    fix += f"what can be set here: {listed}" if listed else "bind a number to a name first"
+    if group:
+        fix = (
+            f"a sum has no weight of its own; bind a number and set that: `w_{group} = 1; w_{group}*{group}`"
+        )
+    elif meant:
+        fix = f"did you mean {' or '.join(f'`{each}`' for each in meant)}?"
+    elif listed:
+        others = f", and {more} more" if more else ""
+        fix = f"what can be set here: {', '.join(f'`{each}`' for each in listed)}{others}"
+    else:
+        fix = "bind a number to a name first: `w = 1; w*...`"
     return Diagnostic("", f"nothing here is called `{name}`", span, caret="in this program", fix=fix)
 
 
