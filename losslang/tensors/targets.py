@@ -15,7 +15,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs, tensors
 from losslang.diagnostics.source import Source, Span
 from losslang.tensors.lazy import torch
-from losslang.tensors.repairs import has_shape, reshape, rows_of
+from losslang.tensors.repairs import Misfit, Reads, has_shape, rows_of
 from losslang.vocabulary import Tensor
 
 
@@ -23,7 +23,8 @@ from losslang.vocabulary import Tensor
 class Site:
     """The place that an error names: a term of the program by its key, one of its operands, and its text.
 
-    `loss` is the loss that reads the operand, if one does.
+    `loss` is the loss that reads the operand, if one does; `written` its `channels=`, and `moved` the axes by
+    which its tensors are moved before it reads them. `of_rows` says that it reads rows along the last axis.
     """
 
     term: str
@@ -31,13 +32,34 @@ class Site:
     span: Span
     source: Source
     loss: str = ""
+    written: str = ""
+    moved: tuple[int, int] | None = None
+    of_rows: bool = False
 
     def error(self, diagnostic: Diagnostic) -> LossError:
         return LossError([diagnostic.at(self.source)])
 
     def mismatch(self, found: Tensor, pred: Tensor, wanted: str, fix: str) -> LossError:
-        shapes = tuple(found.shape), tuple(pred.shape)
+        """Returns the error of an operand whose shape does not fit, in the shapes of the call."""
+        given = self.given(found, pred)
+        shapes = tuple(given[0].shape), tuple(given[1].shape)
         return self.error(tensors.shapes_differ(self.span, self.term, self.operand, *shapes, wanted, fix))
+
+    def misfit(self, found: Tensor, pred: Tensor, wanted: str, reads: Reads) -> LossError:
+        """Returns the error of a target whose shape does not fit, with what it would need to fit."""
+        given = Misfit(*self.given(found, pred), reads, self.written, self.of_rows)
+        return self.mismatch(found, pred, wanted, given.repair)
+
+    def given(self, found: Tensor, pred: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns an operand and the prediction on the axes on which the call hands them over."""
+        if self.moved is None or pred.ndim < 2:
+            return found, pred
+        back = self.moved[::-1]
+        return found.movedim(*back) if found.ndim == pred.ndim else found, pred.movedim(*back)
+
+    def shape(self, value: Tensor) -> tuple[int, ...]:
+        """Returns the shape of a tensor of the prediction's rank as the call hands it over."""
+        return tuple(self.given(value, value)[0].shape)
 
     def type_error(self, found: Tensor, wanted: str, fix: str) -> LossError:
         name = str(found.dtype).removeprefix("torch.")
@@ -57,13 +79,14 @@ def lies_on(target: Tensor, pred: Tensor) -> bool:
     return any(has_shape(target, shape) for shape in shapes)
 
 
-def target_like_pred(target: Any, pred: Tensor, site: Site) -> Tensor:
+def target_like_pred(target: Any, pred: Tensor, site: Site, reads: Reads = "values") -> Tensor:
     """Returns a target of exactly the prediction's shape, in its type; a number is expanded."""
     target = _tensor(target, pred, site)
     if has_shape(target, pred.shape):
         return target if target.dtype == pred.dtype else target.to(pred.dtype)
-    fix = reshape(target, pred) if site.operand == "target" else f"give `{site.operand}` that shape"
-    raise site.mismatch(target, pred, "the prediction's shape", fix)
+    if site.operand != "target":
+        raise site.mismatch(target, pred, "the prediction's shape", f"give `{site.operand}` that shape")
+    raise site.misfit(target, pred, "the prediction's shape", reads)
 
 
 def operand_like_pred(value: Any, pred: Tensor, site: Site, of_rows: bool = False) -> Tensor:
@@ -84,7 +107,7 @@ def float_target(target: Any, pred: Tensor, site: Site) -> Tensor:
     target = _tensor(target, pred, site)
     if has_shape(target, pred.shape) and not target.dtype.is_floating_point:
         raise site.type_error(target, "floats like the prediction", "convert it with `.float()`")
-    return target_like_pred(target, pred, site)
+    return target_like_pred(target, pred, site, "probs")
 
 
 def last_axis(target: Any, pred: Tensor, site: Site, size: int) -> Tensor:
@@ -106,7 +129,7 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
     if pred.ndim > 1 and pred.shape[1] == 1:
         if target.ndim > 1 and has_shape(target, pred.shape[:1] + pred.shape[2:]):
             return target.to(pred.dtype).unsqueeze(1)
-        raise site.mismatch(target, pred, "the prediction's shape", reshape(target, pred))
+        raise site.misfit(target, pred, "the prediction's shape", "probs")
     indices = _indices(target, pred, site)
     # A comparison, not F.one_hot, which synchronizes a GPU and takes 8 times the memory.
     classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
@@ -135,13 +158,10 @@ def indices(target: Any, pred: Tensor, site: Site) -> Tensor:
     target = _tensor(target, pred, site, pred.shape[:-1])
     if not has_shape(target, pred.shape[:-1]):
         wanted = f"one class a row: {tuple(pred.shape[:-1])}"
-        fix = "hand over the target of these rows"
-        if target.ndim == pred.ndim:
-            one = target.shape[-1] == 1
-            fix = "drop its last axis: `target." + (
-                "squeeze(-1)`" if one else "argmax(-1)`, if it is one-hot"
-            )
-        raise site.mismatch(target, pred, wanted, fix)
+        if target.ndim == pred.ndim and target.shape[-1] != 1:
+            fix = "drop its last axis: `target.argmax(-1)`, if it is one-hot"
+            raise site.mismatch(target, pred, wanted, fix)
+        raise site.misfit(target, pred, wanted, "indices")
     if target.dtype.is_floating_point:
         raise site.type_error(target, "integer class indices", "convert it with `.long()`")
     return target.long()
@@ -237,7 +257,7 @@ def _indices(target: Tensor, pred: Tensor, site: Site) -> Tensor:
         target = target.squeeze(1)
     if not has_shape(target, place):
         wanted = f"class indices {tuple(place)} or the prediction's shape"
-        raise site.mismatch(target, pred, wanted, reshape(target, pred))
+        raise site.misfit(target, pred, wanted, "indices")
     if target.dtype.is_floating_point:
         raise site.type_error(
             target, "integer class indices, or one float per class", "convert it with `.long()`"

@@ -131,13 +131,15 @@ def does_not_lie(
     otherwise.
     """
     lacking = pred[:axis] + pred[axis + 1 :]
+    is_longer = len(found) == len(lacking) == 2 and found == (lacking[0], lacking[1] + 1)
     vector = f"({pred[axis if is_const else 0]},)" if pred else "()"
     options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", vector]
     return Diagnostic(
         "",
         f"`{what}` of `{term}` has shape {_shape(found)}, which does not lie over {_shape(pred)}",
         span,
-        fix="give it the shape "
+        fix=("shift it as the labels are, `[:, 1:]`, or " if is_longer else "")
+        + "give it the shape "
         + " or ".join(dict.fromkeys(filter(None, options)))
         + _other_layout(pred, axis),
     )

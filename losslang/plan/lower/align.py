@@ -41,7 +41,17 @@ class Aligned:
 
     def site(self, part: str) -> Site:
         """Returns the term and the place in the text that an error about an operand or option names."""
-        return Site(self.use.name, part, self.use.span_of(part), self.out.source, self.use.loss)
+        own = self.layout
+        return Site(
+            self.use.name,
+            part,
+            self.use.span_of(part),
+            self.out.source,
+            self.use.loss,
+            own.written or "",
+            own.moved,
+            is_of_rows(self.loss),
+        )
 
     def align(self) -> None:
         """Emits the steps that bring every operand to the form that the loss reads, and mask it.

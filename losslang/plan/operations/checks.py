@@ -19,9 +19,9 @@ def check_channels(pred: Tensor, site: Site, activation: str, channel: int = 1) 
     """Refuses a softmax over one channel, and a prediction without a class axis."""
     if pred.ndim < 2:
         wanted, fix = "(B, C, *S), with a class axis", "add the batch: `pred[None]`"
-        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+        raise site.error(tensors.wrong_prediction(site.span, site.term, site.shape(pred), wanted, fix))
     if pred.shape[channel_axis(channel, pred.ndim)] == 1:
-        raise site.error(tensors.one_channel_softmax(site.span, site.term, activation, tuple(pred.shape)))
+        raise site.error(tensors.one_channel_softmax(site.span, site.term, activation, site.shape(pred)))
 
 
 def check_rank(pred: Tensor, site: Site, axes: str, least: int = 0) -> None:
@@ -31,7 +31,7 @@ def check_rank(pred: Tensor, site: Site, axes: str, least: int = 0) -> None:
     if not fits:
         shown = ", ".join(name.removeprefix("*").upper() for name in names)
         wanted, fix = f"({shown})", "bring it to these axes"
-        raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+        raise site.error(tensors.wrong_prediction(site.span, site.term, site.shape(pred), wanted, fix))
 
 
 def check_layout(pred: Tensor, site: Site, of_rows: bool) -> None:
@@ -47,7 +47,7 @@ def check_layout(pred: Tensor, site: Site, of_rows: bool) -> None:
         fix += " a signal is `channels=first`"
     else:
         return
-    raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(pred.shape), wanted, fix))
+    raise site.error(tensors.wrong_prediction(site.span, site.term, site.shape(pred), wanted, fix))
 
 
 def check_chosen(pred: Tensor, site: Site, classes: tuple[int, ...]) -> None:
@@ -58,7 +58,7 @@ def check_chosen(pred: Tensor, site: Site, classes: tuple[int, ...]) -> None:
 
 def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> None:
     """Refuses a prediction that has nothing to sum over, or nothing but background."""
-    shape = tuple(pred.shape)
+    shape = site.shape(pred)
     if pred.ndim < (2 if batch else 3):
         wanted = "(B, C) or (B, C, *S)" if batch else "(B, C, *S), with an axis of space"
         fix = "unsqueeze it: `pred[:, None]`" if batch else "add that axis, or sum over samples: `batch=true`"
@@ -168,7 +168,7 @@ def check_ignored(target: Any, pred: Any, site: Site, index: int, form: str) -> 
     # Without classes an element may be marked by a number that is no target: not 0, 1 or a sign.
     least = -1 if form == "signs" else 0
     if classes > 1 and least <= index < (classes if form == "labels" else 2):
-        raise site.error(counts.ignored_by_number(site.span, site.term, index, tuple(target.shape)))
+        raise site.error(counts.ignored_by_number(site.span, site.term, index, site.shape(target)))
 
 
 def check_indices(value: Any, head: Head, site: Site) -> None:

@@ -61,8 +61,10 @@ def broadcast_to_pred(
     else:
         laid = value.unsqueeze(channel_axis(channel, rank)) if value.ndim == rank - 1 else value
     if laid.ndim and not broadcasts_to(laid, pred.shape):
-        shapes = tuple(value.shape), tuple(pred.shape)
-        axis = channel_axis(channel, rank) % max(rank, 1)
+        # A mask is laid here; an operand was moved, as the prediction, before.
+        own = value if moved else site.given(value, pred)[0]
+        shapes, axis = (tuple(own.shape), site.shape(pred)), channel_axis(channel, rank)
+        axis = (axis if site.moved is None else site.moved[0]) % max(rank, 1)
         along_channels = vector == "channels"
         raise site.error(
             tensors.does_not_lie(site.span, site.term, site.operand, *shapes, axis, along_channels)

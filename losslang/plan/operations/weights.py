@@ -53,7 +53,7 @@ def per_class(
         axis = moved[0] if moved else 1
         is_along = weights.ndim == pred.ndim > 1 and weights.shape[axis] == weights.numel()
         if weights.ndim > 1 and not is_along:
-            shapes = tuple(weights.shape), tuple(pred.shape)
+            shapes = tuple(weights.shape), site.shape(pred)
             wanted, fix = "one number a class, (C,)", f"hand over `{site.operand}` of the shape (C,)"
             raise site.error(tensors.shapes_differ(site.span, site.term, site.operand, *shapes, wanted, fix))
         weights = weights.flatten()
