@@ -131,7 +131,7 @@ def does_not_lie(
     otherwise.
     """
     lacking = pred[:axis] + pred[axis + 1 :]
-    is_longer = len(lacking) == 2 and found == (lacking[0], lacking[1] + 1) != (pred[0], pred[3 - axis])
+    is_longer = len(lacking) == 2 and found == (lacking[0], lacking[1] + 1) != (pred[0], pred[axis])
     vector = f"({pred[axis if is_const else 0]},)" if pred else "()"
     options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", vector]
     return Diagnostic(
