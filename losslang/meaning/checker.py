@@ -17,6 +17,7 @@ from losslang.diagnostics.source import Source
 from losslang.meaning.activation_choice import resolve_activations
 from losslang.meaning.evaluator import Evaluator
 from losslang.meaning.foreign import refined
+from losslang.meaning.foreign_config import source_of_program
 from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
@@ -43,7 +44,6 @@ from losslang.meaning.uses import Scope
 from losslang.registry import Registry, current_registry
 from losslang.syntax import tree
 from losslang.syntax.parser import parse
-from losslang.syntax.program_text import source_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def check(text: str | Source, *, source: str = "<expression>") -> tuple[Diagnost
         ()
     """
     try:
-        return analyze(source_of(text, source)).diagnostics
+        return analyze(source_of_program(text, source)).diagnostics
     except LossError as error:  # no text at all
         return error.diagnostics
 

@@ -22,6 +22,7 @@ from losslang.diagnostics.source import Source, Span
 from losslang.meaning.canonical import canonical
 from losslang.meaning.checker import analyze
 from losslang.meaning.expression_tree import node_of
+from losslang.meaning.foreign_config import source_of_program
 from losslang.meaning.layout import lies
 from losslang.meaning.meaning import (
     Apply,
@@ -42,7 +43,6 @@ from losslang.primitives.primitive import Activation, Loss
 from losslang.primitives.primitive import Reduction as ReductionPrimitive
 from losslang.registry import current_registry
 from losslang.syntax import formatter, tree
-from losslang.syntax.program_text import source_of
 from losslang.vocabulary import IN_WORDS
 
 Row = tuple[str, str]
@@ -72,7 +72,7 @@ def explain(text_or_code: str | Source) -> str:
         <BLANKLINE>
         fingerprint 856d77f9a1bc0bf3
     """
-    source = source_of(text_or_code)
+    source = source_of_program(text_or_code)
     if CODE.fullmatch(source.text.strip()):
         return _page(source.text.strip())
     return explained(source, {})

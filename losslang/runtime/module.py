@@ -15,6 +15,7 @@ from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning import keys
 from losslang.meaning.canonical import canonical
+from losslang.meaning.foreign_config import source_of_program
 from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Plan
 from losslang.registry import current_registry
@@ -27,7 +28,6 @@ from losslang.runtime.detail import Detail
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.saved import Saved
 from losslang.syntax.parser import parse
-from losslang.syntax.program_text import source_of
 from losslang.tensors.eager import is_eager, is_transformed
 from losslang.tensors.torch_private import tree_flatten
 
@@ -73,7 +73,7 @@ def compile(
         raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
     if validate not in VALIDATE:
         raise ValueError(f"validate={validate!r}: it is one of {', '.join(map(repr, VALIDATE))}")
-    order = Order.of(source_of(text, source), overrides or {}, ignore, fuse)
+    order = Order.of(source_of_program(text, source), overrides or {}, ignore, fuse)
     checked, programs = understand(order, current_registry().snapshot())
     if programs is None:
         raise LossError(checked.errors)

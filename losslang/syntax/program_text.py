@@ -46,11 +46,18 @@ def _no_text(value: Any) -> Diagnostic:
 
 def _mapping(value: Mapping[Any, Any]) -> Diagnostic:
     """The mistake of a mapping: the config around an expression, one of another library, or any other."""
-    target = value.get("_target_") or value.get("class_path")
-    if isinstance(target, str):
+    if target := target_in(value):
         return files.foreign(NOWHERE, "text", target, PYTHON)
+    if isinstance(value.get("text"), str):
+        return files.without_target(NOWHERE, "text", PYTHON)
     inside = next((key for key in files.KEYS if isinstance(value.get(key), str)), "")
     return files.container(NOWHERE, "text", "mapping", PYTHON, inside)
+
+
+def target_in(value: Mapping[Any, Any]) -> str:
+    """What Hydra or LightningCLI make of a mapping; '' for plain data."""
+    target = value.get("_target_") or value.get("class_path")
+    return target if isinstance(target, str) else ""
 
 
 def _kind(value: Any) -> str:

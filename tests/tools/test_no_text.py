@@ -34,6 +34,7 @@ VALUES = [
     ({"lr": 1, "loss": "ce"}, "E407", "`text` holds a mapping, not an expression", "`['loss']`"),
     (UserDict(criterion="ce"), "E407", "`text` holds a mapping, not an expression", "`['criterion']`"),
     ({"_target_": "torch.nn.BCELoss"}, "E410", "`text` builds `torch.nn.BCELoss`", "`bce`"),
+    ({"text": "ce", "overrides": {"a": 1}}, "E407", "`text` holds a mapping", "`losslang.compile(**config)`"),
     ({"class_path": "a.B"}, "E410", "`text` builds `a.B`", "`ce + dice`"),
     ({"_target_": "losslang.compile", "text": "ce"}, "E410", "`losslang.compile`", "hydra.utils.instantiate"),
     (b"ce", "E409", "`text` holds bytes, not an expression: `b'ce'`", "text.decode()"),
@@ -58,6 +59,61 @@ def test_every_door_says_the_same(value: Any, code: str, said: str, repair: str)
         assert [(d.code, d.message, d.fix) for d in caught.value.diagnostics] == [
             (code, found.message, found.fix)
         ]
+
+
+MONAI = {"_target_": "monai.losses.DiceLoss", "softmax": True, "include_background": False}
+FOREIGN = [
+    (MONAI, "dice(softmax, background=false)"),
+    (UserDict(MONAI), "dice(softmax, background=false)"),
+    ({**MONAI, "_partial_": True, "weight": [1, 2.5]}, "dice(softmax, background=false, class_weight=[1, 2.5])"),
+    ({"class_path": "torch.nn.CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}, "ce(label_smoothing=0.1)"),
+    ({"class_path": "torch.nn.HuberLoss"}, "huber"),
+    ({"_target_": "monai.losses.DiceLoss", "squared_pred": None, "jaccard": 1}, "jaccard"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "ours"), FOREIGN)
+@pytest.mark.parametrize("door", [losslang.compile, losslang.check, losslang.explain])
+def test_what_a_config_builds_is_translated_with_its_options(
+    config: Any, ours: str, door: Callable[[Any], Any]
+) -> None:
+    try:
+        (found,) = door(config)
+    except losslang.LossError as error:
+        (found,) = error.diagnostics
+    assert found.code == "E410"
+    assert f"`{ours}" in found.fix
+    assert all(not d.is_error for d in losslang.check(ours))
+
+
+@pytest.mark.parametrize(("config", "ours"), FOREIGN)
+def test_a_file_says_the_same(config: Any, ours: str) -> None:
+    """Below a key, and as a whole file: where it is named, and counted in a folder."""
+    plain = yaml.safe_dump(dict(config))
+    for text in (yaml.safe_dump({"loss": dict(config)}), plain):
+        (found,) = read("c.yaml", text).diagnostics
+        assert found.code == "E410"
+        assert f"`{ours}" in found.fix
+    assert found.message.startswith("this file builds `")
+    assert text[slice(*found.span)] in (config.get("_target_"), config.get("class_path"))
+    reading = read("c.yaml", plain, named=False)
+    assert [d.code for d in reading.diagnostics] == []
+    assert reading.left == ("of another library",)
+
+
+@pytest.mark.parametrize(
+    "target", ["torch.nn.Linear", "torchmetrics.Dice", "monai.metrics.DiceMetric", "a.B"]
+)
+def test_a_file_that_builds_no_loss_is_none_of_ours(target: str) -> None:
+    (found,) = read("c.yaml", f"_target_: {target}\n").diagnostics
+    assert found.code == "E406"
+
+
+def test_a_text_without_a_target() -> None:
+    (found,) = read("c.yaml", "loss: {text: ce, overrides: {a: 1}}\n").diagnostics
+    assert (found.code, found.fix) == ("E407", "add `_target_: losslang.compile` beside its `text`")
+    whole = read("c.yaml", "loss: {_target_: losslang.compile, text: ce, overrides: {a: 1}}\n")
+    assert [source.text for source in whole.sources] == ["ce"]
 
 
 @pytest.mark.parametrize(

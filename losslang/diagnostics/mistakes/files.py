@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.elsewhere import spelled
@@ -137,6 +138,8 @@ def container(
     A mapping of texts, `loss: {generator: ..., discriminator: ...}`, is read as several expressions, one
     for each key, unless one of its keys says that it configures another program: `name`, `type`, `weight`
     and the like. Items of a list are named with `--key 'loss[*]'`.
+
+    A `text` with its `overrides` needs `_target_: losslang.compile` beside it, by which Hydra builds it.
     """
     if form == "Python":
         fix = (
@@ -152,6 +155,14 @@ def container(
         pattern = f"{key}.*" if kind == "mapping" else f"{key}[*]"
         fix += f"; if its {'entries' if kind == 'mapping' else 'items'} are expressions of their own: `--key '{pattern}'`"
     return Diagnostic("", f"`{key}` holds a {kind}, not an expression", span, fix=fix)
+
+
+def without_target(span: Span, key: str, form: str = "YAML") -> Diagnostic:
+    """The arguments of `losslang.compile` without the target that takes them (E407)."""
+    fix = "add `_target_: losslang.compile` beside its `text`"
+    if form == "Python":
+        fix = "hand over its entries: `losslang.compile(**config)`"
+    return replace(container(span, key, "mapping", form), fix=fix)
 
 
 @mistake("E408", example="loss: &ce\n", repair="loss: ce\n", form="yaml")
@@ -222,9 +233,12 @@ def foreign(span: Span, key: str, builds: str, form: str = "YAML", respelled: st
         fix = "Hydra builds it, `hydra.utils.instantiate(config)`; `losslang.compile` takes its `text`"
     elif not fix:
         fix = "write the loss as an expression, such as `ce + dice`"
+    if not key:
+        fix += ", as the `text` beside `_target_: losslang.compile`"
     if form != "Python":
         fix += "; or leave the file out"
-    return Diagnostic("", f"`{key}` builds `{builds}`, and is not an expression", span, fix=fix)
+    what = f"`{key}`" if key else "this file"
+    return Diagnostic("", f"{what} builds `{builds}`, and is not an expression", span, fix=fix)
 
 
 @mistake("E411", example="loss = '${w}*ce'\n", repair="loss = 'w = 0.5; w*ce'\n", form="toml")

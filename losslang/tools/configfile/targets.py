@@ -9,6 +9,7 @@ from typing import NamedTuple
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import configs
 from losslang.diagnostics.source import Span
+from losslang.meaning.foreign_config import OF_HYDRA
 from losslang.tools.configfile.nodes import Entry, Mapping, Node, Scalar, Sequence, below
 
 Says = Callable[[Scalar], str]
@@ -19,7 +20,6 @@ TARGETS = (COMPILE, *(f"losslang.{name}" for name in ("check", "explain", "forma
 ALSO = "losslang.runtime.module.compile"
 """The full name of `losslang.compile`, as Hydra prints it."""
 ARGUMENTS = ("text", "device", "const", "overrides", "ignore", "params", "validate", "fuse", "source")
-OF_HYDRA = ("_target_", "_args_", "_convert_", "_recursive_", "_partial_")
 NEAR = 0.8
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import configs, files
 from losslang.diagnostics.source import Source, Span
+from losslang.meaning.foreign_config import is_loss
 from losslang.meaning.overrides import Setting
 from losslang.tools.configfile.doubts import cut, interpolated, swallows
 from losslang.tools.configfile.find import Match, find, rule
@@ -19,7 +20,7 @@ from losslang.tools.configfile.interpolation import MISSING, Filler, Unanswered
 from losslang.tools.configfile.nodes import Decoded, Mapping, Node, Scalar, each
 from losslang.tools.configfile.other_libraries import is_theirs
 from losslang.tools.configfile.settings import no_mapping_of, settings_of
-from losslang.tools.configfile.targets import Target, builds_below, target_of, wrong
+from losslang.tools.configfile.targets import ARGUMENTS, Target, builds_below, target_of, wrong
 from losslang.tools.expressions import FOREIGN, GIVEN_ELSEWHERE, Expressions
 
 CONFIGURES = frozenset(
@@ -81,6 +82,8 @@ class Values:
         matches = find(self.file, documents, rule(key), self.says, targets=key is None)
         for node in each(documents) if key is None else ():
             self._judge_target(node)
+        if not matches and not self.judged and key is None:
+            matches = [one for one in map(_top, documents) if self._is_foreign_loss(one.node)]
         if not matches and not self.judged:
             return Expressions((), (self._nothing(documents).at(self.file),))
         spread = [one for match in matches for one in self._spread(match)]
@@ -133,7 +136,7 @@ class Values:
 
     def _holds_losses(self, mapping: Mapping) -> bool:
         """True for a mapping of texts of which no key configures another program."""
-        if mapping.tag or mapping.merged or self._configures(mapping):
+        if mapping.tag or mapping.merged or self._configures(mapping) or _lacks_target(mapping):
             return False
         return bool(mapping.entries) and all(_is_text(entry.node) for entry in mapping.entries)
 
@@ -155,6 +158,11 @@ class Values:
         """True for a mapping that builds a loss of losslang."""
         target = target_of(node, self.says)
         return target is not None and target.is_ours
+
+    def _is_foreign_loss(self, node: Node) -> bool:
+        """True for a mapping that builds a loss of another library, as its name tells."""
+        target = target_of(node, self.says)
+        return target is not None and is_loss(target.name)
 
     def _is_of_others(self, node: Node) -> bool:
         """True for what a folder holds beside our configs: losses of other programs, records of runs in JSON."""
@@ -236,6 +244,11 @@ class Values:
         else:
             self._note(one.node, configs.filled_in_elsewhere(span, text).at(self.file))
 
+    def _place(self, one: Match) -> Span:
+        """The key of a value; of a whole file its target."""
+        target = None if one.path else target_of(one.node, self.says)
+        return one.span if target is None else Span(target.written.start, target.written.end)
+
     def _note(self, node: Node, item: Source | Diagnostic, given: dict[str, Setting] | None = None) -> None:
         self.judged.append((node.start, item, given or {}))
 
@@ -244,7 +257,9 @@ class Values:
         node, path = one.node, one.path
         if builds:
             fix = respelled(node, builds, self.says)
-            return files.foreign(one.span, path, builds, respelled=fix)
+            return files.foreign(self._place(one), path, builds, respelled=fix)
+        if isinstance(node, Mapping) and _lacks_target(node):
+            return files.without_target(one.span, path)
         if not isinstance(node, Scalar):
             configures = isinstance(node, Mapping) and self._configures(node)
             kind = "mapping" if isinstance(node, Mapping) else "list"
@@ -254,6 +269,17 @@ class Values:
         if node.kind == "nothing":
             return files.empty(span if written else one.span, path, written, self.form.name)
         return files.not_text(span, path, node.kind, written, self.form.name)
+
+
+def _top(document: Node) -> Match:
+    """A whole document."""
+    return Match("", document, Span(0, 0))
+
+
+def _lacks_target(mapping: Mapping) -> bool:
+    """True for a `text` with other arguments of `losslang.compile` beside it, and no target that takes them."""
+    names = {entry.name for entry in mapping.entries}
+    return "text" in names and len(names) > 1 and names <= set(ARGUMENTS)
 
 
 def _scalar(one: Match) -> Scalar:
