@@ -1,4 +1,4 @@
-"""The vocabulary: views, targets, axes and bounds in which the signature of a loss is written."""
+"""The vocabulary: views, targets, axes and bounds of a signature, and the words that a program reserves."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ class Head(NamedTuple):
     weight: Tensor
     bias: Tensor | None
 
+
+ROOTS = ("pred", "target", "batch", "const")
+CLOCKS = ("step", "epoch")
+WORDS = {"true": True, "false": False, "none": None}
+RESERVED = (*ROOTS, *CLOCKS, *WORDS)
+"""The names of a program that can be neither called nor bound."""
 
 # The views of a prediction, by the name of the parameter that reads them.
 VIEWS: Mapping[str, str] = {

@@ -1,19 +1,27 @@
-"""Arguments of a call under names: prediction and target have none."""
+"""Arguments of a call that are handed over in another way than the program reads them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes.inputs import missing_input
 from losslang.plan.plan import Plan
+from losslang.syntax import tree
+from losslang.tensors.lazy import torch
 
 NAMES = {
     "pred": ("pred", "preds", "prediction", "input", "inputs", "logits", "output", "outputs", "y_pred", "x"),
     "target": ("target", "targets", "label", "labels", "y", "y_true", "truth", "gt"),
 }
 """The names under which prediction and target are handed over by mistake."""
+
+
+OF_TARGETS = re.compile(r"(the (float )?)?`?target`? of `")
+"""How a message starts that says what is wrong with a target."""
 
 
 def refuse_named(plan: Plan, positional: Sequence[Any], batch: Mapping[str, Any]) -> None:
@@ -29,3 +37,22 @@ def refuse_named(plan: Plan, positional: Sequence[Any], batch: Mapping[str, Any]
             shown = tuple(found[other] or other for other in NAMES)
             wrong = missing_input(step.site.span, root, root, shown)
             raise LossError([wrong.at(step.site.source)])
+
+
+def name_heads(plan: Plan, target: Any, error: LossError) -> LossError:
+    """Returns an error of a target, with what to hand over if several heads read the one tensor that it is."""
+    paths = [dict(step.options)["path"] for step in plan.inputs]
+    heads = {
+        path.steps[0].name
+        for path in paths
+        if path.soft and path.steps and isinstance(path.steps[0], tree.Key)
+    }
+    if len(heads) < 2 or not isinstance(target, torch.Tensor):
+        return error
+    each = ", ".join(f"'{head}': ..." for head in sorted(heads))
+    first = f"{len(heads)} heads read this one tensor: hand over a target for each, `{{{each}}}`"
+    told = [
+        replace(found, fix=f"{first}; else {found.fix}") if OF_TARGETS.match(found.message) else found
+        for found in error.diagnostics
+    ]
+    return LossError(told)

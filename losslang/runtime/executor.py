@@ -9,11 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from losslang.diagnostics.errors import LossError
 from losslang.plan.operations.call import holds_numbers, refuse_mixed, refuse_unreadable
 from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime import block_sizes, program
+from losslang.runtime.arguments import name_heads
 from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES, Call
 from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index
@@ -136,6 +138,8 @@ class Executor:
         except RuntimeError as error:
             refuse_mixed(self.plan, inputs, error)
             raise
+        except LossError as error:
+            raise name_heads(self.plan, roots[1], error) from None
         if self.is_guarded:
             self.guard.run(*roots)
         return values

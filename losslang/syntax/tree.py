@@ -12,12 +12,11 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from losslang.diagnostics.source import Span
+from losslang.vocabulary import CLOCKS as CLOCKS
+from losslang.vocabulary import RESERVED as RESERVED
+from losslang.vocabulary import ROOTS as ROOTS
+from losslang.vocabulary import WORDS as WORDS
 
-ROOTS = ("pred", "target", "batch", "const")
-CLOCKS = ("step", "epoch")
-WORDS = {"true": True, "false": False, "none": None}
-RESERVED = (*ROOTS, *CLOCKS, *WORDS)
-"""The names that can be neither called nor bound."""
 METRIC = "metric"
 """The call that logs its argument: no loss and no function may be called so."""
 

@@ -6,15 +6,16 @@ indices stay indices where a loss reads `labels`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs, tensors
 from losslang.diagnostics.source import Source, Span
 from losslang.tensors.lazy import torch
+from losslang.tensors.parts import kind, naming
 from losslang.tensors.repairs import Misfit, Reads, has_shape, rows_of
 from losslang.vocabulary import Tensor
 
@@ -24,7 +25,9 @@ class Site:
     """The place that an error names: a term of the program by its key, one of its operands, and its text.
 
     `loss` is the loss that reads the operand, if one does; `written` its `channels=`, and `moved` the axes by
-    which its tensors are moved before it reads them. `of_rows` says that it reads rows along the last axis.
+    which its tensors are moved before it reads them. `of_rows` says that it reads rows along the last axis,
+    `paths` are those of its operands by position, and `is_below` says that a head is behind them. `option` is
+    the option that a number is written for.
     """
 
     term: str
@@ -35,6 +38,9 @@ class Site:
     written: str = ""
     moved: tuple[int, int] | None = None
     of_rows: bool = False
+    paths: tuple[tuple[str, str], ...] = ()
+    is_below: bool = False
+    option: str = ""
 
     def error(self, diagnostic: Diagnostic) -> LossError:
         return LossError([diagnostic.at(self.source)])
@@ -60,6 +66,12 @@ class Site:
     def shape(self, value: Tensor) -> tuple[int, ...]:
         """Returns the shape of a tensor of the prediction's rank as the call hands it over."""
         return tuple(self.given(value, value)[0].shape)
+
+    def no_tensor(self, value: Any) -> LossError:
+        """Returns the error of something else than a tensor, with the paths to the tensors in it."""
+        text, behind = self.source.text[slice(*self.span)], self.source.text[self.span.end :]
+        fix = naming(value, text, behind, self.operand, dict(self.paths), is_below=self.is_below)
+        return self.error(inputs.not_a_tensor(self.span, self.term, self.operand, kind(value), fix))
 
     def type_error(self, found: Tensor, wanted: str, fix: str) -> LossError:
         name = str(found.dtype).removeprefix("torch.")
@@ -278,16 +290,11 @@ def _tensor(target: Any, pred: Tensor, site: Site, shape: Sequence[int] | None =
     if target is None:
         raise site.error(inputs.missing_input(site.span, site.operand, site.operand, None))
     if not isinstance(target, (int, float)):
-        found, path = f"a {type(target).__name__}", site.operand
-        raise site.error(inputs.not_a_tensor(site.span, site.term, path, found, _keys(target)))
+        raise site.no_tensor(target)
     # A float gets the prediction's type; an integer stays one, since it may be a class.
     kind = pred.dtype if isinstance(target, float) else None
     number = torch.full((), target, dtype=kind, device=pred.device)
     return number.expand(pred.shape if shape is None else shape)
-
-
-def _keys(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
 
 
 def _needs_classes(target: Tensor, pred: Tensor, site: Site) -> LossError:

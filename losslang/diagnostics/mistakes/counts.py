@@ -85,7 +85,7 @@ def ignored_by_number(span: Span, term: str, label: int, found: tuple[int, ...])
     example="losslang.compile('l1(avg_factor=batch.n)')(torch.randn(2, 4), torch.randn(2, 4), n=torch.tensor(0))",
     repair="losslang.compile('l1(avg_factor=max(batch.n, 1))')(torch.randn(2, 4), torch.randn(2, 4), n=torch.tensor(0))",
 )
-def nothing_counted(span: Span, term: str) -> Diagnostic:
+def nothing_counted(span: Span, term: str, factor: str) -> Diagnostic:
     """A sum is divided by 0: the term is 0 in this call, and trains nothing.
 
     The mean over nothing is 0, with a gradient of 0. That is right where nothing is there to be learned.
@@ -97,7 +97,7 @@ def nothing_counted(span: Span, term: str) -> Diagnostic:
         f"`avg_factor` of `{term}` is 0, so the term is 0 and trains nothing",
         span,
         caret="0 in this call",
-        fix="if the others count, as the background of an image without boxes: `avg_factor=max(..., 1)`",
+        fix=f"if the others count, as the background of an image without boxes: `avg_factor=max({factor}, 1)`",
     )
 
 

@@ -62,7 +62,7 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...] | 
     example="losslang.compile('mse@(pred.mu, target)')(torch.randn(4), torch.randn(4))",
     repair="losslang.compile('mse@(pred.mu, target)')({'mu': torch.randn(4)}, torch.randn(4))",
 )
-def no_way_into(span: Span, path: str, step: str, found: str, fix: str = "") -> Diagnostic:
+def no_way_into(span: Span, path: str, step: str, found: str, fix: str) -> Diagnostic:
     """A path asks for a part of something that has no such part.
 
     `.key` reads an entry of a mapping or a field of a named tuple or a dataclass, `[i]` an element
@@ -70,12 +70,6 @@ def no_way_into(span: Span, path: str, step: str, found: str, fix: str = "") -> 
     them is never cut to fit: of no channels a loss is 0, and nothing trains. Negative bounds count from
     the end, as in Python.
     """
-    if found.startswith("a tensor") and ":" in step:
-        fix = fix or "a slice takes channels, axis 1 of a tensor of two or more axes: hand over such a tensor"
-    elif found.startswith("a tensor") and step.startswith("["):
-        at = int(step.strip("[]"))
-        fix = f"channels of a tensor are a slice: `[{at}:{at + 1 or ''}]`"
-    fix = fix or "change the path, or what the call hands over"
     return Diagnostic("", f"`{path}` is {found}: there is no `{step}` in it", span, fix=fix)
 
 
@@ -105,9 +99,13 @@ def which_axis(span: Span, path: str, found: Shape) -> Diagnostic:
     example="losslang.compile('mse')(torch.randn(4), {'depth': torch.randn(4)})",
     repair="losslang.compile('mse@(pred, target.depth)')(torch.randn(4), {'depth': torch.randn(4)})",
 )
-def not_a_tensor(span: Span, term: str, path: str, found: str, keys: tuple[str, ...]) -> Diagnostic:
-    """What a path leads to is not a tensor, nor a list or an array of numbers, which are read as one."""
-    fix = f"name a part of it: one of {_names(keys)}" if keys else "hand over a tensor"
+def not_a_tensor(span: Span, term: str, path: str, found: str, fix: str) -> Diagnostic:
+    """Something else than a tensor, or an array or a list of numbers, which are read as one.
+
+    A model that returns a mapping, a named tuple or a dataclass has heads, and a term says which of them it
+    reads: `mse@depth` compares `pred["depth"]` with `target["depth"]`, or with the target itself if that is
+    one tensor. Of a list, and where the names differ, the operands are written: `mse@(pred[0], target.depth)`.
+    """
     reads = f"`{path}` is" if term == path else f"`{term}` reads `{path}`, which is"
     return Diagnostic("", f"{reads} {found}, not a tensor", span, fix=fix)
 
@@ -225,17 +223,23 @@ def matches_nothing(span: Span, term: str, pattern: str, names: tuple[str, ...])
     repair="losslang.compile('mean(pred.aux) + ce@logits')(\n"
     "    {'aux': torch.rand(4), 'logits': torch.randn(4, 3)}, torch.tensor([0, 1, 2, 0])\n)",
 )
-def not_scalar(span: Span, term: str, found: Shape) -> Diagnostic:
+def not_scalar(span: Span, term: str, found: Shape, path: str, option: str = "") -> Diagnostic:
     """A tensor stands where one number is needed.
 
-    A path that is a term of its own holds one number; so does what multiplies a loss that is
-    already reduced, as in `w*sqrt(mse)`.
+    A path that is a term of its own holds one number, and so does what multiplies a loss that is already
+    reduced, as in `w*sqrt(mse)`: its `mean` or its `sum`, which differ. `avg_factor` is how many there are: a
+    count for each sample adds up, `avg_factor=sum(batch.n)`.
     """
+    fix = f"reduce it: `mean({path})`, or `sum({path})`"
+    if option == "avg_factor":
+        fix = f"counts of samples add up: `avg_factor=sum({path})`"
+    elif option:
+        fix = f"hand over one number, or write how it is made of these: `{option}=mean({path})`"
     return Diagnostic(
         "",
         f"`{term}` has shape {tuple(found)}, and one number is needed here",
         span,
-        fix="reduce it: `mean(...)` or `sum(...)`",
+        fix=fix,
     )
 
 

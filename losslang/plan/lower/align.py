@@ -38,6 +38,8 @@ class Aligned:
         self.layers: dict[str, Ref] = {}
         self.frame = frame(loss, self.over)
         self.layout = layout(use, loss)
+        listed = dict(use.spans)
+        self.paths = tuple((name, str(operand)) for name, operand in use.operands if name not in listed)
 
     def site(self, part: str) -> Site:
         """Returns the term and the place in the text that an error about an operand or option names."""
@@ -51,6 +53,11 @@ class Aligned:
             own.written or "",
             own.moved,
             is_of_rows(self.loss),
+            self.paths,
+            any(
+                isinstance(operand, Input) and operand.soft and operand.steps
+                for _, operand in self.use.operands
+            ),
         )
 
     def align(self) -> None:
@@ -226,7 +233,7 @@ class Aligned:
 
     def dynamic(self, name: str, value: Expression, declared: Any) -> Argument:
         """Emits an option that is a tensor of one number, and the check of its bounds."""
-        number = self.out.number(value)
+        number = self.out.number(value, name)
         site, bounds = self.site(name), tuple(bounds_of(declared).items())
         self.emit("check:option", number, site=site, check=True, bounds=bounds, wanted=wording(declared))
         return number

@@ -43,11 +43,11 @@ class Builder:
         self.steps.append(Step(name, operation, inputs, tuple(options.items()), site, check, owners, named))
         return Ref(name)
 
-    def number(self, expression: Expression) -> Argument:
-        """Emits a tensor expression that has to be one number."""
+    def number(self, expression: Expression, option: str = "") -> Argument:
+        """Emits a tensor expression that has to be one number, as the value of an option if one is named."""
         if isinstance(expression, Constant):
             return expression.value
-        site = Site(str(expression), str(expression), expression.span, self.source)
+        site = Site(str(expression), str(expression), expression.span, self.source, option=option)
         return self.emit("scalar", self.tensor(expression), site=site)
 
     def tensor(self, expression: Expression, channel: int = BY_RANK) -> Argument:

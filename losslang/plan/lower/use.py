@@ -259,7 +259,7 @@ class Use(Aligned):
             total = self.emit("reduction:sum", values, weights, counted)
             if isinstance(factor, (int, float)):
                 return self.emit("math:/", total, float(factor))
-            number, site = self.out.number(factor), self.site("avg_factor")
+            number, site = self.out.number(factor, "avg_factor"), self.site("avg_factor")
             self.emit("check:bounds", number, None, site=site, check=True)
             return self.emit("over_factor", total, number, site=site)
         if not self.loss.result_axes and counted is None:

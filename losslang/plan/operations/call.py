@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import Any, cast
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs, tensors
@@ -14,12 +13,10 @@ from losslang.plan.plan import Plan
 from losslang.syntax import tree
 from losslang.syntax.formatter import access
 from losslang.tensors.lazy import torch
+from losslang.tensors.parts import field_names, kind, leading
 from losslang.tensors.repairs import boxes
 from losslang.tensors.subclasses import is_dressed, undressed
 from losslang.tensors.targets import Site
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 from losslang.vocabulary import Head, Tensor
 
 
@@ -34,7 +31,7 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
             return value
         if isinstance(step, tree.Key) and _has(value, step.name):
             value = value[step.name]
-        elif isinstance(step, tree.Key) and step.name in _field_names(value):
+        elif isinstance(step, tree.Key) and step.name in field_names(value):
             value = getattr(value, step.name)
         elif isinstance(step, tree.Slice) and isinstance(value, torch.Tensor) and value.ndim > 1:
             value = _channels(value, step, channel, path, depth, site)
@@ -191,38 +188,20 @@ def _within(step: tree.Slice, size: int, value: Any, path: Input, depth: int, si
             fix += f": from {first} to the last it is `{access(tree.Slice(step.start, None))}`"
         elif size:
             fix += f": the first is `[0:1]`, the last `[{size - 1}:]`"
-        raise site.error(inputs.no_way_into(site.span, so_far, access(step), _kind(value), fix))
+        raise site.error(inputs.no_way_into(site.span, so_far, access(step), kind(value), fix))
 
 
 def _no_way(value: Any, path: Input, depth: int, site: Site) -> LossError:
     """Returns the error of a path whose step at `depth` finds nothing."""
     so_far, step = Input(path.root, path.steps[:depth]), path.steps[depth]
-    known = _field_names(value)
+    known = field_names(value)
     if isinstance(value, Mapping):
         known = tuple(map(str, cast("Mapping[str, Any]", value)))
     if isinstance(step, tree.Key) and (known or isinstance(value, Mapping)):
         return site.error(inputs.missing_input(site.span, f"{so_far}.{step.name}", step.name, known))
-    return site.error(inputs.no_way_into(site.span, str(so_far), access(step), _kind(value)))
-
-
-def _field_names(value: Any) -> tuple[str, ...]:
-    """Returns the field names of a named tuple or a dataclass; attributes of other objects are not read."""
-    if isinstance(value, tuple):
-        return tuple(getattr(cast("Any", value), "_fields", ()))
-    return tuple(f.name for f in fields(value)) if _is_record(value) else ()
-
-
-def _is_record(value: Any) -> TypeGuard[DataclassInstance]:
-    return is_dataclass(value) and not isinstance(value, type)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"a tensor {tuple(value.shape)}"
-    if isinstance(value, (list, tuple)):
-        items = cast("Sequence[Any]", value)
-        return f"a {type(items).__name__} of {len(items)}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    text, rest = site.source.text[slice(*site.span)], len(path.steps) - depth
+    fix = leading(value, text, str(so_far), access(step), rest)
+    return site.error(inputs.no_way_into(site.span, str(so_far), access(step), kind(value), fix))
 
 
 def complete(root: Any, path: Input, read: Sequence[str], site: Site) -> None:
@@ -250,9 +229,7 @@ def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
     if value is None:
         raise site.error(inputs.missing_input(site.span, site.operand, site.operand, None))
     if not isinstance(value, torch.Tensor):
-        keys = tuple(map(str, cast("Mapping[str, Any]", value))) if isinstance(value, Mapping) else ()
-        wrong = inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), keys)
-        raise site.error(wrong)
+        raise site.no_tensor(value)
     if last is not None and (value.ndim == 0 or value.shape[-1] != last):
         wanted, fix = f"{last} numbers along its last axis", boxes(value, last)
         raise site.error(tensors.wrong_prediction(site.span, site.term, tuple(value.shape), wanted, fix))
@@ -281,7 +258,7 @@ def head(value: Any, pred: Tensor, site: Site) -> Head:
         fix = "hand over the layer that reads these hidden states, or its `.weight`"
         if isinstance(weight, torch.Tensor) and weight.ndim == 2 and weight.shape[:1] == pred.shape[-1:]:
             fix = "it is transposed: hand over its `.T`"
-        found = _kind(weight)
+        found = kind(weight)
         raise site.error(tensors.wrong_head(site.span, site.term, site.operand, found, shape, fix))
     if not weight.dtype.is_floating_point:
         raise site.type_error(weight, "floats", "convert it with `.float()`")
@@ -294,7 +271,7 @@ def head(value: Any, pred: Tensor, site: Site) -> Head:
 def net(value: Any, pred: Tensor, site: Site) -> Any:
     """Returns a network: a module, or any function of tensors."""
     if not callable(value):
-        raise site.error(inputs.not_a_network(site.span, site.term, site.operand, _kind(value)))
+        raise site.error(inputs.not_a_network(site.span, site.term, site.operand, kind(value)))
     return value
 
 
@@ -311,8 +288,10 @@ def scalar(value: Any, site: Site) -> Any:
     if not isinstance(value, torch.Tensor):
         if isinstance(value, (int, float)):
             return float(value)
-        raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, _kind(value), ()))
+        raise site.no_tensor(value)
     if value.numel() != 1:
-        raise site.error(inputs.not_scalar(site.span, site.term, tuple(value.shape)))
+        raise site.error(
+            inputs.not_scalar(site.span, site.term, tuple(value.shape), site.operand, site.option)
+        )
     value = value.reshape(())
     return value if value.dtype in (torch.float32, torch.float64) else value.float()

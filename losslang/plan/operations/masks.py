@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from losslang.diagnostics.mistakes import inputs, tensors
+from losslang.diagnostics.mistakes import tensors
 from losslang.meaning.layout import channel_axis
 from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
 from losslang.tensors.devices import can_read_without_sync
@@ -47,8 +47,7 @@ def broadcast_to_pred(
     if value is None or isinstance(value, (int, float)):
         return value
     if not isinstance(value, torch.Tensor):
-        found = f"a {type(value).__name__}"
-        raise site.error(inputs.not_a_tensor(site.span, site.term, site.operand, found, ()))
+        raise site.no_tensor(value)
     if value.is_complex():
         raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
     rank = pred.ndim

@@ -29,7 +29,7 @@ def over_factor(total: Tensor, factor: Any, site: Site) -> Tensor:
     if factor != 0:
         return total / factor
     if not traces():
-        warn_once(site, nothing_counted(site.span, site.term))
+        warn_once(site, nothing_counted(site.span, site.term, site.source.text[slice(*site.span)]))
     return divided(total, torch.zeros_like(total))
 
 
