@@ -44,7 +44,7 @@ def kind(value: Any) -> str:
 
 
 def accesses(value: Any) -> list[str]:
-    """Returns how a path goes on to the tensors of a value, `.key` or `[0]`; to single numbers if it has no others."""
+    """Returns how a path goes on to the tensors of a value, `.key` or `[0]`: to numbers if it has no others."""
     inside: Iterable[tuple[str, Any]] = ()
     if isinstance(value, Mapping):
         named = cast("Mapping[Any, Any]", value).items()

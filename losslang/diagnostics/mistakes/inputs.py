@@ -104,7 +104,7 @@ def not_a_tensor(span: Span, term: str, path: str, found: str, fix: str) -> Diag
 
     A model that returns a mapping, a named tuple or a dataclass has heads, and a term says which of them it
     reads: `mse@depth` compares `pred["depth"]` with `target["depth"]`, or with the target itself if that is
-    one tensor. Of a list, and where the names differ, the operands are written: `mse@(pred[0], target.depth)`.
+    one tensor. Of a list, and where names differ, the operands are written: `mse@(pred[0], target.depth)`.
     """
     reads = f"`{path}` is" if term == path else f"`{term}` reads `{path}`, which is"
     return Diagnostic("", f"{reads} {found}, not a tensor", span, fix=fix)
