@@ -17,6 +17,7 @@ from losslang.diagnostics.mistakes import routes
 from losslang.meaning.foreign import answer
 from losslang.meaning.meaning import Apply, Expression, Input, Term
 from losslang.meaning.options import ReportedError, arity
+from losslang.meaning.products import multiply
 from losslang.meaning.terms import (
     MistakeError,
     NumberValue,
@@ -28,7 +29,6 @@ from losslang.meaning.terms import (
     collapse,
     each_term,
     fold,
-    multiply,
     negate,
     power,
     renamed,

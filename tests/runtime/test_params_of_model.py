@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -192,3 +193,30 @@ def test_torch_compile() -> None:
     with torch.no_grad():
         network[0].weight.mul_(2)
     torch.testing.assert_close(compiled(X), by_hand(network))
+
+
+@pytest.mark.parametrize("name", ["l2_reg", "l1_reg", "elastic_net"])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("batch.r*{}", lambda value, r: r * value),
+        ("0.1*{}*batch.r", lambda value, r: 0.1 * r * value),
+        ("{}/batch.r", lambda value, r: value / r),
+        ("exp(batch.r)*{}", lambda value, r: r.exp() * value),
+        ("const.r*{}", lambda value, r: r * value),
+        ("batch.r*(1 - {})", lambda value, r: r * (1 - value)),
+        ("batch.r*(mse + 2*{})", lambda value, r: r * (1 + 2 * value)),
+        ("batch.r*detach({}) + mse", lambda value, r: r * value + 1),
+    ],
+)
+def test_a_number_of_the_call_weighs_a_loss_of_parameters(
+    name: str, text: str, wanted: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    model, r = nn.Linear(3, 2).double(), torch.tensor(2.5, dtype=torch.float64)
+    pred = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    target = torch.ones(4, dtype=torch.float64)
+    plain = losslang.compile(name, params=model)()
+    loss = losslang.compile(text.format(name), params=model, const={"r": r} if "const" in text else None)
+    keywords = {"r": r} if "batch" in text else {}
+    found = loss(pred, target, **keywords) if "mse" in text else loss(**keywords)
+    torch.testing.assert_close(found, wanted(plain, r), rtol=1e-12, atol=0)
