@@ -41,11 +41,13 @@ _HOMES = {
     "function": "primitives.decorators",
     "loss": "primitives.decorators",
     "reduction": "primitives.decorators",
+    "schedule": "primitives.schedules",
     "Registry": "registry",
 }
 __all__ = [
     "Detail", "Diagnostic", "Loss", "LossError", "LossExpr", "LossWarning", "Registry", "activation",
     "check", "compile", "explain", "format", "function", "loss", "parse", "reduction",
+    "schedule",
 ]  # fmt: skip
 
 

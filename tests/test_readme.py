@@ -97,9 +97,8 @@ def test_what_people_look_for_is_there(text: str) -> None:
 def test_what_the_readme_promises_for_later_is_refused_today() -> None:
     later = README[README.index("## Not yet") : README.index("## More")]
     names = set(re.findall(r"`(\w+)=?`", later))
-    assert {"ramp", "learn", "each"} <= names
+    assert {"learn", "each"} <= names
     for text in (
-        "ramp(0, 1, steps=2)*ce",
         "learn(0)*ce",
         "each(ce, over=pred)",
         "uncertainty(ce, dice)",

@@ -33,10 +33,12 @@ from losslang.meaning.terms import (
     power,
     renamed,
 )
+from losslang.meaning.time import clock, scheduled
 from losslang.meaning.uses import Scope, handed_below, read_use
 from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
+from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
 from losslang.syntax import tree
 from losslang.syntax.formatter import path as spell_path
@@ -112,14 +114,17 @@ class Evaluator:
 
     def _is_unbound(self, call: tree.Call) -> bool:
         """True for a plain name that is nothing here or in another library, nor nearly so."""
-        if call.arguments or call.options or call.name in self.bindings or is_known(call.name):
+        is_ours = call.name in self.bindings or call.name in tree.CLOCKS
+        if call.arguments or call.options or is_ours or is_known(call.name):
             return False
         return not self.registry.kinds_of(call.name) and not nearest(call.name, self._callable)
 
     @property
     def _callable(self) -> tuple[str, ...]:
         """The names that may be called."""
-        return (*self.bindings, *self.registry.names(Loss), *self.registry.names(Function), tree.METRIC)
+        kinds = (Loss, Function, Schedule)
+        names = (name for kind in kinds for name in self.registry.names(kind))
+        return (*self.bindings, *names, tree.METRIC)
 
     def _need(self, value: Value | None) -> Value:
         """Raises ReportedError for a value that is missing: its mistake has been reported."""
@@ -204,6 +209,11 @@ class Evaluator:
             return TermsValue((Term(use.name, 1.0, use, span=call.span),), call.span)
         if name == tree.METRIC:
             return self._metric(call, scope)
+        if name in tree.CLOCKS:
+            return clock(call)
+        if schedule := self.registry.get(Schedule, name):
+            values = self._numbers(call.arguments, scope)
+            return scheduled(call, schedule, values, lambda node: self.evaluate(node, scope), self.report)
         if planned := self.registry.get(Planned, name):
             self.report(MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary)))
             self._look_into(call, scope)

@@ -31,12 +31,25 @@ def node_of(expression: Expression, spell: Spell) -> tree.Node:
             signed = list(_factors(expression))
             return product_of([node_of(part, spell) for _, part in signed], [sign for sign, _ in signed[1:]])
         case Apply(operator=operator, arguments=arguments):
-            return tree.Call(name=operator, arguments=tuple(node_of(a, spell) for a in arguments))  # type: ignore[arg-type]
+            nodes = tuple(node_of(argument, spell) for argument in arguments)
+            options = tuple(
+                tree.Option(name=name, value=option_value(value))  # type: ignore[arg-type]
+                for name, value in expression.options
+                if name in expression.written
+            )
+            return tree.Call(name=operator, arguments=nodes, options=options)  # type: ignore[arg-type]
 
 
 def number(value: float) -> tree.Node:
     """A number as a tree: the minus is a node of its own."""
     return tree.Negative(operand=tree.Number(value=-value)) if value < 0 else tree.Number(value=value)
+
+
+def option_value(value: bool | float | str) -> tree.Node:
+    """The value of an option of a function or a schedule as a tree."""
+    if isinstance(value, bool):
+        return tree.Word(value=value)
+    return tree.Call(name=value) if isinstance(value, str) else number(value)
 
 
 def _added(expression: Apply, spell: Spell) -> tree.Node:

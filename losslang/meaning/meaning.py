@@ -45,11 +45,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Apply:
-    """An operator (`+ - * / ** neg`) or a function over expressions."""
+    """An operator (`+ - * / ** neg`), a function or a schedule over expressions.
+
+    `options` are all that it has, `written` the names of those that the program writes.
+    """
 
     operator: str
     arguments: tuple[Expression, ...]
     span: Span = field(default=NOWHERE, compare=False, repr=False)
+    options: tuple[tuple[str, Any], ...] = ()
+    written: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         if self.operator == "neg":
@@ -58,7 +63,8 @@ class Apply:
             left, right = map(_bracketed, self.arguments)
             space = " " if self.operator in "+-" else ""
             return f"{left}{space}{self.operator}{space}{right}"
-        return f"{self.operator}({', '.join(map(str, self.arguments))})"
+        inside = [*map(str, self.arguments), *(f"{name}={show(value)}" for name, value in self.options)]
+        return f"{self.operator}({', '.join(inside)})"
 
 
 @dataclass(frozen=True)
@@ -237,6 +243,14 @@ def below(expression: Expression) -> Iterator[Expression]:
                     yield from below(value)
         case _:
             return
+
+
+def is_static(expression: Expression) -> bool:
+    """True if an expression reads no tensor of a call: it is made of numbers and clocks."""
+    parts = list(below(expression))
+    return not any(
+        isinstance(p, LossUse) or (isinstance(p, Input) and p.root not in tree.CLOCKS) for p in parts
+    )
 
 
 def loss_uses(term: Term) -> Iterator[LossUse]:

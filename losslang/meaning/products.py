@@ -1,4 +1,4 @@
-"""Products of values: numbers scale terms, tensors weigh inside of reductions."""
+"""Products of values: numbers scale terms, tensors weigh inside of reductions, what is one number outside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from losslang.diagnostics.source import Span
 from losslang.meaning.keys import key
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term, is_static
 from losslang.meaning.terms import NumberValue, TensorValue, TermsValue, Value, collapse, fold, number
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
@@ -40,9 +40,24 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
         )
         for t in linear.terms
     ]
+    static, tensor = _by_kind(parts, node.span)
     if tensor is not None:
         weighted = [_weigh(t, tensor) for t in weighted]
+    if static is not None:
+        weighted = [replace(t, factor=_times(t.factor, "*", static, t.span)) for t in weighted]
     return TermsValue(tuple(weighted), node.span)
+
+
+def _by_kind(
+    parts: Sequence[tuple[str, Value, tree.Node]], span: Span
+) -> tuple[Expression | None, Expression | None]:
+    """The product of the factors that are one number whatever the call, and that of its tensors."""
+    products: list[Expression | None] = [None, None]
+    for operator, value, _ in parts:
+        if isinstance(value, TensorValue):
+            kind = 0 if is_static(value.expression) else 1
+            products[kind] = _times(products[kind], operator, value.expression, span)
+    return products[0], products[1]
 
 
 def _zero_in_place(value: Value, factor: tree.Node) -> bool:

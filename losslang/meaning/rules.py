@@ -10,7 +10,18 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_of, loss_uses, show
+from losslang.meaning.meaning import (
+    Apply,
+    Expression,
+    Input,
+    LossUse,
+    Term,
+    below,
+    is_static,
+    loss_of,
+    loss_uses,
+    show,
+)
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import MEANS, Preset
 from losslang.primitives.primitive import Activation, Loss
@@ -31,7 +42,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     """The mistakes that only the terms of a program together show."""
     diagnostics: list[Diagnostic] = []
     if not any(_learns(term.body) for term in terms):
-        detached = any(isinstance(inner, (Input, LossUse)) for term in terms for inner in below(term.body))
+        detached = any(not is_static(term.body) for term in terms)
         diagnostics.append(mistakes.nothing_to_learn(span, "detached" if detached else "a number"))
     elif not any(_learns(term.body) for term in terms if not term.metric):
         diagnostics.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
@@ -68,7 +79,7 @@ def _learns(expression: Expression) -> bool:
         case Apply(arguments=arguments):
             return any(map(_learns, arguments))
         case _:
-            return isinstance(expression, (Input, LossUse))
+            return isinstance(expression, (Input, LossUse)) and not is_static(expression)
 
 
 def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:

@@ -11,7 +11,6 @@ from losslang.primitives.primitive import Activation, Function, Loss, Primitive,
 from losslang.vocabulary import GIVEN, UNIVERSAL, VIEWS
 
 REDUCED = ("values", "weights", "counted")
-
 DEFINED: list[Primitive] = []
 """Every primitive decorated so far, in order; the registry collects them."""
 
@@ -71,7 +70,7 @@ def loss(
 
     def define(function: Callable[..., Any]) -> Loss:
         described = Loss(
-            _name(function),
+            name_of(function),
             function,
             aliases,
             paper,
@@ -88,7 +87,7 @@ def loss(
             index=index,
             like={name: as_preset(declared) for name, declared in (like or {}).items()},
         )
-        _is_described(described)
+        is_described(described)
         _is_a_loss(described)
         DEFINED.append(described)
         return described
@@ -124,8 +123,8 @@ def activation(
     """
 
     def define(function: Callable[..., Any]) -> Activation:
-        made = Activation(_name(function), function, (), paper, takes=takes, gives=gives, over=over)
-        _is_described(made)
+        made = Activation(name_of(function), function, (), paper, takes=takes, gives=gives, over=over)
+        is_described(made)
         known = {*VIEWS.values(), "any"}
         if takes not in known or gives not in known:
             raise TypeError(f"activation {made.name}: takes and gives are among {', '.join(sorted(known))}")
@@ -159,8 +158,8 @@ def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Red
     """
 
     def define(function: Callable[..., Any]) -> Reduction:
-        made = Reduction(_name(function), function, per_sample=per_sample)
-        _is_described(made)
+        made = Reduction(name_of(function), function, per_sample=per_sample)
+        is_described(made)
         if made.parameters not in (REDUCED, (*REDUCED, "total"), (*REDUCED, "positive")):
             more = "and `total` or `positive`"
             raise TypeError(f"reduction {made.name}: its parameters are values, weights, counted {more}")
@@ -192,8 +191,8 @@ def function(
     """
 
     def define(function: Callable[..., Any]) -> Function:
-        made = Function(_name(function), function, reduces=reduces, fold=fold)
-        _is_described(made)
+        made = Function(name_of(function), function, reduces=reduces, fold=fold)
+        is_described(made)
         if made.option_types:
             raise TypeError(f"function {made.name}: functions take no options")
         DEFINED.append(made)
@@ -202,7 +201,7 @@ def function(
     return define
 
 
-def _is_described(made: Primitive) -> None:
+def is_described(made: Primitive) -> None:
     """Raises TypeError for a signature that says less than the language needs to know."""
     if not made.name.isidentifier():
         raise TypeError(f"{made.kind}: `{made.name}` cannot be a name; decorate a function made by `def`")
@@ -234,6 +233,6 @@ def _is_a_loss(made: Loss) -> None:
         raise TypeError(f"loss {made.name}: every loss has {hidden} already; the compiler applies it")
 
 
-def _name(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
     """The name in the language: `sum_` is `sum`."""
     return function.__name__.rstrip("_")

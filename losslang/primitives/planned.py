@@ -7,17 +7,8 @@ from __future__ import annotations
 
 from losslang.primitives.decorators import DEFINED
 from losslang.primitives.primitive import Planned
-from losslang.syntax.tree import CLOCKS
 
-_COUNTED = dict(zip(CLOCKS, ("optimizer steps", "epochs"), strict=True))
 _PLANNED = {
-    "schedule": {
-        "ramp": "from a to b over steps or epochs",
-        "after": "0, then 1 from a step on",
-        "until": "1, then 0 from a step on",
-        "cyclic": "a ramp that starts again",
-        **{clock: f"the clock that counts {counted}" for clock, counted in _COUNTED.items()},
-    },
     "combinator": {
         "learn": "a parameter of the loss",
         "each": "a loss over every element of a list",

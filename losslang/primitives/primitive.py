@@ -21,11 +21,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from losslang.primitives.kernels import KERNELS, Sloped
 from losslang.primitives.presets import Preset
 from losslang.vocabulary import CLASSED, GIVEN, TARGETS, VIEWS
-
-KERNELS: list[Callable[..., Any]] = []
-"""Every kernel registered so far, in order: what was compiled before one of them goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Primitive:
 
     @property
     def kind(self) -> str:
-        """Its kind in lower case: `loss`, `activation`, `reduction`, `function` or `planned`."""
+        """Its kind in lower case: `loss`, `activation`, `reduction`, `function`, `schedule` or `planned`."""
         return type(self).__name__.lower()
 
     @property
@@ -77,19 +75,15 @@ class Primitive:
     @cached_property
     def option_types(self) -> dict[str, Any]:
         """The declared types of the options. Only these annotations are ever evaluated."""
-        named = self.signature.parameters.values()
-        scope: dict[str, Any] = getattr(self.function, "__globals__", {})
-        return {
-            p.name: eval(p.annotation, scope) if isinstance(p.annotation, str) else p.annotation
-            for p in named
-            if p.kind is p.KEYWORD_ONLY
-        }
+        return declared(self.function)
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """The defaults of the options that have one."""
         parameters = self.signature.parameters
-        return {n: parameters[n].default for n in self.option_types if not self.requires(n)}
+        return {
+            n: parameters[n].default for n in parameters if n in self.option_types and not self.requires(n)
+        }
 
     def requires(self, option: str) -> bool:
         """True for an option without a default."""
@@ -104,19 +98,6 @@ class Primitive:
         }
         config = ConfigDict(strict=True, extra="forbid", frozen=True)
         return create_model(f"{self.name}_options", __config__=config, **fields)
-
-
-@dataclass(frozen=True)
-class Sloped:
-    """A kernel with its derivative: `slope` gives values and d value / d x, `plain` the values alone."""
-
-    plain: Callable[..., Any]
-    slope: Callable[..., tuple[Any, Any]]
-
-    def __call__(self, x: Any, *others: Any, reduction: str = "none", **options: Any) -> Any:
-        from losslang.tensors.custom_gradient import applied
-
-        return applied(self.plain, self.slope, options, reduction, x, *others)
 
 
 @dataclass(frozen=True)
@@ -308,6 +289,16 @@ class Planned(Primitive):
     """A name that the language reserves and this version cannot compile yet."""
 
     role: str = "combinator"
+
+
+def declared(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of the keyword-only parameters of a function."""
+    scope: dict[str, Any] = getattr(function, "__globals__", {})
+    return {
+        p.name: eval(p.annotation, scope) if isinstance(p.annotation, str) else p.annotation
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
 
 
 def _axes(annotation: object) -> tuple[str, ...]:

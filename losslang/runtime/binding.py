@@ -16,6 +16,7 @@ from losslang.plan.operations.regions import Region, of_totals, region_total
 from losslang.plan.plan import Ref, Step
 from losslang.primitives import functions
 from losslang.primitives.primitive import Activation, Function, Loss, Reduction
+from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, loss_behind
 from losslang.tensors.lazy import torch
 from losslang.tensors.targets import Site
@@ -160,6 +161,8 @@ def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], i
             return MATH[name], None
         case "math":
             return _arithmetic(_found(registry.get(Function, name), operation)), None
+        case "schedule":
+            return _found(registry.get(Schedule, name), operation).function, None
         case "activation":
             return _found(registry.get(Activation, name), operation).function, None
         case "reduction":

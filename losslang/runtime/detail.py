@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from losslang.plan.lower import BY_CLASS, COUNT
+from losslang.plan.lower import BODY, BY_CLASS, COUNT, FACTOR
 from losslang.plan.plan import Output
 from losslang.tensors.devices import vector, widest
 from losslang.tensors.lazy import torch
@@ -16,7 +16,8 @@ class Detail(NamedTuple):
     """One evaluation, term by term.
 
     `values`, `weights` and `contributions` are 1-D, aligned with `names`, detached, in the dtype of
-    `total`. The contributions add up to the total; a metric contributes 0.
+    `total`. A weight is the one in force: a number of the program times what a schedule, or a factor of the
+    call, is now. The contributions add up to the total; a metric contributes 0.
 
     `sums` and `counts` are aligned with them, in float64 where the device has it: a value is its sum divided
     by its count, so that added up over batches or ranks they give the value of all of them at once:
@@ -45,6 +46,7 @@ class Reader(NamedTuple):
     names: tuple[str, ...]
     weights: tuple[float, ...]
     values: tuple[int, ...]
+    factors: tuple[int | None, ...]
     counts: tuple[int | None, ...]
     are_sums: tuple[bool, ...]
     by_class: tuple[tuple[str, int], ...]
@@ -58,7 +60,8 @@ class Reader(NamedTuple):
         return cls(
             tuple(term.name for term in terms),
             tuple(0.0 if term.metric else term.weight for term in terms),
-            tuple(at[term.name] for term in terms),
+            tuple(at.get(term.name + BODY, at[term.name]) for term in terms),
+            tuple(at.get(term.name + FACTOR) for term in terms),
             counts,
             tuple(position is not None and outputs[position].value == 0.0 for position in counts),
             tuple((term.name, at[term.name + BY_CLASS]) for term in terms if term.name + BY_CLASS in at),
@@ -69,14 +72,17 @@ class Reader(NamedTuple):
         dtype, device = total.dtype, total.device
         values = _stacked([found[position] for position in self.values], dtype, device)
         weights = vector(self.weights, dtype, device)
+        if any(position is not None for position in self.factors):
+            factors = [1.0 if position is None else found[position] for position in self.factors]
+            weights = weights * _stacked(factors, dtype, device)
         numbers = [torch.nan if position is None else found[position] for position in self.counts]
         counts = _stacked(numbers, widest(total), device)
-        factors = counts
+        per_value = counts
         if any(self.are_sums):
             ones = [1.0 if is_sum else n for is_sum, n in zip(self.are_sums, numbers, strict=True)]
-            factors = _stacked(ones, counts.dtype, device)
+            per_value = _stacked(ones, counts.dtype, device)
         # Values that are not reduced have no sum. float32 times float64 is computed, and given, in float64.
-        sums = values * factors if values.shape == factors.shape else counts
+        sums = values * per_value if values.shape == per_value.shape else counts
         by_class = {name: found[position] for name, position in self.by_class}
         return Detail(total, self.names, values, weights, values * weights, sums, counts, by_class)
 

@@ -96,6 +96,8 @@ class Loss(Saved):
     def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
         executor = self._programs.total
+        if self._clocks and self.training and is_eager():
+            self._clocks.count(self)
         values = self._run(executor, pred, target, batch, self._own(self.training))
         return _tensor(executor.plan.total(values))
 
@@ -153,6 +155,20 @@ class Loss(Saved):
         """What `const.name` reads: tensors where the module has been moved to."""
         return self._const.of(self)
 
+    def set_clock(self, *, step: float | None = None, epoch: float | None = None) -> None:
+        """Sets the clocks that schedules read: how many steps of the optimizer, and epochs, have been taken.
+
+        Of a fraction the whole part counts. A clock that the program does not read is left out, so that one
+        training loop serves all programs.
+        """
+        for name, time in (("step", step), ("epoch", epoch)):
+            if time is not None:
+                self._clocks.set(self, name, int(time))
+
+    def tick(self, clock: Literal["step", "epoch"] = "step") -> None:
+        """Moves a clock on by one: after each step of the optimizer, or at the end of an epoch."""
+        self._clocks.tick(self, clock)
+
     def train(self, mode: bool = True) -> Loss:
         """Sets the mode of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
         self.training = mode
@@ -161,12 +177,15 @@ class Loss(Saved):
     def _own(self, moves: bool) -> Mapping[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
         held = self.held.now() if self.held else self.held
+        own: dict[str, Any] = {"parameters": held, "memory": {}}
+        if self._clocks:
+            own.update(self._clocks.read(self))
         if not self._memories:
-            return {"parameters": held, "memory": {}}
+            return own
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
         if not moves or is_transformed():
             memory = {name: value.clone() for name, value in memory.items()}
-        return {"parameters": held, "memory": memory}
+        return {**own, "memory": memory}
 
     def _remember_in_backward(self, values: Iterable[Tensor], memory: Mapping[str, Tensor]) -> None:
         """Makes `memory` that of the module once one of the values is differentiated in training."""

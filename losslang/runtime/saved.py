@@ -18,11 +18,13 @@ from losslang.diagnostics.source import Span
 from losslang.runtime import checkpoint
 from losslang.runtime.buffers import Held, Validate, losses_with_memory, memories
 from losslang.runtime.checkpoint import KEY, Lock
+from losslang.runtime.clocks import Clocks
 from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
 from losslang.runtime.memory_keys import PREFIX, current_keys, places
+from losslang.syntax.tree import CLOCKS
 
-PROGRAM = ("_programs", "held", "validate", "_memories", "of_pickle")
+PROGRAM = ("_programs", "held", "validate", "_memories", "_clocks", "of_pickle")
 """Attributes that a pickle does not hold: they are compiled again from the text."""
 
 
@@ -30,7 +32,8 @@ class Saved(nn.Module):
     """A module of programs, constants and buffers of losses, with its keys in a `state_dict`.
 
     A Parameter or a trained network in `const` is saved as `const_NAME`, the buffer of a loss as
-    `memory_KEY` with the log key of its term, and beside them the lock text.
+    `memory_KEY` with the log key of its term, a clock that it reads as `step` or `epoch`, and beside them the
+    lock text.
 
     A module without any of these has no key.
     """
@@ -41,6 +44,7 @@ class Saved(nn.Module):
         self.held = held
         self.validate: Validate = validate
         self._memories = memories(programs.plan, programs.registry)
+        self._clocks = Clocks(programs.plan)
         self._checked = validate == "never"
         self.of_pickle: Lock | None = None
         self.reset_parameters()
@@ -50,7 +54,8 @@ class Saved(nn.Module):
         self._const = Constants(self, const)
 
     def reset_parameters(self) -> None:
-        """Resets the buffers of losses; constants stay as they are."""
+        """Resets the buffers of losses, and the clocks to 0; constants stay as they are."""
+        self._clocks.reset(self)
         # Not in inference mode: training could not write to a buffer made there.
         with torch.inference_mode(mode=False):
             for name, memory in self._memories.items():
@@ -59,8 +64,10 @@ class Saved(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves everything; buffers of losses stay in float32, which holds their counts exactly."""
         memories = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        hollow = self._clocks.without_data(self)
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         self._const.move(self, fn)
+        self._clocks.restart(self, hollow)
         for name, memory in memories.items():
             now = getattr(self, f"memory_{name}")
             if memory.is_meta and not now.is_meta:
@@ -101,7 +108,7 @@ class Saved(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # pyright: ignore
-        if not (self._memories or self._const.registers):
+        if not (self._memories or self._clocks or self._const.registers):
             del destination[prefix + KEY]
 
     def _load_from_state_dict(
@@ -131,7 +138,8 @@ class Saved(nn.Module):
         missing: list[str] = []
         rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
         super()._load_from_state_dict(state_dict, prefix, *rest)  # pyright: ignore
-        may_miss = {prefix + KEY, *(f"{prefix}memory_{name}" for name in self._memories)}
+        own = (KEY, *(f"memory_{name}" for name in self._memories), *self._clocks)
+        may_miss = {prefix + name for name in own}
         missing_keys += [key for key in missing if key not in may_miss and not isinstance(lock, dict)]
         for name in self._memories:
             memory = getattr(self, f"memory_{name}")
@@ -169,7 +177,7 @@ class Saved(nn.Module):
 
     def _has_place(self, key: str, value: Any, prefix: str) -> bool:
         name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or not name.startswith(("memory_", "const_")):
+        if not key.startswith(prefix) or not name.startswith(("memory_", "const_", *CLOCKS)):
             return True
         here = getattr(self, name.partition(".")[0], None)
         return isinstance(here, nn.Module) or (

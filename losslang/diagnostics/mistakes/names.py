@@ -23,12 +23,11 @@ def unknown_name(span: Span, name: str, what: str, known: Sequence[str], fix: st
     return Diagnostic("", f"there is no {what} `{name}`", span, caret="unknown", fix=fix)
 
 
-@mistake("E102", example="ramp(0, 1, epochs=5)*ce", repair="ce")
+@mistake("E102", example="balance(ce, dice)", repair="ce + dice")
 def not_built(span: Span, name: str, role: str) -> Diagnostic:
     """A part of the language that this version does not compile yet.
 
-    The text is right and will keep its meaning. Schedules, `learn` and the combinators over lists are
-    still to come.
+    The text is right and will keep its meaning. `learn` and the combinators are still to come.
     """
     return Diagnostic(
         "",

@@ -7,9 +7,12 @@ from typing import Any
 
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, without_slices
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, is_static
+from losslang.meaning.time import clock_of
 from losslang.plan.plan import Argument, Names, Ref, Step
+from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
+from losslang.syntax import tree
 from losslang.tensors.targets import Site
 
 OF_INTEGERS = {"+", "-", "*", "neg", "abs", "min", "max", "clip", "sum", "detach"}
@@ -47,6 +50,8 @@ class Builder:
         """Emits a tensor expression that has to be one number, as the value of an option if one is named."""
         if isinstance(expression, Constant):
             return expression.value
+        if is_static(expression):
+            return self.tensor(expression)
         site = Site(str(expression), str(expression), expression.span, self.source, option=option)
         return self.emit("scalar", self.tensor(expression), site=site)
 
@@ -58,6 +63,8 @@ class Builder:
         match expression:
             case Constant(value=value):
                 return value
+            case Input(root=root) if root in tree.CLOCKS:
+                return self.clock(root, expression.span)
             case Input():
                 # `pred` and `target` that nobody wrote stand where the loss does.
                 span = expression.span if expression.span.end else self.use_span
@@ -66,9 +73,19 @@ class Builder:
             case Apply(operator=operator, arguments=arguments):
                 kind = "integer" if operator in OF_INTEGERS else "float"
                 values = [self.numbers(argument, channel, kind) for argument in arguments]
+                if schedule := self.registry.get(Schedule, operator):
+                    name, options = clock_of(expression, schedule)
+                    return self.emit(
+                        f"schedule:{operator}", self.clock(name, expression.span), *values, **options
+                    )
                 return self.emit(f"math:{operator}", *self.side_by_side(arguments, values, channel))
             case LossUse():
                 raise AssertionError("the checker lets no loss into a tensor expression")
+
+    def clock(self, name: str, span: Span) -> Ref:
+        """Emits a clock of the module, as it stands in this call."""
+        path = Input("module", (tree.Key(name),))
+        return self.emit("input", site=Site(self.term_name, name, span, self.source), path=path)
 
     def numbers(self, expression: Expression, channel: int, kind: str) -> Argument:
         """Emits an operand of arithmetic, in a type in which integers do not overflow."""
@@ -88,9 +105,9 @@ class Builder:
     ) -> list[Argument]:
         """Emits operands of arithmetic in a common rank.
 
-        Numbers, and a tensor beside no other, stay as they are.
+        Numbers, clocks, and a tensor beside no other, stay as they are.
         """
-        tensors = [i for i, value in enumerate(values) if isinstance(value, Ref)]
+        tensors = [i for i, v in enumerate(values) if isinstance(v, Ref) and not is_static(expressions[i])]
         if len(tensors) < 2:
             return list(values)
         laid = list(values)

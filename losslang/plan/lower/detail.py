@@ -12,7 +12,7 @@ from losslang.registry import Registry
 if TYPE_CHECKING:
     from losslang.plan.lower.use import Use
 
-COUNT, BY_CLASS = " count", " by class"
+COUNT, BY_CLASS, FACTOR, BODY = " count", " by class", " factor", " body"
 """What is behind the name of a term in the names of these outputs: no log key has a blank."""
 SUMS = ("sum", "hard_negative")
 MEANS = ("mean", "mean_all")
@@ -90,7 +90,7 @@ def is_once_a_call(term: Term, registry: Registry) -> bool:
     """True if a term reads no tensor of the call: it is made of constants and of parameters of the model."""
     parts = [part for whole in (term.body, term.factor) if whole is not None for part in below(whole)]
     return all(
-        part.root in ("const", "module")
+        part.root not in ("pred", "target", "batch")
         if isinstance(part, Input)
         else not isinstance(part, LossUse) or loss_of(part, registry).wants == "parameters"
         for part in parts

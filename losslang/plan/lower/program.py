@@ -17,7 +17,16 @@ from losslang.meaning.meaning import (
     loss_of,
 )
 from losslang.plan.lower.builder import Builder
-from losslang.plan.lower.detail import BY_CLASS, COUNT, by_class, count_of, counted_use, is_once_a_call
+from losslang.plan.lower.detail import (
+    BODY,
+    BY_CLASS,
+    COUNT,
+    FACTOR,
+    by_class,
+    count_of,
+    counted_use,
+    is_once_a_call,
+)
 from losslang.plan.lower.use import Use
 from losslang.plan.plan import Argument, Output, Plan, Ref, verify
 from losslang.registry import Registry, current_registry
@@ -34,7 +43,7 @@ def lower(
     """Returns the plan of a meaning, before any pass.
 
     `ignore` names entries of a mapping of losses that may go unread. `detail` says which outputs stand beside
-    those of the terms, as metrics: COUNT, BY_CLASS.
+    those of the terms, as metrics: COUNT (with it FACTOR and BODY, of a term that has a factor), BY_CLASS.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.written = {
@@ -56,9 +65,14 @@ class _Lowering(Builder):
     def outputs(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
         """Emits a term, and what `detail` asks for of it."""
         self.uses: list[Use] = []
-        yield self.term(term)
+        body, factor = self.term_parts(term)
+        value = body if factor is None else self.emit("math:*", factor, body)
+        yield Output(term.name, term.weight, value, term.metric, term.dropped)
         if not detail or term.dropped:
             return
+        if factor is not None:
+            yield Output(term.name + FACTOR, 0.0, factor, metric=True)
+            yield Output(term.name + BODY, 0.0, body, metric=True)
         if COUNT in detail and is_once_a_call(term, self.registry):
             yield Output(term.name + COUNT, 0.0, 1.0, metric=True)
             return
@@ -74,12 +88,11 @@ class _Lowering(Builder):
         if BY_CLASS in detail and isinstance(term.body, LossUse) and (means := by_class(use)) is not None:
             yield Output(term.name + BY_CLASS, 0.0, means, metric=True)
 
-    def term(self, term: Term) -> Output:
+    def term_parts(self, term: Term) -> tuple[Argument, Argument]:
+        """Emits the body of a term, and its factor; None where it has none."""
         self.term_name = term.name
-        value = self.scalar(term.body)
-        if term.factor is not None:
-            value = self.emit("math:*", self.number(term.factor), value)
-        return Output(term.name, term.weight, value, term.metric, term.dropped)
+        body = self.scalar(term.body)
+        return body, None if term.factor is None else self.number(term.factor)
 
     def scalar(self, expression: Expression) -> Argument:
         """Emits an expression of reduced losses, numbers and scalars."""

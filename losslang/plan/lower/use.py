@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse
+from losslang.meaning.meaning import Apply, Expression, Input, LossUse, is_static
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Ref, Step
@@ -286,8 +286,8 @@ class Use(Aligned):
         match expression:
             case None:
                 return None
-            case Constant(value=value):
-                return value
+            case _ if is_static(expression):
+                return self.out.tensor(expression)
             case Apply(("+" | "-" | "*" | "/" | "neg") as operator, parts):
                 return self.emit(f"math:{operator}", *(self.laid(part, values) for part in parts))
             case _:

@@ -1,0 +1,103 @@
+"""Time in a program: clocks, schedules, and the number that either is at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.diagnostics.mistakes import time as mistakes
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, is_static
+from losslang.meaning.options import Evaluate, ReportedError, read_all
+from losslang.meaning.terms import MistakeError, TensorValue, TermsValue, Value, collapse
+from losslang.primitives.primitive import Function
+from losslang.primitives.schedules import Schedule
+from losslang.registry import Registry
+from losslang.syntax import tree
+from losslang.syntax.formatter import spell
+
+ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "+": float.__add__,
+    "-": float.__sub__,
+    "*": float.__mul__,
+    "/": float.__truediv__,
+    "**": float.__pow__,
+    "neg": float.__neg__,
+}
+
+
+def clock(call: tree.Call) -> TensorValue:
+    """The value of `step` or `epoch`."""
+    return TensorValue(Input(call.name, span=call.span), call.span)
+
+
+def scheduled(
+    call: tree.Call,
+    schedule: Schedule,
+    values: Sequence[Value],
+    evaluate: Evaluate,
+    report: Callable[[MistakeError], None],
+) -> TensorValue:
+    """The value of a call of a schedule: its ends are numbers, its length has a unit.
+
+    Raises MistakeError, or ReportedError after mistakes of options.
+    """
+    ends, count = schedule.ends, len(values)
+    if count != len(ends):
+        wanted = f"{len(ends)} argument{'s' * (len(ends) != 1)}"
+        fix = "" if ends else f"write `{call.name}({next(iter(schedule.units))}=...)`"
+        raise MistakeError(option_mistakes.wrong_count(call.span, call.name, count, wanted, fix))
+    for value, node in zip(values, call.arguments, strict=True):
+        if isinstance(value, TermsValue) or (
+            isinstance(value, TensorValue) and not is_static(value.expression)
+        ):
+            raise MistakeError(mistakes.end_is_a_tensor(node.span, call.name, spell(node)))
+    options, problems = read_all(schedule, call.options, evaluate)
+    for problem in problems:
+        report(problem)
+    if problems:
+        raise ReportedError
+    units = [option for option in call.options if option.name in schedule.units]
+    if len(units) != 1:
+        at = units[1].span if units else call.span
+        raise MistakeError(mistakes.no_unit(at, spell(call), call.name, tuple(schedule.units), len(units)))
+    unit = units[0].name
+    usual = next(name for name, of in schedule.units.items() if of == schedule.units[unit])
+    others = {name: value for name, value in options.items() if name not in schedule.units}
+    written = (usual, *(option.name for option in call.options if option is not units[0]))
+    made = Apply(
+        call.name,
+        tuple(collapse(value, spell(call)) for value in values),
+        call.span,
+        ((usual, options[unit]), *others.items()),
+        written,
+    )
+    return TensorValue(made, call.span)
+
+
+def clock_of(expression: Apply, schedule: Schedule) -> tuple[str, dict[str, Any]]:
+    """The clock that a schedule reads, and the options of its function."""
+    (unit, length), *others = expression.options
+    return schedule.units[unit], {"length": length, **dict(others)}
+
+
+def number_at(expression: Expression, times: Mapping[str, float], registry: Registry) -> float:
+    """The number that a static expression is at these times of the clocks."""
+    match expression:
+        case Constant(value=value):
+            return value
+        case Input(root=root) if root in tree.CLOCKS:
+            return float(times[root])
+        case Apply(operator=name, arguments=arguments):
+            numbers = [number_at(argument, times, registry) for argument in arguments]
+            if name in ARITHMETIC:
+                return ARITHMETIC[name](*numbers)
+            if schedule := registry.get(Schedule, name):
+                of, options = clock_of(expression, schedule)
+                return float(schedule.function(times[of], *numbers, **options))
+            function = registry.get(Function, name)
+            assert function is not None
+            assert function.fold is not None
+            return function.fold(*numbers)
+        case _:
+            raise ValueError(f"`{expression}` is known only when it runs")
