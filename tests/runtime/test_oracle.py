@@ -54,6 +54,10 @@ def test_detail_and_terms_are_the_terms(text: str, layout: str):
     out = loss.detail(pred, target, **batch)
     values = dict(zip(out.names, out.values.tolist(), strict=True))
     assert set(values) <= set(wanted.values)
+    factors = dict(zip(out.names, out.weights.tolist(), strict=True))
+    for term in (term for term in loss.meaning.terms if term.factor is not None and not term.metric):
+        # The reference multiplies by what stands before a term; `detail` has that in the weight.
+        values[term.name] *= factors[term.name] / term.weight
     for name, value in values.items():
         assert value == pytest.approx(float(wanted.values[name].detach()), rel=1e-10, abs=1e-12)
     assert float(out.contributions.sum()) == pytest.approx(float(wanted.total.detach()), rel=1e-10, abs=1e-12)
