@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from losslang.meaning.checker import check
     from losslang.meaning.explainer import explain
     from losslang.primitives.decorators import activation, function, loss, reduction
+    from losslang.primitives.schedules import schedule
     from losslang.registry import Registry
     from losslang.runtime.detail import Detail
     from losslang.runtime.module import Loss, compile

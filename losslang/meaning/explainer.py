@@ -21,7 +21,7 @@ from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.canonical import canonical
 from losslang.meaning.checker import analyze
-from losslang.meaning.expression_tree import node_of
+from losslang.meaning.expression_tree import no_loss, node_of
 from losslang.meaning.foreign_config import source_of_program
 from losslang.meaning.layout import lies
 from losslang.meaning.meaning import (
@@ -33,10 +33,12 @@ from losslang.meaning.meaning import (
     LossUse,
     Meaning,
     Term,
+    is_static,
     loss_of,
     loss_uses,
     show,
 )
+from losslang.meaning.time import said_at
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import Preset
 from losslang.primitives.primitive import Activation, Loss
@@ -78,12 +80,15 @@ def explain(text_or_code: str | Source) -> str:
     return explained(source, {})
 
 
-def explained(source: Source, overrides: Mapping[str, Any]) -> str:
-    """Explains a program with settings from outside. Raises LossError if it has a mistake."""
+def explained(source: Source, overrides: Mapping[str, Any], at: Mapping[str, int] | None = None) -> str:
+    """Explains a program with settings from outside, its weights at some time of the clocks, or at 0.
+
+    Raises LossError if it has a mistake.
+    """
     checked = analyze(source, overrides=overrides)
     if checked.meaning is None:
         raise LossError(checked.diagnostics)
-    return "\n\n".join(_parts(checked.meaning, checked.diagnostics))
+    return "\n\n".join(_parts(checked.meaning, checked.diagnostics, at or {}))
 
 
 def _page(code: str) -> str:
@@ -100,12 +105,12 @@ def _page(code: str) -> str:
 # ---------------------------------------------------------------------------- term by term
 
 
-def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
+def _parts(meaning: Meaning, warnings: Sequence[Diagnostic], at: Mapping[str, int]) -> Iterator[str]:
     """The paragraphs of an explanation."""
     yield canonical(meaning, current_registry())
     for term in meaning.terms:
         if not term.dropped:
-            yield "\n".join(_term(term, meaning.source))
+            yield "\n".join(_term(term, meaning.source, at))
     dropped = [term.name for term in meaning.terms if term.dropped]
     if dropped:
         names = ", ".join(f"`{name}`" for name in dropped)
@@ -114,11 +119,11 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic]) -> Iterator[str]:
     yield f"fingerprint {meaning.fingerprint}"
 
 
-def _term(term: Term, source: Source) -> Iterator[str]:
+def _term(term: Term, source: Source, at: Mapping[str, int]) -> Iterator[str]:
     """The rows of one term: its weight, and its loss or its arithmetic."""
     yield term.name
     is_use = isinstance(term.body, LossUse)
-    rows = list(_weights(term))
+    rows = list(_weights(term, at))
     if not is_use:
         rows += _computes(term.body)
     elif isinstance(term.body, LossUse):
@@ -130,10 +135,19 @@ def _term(term: Term, source: Source) -> Iterator[str]:
         yield from _table(_use(use, source), INDENT * 2)
 
 
-def _weights(term: Term) -> Iterator[Row]:
+def _weights(term: Term, at: Mapping[str, int]) -> Iterator[Row]:
     """The rows about a term's weight, its factor, and `metric`."""
     if term.metric:
         yield "metric", "logged, adds nothing to the total, has no gradient"
+    if term.factor is not None and is_static(term.factor):
+        scheduled = term.factor
+        if term.weight != 1:
+            scheduled = Apply("*", (Constant(term.weight), scheduled))
+        yield (
+            "weight",
+            f"{formatter.spell(node_of(scheduled, no_loss))}: {said_at(scheduled, at, current_registry())}",
+        )
+        return
     if not term.metric or term.weight != 1:
         yield "weight", formatter.number(float(f"{term.weight:.6g}"))
     if term.factor is not None:

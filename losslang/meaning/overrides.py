@@ -15,7 +15,7 @@ from losslang.diagnostics.mistakes import configs
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.keys import split
-from losslang.meaning.meaning import LossUse, Term
+from losslang.meaning.meaning import LossUse, Term, is_static
 from losslang.meaning.options import frozen, validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
@@ -128,7 +128,10 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
     if isinstance(value, Setting):
         return _at(value, lambda given: _with(term, option, given, registry))
     if option == "weight":
-        return replace(term, weight=number(value, term.span, term.name, option), dropped=False)
+        weight = number(value, term.span, term.name, option)
+        # A number in the place of the whole weight: of a schedule too.
+        factor = None if term.factor is not None and is_static(term.factor) else term.factor
+        return replace(term, weight=weight, factor=factor, dropped=False)
     body = term.body
     named = registry.loss(body.loss) if isinstance(body, LossUse) else None
     if not isinstance(body, LossUse) or named is None or option not in named.loss.option_types:

@@ -7,13 +7,14 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import time as mistakes
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, is_static
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, below, is_static
 from losslang.meaning.options import Evaluate, ReportedError, read_all
 from losslang.meaning.terms import MistakeError, TensorValue, TermsValue, Value, collapse
 from losslang.primitives.primitive import Function
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
 from losslang.syntax import tree
+from losslang.syntax.formatter import number as formatted
 from losslang.syntax.formatter import spell
 
 ARITHMETIC: Mapping[str, Callable[..., Any]] = {
@@ -101,3 +102,22 @@ def number_at(expression: Expression, times: Mapping[str, float], registry: Regi
             return function.fold(*numbers)
         case _:
             raise ValueError(f"`{expression}` is known only when it runs")
+
+
+def said_at(expression: Expression, times: Mapping[str, int], registry: Registry) -> str:
+    """A static expression in words: `0.3 at step=3000`; clocks that `times` does not have stand at 0."""
+    now = {name: times.get(name, 0) for name in tree.CLOCKS}
+    read = [name for name in tree.CLOCKS if name in _clocks_in(expression, registry)]
+    shown = formatted(float(f"{number_at(expression, now, registry):.6g}"))
+    return f"{shown} at {', '.join(f'{name}={now[name]}' for name in read)}"
+
+
+def _clocks_in(expression: Expression, registry: Registry) -> set[str]:
+    """The clocks that an expression reads."""
+    found: set[str] = set()
+    for part in below(expression):
+        if isinstance(part, Input) and part.root in tree.CLOCKS:
+            found.add(part.root)
+        elif isinstance(part, Apply) and (schedule := registry.get(Schedule, part.operator)):
+            found.add(clock_of(part, schedule)[0])
+    return found

@@ -16,6 +16,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any, TextIO
 
+from losslang.syntax.tree import CLOCKS
 from losslang.tools.cli.outcome import Outcome
 
 STARTED = perf_counter()
@@ -164,14 +165,34 @@ def _explain(commands: Commands) -> None:
         "what", metavar="EXPR|CODE|FILE", help="an expression, the code of a mistake, or a file"
     )
     command.add_argument("--key", metavar="GLOB", help=KEY)
+    command.add_argument(
+        "--at",
+        metavar="CLOCK=N",
+        type=_times,
+        action="append",
+        default=[],
+        help="print the weights of schedules at this time: step=3000, epoch=4 (default: 0)",
+    )
     _imports(command)
+
+
+def _times(text: str) -> dict[str, int]:
+    """The times of clocks that `--at` names. Raises ArgumentTypeError for anything else."""
+    times: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        digits = number.replace("_", "")
+        if name not in CLOCKS or not (digits.isascii() and digits.isdigit()):
+            raise argparse.ArgumentTypeError(f"write `step=3000` or `epoch=4`, not `{text}`")
+        times[name] = int(digits)
+    return times
 
 
 def _list(commands: Commands) -> None:
     """Adds the arguments of `list`."""
     example = "losslang list --kind loss"
     command = _add(commands, "list", "list every name: what it computes, and its aliases", example, "listing")
-    kinds = ("loss", "activation", "reduction", "function")
+    kinds = ("loss", "activation", "reduction", "function", "schedule")
     command.add_argument("--kind", choices=kinds, help="only these")
     _imports(command)
 
@@ -180,7 +201,7 @@ def _show(commands: Commands) -> None:
     """Adds the arguments of `show`."""
     command = _add(commands, "show", "say everything about one name", "losslang show dice")
     command.add_argument(
-        "name", metavar="NAME", help="a loss, an activation, a reduction, a function or an option"
+        "name", metavar="NAME", help="a loss, an activation, a reduction, a function, a schedule or an option"
     )
     _imports(command)
 

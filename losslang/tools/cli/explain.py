@@ -14,10 +14,11 @@ from losslang.tools.cli.outcome import Outcome, failed
 
 def run(arguments: Namespace) -> Outcome:
     """Explains all expressions of a file, or one, or a code."""
+    at = {name: time for times in arguments.at for name, time in times.items()}
     expressions = from_either(arguments.what, arguments.key)
 
     def text_of(source: Source, settings: Mapping[str, Any]) -> str:
-        said = explained(source, settings) if settings else explain(source)
+        said = explained(source, settings, at) if settings or at else explain(source)
         if len(expressions.sources) == 1:
             return said
         return f"{source.filename}:{source.place(0)}  {source.key}".rstrip() + "\n\n" + said

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from losslang.losses import FAMILIES
 from losslang.primitives.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, current_registry
 from losslang.tools.cli.outcome import Outcome
 
@@ -18,12 +19,14 @@ KINDS: dict[str, type[Primitive]] = {
     "activation": Activation,
     "reduction": Reduction,
     "function": Function,
+    "schedule": Schedule,
 }
 TITLES = {
     "loss": "losses",
     "activation": "activations, the argument of a loss: dice(sigmoid)",
     "reduction": "reductions, the value of an option: ce(reduction=topk)",
     "function": "functions, of numbers, tensors and reduced losses: sqrt(mse)",
+    "schedule": "schedules, weights that a clock moves: ramp(0, 1, steps=1000)*dice",
 }
 WIDTH = 110
 SomePrimitive = TypeVar("SomePrimitive", bound=Primitive)

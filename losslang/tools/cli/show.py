@@ -17,6 +17,7 @@ from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.meaning.uses.preset import listed
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Activation, Loss, Planned, Primitive, Reduction
+from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, current_registry
 from losslang.tools.cli.listing import KINDS, WIDTH
 from losslang.tools.cli.outcome import Outcome, columns
@@ -29,6 +30,8 @@ ROOTS = {
     "target": "the second argument of the call: what it should have returned",
     "batch": "the keyword arguments of the call: `batch.mask` is `loss(pred, target, mask=...)`",
     "const": "what `compile(text, const={...})` is given: tensors, numbers or modules",
+    "step": "the clock that counts steps of the optimizer: `loss.tick()` after each, or `loss.set_clock(step=...)`",
+    "epoch": "the clock that counts epochs: `loss.set_clock(epoch=...)` at the start of each",
     "metric": "`metric(x)` logs x: it adds nothing to the total and has no gradient",
 }
 UNIVERSALLY = {
@@ -109,9 +112,13 @@ def _signature(primitive: Primitive) -> str:
     if isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
     elif not isinstance(primitive, (Loss, Activation, Reduction)):
-        parameters = primitive.signature.parameters.values()
-        inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in parameters]
-    inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in primitive.option_types]
+        named = [p for p in primitive.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY]
+        taken = named[1:] if isinstance(primitive, Schedule) else named  # the clock is not written
+        inside += ["..." if p.kind is p.VAR_POSITIONAL else p.name for p in taken]
+    units = list(primitive.units) if isinstance(primitive, Schedule) else []
+    inside += ["|".join(f"{unit}=..." for unit in units)] if units else []
+    options = [name for name in primitive.option_types if name not in units]
+    inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in options]
     if isinstance(primitive, Activation) and primitive.takes == "logits":
         inside.append("temperature=1")
     return f"{primitive.name}({', '.join(inside)})" if inside else primitive.name
@@ -183,12 +190,17 @@ def _default_activation(loss: Loss) -> str:
     return f"{loss.activation}{takes}, unless another is written"
 
 
+def _needed(primitive: Primitive) -> str:
+    """How an option without a default is needed: a schedule takes one of its units."""
+    return f"one of {', '.join(primitive.units)}" if isinstance(primitive, Schedule) else "required"
+
+
 def _options(primitive: Primitive) -> list[str]:
     """A line for each option: its type and its default."""
     rows = [
         (name, f"{wording(declared)}; default {show(primitive.defaults[name])}")
         if name in primitive.defaults
-        else (name, f"{wording(declared)}; required")
+        else (name, f"{wording(declared)}; {_needed(primitive)}")
         for name, declared in primitive.option_types.items()
     ]
     if isinstance(primitive, Activation) and primitive.takes == "logits":
