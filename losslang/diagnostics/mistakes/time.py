@@ -50,9 +50,9 @@ def end_is_a_tensor(span: Span, name: str, found: str) -> Diagnostic:
 def clock_stands(span: Span, clock: str, time: int, calls: int) -> Diagnostic:
     """A clock that nobody moves: the schedule stays where it starts.
 
-    It is told once, after 100 calls in training. `loss.tick()` after each step of the optimizer, or
-    `loss.set_clock(step=trainer.global_step, epoch=trainer.current_epoch)` before each call. Both clocks are in
-    the `state_dict` of the loss. Under gradient accumulation a step is that of the optimizer.
+    It is told once, after 100 calls in training. Call `loss.tick()` after each step of the optimizer, or
+    `loss.set_clock(step=trainer.global_step, epoch=trainer.current_epoch)` before each call. Both clocks are
+    in the `state_dict` of the loss. Under gradient accumulation a step is one of the optimizer.
     """
     fixes = {
         "step": "call `loss.tick()` after each step of the optimizer",
