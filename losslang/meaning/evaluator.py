@@ -35,7 +35,7 @@ from losslang.meaning.terms import (
 )
 from losslang.meaning.uses import Scope, handed_below, read_use
 from losslang.meaning.uses.foreign_option import unbound
-from losslang.meaning.uses.misplaced import activation_alone
+from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -84,7 +84,8 @@ class Evaluator:
                 return power(left, right, node)
             case tree.Sum(terms=nodes, operators=operators):
                 signs = [1.0, *(1.0 if o == "+" else -1.0 for o in operators)]
-                return add(list(zip(signs, self._all(nodes, scope), strict=True)), node)
+                values = [self._addend(at, nodes, operators, scope) for at in range(len(nodes))]
+                return add(list(zip(signs, map(self._need, values), strict=True)), node)
             case tree.Product(factors=nodes, operators=operators):
                 values = self._numbers(nodes, scope)
                 return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
@@ -94,6 +95,22 @@ class Evaluator:
                 return self._call(node, scope)
             case _:
                 raise TypeError(f"{type(node).__name__} is not an expression")
+
+    def _addend(
+        self, at: int, nodes: Sequence[tree.Node], operators: Sequence[str], scope: Scope
+    ) -> Value | None:
+        """The value of an addend; behind `seg-` an unknown name is the rest of a key."""
+        node = nodes[at]
+        if at and operators[at - 1] == "-" and isinstance(node, tree.Call) and self._is_unknown(node):
+            if fix := key_with_minus(nodes[at - 1], node):
+                self.diagnostics.append(
+                    name_mistakes.unknown_name(node.name_span, node.name, "name", (), fix)
+                )
+                return None
+        return self.evaluate(node, scope)
+
+    def _is_unknown(self, call: tree.Call) -> bool:
+        return call.name not in self.bindings and not self.registry.kinds_of(call.name)
 
     def _all(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
         """The values of all nodes. All are evaluated, so that the mistakes of each are found."""
@@ -112,9 +129,9 @@ class Evaluator:
 
     def _is_unbound(self, call: tree.Call) -> bool:
         """True for a plain name that is nothing here or in another library, nor nearly so."""
-        if call.arguments or call.options or call.name in self.bindings or is_known(call.name):
+        if call.arguments or call.options or is_known(call.name) or not self._is_unknown(call):
             return False
-        return not self.registry.kinds_of(call.name) and not nearest(call.name, self._callable)
+        return bool(as_option(call.name, self.registry)) or not nearest(call.name, self._callable)
 
     @property
     def _callable(self) -> tuple[str, ...]:
@@ -255,6 +272,8 @@ class Evaluator:
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
+        if (fix := as_option(call.name, self.registry)) and not is_known(call.name):
+            return name_mistakes.wrong_kind(call.name_span, call.name, "option", "a loss", fix)
         fix = answer(call, self.registry) if call.options else ""
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", self._callable, fix)
 

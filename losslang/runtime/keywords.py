@@ -54,7 +54,7 @@ class Keywords:
 
     def look(self, batch: Mapping[str, Any], pred: Any) -> None:
         """Warns of keywords that nothing reads and that should have an effect. Raises LossError for `norm`."""
-        whole = Site("", "", Span(0, len(self.meaning.source.text)), self.meaning.source)
+        whole = Site("", "", self.meaning.source.whole, self.meaning.source)
         if "norm" in batch:
             later = not_built(whole.span, "norm", "the denominator for accumulated gradients")
             fix = self._written("avg_factor", "batch.n") or "leave it out"

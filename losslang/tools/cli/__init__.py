@@ -23,6 +23,9 @@ STARTED = perf_counter()
 # Control characters and direction marks, except our own colours.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
 
+# An expression that begins with a minus: no option of losslang but `-e` and `-h`.
+LEADING_MINUS = re.compile(r"-(?![eh]?$|[eh]=)[^-]")
+
 KEY = "where the expressions are, if not under loss: a key, a path, or a pattern such as losses[*]"
 INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, a folder, or - for standard input"
 
@@ -30,7 +33,7 @@ INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, a fol
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0 well, 1 mistakes, 2 nothing could be done."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(_with_leading_minus(sys.argv[1:] if argv is None else argv))
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
@@ -42,6 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     refused = [_written(sys.stdout, outcome.out), _written(sys.stderr, outcome.err)]
     return 2 if any(refused) else outcome.status
+
+
+def _with_leading_minus(argv: Sequence[str]) -> list[str]:
+    """The arguments so that argparse takes `-l1`, an expression, for no option: `-e -l1`, `explain -l1`."""
+    kept: list[str] = []
+    behind: list[str] = []
+    for argument in argv:
+        is_expression = LEADING_MINUS.match(argument) is not None
+        if is_expression and kept[-1:] == ["-e"]:
+            kept[-1] += argument
+        elif is_expression and argv[0] in ("explain", "plan") and "--" not in argv:
+            behind.append(argument)
+        else:
+            kept.append(argument)
+    return [*kept, *(["--", *behind] if behind else [])]
 
 
 def _imported(arguments: argparse.Namespace) -> Outcome | None:
