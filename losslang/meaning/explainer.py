@@ -161,6 +161,8 @@ def _use(use: LossUse, source: Source) -> Iterator[Row]:
     else:
         yield "reads", _operands(use)
         yield "activation", _activation(use, loss, source)
+        if _is_over_classes(use) and use.get("channels") is None:
+            yield "classes", "axis 1 (default); `channels=last` where they are the last axis"
     options = [_option(name, value, loss, written) for name, value in use.options]
     universal = [_universal(name, value, loss, use) for name, value in use.universal]
     for label, listed in (("options", options), ("universal", universal)):
@@ -256,9 +258,13 @@ def _over(factor: object, use: LossUse) -> str:
 
 def _by_label(use: LossUse, loss: Loss) -> bool:
     """True if the values of a use are those of labels, so that each has the weight of its class."""
+    return "labels" in loss.parameters or (_is_over_classes(use) and "positive_truth" in loss.parameters)
+
+
+def _is_over_classes(use: LossUse) -> bool:
+    """True if the activation of a use runs over an axis of classes."""
     activation = use.activation and current_registry().get(Activation, use.activation.name)
-    over_classes = activation is not None and activation.over == "class"
-    return "labels" in loss.parameters or (over_classes and "positive_truth" in loss.parameters)
+    return bool(activation) and activation.over == "class"
 
 
 def _elements(use: LossUse) -> Iterator[Row]:

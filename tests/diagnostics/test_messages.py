@@ -163,6 +163,20 @@ PIECES = [
     ("ce(mask=1)", "E202", "1", "batch.valid"),
     ("ce(avg_factor=[1, 2])", "E202", "[1, 2]", "batch.n"),
     ("ce(class_weight=2)", "E202", "2", "const.w"),
+    # options that have nothing to work on
+    (
+        "ce(channels=last) + kd(target=batch.t, ignore_index=-100)",
+        "E205",
+        "ignore_index=-100",
+        "mask=batch.valid",
+    ),
+    ("l1(ignore_index=255)", "E205", "ignore_index=255", "mask=batch.valid"),
+    ("mse(class_weight=[1, 2])", "E205", "class_weight=[1, 2]", "weight=const.w"),
+    ("l1(class_weight=const.c)", "E205", "class_weight=const.c", "weight=const.c"),
+    ("ce(pos_weight=3)", "E205", "pos_weight=3", "class_weight=[1, 3]"),
+    ("focal(softmax, pos_weight=3)", "E205", "pos_weight=3", "class_weight=[1, 3]"),
+    ("bce(softmax, pos_weight=const.w)", "E205", "pos_weight=const.w", "class_weight=const.w"),
+    ("ce(pos_weight=balanced)", "E205", "pos_weight=balanced", "class_weight=balanced"),
     # options of language models
     (
         "ce(avg_factor=num_items_in_batch)",

@@ -37,6 +37,7 @@ def lower(
     those of the terms, as metrics: COUNT, BY_CLASS.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
+    lowering.program = meaning.loss_uses
     lowering.written = {
         path: use.get("channels")
         for use in meaning.loss_uses
