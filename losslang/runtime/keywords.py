@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from losslang.diagnostics.mistakes.inputs import keyword_without_effect
 from losslang.diagnostics.mistakes.names import not_built
-from losslang.diagnostics.source import Source, Span
+from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.meaning.meaning import Input, Meaning
 from losslang.plan.operations.notices import warn_once
