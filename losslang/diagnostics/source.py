@@ -39,6 +39,11 @@ class Source:
     file_text: str | None = field(default=None, repr=False)
     offsets: tuple[int, ...] | None = field(default=None, repr=False)
 
+    @property
+    def whole(self) -> Span:
+        """The span of the text, without blanks and empty lines around it."""
+        return Span(len(self.text) - len(self.text.lstrip()), len(self.text.rstrip()))
+
     @cached_property
     def lines(self) -> list[str]:
         """The lines of the file, without their breaks."""

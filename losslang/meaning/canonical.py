@@ -12,7 +12,7 @@ from losslang.meaning.checker import analyze
 from losslang.meaning.expression_tree import number
 from losslang.meaning.keys import split
 from losslang.meaning.meaning import Meaning, loss_uses
-from losslang.meaning.program_tree import node_of_terms, node_of_value
+from losslang.meaning.program_tree import free_name, node_of_value, program_of_terms, zero_bound
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse
@@ -27,9 +27,15 @@ def canonical(meaning: Meaning, registry: Registry) -> str:
     if program is not None:
         text = formatter.render(program, meaning.source.text)
         again = analyze(Source(text), registry=registry).meaning
-        if again is not None and again.fingerprint == meaning.fingerprint:
+        if again is not None and _is_same(again, meaning):
             return text
-    return formatter.spell(node_of_terms(meaning.terms, registry))
+    return formatter.render(program_of_terms(meaning.terms, registry))
+
+
+def _is_same(one: Meaning, other: Meaning) -> bool:
+    """True if two programs compute the same, and drop the same terms."""
+    dropped = [[term.dropped for term in each.terms] for each in (one, other)]
+    return one.fingerprint == other.fingerprint and dropped[0] == dropped[1]
 
 
 def _with_settings(meaning: Meaning, settings: Mapping[str, Any], registry: Registry) -> tree.Program | None:
@@ -43,7 +49,7 @@ def _with_settings(meaning: Meaning, settings: Mapping[str, Any], registry: Regi
     uses = Counter(use.span for term in before.terms for use in loss_uses(term))
     spans = Counter(term.span for term in before.terms)
     by_key = {term.name: term for term in before.terms}
-    edits = _Edits({}, {})
+    edits = _Edits({}, {}, free_name("zero", registry, names))
     for setting, value in settings.items():
         key, option = split(setting)
         if setting in numbers:
@@ -77,10 +83,14 @@ def _called(node: tree.Node) -> set[str]:
 
 @dataclass(frozen=True)
 class _Edits:
-    """Factors of terms and options of losses, by the place of each in the text."""
+    """Factors of terms and options of losses, by the place of each in the text.
+
+    A factor of 0 is written as the name `zero`: a 0 in place would drop the term.
+    """
 
     factors: dict[Span, float]
     options: dict[Span, dict[str, tree.Node]]
+    zero: str
 
     def program(self, program: tree.Program, numbers: Mapping[str, Any]) -> tree.Program:
         """A program with everything in its place, and other numbers behind their names."""
@@ -89,11 +99,13 @@ class _Edits:
             is_set = binding.name in numbers
             value = number(float(numbers[binding.name])) if is_set else self.whole(binding.value)
             bindings.append(binding.model_copy(update={"value": value}))
+        if 0 in self.factors.values():
+            bindings.insert(0, zero_bound(self.zero))
         return program.model_copy(update={"bindings": tuple(bindings), "result": self.whole(program.result)})
 
     def whole(self, node: tree.Node) -> tree.Node:
         """A node with everything inside of it in its place."""
-        return _times(*self.scaled(node))
+        return self._times(*self.scaled(node))
 
     def scaled(self, node: tree.Node) -> tuple[float, tree.Node]:
         """The same as a factor and a node, where the factor may stand further out."""
@@ -113,11 +125,11 @@ class _Edits:
                 factor = 1.0
                 parts: list[tree.Node] = []
                 for operator, (own, part) in zip(("*", *operators), pairs, strict=True):
-                    parts.append(part if operator == "*" else _times(own, part))
+                    parts.append(part if operator == "*" else self._times(own, part))
                     factor *= own if operator == "*" else 1.0
                 return _absorbed(factor, node.model_copy(update={"factors": tuple(parts)}))
             case tree.Sum(terms=nodes, operators=operators):
-                return 1.0, _added([self.scaled(part) for part in nodes], operators, node)
+                return 1.0, self._added([self.scaled(part) for part in nodes], operators, node)
             case tree.Call():
                 return 1.0, self._call(node)
             case tree.Power(base=base, exponent=exponent):
@@ -135,25 +147,38 @@ class _Edits:
         arguments = tuple(map(self.whole, call.arguments))
         return call.model_copy(update={"arguments": arguments, "options": tuple(options)})
 
+    def _times(self, factor: float, node: tree.Node) -> tree.Node:
+        """`factor*node`; a number in front of `node` is multiplied, and gives way to a zero."""
+        if factor == 1:
+            return node
+        rest, changed = _absorbed(factor, node) if isinstance(node, tree.Product) else (factor, node)
+        if rest == 1:
+            return changed
+        factors, operators = (changed,), ()
+        if isinstance(changed, tree.Product):
+            factors, operators = changed.factors, changed.operators
+            if rest == 0 and isinstance(factors[0], tree.Number) and operators[0] == "*":
+                factors, operators = factors[1:], operators[1:]
+        by = _rounded(rest) if rest else tree.Call(name=self.zero)
+        made = tree.Product(factors=(by, *factors), operators=("*", *operators))  # type: ignore[arg-type]
+        return made.model_copy(update={"span": node.span})
 
-def _times(factor: float, node: tree.Node) -> tree.Node:
-    """`factor*node`; a number in front of `node` is multiplied."""
-    if factor == 1:
-        return node
-    rest, changed = _absorbed(factor, node) if isinstance(node, tree.Product) else (factor, node)
-    if rest == 1:
-        return changed
-    factors, operators = (changed,), ()
-    if isinstance(changed, tree.Product):
-        factors, operators = changed.factors, changed.operators
-    made = tree.Product(factors=(_rounded(rest), *factors), operators=("*", *operators))  # type: ignore[arg-type]
-    return made.model_copy(update={"span": node.span})
+    def _added(
+        self, parts: Sequence[tuple[float, tree.Node]], operators: Sequence[str], node: tree.Sum
+    ) -> tree.Sum:
+        """A sum of factors times nodes: a factor below 0 turns the sign before it."""
+        first, *others = parts
+        nodes, signs = [self._times(*first)], list[str]()
+        for sign, (factor, part) in zip(operators, others, strict=True):
+            signs.append(sign if factor >= 0 else {"+": "-", "-": "+"}[sign])
+            nodes.append(self._times(abs(factor), part))
+        return node.model_copy(update={"terms": tuple(nodes), "operators": tuple(signs)})
 
 
 def _absorbed(factor: float, node: tree.Product) -> tuple[float, tree.Product]:
     """A product whose first written number has taken a factor; the factor is left where there is none."""
-    if factor == 1:
-        return 1.0, node
+    if factor in (0, 1):
+        return factor, node
     for i, (operator, part) in enumerate(zip(("*", *node.operators), node.factors, strict=True)):
         if isinstance(part, tree.Number) and operator == "*":
             new = _rounded(part.value * factor)
@@ -167,13 +192,3 @@ def _absorbed(factor: float, node: tree.Product) -> tuple[float, tree.Product]:
 def _rounded(value: float) -> tree.Node:
     """A number to the twelve digits that a fingerprint has."""
     return number(float(f"{value:.12g}"))
-
-
-def _added(parts: Sequence[tuple[float, tree.Node]], operators: Sequence[str], node: tree.Sum) -> tree.Sum:
-    """A sum of factors times nodes: a factor below 0 turns the sign before it."""
-    first, *others = parts
-    nodes, signs = [_times(*first)], list[str]()
-    for sign, (factor, part) in zip(operators, others, strict=True):
-        signs.append(sign if factor > 0 else {"+": "-", "-": "+"}[sign])
-        nodes.append(_times(abs(factor), part))
-    return node.model_copy(update={"terms": tuple(nodes), "operators": tuple(signs)})

@@ -5,7 +5,7 @@ The tree is never changed. A mistake is reported where it is met, and the next n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
@@ -15,8 +15,9 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import routes
 from losslang.meaning.foreign import answer
-from losslang.meaning.meaning import Apply, Expression, Input, Term
-from losslang.meaning.options import ReportedError, arity
+from losslang.meaning.functions import of_function
+from losslang.meaning.meaning import Expression, Input, Term
+from losslang.meaning.options import ReportedError
 from losslang.meaning.products import multiply
 from losslang.meaning.terms import (
     MistakeError,
@@ -25,10 +26,8 @@ from losslang.meaning.terms import (
     TermsValue,
     Value,
     add,
-    applied,
     collapse,
     each_term,
-    fold,
     negate,
     power,
     renamed,
@@ -36,7 +35,7 @@ from losslang.meaning.terms import (
 from losslang.meaning.time import clock, scheduled
 from losslang.meaning.uses import Scope, handed_below, read_use
 from losslang.meaning.uses.foreign_option import unbound
-from losslang.meaning.uses.misplaced import activation_alone
+from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
@@ -86,7 +85,8 @@ class Evaluator:
                 return power(left, right, node)
             case tree.Sum(terms=nodes, operators=operators):
                 signs = [1.0, *(1.0 if o == "+" else -1.0 for o in operators)]
-                return add(list(zip(signs, self._all(nodes, scope), strict=True)), node)
+                values = [self._addend(at, nodes, operators, scope) for at in range(len(nodes))]
+                return add(list(zip(signs, map(self._need, values), strict=True)), node)
             case tree.Product(factors=nodes, operators=operators):
                 values = self._numbers(nodes, scope)
                 return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
@@ -96,6 +96,23 @@ class Evaluator:
                 return self._call(node, scope)
             case _:
                 raise TypeError(f"{type(node).__name__} is not an expression")
+
+    def _addend(
+        self, at: int, nodes: Sequence[tree.Node], operators: Sequence[str], scope: Scope
+    ) -> Value | None:
+        """The value of an addend; behind `seg-` an unknown name is the rest of a key."""
+        node = nodes[at]
+        if at and operators[at - 1] == "-" and isinstance(node, tree.Call) and self._is_unknown(node):
+            if fix := key_with_minus(nodes[at - 1], node):
+                self.diagnostics.append(
+                    name_mistakes.unknown_name(node.name_span, node.name, "name", (), fix)
+                )
+                return None
+        return self.evaluate(node, scope)
+
+    def _is_unknown(self, call: tree.Call) -> bool:
+        is_ours = call.name in self.bindings or call.name in tree.CLOCKS
+        return not is_ours and not self.registry.kinds_of(call.name)
 
     def _all(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
         """The values of all nodes. All are evaluated, so that the mistakes of each are found."""
@@ -114,10 +131,9 @@ class Evaluator:
 
     def _is_unbound(self, call: tree.Call) -> bool:
         """True for a plain name that is nothing here or in another library, nor nearly so."""
-        is_ours = call.name in self.bindings or call.name in tree.CLOCKS
-        if call.arguments or call.options or is_ours or is_known(call.name):
+        if call.arguments or call.options or is_known(call.name) or not self._is_unknown(call):
             return False
-        return not self.registry.kinds_of(call.name) and not nearest(call.name, self._callable)
+        return bool(as_option(call.name, self.registry)) or not nearest(call.name, self._callable)
 
     @property
     def _callable(self) -> tuple[str, ...]:
@@ -220,7 +236,9 @@ class Evaluator:
             raise ReportedError
         function = self.registry.get(Function, name)
         if function is not None and (call.arguments or not self.registry.get(Activation, name)):
-            return self._function(call, function, scope)
+            for option in call.options:
+                raise MistakeError(option_mistakes.unknown_option(option.span, name, option.name, ()))
+            return of_function(call, function, self._numbers(call.arguments, scope))
         raise MistakeError(self._unknown(call))
 
     def _look_into(self, call: tree.Call, scope: Scope) -> None:
@@ -265,6 +283,8 @@ class Evaluator:
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
+        if (fix := as_option(call.name, self.registry)) and not is_known(call.name):
+            return name_mistakes.wrong_kind(call.name_span, call.name, "option", "a loss", fix)
         fix = answer(call, self.registry) if call.options else ""
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", self._callable, fix)
 
@@ -275,29 +295,3 @@ class Evaluator:
             raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
         return each_term(value, lambda term: replace(term, metric=True, dropped=False))
-
-    def _function(self, call: tree.Call, function: Function, scope: Scope) -> Value:
-        """The value of a function of the language: folded if all arguments are constants."""
-        for option in call.options:
-            raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
-        values = self._numbers(call.arguments, scope)
-        least, wanted = arity(function)
-        if len(values) < least or ((least != 2 or "more" not in wanted) and len(values) != least):
-            raise MistakeError(option_mistakes.wrong_count(call.span, call.name, len(values), wanted))
-        if function.name == "detach":
-            return self._detached(values[0], call)
-        if function.reduces and isinstance(values[0], TermsValue):
-            body = spell(call.arguments[0])
-            raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
-        if all(isinstance(value, NumberValue) for value in values):
-            plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
-            assert function.fold is not None
-            compute: Callable[..., float] = function.fold
-            return fold(lambda: compute(*plain), call.span, spell(call))
-        return applied(call.name, values, call)
-
-    def _detached(self, value: Value, call: tree.Call) -> Value:
-        """The value of `detach(...)`: a constant stays one, a sum is detached term by term."""
-        if not isinstance(value, TermsValue):
-            return value if isinstance(value, NumberValue) else applied("detach", [value], call)
-        return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

@@ -97,8 +97,8 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
     named.pop("target", None)
     tensors = [(f"{name}={value}", value) for name, value in named.items()] + [("", use.factor)]
     return [
-        f"{label or value}: rank 1 along the {'channels' if root_of(value) == 'const' else 'samples'}; "
-        f"one rank less than the prediction lacks {axis}"
+        f"{label or value}: either of rank 1, one number a {'channel' if root_of(value) == 'const' else 'sample'}, "
+        f"or of one rank less than the prediction, without {axis}"
         for label, value in tensors
         if isinstance(value, (Input, Apply))
     ]

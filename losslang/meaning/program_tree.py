@@ -5,7 +5,7 @@ What it spells has the fingerprint of the meaning: the same is computed, term by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -29,7 +29,36 @@ from losslang.syntax import tree
 # ---------------------------------------------------------------------------- terms
 
 
-def node_of_terms(terms: Sequence[Term], registry: Registry) -> tree.Node:
+def program_of_terms(terms: Sequence[Term], registry: Registry) -> tree.Program:
+    """The sum of terms, each with its weight; a weight of 0 that is computed stands behind a name."""
+    zero = free_name("zero", registry, ())
+    is_used = any(_is_computed_zero(term) for term in terms)
+    return tree.Program(
+        bindings=(zero_bound(zero),) if is_used else (),
+        result=_sum_of_terms(terms, registry, zero),  # type: ignore[arg-type]
+    )
+
+
+def zero_bound(name: str) -> tree.Binding:
+    """`zero = 0`: a term that it multiplies is computed, where a 0 in place would drop it."""
+    return tree.Binding(name=name, value=number(0))  # type: ignore[arg-type]
+
+
+def free_name(wanted: str, registry: Registry, taken: Collection[str]) -> str:
+    """A name that neither a program nor the registry has."""
+    name, i = wanted, 1
+    while name in taken or registry.kinds_of(name):
+        i += 1
+        name = f"{wanted}_{i}"
+    return name
+
+
+def _is_computed_zero(term: Term) -> bool:
+    """True for a weight of 0 that would drop the term if it were written in place."""
+    return not (term.weight or term.dropped or term.metric) and bool(loss_uses(term))
+
+
+def _sum_of_terms(terms: Sequence[Term], registry: Registry, zero: str) -> tree.Node:
     """The sum of terms, each with its weight."""
     taken: dict[str, set[Choice]] = {}
     for use in (use for term in terms if not term.metric for use in loss_uses(term)):
@@ -42,21 +71,22 @@ def node_of_terms(terms: Sequence[Term], registry: Registry) -> tree.Node:
         return node_of_use(use, registry, defaults=len(taken.get(str(use.prediction), ())) < 2)
 
     if len(terms) == 1:
-        return _term(terms[0], spell)
+        return _term(terms[0], spell, zero)
     first, *others = terms
-    nodes = [_term(first, spell)]
+    nodes = [_term(first, spell, zero)]
     operators: list[str] = []
     for term in others:
         is_negative = term.weight < 0 and not term.metric
         operators.append("-" if is_negative else "+")
-        nodes.append(_term(replace(term, weight=-term.weight) if is_negative else term, spell))
+        nodes.append(_term(replace(term, weight=-term.weight) if is_negative else term, spell, zero))
     return sum_of(nodes, operators)
 
 
-def _term(term: Term, spell: Spell) -> tree.Node:
+def _term(term: Term, spell: Spell, zero: str) -> tree.Node:
     """One term with its weight, to the twelve digits that a fingerprint has."""
     if term.metric:
-        return tree.Call(name=tree.METRIC, arguments=(_term(replace(term, metric=False), spell),))  # type: ignore[arg-type]
+        plain = _term(replace(term, metric=False, dropped=True), spell, zero)
+        return tree.Call(name=tree.METRIC, arguments=(plain,))  # type: ignore[arg-type]
     weight = float(f"{term.weight:.12g}")
     if isinstance(term.body, Constant):
         weight = float(f"{term.weight * term.body.value:.12g}")
@@ -68,7 +98,7 @@ def _term(term: Term, spell: Spell) -> tree.Node:
     if weight != 1:
         if len(factors) == 1 and weight == -1:
             return tree.Negative(operand=body)  # type: ignore[arg-type]
-        factors.insert(0, number(weight))
+        factors.insert(0, tree.Call(name=zero) if _is_computed_zero(term) else number(weight))
     return product_of(factors, "*" * (len(factors) - 1)) if len(factors) > 1 else body
 
 

@@ -22,6 +22,7 @@ from losslang.meaning.meaning import (
     loss_uses,
     show,
 )
+from losslang.meaning.uses.universal import of_classes
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import MEANS, Preset
 from losslang.primitives.primitive import Activation, Loss
@@ -89,7 +90,9 @@ def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
         return []
     why = f"`{activation.name}` tells classes apart, and `class_weight` weighs them"
     span = use.span_of("pos_weight")
-    return [option_mistakes.does_not_apply(span, use.loss, "pos_weight", why)]
+    weight = use.get("pos_weight")
+    fix = of_classes(show(weight), isinstance(weight, (int, float)))
+    return [option_mistakes.does_not_apply(span, use.loss, "pos_weight", why, fix)]
 
 
 def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes.configs import no_mapping
-from losslang.diagnostics.source import Source, Span
+from losslang.diagnostics.source import Source
 from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
 from losslang.meaning.overrides import flattened
@@ -35,8 +35,7 @@ class Order(NamedTuple):
     def of(cls, source: Source, overrides: Any, ignore: Sequence[str], fuse: Fuse | None) -> Order:
         """Returns the order of these arguments. Raises LossError for overrides that are no mapping."""
         if not isinstance(overrides, Mapping):
-            whole = Span(0, len(source.text))
-            raise LossError([no_mapping(whole, overrides).at(source)])
+            raise LossError([no_mapping(source.whole, overrides).at(source)])
         typed = tuple(
             (name, type(value).__name__, value)
             for name, value in flattened(cast("Mapping[str, Any]", overrides)).items()

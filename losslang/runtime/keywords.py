@@ -5,20 +5,20 @@ They are looked at once for each set of names that a program is called with, nev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from losslang.diagnostics.mistakes.inputs import keyword_without_effect
 from losslang.diagnostics.mistakes.names import not_built
-from losslang.diagnostics.source import Source, Span
+from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.meaning.meaning import Input, Meaning
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.syntax import tree
+from losslang.syntax.respelling import routed, with_option
 from losslang.tensors.eager import traces
 from losslang.tensors.lazy import torch
 from losslang.tensors.targets import Site
@@ -38,7 +38,6 @@ OF_VALUES = ("reduction", "ignore_index", "label_smoothing")
 """Options that are written in the program."""
 OF_MODELS = ("attention_mask", "token_type_mask")
 """Inputs of models, which a batch that is handed over as a whole holds too."""
-HEAD = re.compile(r"@[\w.\[\]:]+|@\([^()]*\)")
 OPTION = {name: option for option, names in OF_TENSORS.items() for name in names}
 
 
@@ -54,7 +53,7 @@ class Keywords:
 
     def look(self, batch: Mapping[str, Any], pred: Any) -> None:
         """Warns of keywords that nothing reads and that should have an effect. Raises LossError for `norm`."""
-        whole = Site("", "", Span(0, len(self.meaning.source.text)), self.meaning.source)
+        whole = Site("", "", self.meaning.source.whole, self.meaning.source)
         if "norm" in batch:
             later = not_built(whole.span, "norm", "the denominator for accumulated gradients")
             fix = self._written("avg_factor", "batch.n") or "leave it out"
@@ -79,18 +78,11 @@ class Keywords:
         """The first loss that takes an option, as it is written and with the option; '' if none does."""
         source, settings = self.meaning.source, dict(self.meaning.settings)
         for use in self.meaning.loss_uses:
-            before, call, behind = _parts(source.text, use.span)
-            inside = call[:-1].rstrip().removesuffix(",") if call.endswith(")") else f"{call}("
-            longer = f"{inside}{'' if inside.endswith('(') else ', '}{option}={value})"
-            whole = Source(f"{before}{longer}{behind}")
+            longer = with_option(source.text, use.span, f"{option}={value}")
+            whole = Source(source.text[: use.span.start] + longer + source.text[use.span.end :])
             if analyze(whole, overrides=settings, registry=self.registry).meaning is not None:
-                head = HEAD.match(behind)
-                return f"`{longer}{head[0] if head is not None else ''}`"
+                return f"`{routed(source.text, use.span, longer)}`"
         return ""
-
-
-def _parts(text: str, span: Span) -> tuple[str, str, str]:
-    return text[: span.start], text[span.start : span.end], text[span.end :]
 
 
 def _option(name: str) -> str | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losslang.diagnostics.errors import LossError, LossWarning
 from losslang.diagnostics.mistakes.checkpoints import extension_missing
 from losslang.diagnostics.rendering import full
-from losslang.diagnostics.source import Source, Span
+from losslang.diagnostics.source import Source
 from losslang.meaning import keys
 from losslang.meaning.canonical import canonical
 from losslang.meaning.foreign_config import source_of_program
@@ -249,7 +249,7 @@ def restored(record: Mapping[str, Any]) -> Loss:
     source = Source(*record["source"])
     registry = current_registry().snapshot()
     missing = [
-        extension_missing(Span(0, len(source.text)), kind, name, module).at(source)
+        extension_missing(source.whole, kind, name, module).at(source)
         for (kind, name), module in record["extensions"].items()
         if kind not in registry.kinds_of(name)
     ]

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from losslang.diagnostics.errors import LossWarning
 from losslang.diagnostics.mistakes.checkpoints import another_loss, no_memory
 from losslang.diagnostics.rendering import full
-from losslang.diagnostics.source import Span
 from losslang.runtime import checkpoint
 from losslang.runtime.buffers import Held, Validate, losses_with_memory, memories
 from losslang.runtime.checkpoint import KEY, Lock
@@ -98,9 +97,12 @@ class Saved(nn.Module):
         """
         changes = self._changes(lock)
         source = self._programs.meaning.source
-        whole = Span(0, len(source.text))
         if changes or lost:
-            wrong = another_loss(whole, origin, changes, lost) if changes else no_memory(whole, origin, lost)
+            wrong = (
+                another_loss(source.whole, origin, changes, lost)
+                if changes
+                else no_memory(source.whole, origin, lost)
+            )
             warnings.warn(full(wrong.at(source)), LossWarning, stacklevel=3)
 
     def _changes(self, lock: Lock | None) -> dict[str, str]:

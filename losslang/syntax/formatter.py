@@ -53,6 +53,11 @@ def render(program: tree.Program, text: str = "") -> str:
     return "\n".join([*lines, *above[-1]])
 
 
+def on_one_line(program: tree.Program) -> str:
+    """The canonical text of a program on one line, without its comments."""
+    return "; ".join(spell(statement) for statement in (*program.bindings, program.result))
+
+
 def _place(comment: tree.Comment, spans: list[Span], text: str) -> tuple[int, bool]:
     """The index of the statement that a comment belongs to; True if it stands beside it, else above."""
     following = next((i for i, span in enumerate(spans) if span.end > comment.start), len(spans))

@@ -289,7 +289,6 @@ MEANINGS = [
     ("cat", None),
     ("my_loss", None),
     ("custom", None),
-    ("alpha", None),
 ]
 """Names, and what is offered for each: nothing where no name means the same."""
 

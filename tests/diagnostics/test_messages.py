@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 import losslang
 from losslang.diagnostics.elsewhere.options import FACTORS, NEEDLESS, RENAMED
 from losslang.meaning.foreign import in_our_words
+from losslang.meaning.uses.misplaced import IN_BRACKETS
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 from losslang.syntax import tree
+from losslang.vocabulary import UNIVERSAL
 
 REPAIRS = [
     # calls of other libraries, with their options
@@ -161,6 +163,20 @@ PIECES = [
     ("ce(mask=1)", "E202", "1", "batch.valid"),
     ("ce(avg_factor=[1, 2])", "E202", "[1, 2]", "batch.n"),
     ("ce(class_weight=2)", "E202", "2", "const.w"),
+    # options that have nothing to work on
+    (
+        "ce(channels=last) + kd(target=batch.t, ignore_index=-100)",
+        "E205",
+        "ignore_index=-100",
+        "mask=batch.valid",
+    ),
+    ("l1(ignore_index=255)", "E205", "ignore_index=255", "mask=batch.valid"),
+    ("mse(class_weight=[1, 2])", "E205", "class_weight=[1, 2]", "weight=const.w"),
+    ("l1(class_weight=const.c)", "E205", "class_weight=const.c", "weight=const.c"),
+    ("ce(pos_weight=3)", "E205", "pos_weight=3", "class_weight=[1, 3]"),
+    ("focal(softmax, pos_weight=3)", "E205", "pos_weight=3", "class_weight=[1, 3]"),
+    ("bce(softmax, pos_weight=const.w)", "E205", "pos_weight=const.w", "class_weight=const.w"),
+    ("ce(pos_weight=balanced)", "E205", "pos_weight=balanced", "class_weight=balanced"),
     # options of language models
     (
         "ce(avg_factor=num_items_in_batch)",
@@ -226,6 +242,11 @@ def test_a_number_is_bound_above(text: str, bound: str) -> None:
         ("ce@(pred[:, :-1], target[:, 1:])", "E016", "before the call: `loss(pred[:, :-1], target[:, 1:])`"),
         ("ce(shift=1)", "E201", "before the call, `loss(pred[:, :-1], target[:, 1:])`"),
         ("ForCausalLMLoss", "E101", "before the call, `loss(pred[:, :-1], target[:, 1:])`"),
+        ("ce@seg-head", "E101", "if `seg-head` is one key, no path can hold its minus: call it `seg_head`"),
+        ("(ce + dice)@a.seg-head", "E101", "call it `seg_head` in the model"),
+        ("l1(mask=batch.is-valid)", "E101", "call it `is_valid` in the model"),
+        ("ce@seg - head", "E101", "not in losslang"),
+        ("mask*l1", "E101", "`batch.mask`"),
         ("z_loss", "E101", "docs/writing-a-loss.md registers one of your own"),
         (
             "triplet(batch.a, positive=batch.p, negative=batch.n)",
@@ -434,3 +455,19 @@ def test_a_keyword_that_the_program_reads_may_have_any_name() -> None:
     loss = losslang.compile("ce(target=batch.labels)")
     assert loss(X, labels=Y) == losslang.compile("ce")(X, Y)
     assert losslang.compile("mean(pred)")(X, target=Y) == X.mean()
+
+
+@pytest.mark.parametrize("name", [*IN_BRACKETS, "smooth", "gamma", "alpha", "q"])
+def test_an_option_is_no_loss(name: str) -> None:
+    """It is answered with a loss that has it, which is a program."""
+    for text in (name, f"ce + {name}", f"metric({name}(ce)) + l1"):
+        found, fix = only(text)
+        assert (found, fix.startswith("it stands in the brackets of a loss: `")) == ("E103", True)
+        repair = fix.split("`")[1]
+        assert f"{name}=" in repair
+        assert all(not d.is_error for d in losslang.check(repair))
+
+
+def test_every_universal_option_has_an_example() -> None:
+    """But `batch`, which is a root."""
+    assert set(IN_BRACKETS) == set(UNIVERSAL) - {"batch"}

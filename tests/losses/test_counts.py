@@ -120,7 +120,7 @@ def test_masked_and_ignored_places_are_as_if_they_were_not_there(name: str, use:
         text = text_of(name, use, *options)
         if not is_program(text):
             continue
-        value, slope = value_and_gradient(text, *some)
+        value, slope = value_and_gradient(text_of(name, use, *options, "channels=first"), *some)
         whole = torch.zeros_like(pred)
         whole[kept.unsqueeze(1).expand_as(pred)] = slope.flatten()
         # Of three axes of plain values a mask would lack the last.

@@ -305,23 +305,23 @@ def test_explain_says_how_each_lies():
     text = losslang.explain("ce(channels=last, mask=batch.m) + const.w*dice + batch.v*mse@(pred.x, target.x)")
     assert "channels=last  (taken from `ce`)" in text
     assert (
-        "mask=batch.m: rank 1 along the samples; one rank less than the prediction lacks the last axis"
+        "mask=batch.m: either of rank 1, one number a sample, or of one rank less than the prediction, without the last axis"
         in text
     )
-    assert "const.w: rank 1 along the channels" in text
+    assert "const.w: either of rank 1, one number a channel" in text
     assert (
-        "batch.v: rank 1 along the samples; one rank less than the prediction lacks the last axis of three"
+        "batch.v: either of rank 1, one number a sample, or of one rank less than the prediction, without the last axis of three"
         in text
     )
     text = losslang.explain(
         "gaussian_nll(variance=const.v) + cosine_embedding(sign=batch.s) + mase(history=batch.h)"
     )
-    assert "variance=const.v: rank 1 along the channels" in text
+    assert "variance=const.v: either of rank 1, one number a channel" in text
     assert (
-        "sign=batch.s: rank 1 along the samples; one rank less than the prediction lacks the last axis"
+        "sign=batch.s: either of rank 1, one number a sample, or of one rank less than the prediction, without the last axis"
         in text
     )
-    assert "history=batch.h: rank" not in text
+    assert "history=batch.h: either" not in text
 
 
 def test_a_traced_call_lies_as_an_eager_one():

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 import losslang
+from losslang.primitives.primitive import Reduction
+from losslang.registry import current_registry
 from losslang.tools.cli import main
 from losslang.tools.cli.inputs import WITH_KEY
 
@@ -562,3 +564,43 @@ def test_explain_says_that_a_regularizer_reads_parameters() -> None:
     said = losslang.explain("l2_reg")
     assert "reads        the parameters" in said
     assert "activation" not in said
+
+
+def test_show_lists_the_reductions(capsys: Capture) -> None:
+    _, out, _ = run(capsys, "show", "reduction")
+    assert all(f"\n  {reduction.name}" in out for reduction in current_registry().all(Reduction))
+    out = " ".join(out.split())
+    assert all(reduction.summary.rstrip(".") in out for reduction in current_registry().all(Reduction))
+    assert "`kl`: batchmean" in out
+    assert "`rmse`, takes none" in out
+    assert "only of losses that tell positives from the background" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("weight", ["`0.5*l1`", "`class_weight`", "value        a path, such as `batch.w`"]),
+        ("avg_factor", ["`ce(avg_factor=batch.n)`", "no other reduction", "a number above 0, or a path"]),
+        ("mask", ["a path, such as `batch.valid`"]),
+    ],
+)
+def test_show_says_what_an_option_takes(capsys: Capture, name: str, said: list[str]) -> None:
+    _, out, _ = run(capsys, "show", name)
+    for each in said:
+        assert each in out.replace("\n", " ") or each in out
+
+
+@pytest.mark.parametrize("text", ["-l1", "-0.5*ce + l1", "-(ce + l1)", "-huber", "-epe"])
+def test_an_expression_may_begin_with_a_minus(capsys: Capture, text: str) -> None:
+    """It is no option of the command line: behind `-e`, and where an expression is awaited."""
+    beside = run(capsys, "check", "-e", text, "--output", "json")
+    assert run(capsys, "check", f"-e={text}", "--output", "json") == beside
+    assert beside[0] == (text == "-epe")
+    for command in (["explain"], ["plan", "--stage", "tree"]):
+        assert run(capsys, *command, text) == run(capsys, *command, "--", text)
+
+
+def test_an_option_is_no_expression(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", "-e", "--strict"])
+    assert "expected one argument" in capsys.readouterr().err

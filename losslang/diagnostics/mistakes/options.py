@@ -89,13 +89,15 @@ def wrong_count(span: Span, name: str, found: int, wanted: str, fix: str = "") -
 
 
 @mistake("E205", example="mse(class_weight=[1, 2])", repair="ce(class_weight=[1, 2])")
-def does_not_apply(span: Span, owner: str, name: str, why: str) -> Diagnostic:
+def does_not_apply(span: Span, owner: str, name: str, why: str, fix: str = "") -> Diagnostic:
     """An option that has nothing to work on.
 
     `class_weight` needs classes, `batch`, `background` and `empty` a loss of regions, `pos_weight` a
-    yes-or-no loss. An option without effect is refused, never ignored.
+    yes-or-no loss, `ignore_index` a target of classes: what a loss without them leaves out is `mask=`. An
+    option without effect is refused, never ignored.
     """
-    return Diagnostic("", f"`{name}` has no meaning for `{owner}`: {why}", span, fix="remove the option")
+    said = f"`{name}` has no meaning for `{owner}`: {why}"
+    return Diagnostic("", said, span, fix=fix or "remove the option")
 
 
 @mistake("E206", example="l1(reduction=sum, avg_factor=10)", repair="l1(avg_factor=10)")

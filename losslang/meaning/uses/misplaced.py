@@ -7,6 +7,7 @@ import re
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import names as mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.losses import FAMILIES
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -106,3 +107,58 @@ def _may_follow(activation: Activation, loss: Loss) -> bool:
     if loss.wants == "log_probs":
         return activation.gives == "log_probs"
     return loss.wants == "values" and len(loss.operands) == 2
+
+
+IN_BRACKETS = {
+    "reduction": "ce(reduction=sum)",
+    "mask": "l1(mask=batch.valid)",
+    "ignore_index": "ce(ignore_index=255)",
+    "weight": "l1(weight=batch.w)",
+    "class_weight": "ce(class_weight=[1, 2, 2])",
+    "pos_weight": "bce(sigmoid, pos_weight=2)",
+    "background": "dice(softmax, background=false)",
+    "classes": "dice(softmax, classes=[1, 2])",
+    "avg_factor": "ce(avg_factor=batch.n)",
+    "empty": "dice(softmax, empty=skip)",
+    "channels": "ce(channels=last)",
+    "like": "dice(sigmoid, like=smp)",
+}
+"""Options that every loss has where its axes allow, each in the brackets of a loss."""
+
+
+def as_option(name: str, registry: Registry) -> str:
+    """The repair of an option that stands where a loss belongs; '' for a name that is none."""
+    if name in IN_BRACKETS:
+        return f"it stands in the brackets of a loss: `{IN_BRACKETS[name]}`"
+    for loss in sorted(registry.all(Loss), key=_family):
+        usual = loss.defaults.get(name)
+        if name in loss.option_types and isinstance(usual, (int, float)):
+            written = tree.Word(value=usual) if isinstance(usual, bool) else tree.Number(value=usual)
+            option = tree.Option(name=name, value=written)
+            call = tree.Call(name=loss.name, arguments=needed(loss), options=(option,))
+            return f"it stands in the brackets of a loss: `{spell(call)}`"
+    return ""
+
+
+def _family(loss: Loss) -> int:
+    """Where people look for a loss: the place of its family among those of losslang."""
+    family = loss.function.__module__.rpartition(".")[2]
+    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+
+
+def key_with_minus(before: tree.Node, behind: tree.Call) -> str:
+    """The repair of a key that holds a minus, `ce@seg-head`, written without blanks; '' for a difference."""
+    path = (
+        before.route.path
+        if isinstance(before, tree.Routed) and isinstance(before.route, tree.Route)
+        else before
+    )
+    if not isinstance(path, tree.Path) or path.span.end + 1 != behind.span.start:
+        return ""
+    last = path.steps[-1] if path.steps else tree.Key(path.root)
+    if not isinstance(last, tree.Key):
+        return ""
+    key = f"{last.name}-{behind.name}"
+    return (
+        f"if `{key}` is one key, no path can hold its minus: call it `{last.name}_{behind.name}` in the model"
+    )

@@ -41,7 +41,8 @@ def read_universal(
         why = pointless(loss, name)
         try:
             if why:
-                raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why))
+                fix = in_its_place(option, loss)
+                raise MistakeError(option_mistakes.does_not_apply(option.span, loss.name, name, why, fix))
             if name == "reduction":
                 values[name] = _reduction(option, registry, evaluate, problems)
                 _check_has_truth(option, values[name], loss, registry)
@@ -146,6 +147,32 @@ def pointless(loss: Loss, name: str) -> str:
     if name in ("weight", "reduction") and not loss.result_axes:
         return "it is one number already"
     return ""
+
+
+def in_its_place(option: tree.Option, loss: Loss) -> str:
+    """The repair of a universal option that can do nothing for this loss; '' where it is left out."""
+    spelled = formatter.spell(option.value)
+    if option.name == "ignore_index" and spelled != "none" and loss.wants != "parameters":
+        return "what does not count is told by a mask, True where it counts: `mask=batch.valid`"
+    if (
+        option.name == "class_weight"
+        and loss.result_axes == ("*shape",)
+        and not isinstance(option.value, tree.Call)
+    ):
+        given = spelled if isinstance(option.value, tree.Path) else "const.w"
+        return f"a weight for each channel is `weight={given}`, a tensor (C,) of `compile(const=...)`"
+    if option.name == "pos_weight" and is_by_class(loss):
+        return of_classes(spelled, isinstance(option.value, tree.Number))
+    return ""
+
+
+def of_classes(weight: str, is_number: bool) -> str:
+    """The weights of classes that are written in the place of a weight of what is positive."""
+    if is_number:
+        return (
+            f"weights of classes are `class_weight=[1, {weight}]`, here of two: class 1 is what is positive"
+        )
+    return f"weights of classes are `class_weight={weight}`"
 
 
 def _check_has_classes(option: tree.Option, loss: Loss, value: Any) -> None:

@@ -12,6 +12,7 @@ from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
 from losslang.plan.lower.frame import frame
+from losslang.plan.lower.neighbours import look_for_axis, look_for_unmasked
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
 from losslang.tensors.targets import Site
@@ -69,6 +70,7 @@ class Aligned:
         given = self.operands()
         self.align_prediction(given["pred"])
         check_compared(self, given.get("target"))
+        look_for_axis(self)
         self.check_listed()
         stated = self.use.get("mask")
         if stated is not None:
@@ -125,6 +127,7 @@ class Aligned:
             if label >= least:
                 site = self.site("ignore_index")
                 self.emit("check:ignored", target, self.raw, site=site, index=label, form=self.form())
+        look_for_unmasked(self, target, index)
         not_ignored = self.emit("not_ignored", target, self.raw, index=index, form=self.form())
         return self.emit("zero_masked", target, not_ignored), not_ignored
 

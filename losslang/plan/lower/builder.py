@@ -20,7 +20,10 @@ OF_INTEGERS = {"+", "-", "*", "neg", "abs", "min", "max", "clip", "sum", "detach
 
 
 class Builder:
-    """The steps so far. `written` is the `channels=` that some term wrote for a tensor, by its path."""
+    """The steps so far.
+
+    `written` is the `channels=` that some term wrote for a tensor, by its path; `program` all uses of losses.
+    """
 
     def __init__(self, registry: Registry, source: Source):
         self.registry = registry
@@ -30,6 +33,7 @@ class Builder:
         self.term_name = ""
         self.use_span = Span(0, 0)
         self.written: dict[str, str] = {}
+        self.program: tuple[LossUse, ...] = ()
 
     def emit(
         self,

@@ -46,6 +46,7 @@ def lower(
     those of the terms, as metrics: COUNT (with it FACTOR and BODY, of a term that has a factor), BY_CLASS.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
+    lowering.program = meaning.loss_uses
     lowering.written = {
         path: use.get("channels")
         for use in meaning.loss_uses

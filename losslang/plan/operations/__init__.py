@@ -6,7 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from losslang.plan.operations import call, checks, compared, counts, masks, regions, rows, views, weights
+from losslang.plan.operations import (
+    call,
+    checks,
+    compared,
+    counts,
+    masks,
+    neighbours,
+    regions,
+    rows,
+    views,
+    weights,
+)
 from losslang.primitives import activations
 from losslang.tensors import targets
 from losslang.tensors.lazy import torch
@@ -91,6 +102,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:nonnegative": checks.check_nonnegative,
     "check:boxes": checks.check_boxes,
     "check:position": checks.check_position,
+    "check:unmasked": neighbours.warn_of_unmasked,
+    "check:axis": neighbours.warn_of_untold_axis,
 }
 """Operation to function. Operations that are not listed here have the name of their function."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import counts, labels, tensors
 from losslang.meaning.layout import channel_axis
+from losslang.plan.operations import beyond
 from losslang.plan.operations.class_axis import warn_of_class_axis
 from losslang.plan.operations.compared import values_of
 from losslang.tensors.lazy import torch
@@ -110,8 +111,12 @@ def check_classes(
         return
     if not told:
         warn_of_class_axis(target, pred, site, form in ("labels", "float_target") or over == "class")
-    classes = number_of_classes(value, target, pred, form)
-    refuse_classes(float(target.min()), float(target.max()), site, classes)
+    classes, ends = number_of_classes(value, target, pred, form), (float(target.min()), float(target.max()))
+    fix = ""
+    if classes in (0, SIGNS) and not (classes <= ends[0] and ends[1] <= 1):
+        fix = beyond.swapped(pred)
+        fix = fix or (beyond.of_logits(target, site, form, over) if not classes else "")
+    refuse_classes(*ends, site, classes, fix)
 
 
 def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> int:
@@ -124,23 +129,19 @@ def number_of_classes(value: Any, target: Tensor, pred: Tensor, form: str) -> in
     return pred.shape[1]
 
 
-def refuse_classes(low: float, high: float, site: Site, classes: int) -> None:
+def refuse_classes(low: float, high: float, site: Site, classes: int, fix: str = "") -> None:
     """Refuses labels outside of 0 to classes - 1, or targets outside of 0 to 1 if there are no classes.
 
-    NaN too.
+    NaN too. `fix` is the repair of a target that is no label.
     """
     found = float(high if low >= 0 else low)
     if not classes and not (low >= 0 and high <= 1):
-        fix = "scale it to 0 and 1, as `target/255`"
-        if found.is_integer():
-            fix += (
-                f"; a label that marks what is unknown is left out: {labels.ignoring(site.term, int(found))}"
-            )
+        fix = fix or beyond.of_numbers(found, low, site)
         wrong = labels.out_of_range(site.span, site.term, site.operand, found, "between 0 and 1", fix)
         raise site.error(wrong)
     if classes == SIGNS and not (low >= -1 and high <= 1):
         wanted = "+1 and -1, or 0 and 1 of integers and booleans"
-        raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, wanted))
+        raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, wanted, fix))
     if classes > 0 and (low < 0 or high >= classes):
         said = labels.class_out_of_range(
             site.span, site.term, int(found), classes, least=int(low), ignored=_ignored(site)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from losslang.diagnostics.mistakes import layout
-from losslang.diagnostics.source import Span
 from losslang.plan.operations.notices import warn_once
 from losslang.tensors.repairs import classes_last, has_shape
 from losslang.tensors.targets import Site
@@ -17,7 +16,7 @@ def warn_of_class_axis(target: Tensor, pred: Tensor, site: Site, adds_up: bool) 
     """
     if pred.ndim < 3 or pred.shape[1] == 1:
         return
-    shapes, whole = (tuple(pred.shape), tuple(target.shape)), Span(0, len(site.source.text))
+    shapes, whole = (tuple(pred.shape), tuple(target.shape)), site.source.whole
     if has_shape(target, pred.shape):
         if adds_up and _adds_up(target, -1) and not _adds_up(target, 1):
             warn_once(site, layout.truth_adds_up_last(whole, *shapes, classes_last(pred.ndim)))

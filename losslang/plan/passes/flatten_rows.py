@@ -38,6 +38,7 @@ CHECKS = tuple(
         "hard",
         "distribution",
         "indexed",
+        "unmasked",
     ]
 )
 """Checks that find the same in rows."""

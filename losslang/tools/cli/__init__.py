@@ -7,7 +7,6 @@ asked for: whoever checks a file does not wait for what formats one.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import sys
@@ -16,13 +15,16 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any, TextIO
 
-from losslang.syntax.tree import CLOCKS
 from losslang.tools.cli.outcome import Outcome
+from losslang.tools.cli.values import setting, shape, times
 
 STARTED = perf_counter()
 
 # Control characters and direction marks, except our own colours.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
+
+# An expression that begins with a minus: no option of losslang but `-e` and `-h`.
+LEADING_MINUS = re.compile(r"-(?![eh]?$|[eh]=)[^-]")
 
 KEY = "where the expressions are, if not under loss: a key, a path, or a pattern such as losses[*]"
 INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, a folder, or - for standard input"
@@ -31,7 +33,7 @@ INPUTS = "a .yaml, .toml, .json or .loss file, FILE:KEY for one key of it, a fol
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0 well, 1 mistakes, 2 nothing could be done."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(_with_leading_minus(sys.argv[1:] if argv is None else argv))
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
@@ -43,6 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     refused = [_written(sys.stdout, outcome.out), _written(sys.stderr, outcome.err)]
     return 2 if any(refused) else outcome.status
+
+
+def _with_leading_minus(argv: Sequence[str]) -> list[str]:
+    """The arguments so that argparse takes `-l1`, an expression, for no option: `-e -l1`, `explain -l1`."""
+    kept: list[str] = []
+    behind: list[str] = []
+    for argument in argv:
+        is_expression = LEADING_MINUS.match(argument) is not None
+        if is_expression and kept[-1:] == ["-e"]:
+            kept[-1] += argument
+        elif is_expression and argv[0] in ("explain", "plan") and "--" not in argv:
+            behind.append(argument)
+        else:
+            kept.append(argument)
+    return [*kept, *(["--", *behind] if behind else [])]
 
 
 def _imported(arguments: argparse.Namespace) -> Outcome | None:
@@ -168,24 +185,12 @@ def _explain(commands: Commands) -> None:
     command.add_argument(
         "--at",
         metavar="CLOCK=N",
-        type=_times,
+        type=times,
         action="append",
         default=[],
         help="print the weights of schedules at this time: step=3000, epoch=4 (default: 0)",
     )
     _imports(command)
-
-
-def _times(text: str) -> dict[str, int]:
-    """The times of clocks that `--at` names. Raises ArgumentTypeError for anything else."""
-    times: dict[str, int] = {}
-    for part in text.split(","):
-        name, _, number = (piece.strip() for piece in part.partition("="))
-        digits = number.replace("_", "")
-        if name not in CLOCKS or not (digits.isascii() and digits.isdigit()):
-            raise argparse.ArgumentTypeError(f"write `step=3000` or `epoch=4`, not `{text}`")
-        times[name] = int(digits)
-    return times
 
 
 def _list(commands: Commands) -> None:
@@ -236,7 +241,7 @@ def _plan(commands: Commands) -> None:
     command.add_argument(
         "--shape",
         metavar="B,C,...",
-        type=_shape,
+        type=shape,
         default=(4, 5, 16, 16),
         help="with --stage run: the shape of the predictions; else it is 4,5,16,16",
     )
@@ -255,14 +260,6 @@ def _plan(commands: Commands) -> None:
 def _stage(text: str) -> str:
     """A stage by its name; `improved` is what `optimized` was called before."""
     return "optimized" if text == "improved" else text
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    """`4,5,16,16` as sizes."""
-    sizes = text.split(",")
-    if len(sizes) < 2 or not all(size.strip().isdecimal() and int(size) for size in sizes):
-        raise argparse.ArgumentTypeError(f"`{text}` is no shape of two axes or more, such as 4,5,16,16")
-    return tuple(map(int, sizes))
 
 
 def _imports(command: argparse.ArgumentParser) -> None:
@@ -286,18 +283,6 @@ def _settings(command: argparse.ArgumentParser) -> None:
         metavar="NAME=NUMBER",
         action="append",
         default=[],
-        type=_setting,
+        type=setting,
         help="set a named number, a weight or an option: alpha=0.3, dice.weight=2, dice.smooth=1",
     )
-
-
-def _setting(text: str) -> tuple[str, float]:
-    """Parses `NAME=NUMBER`."""
-    name, _, value = text.partition("=")
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not name.strip() or not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"`{text}` is not NAME=NUMBER, such as alpha=0.3")
-    return name.strip(), number

@@ -6,6 +6,7 @@ import math
 import textwrap
 from argparse import Namespace
 from collections.abc import Iterator
+from typing import Any
 
 from losslang.diagnostics.elsewhere import NAMES
 from losslang.diagnostics.mistakes import page
@@ -15,6 +16,7 @@ from losslang.meaning.meaning import show
 from losslang.meaning.options import wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.meaning.uses.preset import listed
+from losslang.meaning.uses.universal import TENSORS
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Activation, Loss, Planned, Primitive, Reduction
 from losslang.primitives.schedules import Schedule
@@ -35,20 +37,25 @@ ROOTS = {
     "metric": "`metric(x)` logs x: it adds nothing to the total and has no gradient",
 }
 UNIVERSALLY = {
-    "reduction": "how the values become one number: `ce(reduction=topk(frac=0.2))`",
+    "reduction": "how the values of a loss become one number: `ce(reduction=sum)`, `ce(reduction=topk(frac=0.2))`",
     "mask": "which values count: `l1(mask=batch.valid)`; the others change neither value nor gradient",
     "ignore_index": "the class index that does not count, or a list of them: `ce(ignore_index=255)`; else the one that another term wrote on the same target; else -100 for ce, nll and linear_ce, none elsewhere",
-    "weight": "a weight for every value: `l1(weight=batch.w)`",
+    "weight": "a weight for each value, read from the call: `l1(weight=batch.w)`; the mean still divides by how many values count, `reduction=wmean` by the sum of the weights. A number that weighs the whole term stands before it: `0.5*l1`; weights of classes are `class_weight`",
     "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path; the mean of `ce` divides by the weights of class indices, and by the number of soft or one-hot labels, as torch's",
     "pos_weight": "a weight for the positives: a number, a list, `balanced`, or a path",
     "batch": "`true` sums a region loss over the samples too",
     "background": "`false` leaves channel 0 out of a region loss, `alone` does unless it is the only one",
     "classes": "the channels that count in a region loss, from 0: `dice(softmax, classes=[1, 2])`; weights of classes are theirs, in this order",
-    "avg_factor": "what the sum is divided by, in place of the count: a number or a path; by 0 it is 0",
+    "avg_factor": "what the sum of the values is divided by in place of their count, `ce(avg_factor=batch.n)`: a number, a path, or arithmetic of both, `batch.n*2`. Where it is 0 the term is 0; it stands beside no other reduction than the mean",
     "empty": "what a class that is absent gives in a region loss",
     "channels": "where the channels of the prediction lie: first, (B, C, *S), or last, (B, *S, C)",
     "like": "the numbers of another library, `dice(sigmoid, like=smp)`: its options, where none are written",
 }
+
+ONLY = {
+    "hard_negative": "; only of losses that tell positives from the background, such as `ce` and `bce`",
+}
+"""Where a reduction is allowed, if not everywhere and its summary does not say it."""
 
 
 def run(arguments: Namespace) -> Outcome:
@@ -238,13 +245,42 @@ def _universal(name: str) -> Iterator[str]:
     """The page of a universal option."""
     yield f"{name} (option of every loss, where its axes allow)"
     yield ""
-    yield UNIVERSALLY[name]
+    yield from textwrap.wrap(UNIVERSALLY[name], WIDTH)
     if name == "like":
         yield ""
         yield from columns([(library, version) for library, version in LIBRARIES.items()], 21)
-    elif name not in ("reduction", "mask", "weight"):
+    elif name == "reduction":
         yield ""
-        yield from columns([("value", wording(UNIVERSAL_TYPES[name]))], 13)
+        yield from _reductions(current_registry())
+    else:
+        yield ""
+        yield from columns([("value", _value(name))], 13)
+
+
+def _value(name: str) -> str:
+    """What an option takes: a path where it reads a tensor, and what its type says."""
+    declared = UNIVERSAL_TYPES[name]
+    path = "a path, such as `batch.valid`" if name == "mask" else "a path, such as `batch.w`"
+    if declared is Any:
+        return path
+    return f"{wording(declared)}, or a path" if name in TENSORS else wording(declared)
+
+
+def _reductions(registry: Registry) -> Iterator[str]:
+    """A line for every reduction with its options, and where it is allowed."""
+    rows = [
+        (_signature(one), f"{one.summary.rstrip('.')}{ONLY.get(one.name, '')}")
+        for one in registry.all(Reduction)
+    ]
+    for name, summary in rows:
+        first, *more = textwrap.wrap(summary, WIDTH - 4)
+        yield f"  {name}"
+        yield from (f"    {line}" for line in (first, *more))
+    yield ""
+    usual = [f"`{loss.name}`: {loss.reduction}" for loss in registry.all(Loss) if loss.reduction != "mean"]
+    told = f"The default is `mean`, unless a loss has its own ({', '.join(usual)})."
+    told += " A loss that is one number already, such as `rmse`, takes none. `losslang show topk` says more about one."
+    yield from textwrap.wrap(told, WIDTH)
 
 
 def _option(name: str, owners: list[Primitive]) -> Iterator[str]:

@@ -1,0 +1,65 @@
+"""W36: terms whose neighbours say what they do not say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+Shape = tuple[int, ...]
+
+
+@mistake(
+    "W360",
+    form="python",
+    example="losslang.compile('ce + kd(target=batch.teacher)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, -100]), teacher=torch.randn(4, 3)\n)",
+    repair="losslang.compile('ce + kd(target=batch.teacher, mask=batch.valid)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, -100]), teacher=torch.randn(4, 3),\n"
+    "    valid=torch.tensor([True, True, True, False]),\n)",
+)
+def counts_what_is_ignored(
+    span: Span, term: str, ignoring: str, labels: Sequence[int], fix: str
+) -> Diagnostic:
+    """A term counts places of a prediction whose labels another term on it leaves out.
+
+    An ignored label belongs to a target of classes. A term that reads none, as `kd`, does not know it, and
+    learns from the padding of a language model. Said once, where the first call holds such labels; `mask=`
+    says what counts.
+    """
+    shown = " and ".join(map(str, labels))
+    valid = " & ".join(f"(labels != {label})" for label in labels)
+    return Diagnostic(
+        "",
+        f"`{ignoring}` leaves out the places labelled {shown}, and `{term}` beside it counts them",
+        span,
+        caret="has no mask",
+        why="it would learn from what is marked as unknown, as padding is",
+        fix=f"`{fix}`, and hand over `valid={valid[1:-1] if len(labels) == 1 else valid}`",
+    )
+
+
+@mistake(
+    "W361",
+    form="python",
+    example="losslang.compile('kd(target=batch.teacher)')(\n"
+    "    torch.randn(4, 8, 3), teacher=torch.randn(4, 8, 3)\n)",
+    repair="losslang.compile('kd(target=batch.teacher, channels=last)')(\n"
+    "    torch.randn(4, 8, 3), teacher=torch.randn(4, 8, 3)\n)",
+)
+def untold_axis(span: Span, term: str, pred: Shape, first: str, last: str) -> Diagnostic:
+    """A softmax over one of three axes, where neither a word nor a label tells which one the classes are.
+
+    Classes are axis 1, (B, C, T), unless `channels=last` says that they are the last one, as in the logits
+    (B, T, V) of a language model. Where both tensors are logits of one shape, no size tells a mistake. Said
+    once, in the first call; a term with labels on the same prediction, or a written `channels=`, tells.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` reads the {pred[1]} entries along axis 1 of {pred} as classes, and nothing says that they are",
+        span,
+        why="over another axis it would be a number too, and the wrong one",
+        fix=f"`{last}` for (B, T, V), or `{first}` for (B, C, T)",
+    )

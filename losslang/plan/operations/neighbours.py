@@ -1,0 +1,29 @@
+"""Warnings about a term beside another on one prediction: what one leaves out, the other counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losslang.diagnostics.mistakes import beside
+from losslang.plan.operations.compared import values_of
+from losslang.plan.operations.notices import warn_once
+from losslang.tensors.repairs import has_shape
+from losslang.tensors.targets import Site
+from losslang.vocabulary import Tensor
+
+
+def warn_of_unmasked(
+    value: Any, pred: Tensor, site: Site, labels: tuple[int, ...], ignoring: str, fix: str
+) -> None:
+    """Warns, once, of a term that counts the places whose labels its neighbour `ignoring` leaves out."""
+    target = values_of(value)
+    if target is None or target.dtype.is_floating_point or has_shape(target, pred.shape):
+        return
+    if any(bool((target == label).any()) for label in labels):
+        warn_once(site, beside.counts_what_is_ignored(site.span, site.term, ignoring, labels, fix))
+
+
+def warn_of_untold_axis(pred: Tensor, site: Site, first: str, last: str) -> None:
+    """Warns, once, of three axes of which no label and no word tells which one the classes are."""
+    if pred.ndim == 3:
+        warn_once(site, beside.untold_axis(site.span, site.term, tuple(pred.shape), first, last))

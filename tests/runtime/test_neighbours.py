@@ -1,0 +1,128 @@
+"""Terms beside each other on one prediction: what one leaves out the other is told, and the axis of the classes."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+import losslang
+from losslang.plan.operations.notices import ALREADY_GIVEN
+
+R = torch.Generator().manual_seed(5)
+LOGITS, TEACHER = torch.randn(2, 6, 5, generator=R), torch.randn(2, 6, 5, generator=R)
+LABELS = torch.randint(5, (2, 6), generator=R)
+PADDED = LABELS.masked_fill(torch.arange(6) > 3, -100)
+VALID = PADDED != -100
+
+
+@pytest.fixture(autouse=True)
+def nothing_told() -> None:
+    ALREADY_GIVEN.clear()
+
+
+def told(code: str, text: str, *tensors: Any, **batch: Any) -> list[str]:
+    """The warnings of a code in two calls, each as its lines."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loss = losslang.compile(text)
+        for _ in range(2):
+            loss(*tensors, **batch)
+    return [str(w.message) for w in caught if code in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "repair"),
+    [
+        ("ce(channels=last) + kd(target=batch.t)", "kd(target=batch.t)", "kd(target=batch.t, mask=batch.valid)"),
+        ("ce(channels=last) + kd@(pred, batch.t)", "kd@(pred, batch.t)", "kd(mask=batch.valid)@(pred, batch.t)"),
+        ("ce(channels=last) + 0.1*mse(target=batch.t)", "mse(target=batch.t)", "mse(target=batch.t, mask=batch.valid)"),
+        ("js(softmax, target=batch.q) + ce(channels=last)", "js(softmax, target=batch.q)", "js(softmax, target=batch.q, mask=batch.valid)"),
+        ("k = kd(target=batch.t); ce(channels=last) + 0.5*k", "kd(target=batch.t)", "kd(target=batch.t, mask=batch.valid)"),
+    ],
+)  # fmt: skip
+def test_padding_that_a_neighbour_counts_is_told_once(text: str, use: str, repair: str) -> None:
+    given = {"t": TEACHER, "q": TEACHER.softmax(2), "valid": VALID}
+    (found,) = told("W360", text, LOGITS, PADDED, **given)
+    assert "leaves out the places labelled -100" in found
+    offered, valid = re.findall("`([^`]+)`", found.partition("fix: ")[2])
+    assert offered == repair
+    assert torch.equal(eval(valid.removeprefix("valid="), {"labels": PADDED}), VALID)
+    repaired = text.replace(use, repair)
+    assert told("W360", repaired, LOGITS, PADDED, **given) == []
+    # What is padded changes the value no more.
+    loss, noise = losslang.compile(repaired), {**given, "t": TEACHER.masked_fill(~VALID[..., None], 7.0)}
+    torch.testing.assert_close(loss(LOGITS, PADDED, **given), loss(LOGITS, PADDED, **noise))
+
+
+def test_a_list_of_labels_is_one_mask() -> None:
+    (found,) = told("W360", "ce(channels=last, ignore_index=[0, 1]) + kd(target=batch.t)", LOGITS, LABELS, t=TEACHER)  # fmt: skip
+    (valid,) = re.findall("`valid=([^`]+)`", found)
+    assert torch.equal(eval(valid, {"labels": LABELS}), LABELS > 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("ce(channels=last) + kd(target=batch.t)", LABELS),
+        ("ce(channels=last) + kd(target=batch.t, mask=batch.valid)", PADDED),
+        ("ce(channels=last) + kd(target=batch.t, weight=batch.valid)", PADDED),
+        ("ce(channels=last) + batch.valid*kd(target=batch.t)", PADDED),
+        ("ce(channels=last, ignore_index=-100) + focal(softmax)", PADDED),
+        ("ce(channels=last) + l1(target=0)", PADDED),
+        ("ce(channels=last) + kd@(batch.t, batch.t)", PADDED),
+    ],
+)
+def test_nothing_is_told_without_padding_or_with_a_mask(text: str, labels: torch.Tensor) -> None:
+    assert told("W360", text, LOGITS, labels, t=TEACHER, valid=VALID.float()) == []
+
+
+@pytest.mark.parametrize("text", ["kd", "kd(temperature=2)", "0.5*kd", "kd + mse(softmax)"])
+@pytest.mark.parametrize("square", [False, True])
+def test_two_logits_of_three_axes_are_told_both_spellings(text: str, square: bool) -> None:
+    pred, target = (t[:, :5] if square else t for t in (LOGITS, TEACHER))
+    (found,) = told("W361", text, pred, target)
+    last, first = (spelled for spelled in re.findall("`([^`]+)`", found.partition("fix: ")[2]))
+    assert "channels=last" in last
+    assert "channels=first" in first
+    wanted = {}
+    for spelled, axis in ((last, 2), (first, 1)):
+        assert told("W361", spelled, pred, target) == []
+        wanted[axis] = losslang.compile(spelled)(pred, target)
+        temperature = 2.0 if "temperature" in text else 4.0
+        student, teacher = ((t / temperature).log_softmax(axis) for t in (pred, target))
+        by_hand = temperature**2 * (teacher.exp() * (teacher - student)).sum(axis).mean()
+        torch.testing.assert_close(wanted[axis], by_hand)
+    assert wanted[1] != wanted[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "pred", "target"),
+    [
+        ("kd(target=batch.t, channels=last)", LOGITS, None),
+        ("kd(target=batch.t, channels=first)", LOGITS, None),
+        ("ce(channels=last) + kd(target=batch.t)", LOGITS, LABELS),
+        ("ce + kd(target=batch.t)", LOGITS, torch.randint(6, (2, 5), generator=R)),
+        ("kd@(pred.a, batch.a)", {"a": LOGITS[:, 0]}, None),
+        ("kd@(pred.a, batch.a)", {"a": LOGITS[..., None]}, None),
+        ("mse@(pred, batch.t)", LOGITS, None),
+    ],
+)
+def test_an_axis_that_a_word_or_a_label_tells_is_not_told(text: str, pred: Any, target: Any) -> None:
+    other = pred["a"] if isinstance(pred, dict) else None
+    assert told("W361", text, pred, target, t=TEACHER, a=other) == []
+
+
+def test_explain_names_the_axis_of_the_classes_where_nothing_is_written() -> None:
+    assert "classes      axis 1 (default)" in losslang.explain("kd")
+    assert "classes " not in losslang.explain("kd(channels=last)")
+    assert "classes " not in losslang.explain("mse")
+
+
+def test_explain_says_that_a_mask_lies_one_way_or_the_other() -> None:
+    said = losslang.explain("ce(mask=batch.m, weight=const.w)")
+    assert "mask=batch.m: either of rank 1, one number a sample, or of one rank less" in said
+    assert "weight=const.w: either of rank 1, one number a channel, or of one rank less" in said
