@@ -45,7 +45,9 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
     if value is None:
         last = path.steps[-1] if path.steps else None
         key = last.name if isinstance(last, tree.Key) else path.root
-        raise site.error(inputs.missing_input(site.span, str(path), key, None))
+        before = site.source.text[: site.span.start].rstrip(" =")
+        option = next((name for name in ("mask", "weight") if before.endswith(name)), "")
+        raise site.error(inputs.missing_input(site.span, str(path), key, None, option))
     return value
 
 

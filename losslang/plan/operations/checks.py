@@ -245,6 +245,21 @@ def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
         raise site.error(counts.outside_bounds(site.span, site.term, site.operand, found))
 
 
+def check_booleans(value: Any, site: Site, weighs: bool) -> None:
+    """Refuses a mask of floats that are not 0 and 1: 0.5 and NaN would count as 1.
+
+    `weighs` says that the loss can take a weight in its place.
+    """
+    seen = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
+    if seen is None or not seen.dtype.is_floating_point:
+        return
+    wrong = (seen != 0) & (seen != 1)
+    if bool(wrong.any()):
+        path, found = site.source.text[slice(*site.span)], seen[wrong]
+        weighs = weighs and bool(found.isfinite().all())
+        raise site.error(counts.no_mask(site.span, site.term, path, float(found[0]), weighs))
+
+
 def check_option(value: Any, site: Site, bounds: tuple[tuple[str, float], ...], wanted: str) -> None:
     """Refuses an option from a tensor that lies outside of the bounds of a written one, and NaN."""
     seen = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
