@@ -145,3 +145,51 @@ def test_masks_are_looked_at_as_validate_says() -> None:
     always = losslang.compile("ce(mask=batch.m)", validate="always")
     always(LOGITS, LABELS, m=VALID.float())
     assert refused(lambda: always(LOGITS, LABELS, m=SOFT))[0] == "E552"
+
+
+WRITTEN = [
+    (
+        "huber(delta=batch.n)",
+        {"n": torch.tensor(-1.0)},
+        "E550",
+        ["delta=max(batch.n, 1e-06)", "delta=exp(batch.n)"],
+    ),
+    ("gaussian_nll(variance=batch.n)", {"n": -torch.ones(4, 3)}, "E516", ["variance=exp(batch.n)"]),
+    ("hinge(target=batch.n)", {"n": torch.zeros(4, 3)}, "E514", ["target=2*target - 1"]),
+]
+
+
+@pytest.mark.parametrize(("text", "batch", "code", "repairs"), WRITTEN, ids=[w[0] for w in WRITTEN])
+def test_an_option_is_repaired_as_it_is_written(
+    text: str, batch: dict[str, Any], code: str, repairs: list[str]
+) -> None:
+    found, fix = refused(lambda: losslang.compile(text)(LOGITS, LOGITS, **batch))
+    assert (found, offered(fix)[: len(repairs)]) == (code, repairs)
+    for repair in repairs:
+        option, _, value = repair.partition("=")
+        repaired = re.sub(rf"{option}=[\w.]+", repair.replace("target - 1", "batch.n - 1"), text)
+        assert losslang.compile(repaired)(LOGITS, LOGITS, **batch).isfinite(), value
+
+
+def test_boxes_written_otherwise_have_the_other_formats() -> None:
+    boxes = torch.tensor([[2.0, 2, 1, 1]])
+    _, fix = refused(lambda: losslang.compile("giou")(boxes, boxes))
+    assert offered(fix) == ["format=cxcywh", "format=xywh"]
+    for repair in offered(fix):
+        assert losslang.compile(f"giou({repair})")(boxes, boxes).isfinite()
+
+
+def test_a_channel_that_is_not_there_is_left_out_of_the_list() -> None:
+    maps, labels = torch.randn(1, 3, 4, generator=R), torch.tensor([[0, 1, 2, 0]])
+    _, fix = refused(lambda: losslang.compile("dice(softmax, classes=[1, 3])")(maps, labels))
+    assert losslang.compile(f"dice(softmax, {offered(fix)[0]})")(maps, labels).isfinite()
+    assert (
+        "choose from 0 to 2"
+        in refused(lambda: losslang.compile("dice(softmax, classes=[3])")(maps, labels))[1]
+    )
+
+
+def test_losses_that_nothing_reads_are_added_as_printed() -> None:
+    pred = {name: torch.tensor(1.0) for name in ("cls", "box", "rpn")}
+    _, fix = refused(lambda: losslang.compile("pred.cls")(pred))
+    assert losslang.compile(f"pred.cls {offered(fix)[0]}")(pred) == 3

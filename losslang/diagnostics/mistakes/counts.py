@@ -18,7 +18,9 @@ REPAIRS = {
     example="losslang.compile('huber(delta=batch.d)')(torch.zeros(2), torch.ones(2), d=torch.tensor(-1.0))",
     repair="losslang.compile('huber(delta=batch.d)')(torch.zeros(2), torch.ones(2), d=torch.tensor(1.0))",
 )
-def option_outside_bounds(span: Span, term: str, option: str, found: float, wanted: str) -> Diagnostic:
+def option_outside_bounds(
+    span: Span, term: str, option: str, found: float, wanted: str, kept: str
+) -> Diagnostic:
     """An option from a tensor lies outside of the bounds of a written one, or is NaN.
 
     Looked at in the calls that look at values: the first, or every one with `validate="always"`.
@@ -28,7 +30,7 @@ def option_outside_bounds(span: Span, term: str, option: str, found: float, want
         f"`{option}` of `{term}` holds {found:.4g}",
         span,
         caret=f"must be {wanted.removesuffix(', or a path')}",
-        fix=f"keep it there: `max({option}, ...)`, or learn its logarithm and write `exp(...)`",
+        fix=f"keep it there: {kept}" if kept else "hand over a number",
     )
 
 

@@ -286,7 +286,7 @@ def unread_losses(span: Span, where: str, unread: tuple[str, ...]) -> Diagnostic
         "",
         f"`{where}` holds {_names(unread)}, which no term reads",
         span,
-        fix=f"add the term, or compile with `ignore=[{listed}]`",
+        fix=f"add `{''.join(f' + {where}.{name}' for name in unread).strip()}`, or compile with `ignore=[{listed}]`",
     )
 
 

@@ -238,7 +238,9 @@ def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
     if value.is_complex():
         raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
     if not value.dtype.is_floating_point:
-        raise site.type_error(value, "floats", "are prediction and target swapped?")
+        raise site.type_error(
+            value, "floats", "hand over `pred.float()`; or are prediction and target swapped?"
+        )
     return value
 
 
