@@ -470,7 +470,7 @@ REFUSED: list[Any] = [
     ("E513", "ce(class_weight=[1, 2])", (X, Y), {}, ("2", "3 classes")),
     ("E513", "bce(sigmoid, pos_weight=[1, 2])", (X, Y), {}, ("2 entries",)),
     ("E513", "dice(softmax, class_weight=[1, 2, 3], background=false)", (XS, YS), {}, ("3 entries", "2 classes")),
-    ("E514", "hinge", (X, (X > 0).float()), {}, ("0", "2*t - 1")),
+    ("E514", "hinge", (X, (X > 0).float()), {}, ("0", "target=2*target - 1")),
     ("E515", "pred.a", ({"a": torch.tensor(1.0), "b": torch.tensor(2.0)},), {}, ("`b`",)),
     ("E516", "gaussian_nll(variance=batch.v)", (X, X), {"v": -torch.ones(4, 3)}, ("variance", "-1")),
     ("E516", "poisson_nll", (X, -torch.ones(4, 3)), {}, ("target", "-1")),
