@@ -154,6 +154,12 @@ WRONG: list[tuple[str, list[str]]] = [
     ("ce + dice(identity)", ["E303"]),
     ("bce(sigmoid) + nll", ["E303"]),
     ("bce(sigmoid) + dice(softmax)", ["W302"]),
+    ("ce + dice(sigmoid)", ["W302"]),  # a default speaks, too
+    ("dice(sigmoid) + ce", ["W302"]),
+    ("ce + focal(softmax(temperature=2))", []),
+    ("ce + metric(dice(sigmoid))", []),
+    ("ce@seg + dice(sigmoid)@edge", []),
+    ("ce(softmax(temperature=2)) + dice(softmax)", ["W302"]),
     ("bce + ce", ["W303"]),
     ("dice", ["W301"]),
     ("bce", []),
