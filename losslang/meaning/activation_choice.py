@@ -67,6 +67,7 @@ class _Group:
         self.operand = operand
         self.registry = registry
         trained = [use for use, metric in members if not metric]
+        self.asks = any(use.activation is None for use, _ in members)
         self.choices = [choice for use in trained if (choice := self._choice(use))]
         self.logits = [
             use for use in trained if use.activation is not None and loss_of(use, registry).wants == "logits"
@@ -117,7 +118,7 @@ class _Group:
         return []
 
     def conflicts(self) -> list[Diagnostic]:
-        """The mistakes of one tensor read as two things, and of two activations that are both written."""
+        """The mistakes of one tensor read as two things, and of two activations."""
         diagnostics: list[Diagnostic] = []
         as_logits = [c.use for c in self.choices if c.as_what == "logits"] + self.logits
         for choice in self.choices:
@@ -127,20 +128,29 @@ class _Group:
                 diagnostics.append(
                     mistakes.two_readings(use.span, use.loss, self.operand, other.span, other.loss, what)
                 )
-        written = [c for c in self.choices if c.use.origin == "written" and c.as_what == "logits"]
-        for choice in written[1:]:
-            first = written[0]
-            if choice.activation != first.activation:
+        said = [c for c in self.choices if c.use.origin in ("written", "default") and c.as_what == "logits"]
+        for choice in said[1:]:
+            if self._disagree(said[0], choice):
+                one, other = _said(said[0]), _said(choice)
                 diagnostics.append(
-                    mistakes.two_activations(
-                        choice.use.span,
-                        self.operand,
-                        str(first.activation),
-                        first.use.span,
-                        str(choice.activation),
-                    )
+                    mistakes.two_activations(choice.use.span, self.operand, one, said[0].use.span, other)
                 )
         return diagnostics
+
+    def _disagree(self, one: ActivationChoice, other: ActivationChoice) -> bool:
+        """True for two activations of which one is written at least.
+
+        A default has no temperature to disagree with. Where a third term writes none, E302 says it.
+        """
+        origins = {one.use.origin, other.use.origin}
+        if origins == {"written"}:
+            return one.activation != other.activation
+        return "written" in origins and not self.asks and one.activation.name != other.activation.name
+
+
+def _said(choice: ActivationChoice) -> tuple[str, str]:
+    """An activation, and the loss that has it by default; '' where it is written."""
+    return str(choice.activation), "" if choice.use.origin == "written" else choice.use.loss
 
 
 def _probabilities(choice: Choice, loss: Loss) -> Choice:

@@ -5,11 +5,11 @@ They are looked at once for each set of names that a program is called with, nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-from losslang.diagnostics.mistakes.inputs import keyword_without_effect
+from losslang.diagnostics.mistakes.inputs import further_by_position, keyword_without_effect
 from losslang.diagnostics.mistakes.names import not_built
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
@@ -51,9 +51,27 @@ class Keywords:
         self.read = {_first(path) for path in paths if isinstance(path, Input) and path.root == "batch"}
         self.known: set[tuple[str, ...]] = set()
 
+    def refuse_positional(self, further: Sequence[Any], batch: Mapping[str, Any]) -> NoReturn:
+        """Raises LossError for tensors behind the target that are handed over without a name."""
+        names = [name for name in sorted(self.read) if name not in batch]
+        fix = f"call `loss(pred, target, {', '.join(f'{name}=...' for name in [*batch, *names])})`"
+        if not names:
+            is_weight = isinstance(further[0], torch.Tensor) and further[0].is_floating_point()
+            option = "weight" if is_weight else "mask"
+            written = self._written(option, f"batch.{option}")
+            fix = "leave it out: this program reads no keyword"
+            if written:
+                fix = f"write {written} and call `loss(pred, target, {option}=...)`"
+        raise self.whole.error(further_by_position(self.whole.span, 2 + len(further), fix))
+
+    @property
+    def whole(self) -> Site:
+        """The whole program."""
+        return Site("", "", self.meaning.source.whole, self.meaning.source)
+
     def look(self, batch: Mapping[str, Any], pred: Any) -> None:
         """Warns of keywords that nothing reads and that should have an effect. Raises LossError for `norm`."""
-        whole = Site("", "", self.meaning.source.whole, self.meaning.source)
+        whole = self.whole
         if "norm" in batch:
             later = not_built(whole.span, "norm", "the denominator for accumulated gradients")
             fix = self._written("avg_factor", "batch.n") or "leave it out"

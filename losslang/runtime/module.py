@@ -93,8 +93,13 @@ class Loss(Saved):
 
     __module__ = "losslang"
 
-    def forward(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Tensor:
-        """The weighted sum of the terms. Raises LossError for tensors that do not fit the program."""
+    def forward(self, pred: Any = None, target: Any = None, /, *further: Any, **batch: Any) -> Tensor:
+        """The weighted sum of the terms. Raises LossError for tensors that do not fit the program.
+
+        `further` is nothing: further tensors are keywords, and handed over without a name they are refused.
+        """
+        if further:
+            self._programs.keywords.refuse_positional(further, batch)
         executor = self._programs.total
         if self._clocks and self.training and is_eager():
             self._clocks.count(self)
@@ -118,7 +123,13 @@ class Loss(Saved):
         return values
 
     def detail(
-        self, pred: Any = None, target: Any = None, /, *, by: Literal["class"] | None = None, **batch: Any
+        self,
+        pred: Any = None,
+        target: Any = None,
+        /,
+        *further: Any,
+        by: Literal["class"] | None = None,
+        **batch: Any,
     ) -> Detail:
         """The total with its terms, metrics too: for logging.
 
@@ -129,6 +140,8 @@ class Loss(Saved):
         places of that label. It is NaN for a class of which nothing counts, and for a channel that the term
         leaves out. Values are as they enter the mean of the term: weights multiply them.
         """
+        if further:
+            self._programs.keywords.refuse_positional(further, batch)
         if by not in (None, "class"):
             raise ValueError(f"by={by!r}: it is None or 'class'")
         programs, own = self._programs, self._own(moves=False)
@@ -138,11 +151,15 @@ class Loss(Saved):
         self._remember_in_backward([total], own["memory"])
         return reader.detail(values, total)
 
-    def terms(self, pred: Any = None, target: Any = None, /, **batch: Any) -> dict[str, Tensor]:
+    def terms(
+        self, pred: Any = None, target: Any = None, /, *further: Any, **batch: Any
+    ) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients.
 
         What a loss remembers goes on when a term is differentiated, as with `detail`.
         """
+        if further:
+            self._programs.keywords.refuse_positional(further, batch)
         terms, own = self._programs.terms, self._own(moves=False)
         values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)

@@ -40,7 +40,8 @@ def kind(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         items = cast("Sequence[Any]", value)
         return f"a {type(items).__name__} of {len(items)}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def accesses(value: Any) -> list[str]:

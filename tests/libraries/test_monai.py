@@ -129,3 +129,37 @@ def test_what_is_printed_for_a_class_is_its_number(data: Any, name: str, options
         )  # a focal of the sigmoid beside a dice of the softmax, as MONAI has them
         loss = losslang.compile(printed)
     torch.testing.assert_close(loss(pred, target), wanted, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("form", ["indices", "one-hot"])
+def test_class_weights_beside_a_background_that_is_left_out(background: bool, form: str) -> None:
+    """The weights of a dice are those of the classes that count; DiceCELoss drops the first one of its list itself.
+
+    The same call gives another number for one-hot labels than for indices, in MONAI as here: torch's cross entropy
+    divides by the sum of the weights for indices, and by the number of places for probabilities.
+    """
+    from monai.losses import DiceCELoss, DiceLoss
+
+    pred, index = torch.randn(2, 3, 6, 5, generator=R), torch.randint(3, (2, 6, 5), generator=R)
+    true = nn.functional.one_hot(index, 3).movedim(-1, 1).float()
+    target, theirs = (true, true) if form == "one-hot" else (index, index[:, None])
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    kept = weights if background else weights[1:]
+    options: dict[str, Any] = {
+        "softmax": True,
+        "include_background": background,
+        "to_onehot_y": form == "indices",
+    }
+    said = "" if background else ", background=false"
+    dice = f"dice(softmax{said}, class_weight={[int(w) for w in kept]})"
+    torch.testing.assert_close(
+        losslang.compile(dice)(pred, target), DiceLoss(**options, weight=kept)(pred, theirs)
+    )
+    both = losslang.compile(f"ce(class_weight=[1, 2, 3]) + {dice}")
+    torch.testing.assert_close(both(pred, target), DiceCELoss(**options, weight=weights)(pred, theirs))
+    if not background:
+        with pytest.raises(ValueError, match="should not include the back"):
+            DiceLoss(**options, weight=weights)(pred, theirs)
+        with pytest.raises(losslang.LossError, match="3 entries, and the prediction 2 classes"):
+            losslang.compile("dice(softmax, background=false, class_weight=[1, 2, 3])")(pred, target)

@@ -209,6 +209,7 @@ def test_a_plan_that_reads_an_input_for_its_mask_alone_is_refused():
         if step.operation != "mask"
         else replace(mask, name=step.name, inputs=(Ref("input3"), Ref("input")))
         for step in plan.steps
+        if not step.check
     ]
     with pytest.raises(AssertionError, match="an input is read for its mask alone"):
         Executor(Plan(tuple(steps), plan.outputs), executor.registry).without(("mask",))
@@ -289,7 +290,7 @@ LAID = {
 @pytest.mark.parametrize("validate", ["first", "never"])
 def test_a_tensor_that_is_not_dense_is_refused(lay: Any, validate: Any):
     """Also after dense ones of the same shape, for which a way is known."""
-    x, y = torch.rand(4, 3), torch.rand(4, 3)
+    x, y = torch.rand(4, 3), torch.rand(4, 3).round()
     for text, call in {
         "mse": lambda loss: loss(lay(x), y),
         "l1": lambda loss: loss(x, lay(y)),
@@ -325,7 +326,7 @@ ELSEWHERE = {
 @pytest.mark.parametrize("text", ELSEWHERE)
 def test_what_is_on_another_device_is_refused(text: str, way: str):
     """Before a call that fits, and after."""
-    loss, m = losslang.compile(text), torch.rand(ELSEWHERE[text])
+    loss, m = losslang.compile(text), torch.ones(ELSEWHERE[text])
     for _ in range(2):
         assert code_of(lambda: loss(PRED, TRUTH, m=m.to("meta"))) == "E511"
         loss(PRED, TRUTH, m=m)

@@ -18,7 +18,9 @@ REPAIRS = {
     example="losslang.compile('huber(delta=batch.d)')(torch.zeros(2), torch.ones(2), d=torch.tensor(-1.0))",
     repair="losslang.compile('huber(delta=batch.d)')(torch.zeros(2), torch.ones(2), d=torch.tensor(1.0))",
 )
-def option_outside_bounds(span: Span, term: str, option: str, found: float, wanted: str) -> Diagnostic:
+def option_outside_bounds(
+    span: Span, term: str, option: str, found: float, wanted: str, kept: str
+) -> Diagnostic:
     """An option from a tensor lies outside of the bounds of a written one, or is NaN.
 
     Looked at in the calls that look at values: the first, or every one with `validate="always"`.
@@ -28,7 +30,32 @@ def option_outside_bounds(span: Span, term: str, option: str, found: float, want
         f"`{option}` of `{term}` holds {found:.4g}",
         span,
         caret=f"must be {wanted.removesuffix(', or a path')}",
-        fix=f"keep it there: `max({option}, ...)`, or learn its logarithm and write `exp(...)`",
+        fix=f"keep it there: {kept}" if kept else "hand over a number",
+    )
+
+
+@mistake(
+    "E552",
+    form="python",
+    example="losslang.compile('l1(mask=batch.m)')(torch.zeros(2), torch.ones(2), m=torch.tensor([0.5, 1.0]))",
+    repair="losslang.compile('l1(weight=batch.m)')(torch.zeros(2), torch.ones(2), m=torch.tensor([0.5, 1.0]))",
+)
+def no_mask(span: Span, term: str, path: str, found: float, weighs: bool) -> Diagnostic:
+    """A mask of floats holds a number that is neither 0 nor 1, or NaN.
+
+    A mask says which values count: all that is not 0 would count in full, 0.5 and NaN too. Numbers that weigh
+    are a `weight`, which multiplies the values and leaves their number alone. Integers may be any number, as
+    255 in images of masks. Looked at in the calls that look at values: the first, or every one with
+    `validate="always"`.
+    """
+    yes = f"a mask of yes and no is `{path.rpartition('.')[2]} > 0` in Python"
+    return Diagnostic(
+        "",
+        f"`mask` of `{term}` holds {found:.4g}",
+        span,
+        caret="must be 0 and 1",
+        why="every value that is not 0 would count in full",
+        fix=f"{yes}; numbers that weigh are `weight={path}`" if weighs else yes,
     )
 
 

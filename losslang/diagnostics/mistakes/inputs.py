@@ -23,7 +23,9 @@ def _names(available: tuple[str, ...]) -> str:
     repair="losslang.compile('ce(mask=batch.valid)')(\n"
     "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), valid=torch.tensor([True, True, True, False])\n)",
 )
-def missing_input(span: Span, path: str, key: str, available: tuple[str, ...] | None) -> Diagnostic:
+def missing_input(
+    span: Span, path: str, key: str, available: tuple[str, ...] | None, option: str = ""
+) -> Diagnostic:
     """The program reads something that the call does not hand over, or hands over as None.
 
     `pred` and `target` are the first two arguments of the call and have no names there, `batch.name` is its
@@ -47,13 +49,35 @@ def missing_input(span: Span, path: str, key: str, available: tuple[str, ...] | 
         fix = f"hand it over, or read one of {_names(available)}" if available else "hand it over"
     where = path.rpartition(".")[0] or "the call"
     if available is None:
-        has = "it is None"
+        has = f"`{key}` is None" if path.startswith("batch") else "it is None"
+        if option in ("mask", "weight"):
+            fix = f"hand over a tensor, or a number: with `{key}=1` every value counts alike"
     elif available:
         has = f"{where} has only {_names(available)}"
     else:
         empty = {"batch": "the call has no keywords", "const": "`compile` was given no `const`"}
         has = empty.get(where, f"`{where}` is empty")
     return Diagnostic("", f"`{path}` is read here, and {has}", span, fix=fix)
+
+
+@mistake(
+    "E541",
+    form="python",
+    example="losslang.compile('ce(mask=batch.valid)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.tensor([True, True, True, False])\n)",
+    repair="losslang.compile('ce(mask=batch.valid)')(\n"
+    "    torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), valid=torch.tensor([True, True, True, False])\n)",
+)
+def further_by_position(span: Span, number: int, fix: str) -> Diagnostic:
+    """A call hands over more than a prediction and a target without a name.
+
+    `loss(pred, target, **batch)`: the program reads everything else as `batch.name`, the keyword `name` of
+    the call, so that no order has to be remembered.
+    """
+    message = (
+        f"the call hands over {number} arguments by position, and only prediction and target have no name"
+    )
+    return Diagnostic("", message, span, fix=fix)
 
 
 @mistake(
@@ -262,7 +286,7 @@ def unread_losses(span: Span, where: str, unread: tuple[str, ...]) -> Diagnostic
         "",
         f"`{where}` holds {_names(unread)}, which no term reads",
         span,
-        fix=f"add the term, or compile with `ignore=[{listed}]`",
+        fix=f"add `{''.join(f' + {where}.{name}' for name in unread).strip()}`, or compile with `ignore=[{listed}]`",
     )
 
 

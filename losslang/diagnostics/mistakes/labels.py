@@ -9,6 +9,8 @@ from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
 Shape = tuple[int, ...]
+BOXES = ("xyxy", "cxcywh", "xywh")
+"""How boxes are written."""
 UNKNOWN = (254, 255, 65535)
 """Labels above 0 by which data sets mark what is unknown."""
 
@@ -34,7 +36,8 @@ def not_a_box(
         f"`{operand}` of `{term}` holds a box with {what}: {where} is {box}",
         span,
         caret=f"read as {format}",
-        fix="say how boxes are written: `format=xyxy|cxcywh|xywh`",
+        fix="if they are written otherwise: "
+        + ", or ".join(f"`format={name}`" for name in BOXES if name != format),
     )
 
 
@@ -120,7 +123,7 @@ def not_signs(span: Span, term: str, operand: str = "target") -> Diagnostic:
         "",
         f"the float {operand} of `{term}` holds 0; a margin loss reads +1 and -1",
         span,
-        fix="use `2*t - 1`, or an integer or boolean target",
+        fix=f"if 0 means no, write `{operand}=2*{operand} - 1`, or hand over integers or booleans: `{operand}.long()`",
     )
 
 
@@ -132,7 +135,11 @@ def not_signs(span: Span, term: str, operand: str = "target") -> Diagnostic:
     repair="losslang.compile('gaussian_nll(variance=batch.v)')(\n"
     "    torch.randn(2), torch.randn(2), v=torch.tensor([1.0, 1.0])\n)",
 )
-def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str, fix: str = "") -> Diagnostic:
-    """Values that the formula is not defined for. Checked in the first eager call."""
+def out_of_range(span: Span, term: str, operand: str, found: float, wanted: str, fix: str) -> Diagnostic:
+    """Values that the formula is not defined for.
+
+    A variance below 0, a target of yes and no that is not 0 to 1, a position beyond the bins. Checked in the
+    first eager call, or as `compile(validate=...)` says.
+    """
     message = f"`{operand}` of `{term}` holds {found:.4g}; it must be {wanted}"
-    return Diagnostic("", message, span, fix=fix or "check the data")
+    return Diagnostic("", message, span, fix=fix)

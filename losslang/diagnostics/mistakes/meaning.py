@@ -260,19 +260,31 @@ def assumed(span: Span, name: str, operand: str) -> Diagnostic:
 
 
 @mistake("W302", example="bce(sigmoid) + dice(softmax)", repair="bce(sigmoid) + dice(sigmoid)")
-def two_activations(span: Span, operand: str, first: str, first_span: Span, second: str) -> Diagnostic:
-    """Two different activations are written on one prediction.
+def two_activations(
+    span: Span, operand: str, first: tuple[str, str], first_span: Span, second: tuple[str, str]
+) -> Diagnostic:
+    """Two different activations on one prediction.
 
     It is allowed, and rarely meant: the two terms pull the same logits towards different readings.
+    One may be a default: `ce` is a softmax, so that in `ce + dice(sigmoid)` a place has one class for
+    one term, and may have several for the other. `ce@seg + bce(sigmoid)@edge` reads two tensors.
     """
+    fix = "use one of them in both terms"
+    if {first[0], second[0]} == {"softmax", "sigmoid"}:
+        fix += ": `softmax` where a place has one class, `sigmoid` (with `bce(sigmoid)`) where it may have several"
     return Diagnostic(
         "",
-        f"`{operand}` is read through both `{first}` and `{second}`",
+        f"`{operand}` is read through both `{first[0]}` and `{second[0]}`",
         span,
-        caret=second,
-        labels=(Label(first_span, first),),
-        fix="use one of them in both terms",
+        caret=_by_default(second),
+        labels=(Label(first_span, _by_default(first)),),
+        fix=fix,
     )
+
+
+def _by_default(said: tuple[str, str]) -> str:
+    activation, loss = said
+    return f"{activation}, the default of {loss}" if loss else activation
 
 
 @mistake("W304", example="l1 + ssim", repair="l1 + (1 - ssim)")

@@ -217,12 +217,12 @@ def devices_differ(span: Span, term: str, operand: str, found: str, pred: str) -
 )
 def no_such_channel(span: Span, term: str, classes: Sequence[int], channels: int) -> Diagnostic:
     """`classes` names a channel that the prediction does not have. Channels are counted from 0."""
-    found = max(classes)
+    found, kept = max(classes), [number for number in classes if number < channels]
     return Diagnostic(
         "",
         f"`{term}` counts channel {found}, and the prediction has channels 0 to {channels - 1}",
         span,
-        fix=f"leave {found} out of `classes`",
+        fix=f"leave {found} out: `classes={kept}`" if kept else f"choose from 0 to {channels - 1}",
     )
 
 

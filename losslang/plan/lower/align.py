@@ -75,6 +75,9 @@ class Aligned:
         stated = self.use.get("mask")
         if stated is not None:
             self.mask = self.stated = self.emit("mask", self.laid_over(stated, "mask"), self.raw)
+            weighs = self.frame not in ("region", "samples", "number") and self.use.get("weight") is None
+            value = self.out.tensor(stated, self.layout.before)
+            self.emit("check:booleans", value, site=self.site("mask"), check=True, weighs=weighs)
         target, not_ignored = self.without_ignored(given.get("target"))
         self.align_others(given, target)
         if not_ignored is not None:

@@ -99,6 +99,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:signs": checks.check_signs,
     "check:bounds": checks.check_bounds,
     "check:option": checks.check_option,
+    "check:booleans": checks.check_booleans,
     "check:nonnegative": checks.check_nonnegative,
     "check:boxes": checks.check_boxes,
     "check:position": checks.check_position,

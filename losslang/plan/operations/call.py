@@ -45,7 +45,9 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
     if value is None:
         last = path.steps[-1] if path.steps else None
         key = last.name if isinstance(last, tree.Key) else path.root
-        raise site.error(inputs.missing_input(site.span, str(path), key, None))
+        before = site.source.text[: site.span.start].rstrip(" =")
+        option = next((name for name in ("mask", "weight") if before.endswith(name)), "")
+        raise site.error(inputs.missing_input(site.span, str(path), key, None, option))
     return value
 
 
@@ -236,7 +238,9 @@ def hidden(value: Any, site: Site, last: int | None = None) -> Tensor:
     if value.is_complex():
         raise site.type_error(value, "real numbers", "take `.real` or `.abs()`")
     if not value.dtype.is_floating_point:
-        raise site.type_error(value, "floats", "are prediction and target swapped?")
+        raise site.type_error(
+            value, "floats", "hand over `pred.float()`; or are prediction and target swapped?"
+        )
     return value
 
 

@@ -141,6 +141,7 @@ def refuse_classes(low: float, high: float, site: Site, classes: int, fix: str =
         raise site.error(wrong)
     if classes == SIGNS and not (low >= -1 and high <= 1):
         wanted = "+1 and -1, or 0 and 1 of integers and booleans"
+        fix = fix or f"hand over `{site.operand}.sign()`"
         raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, wanted, fix))
     if classes > 0 and (low < 0 or high >= classes):
         said = labels.class_out_of_range(
@@ -226,9 +227,9 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
     low, high, last = float(seen.min()), float(seen.max()), pred.shape[-1] - 1
     if not (low >= 0 and high <= last):
         found = high if low >= 0 else low
-        raise site.error(
-            labels.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}")
-        )
+        fix = f"bins are counted from 0: `target.clamp(0, {last})` keeps positions among them"
+        wrong = labels.out_of_range(site.span, site.term, site.operand, found, f"between 0 and {last}", fix)
+        raise site.error(wrong)
 
 
 def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
@@ -245,6 +246,21 @@ def check_bounds(value: Any, counted: Tensor | None, site: Site) -> None:
         raise site.error(counts.outside_bounds(site.span, site.term, site.operand, found))
 
 
+def check_booleans(value: Any, site: Site, weighs: bool) -> None:
+    """Refuses a mask of floats that are not 0 and 1: 0.5 and NaN would count as 1.
+
+    `weighs` says that the loss can take a weight in its place.
+    """
+    seen = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
+    if seen is None or not seen.dtype.is_floating_point:
+        return
+    wrong = (seen != 0) & (seen != 1)
+    if bool(wrong.any()):
+        path, found = site.source.text[slice(*site.span)], seen[wrong]
+        weighs = weighs and bool(found.isfinite().all())
+        raise site.error(counts.no_mask(site.span, site.term, path, float(found[0]), weighs))
+
+
 def check_option(value: Any, site: Site, bounds: tuple[tuple[str, float], ...], wanted: str) -> None:
     """Refuses an option from a tensor that lies outside of the bounds of a written one, and NaN."""
     seen = values_of(torch.tensor(value) if isinstance(value, (int, float)) else value)
@@ -252,12 +268,32 @@ def check_option(value: Any, site: Site, bounds: tuple[tuple[str, float], ...], 
         return
     found = float(seen)
     if not all(getattr(found, f"__{relation}__")(bound) for relation, bound in bounds) or found != found:
-        raise site.error(counts.option_outside_bounds(site.span, site.term, site.operand, found, wanted))
+        kept = _kept(found, site, dict(bounds))
+        raise site.error(
+            counts.option_outside_bounds(site.span, site.term, site.operand, found, wanted, kept)
+        )
+
+
+def _kept(found: float, site: Site, bounds: dict[str, float]) -> str:
+    """Returns how an option is written so that it stays within its bounds; '' for NaN."""
+    option, path = site.operand, site.source.text[slice(*site.span)]
+    least, most = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    if least is not None and found <= least:
+        # Of a bound that is hardly more than 0 nothing would remain.
+        bound = f"{max(least, 1e-6) if least or 'gt' in bounds else 0:g}"
+        return f"`{option}=max({path}, {bound})`, or learn its logarithm: `{option}=exp({path})`"
+    return "" if most is None or not found >= most else f"`{option}=min({path}, {most:g})`"
 
 
 def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
     seen = values_of(value)
     if seen is not None and not float(seen.min()) >= 0:
-        wrong = labels.out_of_range(site.span, site.term, site.operand, float(seen.min()), "at least 0")
-        raise site.error(wrong)
+        fix, path = (
+            "hand over counts or shares: was the target standardised?",
+            site.source.text[slice(*site.span)],
+        )
+        if site.operand != "target":
+            fix = f"if the network predicts its logarithm, write `{site.operand}=exp({path})`"
+        found = float(seen.min())
+        raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, "at least 0", fix))
