@@ -1,4 +1,4 @@
-"""One use of a loss in words: what it reads, its options and where each is from, how its values lie and are reduced."""
+"""One use of a loss in words: what it reads, where each option is from, how its values lie and are reduced."""
 
 from __future__ import annotations
 
