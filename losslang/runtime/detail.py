@@ -36,6 +36,14 @@ class Detail(NamedTuple):
     counts: Tensor
     by_class: Mapping[str, Tensor]
 
+    @property
+    def finite(self) -> Tensor:
+        """Which terms are finite, value and contribution: bools aligned with `names`. It waits for no GPU."""
+        are_finite = torch.isfinite(self.values) & torch.isfinite(self.contributions)
+        # Values that are not reduced are those of one term.
+        is_reduced = are_finite.shape == (len(self.names),)
+        return are_finite if is_reduced else are_finite.all().reshape(1)
+
 
 Detail.__module__ = "losslang"
 

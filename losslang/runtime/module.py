@@ -14,19 +14,19 @@ from losslang.diagnostics.mistakes.checkpoints import extension_missing
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source
 from losslang.meaning import keys
-from losslang.meaning.canonical import canonical
 from losslang.meaning.foreign_config import source_of_program
-from losslang.meaning.meaning import Meaning
-from losslang.plan.plan import Plan
 from losslang.registry import current_registry
 from losslang.runtime import checkpoint
 from losslang.runtime.arguments import refuse_named
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
+from losslang.runtime.described import Described
 from losslang.runtime.detail import Detail
+from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.executor import Executor, Fuse
-from losslang.runtime.saved import Saved
+from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
+from losslang.runtime.stepwise import refuse_traced
 from losslang.syntax.parser import parse
 from losslang.tensors.eager import is_eager, is_transformed
 from losslang.tensors.torch_private import tree_flatten
@@ -83,7 +83,7 @@ def compile(
     return loss if device is None else loss.to(device)
 
 
-class Loss(Saved):
+class Loss(Described):
     """A compiled loss: `loss(pred, target, **batch)` is the total, a 0-d tensor in float32 at least.
 
     `pred` and `target` are tensors, or mappings, lists, named tuples and dataclasses of tensors that
@@ -217,41 +217,43 @@ class Loss(Saved):
             if value.requires_grad:
                 value.register_hook(remember)  # pyright: ignore[reportUnknownMemberType]
 
-    @property
-    def meaning(self) -> Meaning:
-        """The program, checked, with every default written out."""
-        return self._programs.meaning
+    def diagnose(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Diagnosis:
+        """Runs a call step by step, forward and back, and names what is not finite.
 
-    @property
-    def plan(self) -> Plan:
-        """The steps that the program takes."""
-        return self._programs.plan
+        That is the first step, the operand and the sample of each cause, with its place in the program, also
+        of a gradient that is not finite where the value is. The answer prints itself. It costs many calls.
+        Raises LossError while torch traces.
+        """
+        refuse_traced(self.meaning, "diagnose")
+        roots = (pred, target, batch, self._const.of(self), self._own(moves=False))
+        with torch.enable_grad():
+            return diagnose(self._programs, roots)
 
-    @property
-    def fuse(self) -> Fuse | None:
-        """The compiler that runs the plan, "inductor"; None if losslang runs it itself."""
-        return self._programs.order.fuse
+    def gradients(
+        self,
+        pred: Any = None,
+        target: Any = None,
+        /,
+        *,
+        wrt: Tensor | Sequence[Tensor] | None = None,
+        **batch: Any,
+    ) -> Gradients:
+        """The gradient of each contribution at tensors: its norm, its share, and the cosines between the terms.
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Every path that the program reads, roots in the order pred, target, batch, const."""
-        paths = {str(dict(step.options)["path"]) for step in self.plan.inputs}
-        order = ("pred", "target", "batch", "const")
-        paths = {path for path in paths if not path.startswith("module.")}
-        return tuple(sorted(paths, key=lambda p: (order.index(p.partition(".")[0].partition("[")[0]), p)))
-
-    @property
-    def canonical(self) -> str:
-        """The program in its one spelling, with the values of its overrides."""
-        return canonical(self.meaning, self._programs.registry)
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash that is equal for programs of the same mathematics."""
-        return self.meaning.fingerprint
-
-    def extra_repr(self) -> str:
-        return self.canonical
+        `wrt` is a tensor or a list of them that the prediction is computed from, as a shared feature; without
+        it, what the terms read of `pred`. The answer prints itself as a table. It costs a backward a term.
+        Raises LossError while torch traces, and where no term is computed from `wrt`.
+        """
+        refuse_traced(self.meaning, "gradients")
+        terms, own = self._programs.terms, self._own(moves=False)
+        asked = [wrt] if isinstance(wrt, Tensor) else wrt
+        chosen = predictions(terms.plan, (pred,)) if asked is None else asked
+        with torch.enable_grad(), leaves_of(chosen if asked is None else ()):
+            values = self._run(terms, pred, target, batch, own)
+            named = zip(terms.plan.outputs, values, strict=True)
+            contributions = {o.name: _tensor(v * o.weight) for o, v in named}
+            wanted = "`pred`" if asked is None else "`wrt`"
+            return compare(contributions, chosen, self.meaning.source, wanted=wanted)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Text, constants and state: neither functions nor plans."""

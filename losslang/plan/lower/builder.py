@@ -82,9 +82,14 @@ class Builder:
                     return self.emit(
                         f"schedule:{operator}", self.clock(name, expression.span), *values, **options
                     )
-                return self.emit(f"math:{operator}", *self.side_by_side(arguments, values, channel))
+                laid = self.side_by_side(arguments, values, channel)
+                return self.emit(f"math:{operator}", *laid, site=self.whole(expression))
             case LossUse():
                 raise AssertionError("the checker lets no loss into a tensor expression")
+
+    def whole(self, expression: Apply) -> Site:
+        """The place of arithmetic in the program."""
+        return Site(self.term_name, expression.operator, expression.span, self.source)
 
     def clock(self, name: str, span: Span) -> Ref:
         """Emits a clock of the module, as it stands in this call."""

@@ -107,7 +107,7 @@ class _Lowering(Builder):
                     self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
                     for a in arguments
                 ]
-                return self.emit(f"math:{operator}", *inputs)
+                return self.emit(f"math:{operator}", *inputs, site=self.whole(expression))
             case _:
                 return self.number(expression)
 
