@@ -33,6 +33,7 @@ from losslang.meaning.meaning import (
     is_static,
     loss_uses,
 )
+from losslang.meaning.splitting import why_not_split
 from losslang.meaning.time import said_at
 from losslang.meaning.use_in_words import Row, table, use_rows
 from losslang.registry import current_registry
@@ -118,6 +119,9 @@ def _term(term: Term, source: Source, at: Mapping[str, int]) -> Iterator[str]:
         rows += _computes(term.body)
     elif isinstance(term.body, LossUse):
         rows += use_rows(term.body, source)
+    why = "" if term.metric else why_not_split(term, current_registry())
+    if why:
+        rows.append(("parts", f"cannot be split over micro-batches: {why}"))
     yield from table(rows, INDENT)
     for use in () if is_use else loss_uses(term):
         yield ""

@@ -197,6 +197,15 @@ class Loss(Primitive):
         """
         return not self.whole and (self.has_total or any(axis.startswith("*") for axis in self.result_axes))
 
+    @cached_property
+    def mixes_samples(self) -> bool:
+        """True if a value reads other samples of the batch.
+
+        A loss that is `whole` does unless its axes keep samples apart: rows (b, d) are compared with rows.
+        """
+        is_kept = any(axes[:1] == ("b",) for axes in self.axes.values())
+        return self.whole and (not is_kept or self.axes[self.views[0]] == ("b", "d"))
+
     @property
     def has_classes(self) -> bool:
         """True if axis 1 of the prediction is one of classes."""

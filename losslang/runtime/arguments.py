@@ -1,4 +1,4 @@
-"""Arguments of a call that are handed over in another way than the program reads them."""
+"""Arguments of a call: those that are handed over in another way than the program reads them, and empty ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from losslang.diagnostics.mistakes.inputs import missing_input
 from losslang.plan.plan import Plan
 from losslang.syntax import tree
 from losslang.tensors.lazy import torch
+from losslang.tensors.torch_private import tree_flatten
+from losslang.vocabulary import Tensor
 
 NAMES = {
     "pred": ("pred", "preds", "prediction", "input", "inputs", "logits", "output", "outputs", "y_pred", "x"),
@@ -56,3 +58,14 @@ def name_heads(plan: Plan, target: Any, error: LossError) -> LossError:
         for found in error.diagnostics
     ]
     return LossError(told)
+
+
+def has_values(inputs: Any) -> bool:
+    """Returns whether every tensor of a call holds something to look at."""
+    leaves, _ = tree_flatten(inputs)
+    return not any(isinstance(x, torch.Tensor) and (x.is_meta or not x.numel()) for x in leaves)
+
+
+def tensor_of(number: Any) -> Tensor:
+    """Returns a term as a tensor: also one that is a number of the call."""
+    return number if isinstance(number, torch.Tensor) else torch.tensor(float(number))

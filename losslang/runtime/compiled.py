@@ -18,6 +18,7 @@ from losslang.plan.passes import drop_dead_steps, optimize, summed
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
 from losslang.registry import Registry
+from losslang.runtime.denominators import Denominators
 from losslang.runtime.detail import Reader
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.keywords import Keywords
@@ -66,10 +67,12 @@ class Programs:
     keywords: Keywords
     reader: Reader
     """Reads what `full` gives."""
+    norms: tuple[str, ...] = ()
+    """The terms whose denominators the call hands over."""
 
     @classmethod
-    def of(cls, order: Order, meaning: Meaning, registry: Registry) -> Programs:
-        detailed = optimize(lower(meaning, registry, order.ignore, detail=(COUNT,)), registry)
+    def of(cls, order: Order, meaning: Meaning, registry: Registry, norms: tuple[str, ...] = ()) -> Programs:
+        detailed = optimize(lower(meaning, registry, order.ignore, (COUNT,), norms), registry)
         names = {term.name for term in meaning.terms}
         plan = drop_dead_steps(
             replace(detailed, outputs=tuple(o for o in detailed.outputs if o.name in names))
@@ -81,12 +84,22 @@ class Programs:
         total = terms if order.fuse is None else Executor(summed(trained), registry, order.fuse)
         keywords = Keywords(plan, meaning, registry)
         reader = Reader.of(detailed.outputs, [output.name for output in plan.outputs])
-        return cls(order, meaning, registry, plan, total, terms, full, keywords, reader)
+        return cls(order, meaning, registry, plan, total, terms, full, keywords, reader, norms)
+
+    @cached_property
+    def denominators(self) -> Denominators:
+        """What each term is divided by."""
+        return Denominators(self.meaning, self.registry)
+
+    @cached_property
+    def normed(self) -> Programs:
+        """The same terms as parts of sums, over denominators that the call hands over."""
+        return Programs.of(self.order, self.meaning, self.registry, self.denominators.splittable())
 
     @cached_property
     def by_class(self) -> tuple[Executor, Reader]:
         """Runs what `full` does, and the means of each class; and reads what it gives."""
-        plan = lower(self.meaning, self.registry, self.order.ignore, detail=(COUNT, BY_CLASS))
+        plan = lower(self.meaning, self.registry, self.order.ignore, (COUNT, BY_CLASS), self.norms)
         plan = optimize(plan, self.registry)
         return Executor(plan, self.registry), Reader.of(plan.outputs, self.reader.names)
 

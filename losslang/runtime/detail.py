@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from losslang.plan.lower import BODY, BY_CLASS, COUNT, FACTOR
+from losslang.plan.lower import BODY, BY_CLASS, COUNT, FACTOR, MEAN
 from losslang.plan.plan import Output
 from losslang.tensors.devices import vector, widest
 from losslang.tensors.lazy import torch
@@ -54,6 +54,7 @@ class Reader(NamedTuple):
     names: tuple[str, ...]
     weights: tuple[float, ...]
     values: tuple[int, ...]
+    means: tuple[int, ...]
     factors: tuple[int | None, ...]
     counts: tuple[int | None, ...]
     are_sums: tuple[bool, ...]
@@ -68,7 +69,8 @@ class Reader(NamedTuple):
         return cls(
             tuple(term.name for term in terms),
             tuple(0.0 if term.metric else term.weight for term in terms),
-            tuple(at.get(term.name + BODY, at[term.name]) for term in terms),
+            values := tuple(at.get(term.name + BODY, at[term.name]) for term in terms),
+            tuple(at.get(t.name + MEAN, value) for t, value in zip(terms, values, strict=True)),
             tuple(at.get(term.name + FACTOR) for term in terms),
             counts,
             tuple(position is not None and outputs[position].value == 0.0 for position in counts),
@@ -78,25 +80,31 @@ class Reader(NamedTuple):
     def detail(self, found: Sequence[Any], total: Tensor) -> Detail:
         """The answer, given the values of all outputs."""
         dtype, device = total.dtype, total.device
-        values = _stacked([found[position] for position in self.values], dtype, device)
+        values = stacked([found[position] for position in self.values], dtype, device)
         weights = vector(self.weights, dtype, device)
         if any(position is not None for position in self.factors):
             factors = [1.0 if position is None else found[position] for position in self.factors]
-            weights = weights * _stacked(factors, dtype, device)
+            weights = weights * stacked(factors, dtype, device)
         numbers = [torch.nan if position is None else found[position] for position in self.counts]
-        counts = _stacked(numbers, widest(total), device)
+        counts = stacked(numbers, widest(total), device)
         per_value = counts
         if any(self.are_sums):
             ones = [1.0 if is_sum else n for is_sum, n in zip(self.are_sums, numbers, strict=True)]
-            per_value = _stacked(ones, counts.dtype, device)
+            per_value = stacked(ones, counts.dtype, device)
+        # Under a norm a value is a part of its step; the sum is that of this call.
+        means = (
+            values
+            if self.means == self.values
+            else stacked([found[position] for position in self.means], dtype, device)
+        )
         # Values that are not reduced have no sum. float32 times float64 is computed, and given, in float64.
-        sums = values * per_value if values.shape == per_value.shape else counts
+        sums = means * per_value if means.shape == per_value.shape else counts
         by_class = {name: found[position] for name, position in self.by_class}
         return Detail(total, self.names, values, weights, values * weights, sums, counts, by_class)
 
 
-def _stacked(numbers: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers and 0-d tensors as one vector; values that are not reduced stay as they are."""
+def stacked(numbers: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns numbers and 0-d tensors as one vector; values that are not reduced stay as they are."""
     if not any(isinstance(number, torch.Tensor) for number in numbers):
         return vector(numbers, dtype, device)
     tensors = [

@@ -6,11 +6,9 @@ They are looked at once for each set of names that a program is called with, nev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 from losslang.diagnostics.mistakes.inputs import further_by_position, keyword_without_effect
-from losslang.diagnostics.mistakes.names import not_built
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.meaning.meaning import Input, Meaning
@@ -70,14 +68,10 @@ class Keywords:
         return Site("", "", self.meaning.source.whole, self.meaning.source)
 
     def look(self, batch: Mapping[str, Any], pred: Any) -> None:
-        """Warns of keywords that nothing reads and that should have an effect. Raises LossError for `norm`."""
-        whole = self.whole
-        if "norm" in batch:
-            later = not_built(whole.span, "norm", "the denominator for accumulated gradients")
-            fix = self._written("avg_factor", "batch.n") or "leave it out"
-            raise whole.error(replace(later, fix=f"{fix}, and hand over `n=`"))
+        """Warns of keywords that nothing reads and that should have an effect."""
         if traces():
             return
+        whole = self.whole
         for name in batch:
             option = None if name in self.read else _option(name)
             if option is not None:

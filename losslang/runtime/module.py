@@ -17,9 +17,9 @@ from losslang.meaning import keys
 from losslang.meaning.foreign_config import source_of_program
 from losslang.registry import current_registry
 from losslang.runtime import checkpoint
-from losslang.runtime.arguments import refuse_named
+from losslang.runtime.arguments import has_values, refuse_named, tensor_of
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
-from losslang.runtime.compiled import Order, understand
+from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
 from losslang.runtime.described import Described
 from losslang.runtime.detail import Detail
@@ -29,7 +29,6 @@ from losslang.runtime.gradients import Gradients, compare, leaves_of, prediction
 from losslang.runtime.stepwise import refuse_traced
 from losslang.syntax.parser import parse
 from losslang.tensors.eager import is_eager, is_transformed
-from losslang.tensors.torch_private import tree_flatten
 
 
 def compile(
@@ -93,18 +92,39 @@ class Loss(Described):
 
     __module__ = "losslang"
 
-    def forward(self, pred: Any = None, target: Any = None, /, *further: Any, **batch: Any) -> Tensor:
+    def forward(
+        self, pred: Any = None, target: Any = None, /, *further: Any, norm: Any = None, **batch: Any
+    ) -> Tensor:
         """The weighted sum of the terms. Raises LossError for tensors that do not fit the program.
+
+        With `norm`, the denominators of a whole step as `count` gives them and the caller adds them up, it is
+        the part of this call: added up over micro-batches it is the value of one big batch, and so is the
+        gradient. One number is enough where all terms share a denominator.
 
         `further` is nothing: further tensors are keywords, and handed over without a name they are refused.
         """
         if further:
             self._programs.keywords.refuse_positional(further, batch)
-        executor = self._programs.total
+        executor, own = self._programs.total, self._own(self.training)
+        if norm is not None:
+            executor = self._normed(norm, own).total
         if self._clocks and self.training and is_eager():
             self._clocks.count(self)
-        values = self._run(executor, pred, target, batch, self._own(self.training))
-        return _tensor(executor.plan.total(values))
+        return tensor_of(executor.plan.total(self._run(executor, pred, target, batch, own)))
+
+    def count(self, target: Any = None, /, **batch: Any) -> Tensor:
+        """The denominator of each trained term, in units of the target, without a prediction: a vector.
+
+        Added up over micro-batches and ranks it is the `norm` of a step. A term on parameters, or a constant,
+        counts one a call; a sum, and a term with an `avg_factor`, needs none: 0. Raises LossError for terms
+        that cannot be split, and for those that only the prediction can count.
+        """
+        return self._programs.denominators.count((None, target, batch, self._const.of(self), {}))
+
+    def _normed(self, norm: Any, own: dict[str, Any]) -> Programs:
+        """What runs under a norm, which becomes part of `own`."""
+        own["norm"] = self._programs.denominators.given(norm)
+        return self._programs.normed
 
     def _run(
         self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], own: Mapping[str, Any]
@@ -119,7 +139,7 @@ class Loss(Described):
         later = NOTHING if self.validate == "never" else LABELS
         values = executor.run(roots, VALUES if is_first else later)
         if is_first:
-            self._checked = self.validate == "first" and _has_values((pred, target, batch))
+            self._checked = self.validate == "first" and has_values((pred, target, batch))
         return values
 
     def detail(
@@ -129,11 +149,13 @@ class Loss(Described):
         /,
         *further: Any,
         by: Literal["class"] | None = None,
+        norm: Any = None,
         **batch: Any,
     ) -> Detail:
         """The total with its terms, metrics too: for logging.
 
         What a loss remembers, as `ghm_c` does, goes on when the total is differentiated: not by looking.
+        Under a `norm` the values are parts of a step, which add up over its calls; `sums` and `counts` stay.
 
         With `by="class"` the mapping `by_class` holds the values of each term that is one loss with classes:
         a tensor (C,) by channel, each the mean of what counts of that channel or, after a softmax, of the
@@ -144,15 +166,16 @@ class Loss(Described):
             self._programs.keywords.refuse_positional(further, batch)
         if by not in (None, "class"):
             raise ValueError(f"by={by!r}: it is None or 'class'")
-        programs, own = self._programs, self._own(moves=False)
+        own = self._own(moves=False)
+        programs = self._programs if norm is None else self._normed(norm, own)
         executor, reader = programs.by_class if by else (programs.full, programs.reader)
         values = self._run(executor, pred, target, batch, own)
-        total = _tensor(executor.plan.total(values))
+        total = tensor_of(executor.plan.total(values))
         self._remember_in_backward([total], own["memory"])
         return reader.detail(values, total)
 
     def terms(
-        self, pred: Any = None, target: Any = None, /, *further: Any, **batch: Any
+        self, pred: Any = None, target: Any = None, /, *further: Any, norm: Any = None, **batch: Any
     ) -> dict[str, Tensor]:
         """The contribution of each trained term, with its gradient: for methods that weigh gradients.
 
@@ -160,10 +183,11 @@ class Loss(Described):
         """
         if further:
             self._programs.keywords.refuse_positional(further, batch)
-        terms, own = self._programs.terms, self._own(moves=False)
+        own = self._own(moves=False)
+        terms = (self._programs if norm is None else self._normed(norm, own)).terms
         values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)
-        contributions = {o.name: _tensor(v * o.weight) for o, v in named}
+        contributions = {o.name: tensor_of(v * o.weight) for o, v in named}
         self._remember_in_backward(contributions.values(), own["memory"])
         return contributions
 
@@ -191,7 +215,7 @@ class Loss(Described):
         self.training = mode
         return self
 
-    def _own(self, moves: bool) -> Mapping[str, Any]:
+    def _own(self, moves: bool) -> dict[str, Any]:
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
         held = self.held.now() if self.held else self.held
         own: dict[str, Any] = {"parameters": held, "memory": {}}
@@ -291,14 +315,3 @@ def _current(setting: str, source: Source) -> str:
 
 
 restored.__module__ = "losslang"
-
-
-def _tensor(number: Any) -> Tensor:
-    """A term: also one that is a number of the call."""
-    return number if isinstance(number, Tensor) else torch.tensor(float(number))
-
-
-def _has_values(inputs: Any) -> bool:
-    """Whether every tensor of a call holds something to look at."""
-    leaves, _ = tree_flatten(inputs)
-    return not any(isinstance(x, Tensor) and (x.is_meta or not x.numel()) for x in leaves)

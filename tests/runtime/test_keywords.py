@@ -127,12 +127,6 @@ def test_detail_and_terms_tell_it_too() -> None:
             getattr(loss, method)(LOGITS, LABELS, weight=2.0)
 
 
-def test_norm_says_what_to_write_until_it_is_built() -> None:
-    with pytest.raises(losslang.LossError, match="E102") as caught:
-        losslang.compile("ce + dice(batch=true)")(LOGITS, LABELS, norm=torch.tensor(3.0))
-    assert "fix: `ce(avg_factor=batch.n)`, and hand over `n=`" in str(caught.value)
-
-
 def test_torch_compile_is_told_nothing() -> None:
     loss = losslang.compile("ce")
     with warnings.catch_warnings():

@@ -600,14 +600,6 @@ def test_a_program_of_the_batch_alone_needs_no_prediction():
         compiled("bce(sigmoid, pred=batch.d, target=1) + mse")(d=d)
 
 
-@pytest.mark.parametrize("method", ["__call__", "detail", "terms"])
-def test_norm_is_not_built_yet(method: str):
-    """`norm=` is no keyword of the batch: it would be ignored, and the gradients be wrong."""
-    with pytest.raises(LossError, match="E102") as caught:
-        getattr(compiled("mse"), method)(X, X, norm=torch.tensor(8.0))
-    assert "`norm`" in str(caught.value)
-
-
 def test_scalars_of_the_batch_may_go_unread():
     """LANGUAGE.md 7: a keyword that the program does not read is ignored; 3 is about what a model returns."""
     batch = {"kl": torch.tensor(2.0), "step": torch.tensor(7), "w": torch.ones(4)}

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term, below, loss_of
+from losslang.meaning.splitting import MEANS, MEANS_OF_SAMPLES, SUMS, WEIGHTED
 from losslang.meaning.uses.universal import is_by_class
 from losslang.plan.plan import Argument, Ref
-from losslang.registry import Registry
 
 if TYPE_CHECKING:
     from losslang.plan.lower.use import Use
 
-COUNT, BY_CLASS, FACTOR, BODY = " count", " by class", " factor", " body"
+COUNT, BY_CLASS, FACTOR, BODY, UNITS, MEAN = (
+    " count",
+    " by class",
+    " factor",
+    " body",
+    " units",
+    " mean",
+)
 """What is behind the name of a term in the names of these outputs: no log key has a blank."""
-SUMS = ("sum", "hard_negative")
-MEANS = ("mean", "mean_all")
-MEANS_OF_SAMPLES = ("batchmean", "mean_of_means")
-WEIGHTED = ("wmean", "wmean_all")
 
 
 def count_of(use: Use) -> Argument:
@@ -67,31 +69,4 @@ def by_class(use: Use) -> Ref | None:
         use.raw,
         classes=use.classes,
         dropped=use.drops_background or None,
-    )
-
-
-def counted_use(body: Expression, shifts: bool = True) -> LossUse | None:
-    """The one use that a term is an affine function of, so that its value is a mean like that of the use.
-
-    Without `shifts` it is a multiple of the use alone, as for a sum.
-    """
-    match body:
-        case LossUse():
-            return body
-        case Apply("*", (Constant(), inner)) | Apply("neg" | "detach", (inner,)):
-            return counted_use(inner, shifts)
-        case Apply("+" | "-", (Constant(), inner)) | Apply("+" | "-", (inner, Constant())) if shifts:
-            return counted_use(inner, shifts)
-        case _:
-            return None
-
-
-def is_once_a_call(term: Term, registry: Registry) -> bool:
-    """True if a term reads no tensor of the call: it is made of constants and of parameters of the model."""
-    parts = [part for whole in (term.body, term.factor) if whole is not None for part in below(whole)]
-    return all(
-        part.root not in ("pred", "target", "batch")
-        if isinstance(part, Input)
-        else not isinstance(part, LossUse) or loss_of(part, registry).wants == "parameters"
-        for part in parts
     )

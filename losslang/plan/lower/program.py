@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from losslang.meaning.layout import tensors_of
 from losslang.meaning.meaning import (
@@ -16,17 +16,19 @@ from losslang.meaning.meaning import (
     below,
     loss_of,
 )
+from losslang.meaning.splitting import counted_use, is_once_a_call, needs_norm, why_not_counted
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.detail import (
     BODY,
     BY_CLASS,
     COUNT,
     FACTOR,
+    MEAN,
+    UNITS,
     by_class,
     count_of,
-    counted_use,
-    is_once_a_call,
 )
+from losslang.plan.lower.units import norm_of, units_of
 from losslang.plan.lower.use import Use
 from losslang.plan.plan import Argument, Output, Plan, Ref, verify
 from losslang.registry import Registry, current_registry
@@ -39,14 +41,18 @@ def lower(
     registry: Registry | None = None,
     ignore: tuple[str, ...] = (),
     detail: tuple[str, ...] = (),
+    norms: Sequence[str] = (),
 ) -> Plan:
     """Returns the plan of a meaning, before any pass.
 
     `ignore` names entries of a mapping of losses that may go unread. `detail` says which outputs stand beside
-    those of the terms, as metrics: COUNT (with it FACTOR and BODY, of a term that has a factor), BY_CLASS.
+    those of the terms, as metrics: COUNT (with it FACTOR and BODY, of a term that has a factor), BY_CLASS,
+    UNITS. `norms` are the terms in the order in which the call hands over their denominators: each is then
+    the part of a sum, not a mean.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.program = meaning.loss_uses
+    lowering.norms = tuple(norms)
     lowering.written = {
         path: use.get("channels")
         for use in meaning.loss_uses
@@ -63,17 +69,32 @@ class _Lowering(Builder):
 
     # ------------------------------------------------------------------------------- terms
 
+    norms: tuple[str, ...] = ()
+
     def outputs(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
         """Emits a term, and what `detail` asks for of it."""
         self.uses: list[Use] = []
-        body, factor = self.term_parts(term)
+        mean, factor = self.term_parts(term)
+        units = self.units(term) if UNITS in detail or term.name in self.norms else None
+        body = mean
+        if term.name in self.norms and units is not None:
+            number = self.emit("input", site=self.whole(term), path=norm_of(self.norms.index(term.name)))
+            body = self.emit("over_norm", mean, units, number)
         value = body if factor is None else self.emit("math:*", factor, body)
         yield Output(term.name, term.weight, value, term.metric, term.dropped)
         if not detail or term.dropped:
             return
+        if units is not None and not term.metric:
+            yield Output(term.name + UNITS, 0.0, units, metric=True)
         if factor is not None:
             yield Output(term.name + FACTOR, 0.0, factor, metric=True)
             yield Output(term.name + BODY, 0.0, body, metric=True)
+        if body is not mean:
+            yield Output(term.name + MEAN, 0.0, mean, metric=True)
+        yield from self.counts(term, detail)
+
+    def counts(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
+        """Emits the count of a term, and its values by class, where `detail` asks for them."""
         if COUNT in detail and is_once_a_call(term, self.registry):
             yield Output(term.name + COUNT, 0.0, 1.0, metric=True)
             return
@@ -88,6 +109,19 @@ class _Lowering(Builder):
                 yield Output(term.name + COUNT, 0.0, count, metric=True)
         if BY_CLASS in detail and isinstance(term.body, LossUse) and (means := by_class(use)) is not None:
             yield Output(term.name + BY_CLASS, 0.0, means, metric=True)
+
+    def units(self, term: Term) -> Argument:
+        """Emits the denominator of a term that a norm divides; None of one that needs none."""
+        if not needs_norm(term, self.registry):
+            return None
+        if is_once_a_call(term, self.registry):
+            return 1.0
+        (use,) = self.uses
+        return count_of(use) if why_not_counted(term, self.registry) else units_of(use)
+
+    def whole(self, term: Term) -> Site:
+        """Returns the place of a whole term."""
+        return Site(term.name, "norm", term.span, self.source)
 
     def term_parts(self, term: Term) -> tuple[Argument, Argument]:
         """Emits the body of a term, and its factor; None where it has none."""

@@ -15,6 +15,7 @@ from losslang.plan.operations import (
     neighbours,
     regions,
     rows,
+    units,
     views,
     weights,
 )
@@ -138,6 +139,8 @@ for _function in (
     counts.count_true,
     counts.weights_like,
     counts.class_means,
+    units.units,
+    units.over_norm,
     views.scale_by_temperature,
     views.channels_second,
     views.channels_back,

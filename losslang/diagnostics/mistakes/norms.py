@@ -1,0 +1,102 @@
+"""E37: denominators that the call hands over, and terms that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import mistake
+from losslang.diagnostics.source import Span
+
+DATA = "x, y = torch.rand(4, 3, 8, 8), torch.randint(3, (4, 8, 8))\n"
+
+
+@mistake(
+    "E370",
+    form="python",
+    example="losslang.compile('l1@(pred.a, pred.b)').count(torch.zeros(3))",
+    repair="losslang.compile('l1').count(torch.zeros(3))",
+)
+def not_counted(span: Span, term: str, why: str) -> Diagnostic:
+    """`loss.count(target)` cannot know a denominator before there is a prediction.
+
+    It reads the target, the keywords of the call and `const` alone. Where only the prediction says how many
+    values there are, `loss.detail(...).counts` has the count of a call; the entry of the term in the vector
+    for `norm=` is then the sum of these.
+    """
+    return Diagnostic(
+        "",
+        f"the denominator of `{term}` is not known before the prediction",
+        span,
+        caret=why,
+        fix="take it from `loss.detail(...).counts`, or write the term with `reduction=sum` or `avg_factor=batch.n`",
+    )
+
+
+@mistake(
+    "E371",
+    form="python",
+    example=DATA + "losslang.compile('ce + dice(batch=true)')(x, y, norm=[256, 1])",
+    repair=DATA + "losslang.compile('ce + dice')(x, y, norm=[256, 4])",
+)
+def not_split(span: Span, term: str, why: str) -> Diagnostic:
+    """A term whose value on a batch is no sum over parts of the batch.
+
+    `norm=` makes each call a part of one big batch: a term is then its sum over samples, divided by the
+    denominator of the whole. Order statistics, regions of all samples, products, roots and losses that
+    compare samples have no such sum: on parts they are another loss. `losslang explain` names them.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` cannot be split over micro-batches",
+        span,
+        caret=why,
+        fix="leave `norm=` out, and train this program on whole batches; or log the term: `metric(...)`",
+    )
+
+
+@mistake(
+    "E372",
+    form="python",
+    example=DATA + "losslang.compile('ce + 0.1*dice')(x, y, norm=256)",
+    repair=DATA + "loss = losslang.compile('ce + 0.1*dice')\nloss(x, y, norm=loss.count(y))",
+)
+def two_denominators(span: Span, first: str, second: str, terms: Sequence[str]) -> Diagnostic:
+    """One number for terms that are divided by different counts.
+
+    A number fits where all terms share a denominator by the program: the same target, mask and ignored
+    labels, counted in the same way. That two counts are equal in this batch is chance.
+    """
+    return Diagnostic(
+        "",
+        f"`norm` is one number, and `{first}` and `{second}` have denominators of their own",
+        span,
+        caret="counts something else",
+        fix=f"hand over a vector, one denominator for each of {', '.join(terms)}: the sum of "
+        "`loss.count(target)` over the micro-batches",
+    )
+
+
+@mistake(
+    "E373",
+    form="python",
+    example=DATA
+    + "losslang.compile('l1@(pred.a, target) + ce@(pred.b, target)')({'a': x, 'b': x}, y, norm=[9, 9, 9])",
+    repair=DATA + "losslang.compile('mse(reduction=sum)')(x, x)",
+)
+def no_norm(span: Span, found: str, terms: Sequence[str]) -> Diagnostic:
+    """`norm` is neither a vector with one number for each term that is trained, nor one number.
+
+    The entries stand in the order of `loss.terms(...)`; metrics have none. The entry of a sum, and of a term
+    with an `avg_factor`, is 0 and not read. A program of such terms alone takes no norm.
+    """
+    wanted = (
+        f"{len(terms)} numbers, for {', '.join(terms)}" if terms else "nothing: no term divides by a count"
+    )
+    return Diagnostic(
+        "",
+        f"`norm` is {found}",
+        span,
+        caret=f"must be {wanted}",
+        fix="hand over `loss.count(target)`, summed" if terms else "leave it out",
+    )

@@ -1,0 +1,111 @@
+"""Denominators of the terms of a program: counted before the prediction, and handed over as `norm`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, cast
+
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import norms as mistakes
+from losslang.meaning.meaning import Meaning, Term
+from losslang.meaning.splitting import needs_norm, why_not_counted, why_not_split
+from losslang.plan.lower import UNITS, lower
+from losslang.plan.passes import optimize
+from losslang.plan.plan import Output, Plan, Ref, needed_steps
+from losslang.registry import Registry
+from losslang.runtime import program
+from losslang.runtime.detail import stacked
+from losslang.runtime.program import Program
+from losslang.tensors.devices import widest
+from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
+
+
+class Denominators:
+    """The denominators of a program: one for each trained term, in the order of the terms."""
+
+    def __init__(self, meaning: Meaning, registry: Registry):
+        self.meaning = meaning
+        self.registry = registry
+        self.terms = [term for term in meaning.terms if not term.metric and not term.dropped]
+        self.names = tuple(term.name for term in self.terms)
+
+    @cached_property
+    def _outputs(self) -> tuple[Plan, list[Output | None]]:
+        """The plan that counts, and the output of it for each term; None for one that needs no denominator."""
+        plan = optimize(lower(self.meaning, self.registry, detail=(UNITS,)), self.registry)
+        by_name = {output.name: output for output in plan.outputs}
+        return plan, [by_name.get(name + UNITS) for name in self.names]
+
+    def splittable(self) -> tuple[str, ...]:
+        """Returns the names of the terms. Raises LossError with every term that cannot be split."""
+        found = [(term, why_not_split(term, self.registry)) for term in self.terms]
+        self._raise([mistakes.not_split(t.span, t.name, why) for t, why in found if why])
+        return self.names
+
+    def given(self, norm: Any) -> Sequence[Any]:
+        """Returns one denominator for each term. Raises LossError for a norm that does not fit the program."""
+        self.splittable()
+        if isinstance(norm, torch.Tensor) and norm.ndim == 1:
+            norm = norm.unbind()
+        if isinstance(norm, (list, tuple)) and len(cast("Sequence[Any]", norm)) == len(self.terms):
+            return cast("Sequence[Any]", norm)
+        is_number = isinstance(norm, (int, float)) or (isinstance(norm, torch.Tensor) and norm.ndim == 0)
+        if not is_number or not self._shared:
+            found = "one number" if is_number else _shown(norm)
+            self._raise(
+                [mistakes.no_norm(self.meaning.source.whole, found, self.names if not is_number else ())]
+            )
+        shared: list[Any] = [norm]
+        return shared * len(self.terms)
+
+    @cached_property
+    def _shared(self) -> Term | None:
+        """A term whose denominator all others have too, by the plan; None where no term needs one.
+
+        Raises LossError for two that differ.
+        """
+        pairs = zip(self.terms, self._outputs[1], strict=True)
+        asked = [
+            (term, None if o is None else o.value) for term, o in pairs if needs_norm(term, self.registry)
+        ]
+        for term, value in asked[1:]:
+            first, shared = asked[0]
+            if value != shared or value is None:
+                self._raise([mistakes.two_denominators(term.span, first.name, term.name, self.names)])
+        return asked[0][0] if asked else None
+
+    @cached_property
+    def counter(self) -> Program:
+        """What counts. Raises LossError with every term that cannot be split, or counted without a prediction."""
+        self.splittable()
+        found = [(term, why_not_counted(term, self.registry)) for term in self.terms]
+        self._raise([mistakes.not_counted(t.span, t.name, why) for t, why in found if why])
+        plan, outputs = self._outputs
+        kept = tuple(
+            Output(n, 0.0, 0.0 if o is None else o.value) for n, o in zip(self.names, outputs, strict=True)
+        )
+        needed = needed_steps(plan.steps, [o.value.name for o in kept if isinstance(o.value, Ref)])
+        steps = tuple(step for step in plan.steps if step.name in needed)
+        return program.whole(replace(plan, steps=steps, outputs=kept), self.registry, validate=False)
+
+    def count(self, roots: Sequence[Any]) -> Tensor:
+        """Returns the denominators of a call as one vector, in float64 where the device has it."""
+        with torch.no_grad():
+            found = self.counter.run(*roots)
+            tensors = [number for number in found if isinstance(number, torch.Tensor)]
+            like = tensors[0] if tensors else torch.zeros(())
+            return stacked(found, widest(like), like.device)
+
+    def _raise(self, wrong: Sequence[Any]) -> None:
+        if wrong:
+            raise LossError([diagnostic.at(self.meaning.source) for diagnostic in wrong])
+
+
+def _shown(norm: Any) -> str:
+    if isinstance(norm, torch.Tensor):
+        return f"a tensor {tuple(norm.shape)}"
+    is_list = isinstance(norm, (list, tuple))
+    return f"{len(cast('Sequence[Any]', norm))} numbers" if is_list else f"of the type {type(norm).__name__}"
