@@ -275,7 +275,7 @@ class Loss(Described):
         with torch.enable_grad(), leaves_of(chosen if asked is None else ()):
             values = self._run(terms, pred, target, batch, own)
             named = zip(terms.plan.outputs, values, strict=True)
-            contributions = {o.name: _tensor(v * o.weight) for o, v in named}
+            contributions = {o.name: tensor_of(v * o.weight) for o, v in named}
             wanted = "`pred`" if asked is None else "`wrt`"
             return compare(contributions, chosen, self.meaning.source, wanted=wanted)
 

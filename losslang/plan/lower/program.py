@@ -78,7 +78,8 @@ class _Lowering(Builder):
         units = self.units(term) if UNITS in detail or term.name in self.norms else None
         body = mean
         if term.name in self.norms and units is not None:
-            number = self.emit("input", site=self.whole(term), path=norm_of(self.norms.index(term.name)))
+            site = Site(term.name, "norm", term.span, self.source)
+            number = self.emit("input", site=site, path=norm_of(self.norms.index(term.name)))
             body = self.emit("over_norm", mean, units, number)
         value = body if factor is None else self.emit("math:*", factor, body)
         yield Output(term.name, term.weight, value, term.metric, term.dropped)
@@ -118,10 +119,6 @@ class _Lowering(Builder):
             return 1.0
         (use,) = self.uses
         return count_of(use) if why_not_counted(term, self.registry) else units_of(use)
-
-    def whole(self, term: Term) -> Site:
-        """Returns the place of a whole term."""
-        return Site(term.name, "norm", term.span, self.source)
 
     def term_parts(self, term: Term) -> tuple[Argument, Argument]:
         """Emits the body of a term, and its factor; None where it has none."""
