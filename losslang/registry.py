@@ -15,14 +15,15 @@ from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
 
 from losslang import losses
-from losslang.primitives import activations, functions, planned, reductions, schedules
+from losslang.primitives import activations, combinators, functions, planned, reductions, schedules
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.decorators import DEFINED
 from losslang.primitives.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
 from losslang.primitives.schedules import Schedule
 from losslang.syntax.tree import METRIC, RESERVED
 
 Kind = TypeVar("Kind", bound=Primitive)
-BUILTIN = (activations, functions, losses, planned, reductions, schedules)
+BUILTIN = (activations, combinators, functions, losses, planned, reductions, schedules)
 
 
 class NamedLoss(NamedTuple):
@@ -91,7 +92,7 @@ class Registry:
     def _fits(self, primitive: Primitive) -> None:
         """Raises ValueError for a name that is taken, and for a default that does not exist."""
         name, kind = primitive.name, primitive.kind
-        if isinstance(primitive, (Loss, Function, Schedule)) and (
+        if isinstance(primitive, (Loss, Function, Schedule, Combinator)) and (
             name in (*RESERVED, METRIC) or self.get(Planned, name)
         ):
             raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")

@@ -38,6 +38,7 @@ TORCH = {
     "runtime.blocks.walk",
     "runtime.constants",
     "runtime.executor",
+    "runtime.learned",
     "runtime.module",
     "runtime.saved",
     "tensors.custom_gradient",

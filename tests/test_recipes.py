@@ -591,6 +591,28 @@ def _() -> Case:
     return Case(pred, target, total, time={"step": 23_000})
 
 
+@recipe("Kendall (explicit)")
+def _() -> Case:
+    pred = {"depth": real(3, 4), "seg": real(3, 5, 4)}
+    target = {"depth": data(3, 4), "seg": torch.randint(5, (3, 4))}
+
+    def total() -> Tensor:
+        return 0.5 * squared(pred["depth"], target["depth"]) + ce(pred["seg"], target["seg"]).mean()
+
+    return Case(pred, target, total)
+
+
+@recipe("Kendall (combinator)")
+def _() -> Case:
+    pred = {"depth": real(3, 4), "seg": real(3, 5, 4)}
+    target = {"depth": data(3, 4), "seg": torch.randint(5, (3, 4))}
+
+    def total() -> Tensor:
+        return (squared(pred["depth"], target["depth"]) + ce(pred["seg"], target["seg"]).mean()) / 2
+
+    return Case(pred, target, total)
+
+
 def test_every_recipe_has_a_name_of_its_own_and_a_source():
     assert len(RECIPES) == len(ENTRIES) == 39
     assert all(set(entry) == {"name", "source", "loss"} for entry in ENTRIES)

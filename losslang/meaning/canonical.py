@@ -12,7 +12,7 @@ from losslang.meaning.checker import analyze
 from losslang.meaning.expression_tree import number
 from losslang.meaning.keys import split
 from losslang.meaning.meaning import Meaning, loss_uses
-from losslang.meaning.program_tree import free_name, node_of_value, program_of_terms, zero_bound
+from losslang.meaning.program_tree import free_name, node_of_value, program_of, zero_bound
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse
@@ -29,7 +29,7 @@ def canonical(meaning: Meaning, registry: Registry) -> str:
         again = analyze(Source(text), registry=registry).meaning
         if again is not None and _is_same(again, meaning):
             return text
-    return formatter.render(program_of_terms(meaning.terms, registry))
+    return formatter.render(program_of(meaning, registry))
 
 
 def _is_same(one: Meaning, other: Meaning) -> bool:

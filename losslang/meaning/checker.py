@@ -15,6 +15,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.source import Source
 from losslang.meaning.activation_choice import resolve_activations
+from losslang.meaning.bounds import falling
 from losslang.meaning.evaluator import Evaluator
 from losslang.meaning.foreign import refined
 from losslang.meaning.foreign_config import source_of_program
@@ -136,6 +137,7 @@ def _terms(
     terms, problems = overridden(terms, of_terms, registry)
     diagnostics += [problem.diagnostic for problem in problems]
     diagnostics += of_the_whole(terms, program.result.span, registry)
+    diagnostics += falling(terms, registry)
     return terms, diagnostics
 
 
@@ -159,7 +161,7 @@ def _bind(
     name: str, binding: tree.Binding, evaluator: Evaluator, overrides: Mapping[str, Any]
 ) -> Value | None:
     """The value of a bound name: that of its expression, or the number that an override sets."""
-    value = evaluator.evaluate(binding.value, Scope())
+    value = evaluator.bind(name, binding.value)
     if isinstance(value, NumberValue) and name in overrides:
         try:
             return NumberValue(number(overrides[name], value.span, OVERRIDES, name), value.span)

@@ -10,15 +10,19 @@ from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.elsewhere import is_known, nearest
+from losslang.diagnostics.mistakes import learned as learned_mistakes
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import routes
 from losslang.meaning.foreign import answer
 from losslang.meaning.functions import of_function
-from losslang.meaning.meaning import Expression, Input, Term
+from losslang.meaning.learned import combined, learned
+from losslang.meaning.meaning import Expression, Term
 from losslang.meaning.options import ReportedError
+from losslang.meaning.parameter import Learned
 from losslang.meaning.products import multiply
+from losslang.meaning.routing import behind, read_path
 from losslang.meaning.terms import (
     MistakeError,
     NumberValue,
@@ -33,15 +37,16 @@ from losslang.meaning.terms import (
     renamed,
 )
 from losslang.meaning.time import clock, scheduled
-from losslang.meaning.uses import Scope, handed_below, read_use
+from losslang.meaning.uses import Scope, read_use
 from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
 from losslang.syntax import tree
-from losslang.syntax.formatter import path as spell_path
 from losslang.syntax.formatter import spell
+from losslang.syntax.parser import parse
 
 
 class Evaluator:
@@ -77,7 +82,7 @@ class Evaluator:
             case tree.Word() | tree.Text() | tree.Items():
                 raise MistakeError(mistakes.not_arithmetic(node.span, spell(node)))
             case tree.Path():
-                return TensorValue(self._path(node, scope), node.span)
+                return TensorValue(read_path(node, scope), node.span)
             case tree.Negative(operand=operand):
                 return negate(self._need(self.evaluate(operand, scope)), node)
             case tree.Power(base=base, exponent=exponent):
@@ -148,43 +153,15 @@ class Evaluator:
             raise ReportedError
         return value
 
-    def _path(self, path: tree.Path, scope: Scope) -> Expression:
-        """The expression of a path: below the route of its scope for `pred` and `target`."""
-        if path.root not in tree.ROOTS:
-            last = path.steps[-1] if path.steps else None
-            name = last.name if isinstance(last, tree.Key) else ""
-            raise MistakeError(name_mistakes.not_a_root(path.span, path.root, name))
-        if path.root not in ("pred", "target"):
-            return Input(path.root, path.steps, span=path.span)
-        base = scope.pred if path.root == "pred" else scope.target
-        # A target that is one tensor answers for every head, not for a written `.key`.
-        written = path.steps or path.root == "pred"
-        return Input(base.root, base.steps + path.steps, base.soft and not written, span=path.span)
-
     def _scope(self, body: tree.Node, route: tree.Route | tree.Operands, scope: Scope) -> Scope:
         """The scope of the body that stands before an `@`."""
         if isinstance(route, tree.Route):
-            return self._behind(body, route, scope)
+            return behind(body, route, scope)
         values = self._all(route.items, scope)
         if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
         items = tuple(collapse(value, spell(route)) for value in values)
         return replace(scope, operands=items + scope.operands[len(items) : 2], span=route.span)
-
-    def _behind(self, body: tree.Node, route: tree.Route, scope: Scope) -> Scope:
-        """The scope of `body@seg`: `pred.seg` and `target.seg`, below those of the scope around it."""
-        path = route.path
-        if path.root in tree.ROOTS:
-            operands = (self._path(path, scope), *scope.operands[1:2])
-            return replace(scope, operands=operands, span=route.span)
-        steps = (tree.Key(path.root), *path.steps)
-        if scope.operands:
-            fix = handed_below(body, scope.operands, steps)
-            raise MistakeError(routes.head_among_operands(route.span, spell_path(path), scope.span, fix))
-        name = f"{scope.head}.{spell_path(path)}" if scope.head else spell_path(path)
-        pred = Input(scope.pred.root, scope.pred.steps + steps, span=route.span)
-        target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
-        return Scope(pred, target, name, (), route.span)
 
     def _routed(self, body: tree.Node, scope: Scope) -> Value:
         """The value of `body@route`. Raises MistakeError for a body that the route says nothing to."""
@@ -230,6 +207,8 @@ class Evaluator:
         if schedule := self.registry.get(Schedule, name):
             values = self._numbers(call.arguments, scope)
             return scheduled(call, schedule, values, lambda node: self.evaluate(node, scope), self.report)
+        if combinator := self.registry.get(Combinator, name):
+            return self._combined(call, combinator, scope)
         if planned := self.registry.get(Planned, name):
             self.report(MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary)))
             self._look_into(call, scope)
@@ -240,6 +219,36 @@ class Evaluator:
                 raise MistakeError(option_mistakes.unknown_option(option.span, name, option.name, ()))
             return of_function(call, function, self._numbers(call.arguments, scope))
         raise MistakeError(self._unknown(call))
+
+    def bind(self, name: str, node: tree.Node) -> Value | None:
+        """The value of an expression that is bound to a name: a parameter of the loss has it for its own."""
+        learn = self.registry.get(Combinator, "learn")
+        if not (
+            isinstance(node, tree.Call) and node.name == "learn" and learn and "learn" not in self.bindings
+        ):
+            return self.evaluate(node, Scope())
+        try:
+            return learned(name, node, learn, lambda inner: self.evaluate(inner, Scope()), self.report)
+        except MistakeError as problem:
+            self.report(problem)
+        except ReportedError:
+            pass
+        return None
+
+    def _combined(self, call: tree.Call, combinator: Combinator, scope: Scope) -> Value:
+        """The value of a combinator. Raises MistakeError for a `learn` that is bound to no name."""
+        if call.name == "learn":
+            raise MistakeError(learned_mistakes.anonymous(call.span, spell(call)))
+        values = self._all(call.arguments, scope)
+        return combined(call, combinator, values, self._over)
+
+    def _over(self, text: str, s: Learned) -> Expression:
+        """The expression of a text over `s`."""
+        inner = Evaluator(self.registry, {"s": tree.Binding(name="s", value=tree.Number(value=0))})  # type: ignore[arg-type]
+        inner.bound["s"] = TensorValue(s)
+        value = inner.evaluate(parse(text).result, Scope())
+        assert isinstance(value, TensorValue)
+        return value.expression
 
     def _look_into(self, call: tree.Call, scope: Scope) -> None:
         """Reports the mistakes inside of a call that is not built yet, whose words nobody knows."""

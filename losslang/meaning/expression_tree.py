@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, below
+from losslang.meaning.parameter import Learned
 from losslang.syntax import tree
 
 Spell = Callable[[LossUse], tree.Node]
@@ -19,6 +20,8 @@ def node_of(expression: Expression, spell: Spell) -> tree.Node:
             return number(value)
         case Input(root=root, steps=steps):
             return tree.Path(root=root, steps=steps)
+        case Learned(name=name):
+            return tree.Call(name=name)
         case LossUse():
             return _weighed(expression, spell)
         case Apply("neg", (inner,)):

@@ -15,7 +15,16 @@ from typing import Literal
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_uses, rewrite_terms
+from losslang.meaning.meaning import (
+    COMPUTED,
+    Expression,
+    Input,
+    LossUse,
+    Term,
+    below,
+    loss_uses,
+    rewrite_terms,
+)
 from losslang.primitives.primitive import Loss
 from losslang.syntax import tree
 
@@ -100,7 +109,7 @@ def lies(use: LossUse, loss: Loss) -> list[str]:
         f"{label or value}: either of rank 1, one number a {'channel' if root_of(value) == 'const' else 'sample'}, "
         f"or of one rank less than the prediction, without {axis}"
         for label, value in tensors
-        if isinstance(value, (Input, Apply))
+        if isinstance(value, COMPUTED)
     ]
 
 

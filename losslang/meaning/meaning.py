@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from losslang.diagnostics.source import Source, Span
+from losslang.meaning.parameter import Learned
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
@@ -145,7 +146,9 @@ class LossUse:
         return called if self.factor is None else f"{_bracketed(self.factor)}*{called}"
 
 
-Expression = Constant | Input | Apply | LossUse
+Expression = Constant | Input | Apply | LossUse | Learned
+COMPUTED = (Input, Apply, Learned)
+"""What an option may be whose value is known when it runs."""
 
 
 @dataclass(frozen=True)
@@ -182,14 +185,22 @@ class Meaning:
     @property
     def lock(self) -> str:
         """The program with every default written out, a term a line, and the source of what is inferred."""
-        return "\n".join(f"{term.name}: {term}{_taken(term)}" for term in self.terms)
+        learned = [parameter.bound for parameter in self.learned]
+        return "\n".join([*learned, *(f"{term.name}: {term}{_taken(term)}" for term in self.terms)])
 
     @property
     def fingerprint(self) -> str:
         """A hash that is equal for programs of the same mathematics, whatever their names and order."""
         terms = [addend for term in self.terms for addend in _addends_of(term) if addend.weight]
-        lines = sorted(map(str, terms))
+        lines = sorted([*(parameter.bound for parameter in self.learned), *map(str, terms)])
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    @property
+    def learned(self) -> tuple[Learned, ...]:
+        """The parameters that the terms learn, in the order of their first use."""
+        wholes = (e for term in self.terms for e in (term.factor, term.body) if e is not None)
+        found = {part.name: part for whole in wholes for part in below(whole) if isinstance(part, Learned)}
+        return tuple(found.values())
 
     @property
     def loss_uses(self) -> tuple[LossUse, ...]:
@@ -239,14 +250,14 @@ def below(expression: Expression) -> Iterator[Expression]:
             activation = expression.activation.options if expression.activation else ()
             options = (*expression.options, *expression.universal, *activation)
             for value in (*(v for _, v in (*expression.operands, *options)), expression.factor):
-                if isinstance(value, (Constant, Input, Apply, LossUse)):
+                if isinstance(value, (Constant, LossUse, *COMPUTED)):
                     yield from below(value)
         case _:
             return
 
 
 def is_static(expression: Expression) -> bool:
-    """True if an expression reads no tensor of a call: it is made of numbers and clocks."""
+    """True if an expression reads no tensor of a call: it is made of numbers, clocks and what is learned."""
     parts = list(below(expression))
     return not any(
         isinstance(p, LossUse) or (isinstance(p, Input) and p.root not in tree.CLOCKS) for p in parts

@@ -11,17 +11,20 @@ from typing import Any, cast
 
 from losslang.meaning.expression_tree import Spell, no_loss, node_of, number, product_of, sum_of
 from losslang.meaning.meaning import (
+    COMPUTED,
     Apply,
     Choice,
     Constant,
     Expression,
     Input,
     LossUse,
+    Meaning,
     Term,
     below,
     loss_of,
     loss_uses,
 )
+from losslang.meaning.parameter import Learned
 from losslang.primitives.primitive import Activation, Loss, Reduction
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -29,14 +32,27 @@ from losslang.syntax import tree
 # ---------------------------------------------------------------------------- terms
 
 
-def program_of_terms(terms: Sequence[Term], registry: Registry) -> tree.Program:
+def program_of(meaning: Meaning, registry: Registry) -> tree.Program:
     """The sum of terms, each with its weight; a weight of 0 that is computed stands behind a name."""
-    zero = free_name("zero", registry, ())
-    is_used = any(_is_computed_zero(term) for term in terms)
+    zero = free_name("zero", registry, [parameter.name for parameter in meaning.learned])
+    is_used = any(_is_computed_zero(term) for term in meaning.terms)
+    learned = map(_bound, meaning.learned)
     return tree.Program(
-        bindings=(zero_bound(zero),) if is_used else (),
-        result=_sum_of_terms(terms, registry, zero),  # type: ignore[arg-type]
+        bindings=(*learned, *((zero_bound(zero),) if is_used else ())),
+        result=_sum_of_terms(meaning.terms, registry, zero),  # type: ignore[arg-type]
     )
+
+
+def _bound(parameter: Learned) -> tree.Binding:
+    """`s = learn(0, min=-5)`."""
+    bounds = (("min", parameter.low), ("max", parameter.high))
+    options = tuple(
+        tree.Option(name=name, value=number(bound))  # type: ignore[arg-type]
+        for name, bound in bounds
+        if bound is not None
+    )
+    call = tree.Call(name="learn", arguments=(number(parameter.start),), options=options)  # type: ignore[arg-type]
+    return tree.Binding(name=parameter.name, value=call)
 
 
 def zero_bound(name: str) -> tree.Binding:
@@ -177,7 +193,7 @@ def _head(use: LossUse) -> tuple[tree.Access, ...]:
     choices = [choice.options for choice in (use.activation, use.reduction) if choice is not None]
     options = [*use.options, *use.universal, *(option for own in choices for option in own)]
     values = [*operands[2:], *(value for _, value in options)]
-    inputs = [i for v in values if isinstance(v, (Input, Apply)) for i in below(v) if isinstance(i, Input)]
+    inputs = [i for v in values if isinstance(v, COMPUTED) for i in below(v) if isinstance(i, Input)]
     reached = all(i.steps[: len(steps)] == steps for i in inputs if i.root in ("pred", "target"))
     return steps if reached and isinstance(steps[0], tree.Key) else ()
 
@@ -215,7 +231,7 @@ def node_of_value(value: Any, head: tuple[tree.Access, ...] = ()) -> tree.Node:
         case list() | tuple():
             items = cast("Sequence[Any]", value)
             return tree.Items(items=tuple(node_of_value(item, head) for item in items))  # type: ignore[arg-type]
-        case Constant() | Input() | Apply():
+        case Constant() | Input() | Apply() | Learned():
             return node_of(_below_head(value, head), no_loss)
         case _:
             raise TypeError(f"{value!r} is not the value of an option")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from losslang.meaning.meaning import LossUse, Meaning, show
-from losslang.meaning.program_tree import program_of_terms
+from losslang.meaning.program_tree import program_of
 from losslang.registry import current_registry
 from losslang.syntax import formatter
 
@@ -15,7 +15,7 @@ def summary(meaning: Meaning) -> str:
 
     `0.5*bce(sigmoid) + dice(sigmoid)  # dice: sigmoid from bce`
     """
-    line = formatter.on_one_line(program_of_terms(meaning.terms, current_registry()))
+    line = formatter.on_one_line(program_of(meaning, current_registry()))
     notes = [f"{use.name}: {', '.join(_taken(use))}" for use in meaning.loss_uses if any(_taken(use))]
     settings = [f"{name}={show(value)}" for name, value in meaning.settings]
     notes += [f"set from outside: {', '.join(settings)}"] if settings else []

@@ -9,6 +9,7 @@ from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import time as mistakes
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, below, is_static
 from losslang.meaning.options import Evaluate, ReportedError, read_all
+from losslang.meaning.parameter import Learned
 from losslang.meaning.terms import MistakeError, TensorValue, TermsValue, Value, collapse
 from losslang.primitives.primitive import Function
 from losslang.primitives.schedules import Schedule
@@ -86,9 +87,11 @@ def number_at(expression: Expression, times: Mapping[str, float], registry: Regi
     """The number that a static expression is at these times of the clocks."""
     match expression:
         case Constant(value=value):
-            return value
+            return float(value)
         case Input(root=root) if root in tree.CLOCKS:
             return float(times[root])
+        case Learned(start=start):
+            return float(start)
         case Apply(operator=name, arguments=arguments):
             numbers = [number_at(argument, times, registry) for argument in arguments]
             if name in ARITHMETIC:
@@ -109,7 +112,9 @@ def said_at(expression: Expression, times: Mapping[str, int], registry: Registry
     now = {name: times.get(name, 0) for name in tree.CLOCKS}
     read = [name for name in tree.CLOCKS if name in _clocks_in(expression, registry)]
     shown = formatted(float(f"{number_at(expression, now, registry):.6g}"))
-    return f"{shown} at {', '.join(f'{name}={now[name]}' for name in read)}"
+    learns = any(isinstance(part, Learned) for part in below(expression))
+    when = [f"{name}={now[name]}" for name in read] + ["the start"] * learns
+    return f"{shown} at {', '.join(when)}"
 
 
 def _clocks_in(expression: Expression, registry: Registry) -> set[str]:

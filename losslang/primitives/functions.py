@@ -27,6 +27,10 @@ def _sigmoid(x: float) -> float:
     return 0.5 * (1.0 + math.tanh(0.5 * x))
 
 
+def _geometric(*losses: float) -> float:
+    return math.prod(losses) ** (1 / len(losses))
+
+
 @function(fold=min)
 def min_(a: Float[Tensor, "*shape"], *others: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The smallest of two or more."""
@@ -114,6 +118,16 @@ def tanh(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def detach(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """x without its gradient: it weighs, and is not trained."""
     return x.detach()
+
+
+@function(fold=_geometric)
+def gls(a: Float[Tensor, ""], *others: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """The geometric mean (Π L)^(1/n) of n losses: 1 % less counts the same in each (arXiv:1904.08492).
+
+    A loss of 0 has no gradient through it.
+    """
+    losses = torch.stack([torch.as_tensor(loss) for loss in (a, *others)])
+    return losses.clamp(min=torch.finfo(losses.dtype).tiny).log().mean().exp()
 
 
 def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,7 @@ from losslang.primitives.primitive import Planned
 
 _PLANNED = {
     "combinator": {
-        "learn": "a parameter of the loss",
         "each": "a loss over every element of a list",
-        "uncertainty": "weights learned from the noise of each task",
         "dwa": "weights from how fast each loss falls",
         "balance": "equal shares of the gradient",
         "gradmatch": "a weight from the ratio of two gradients",

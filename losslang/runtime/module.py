@@ -26,6 +26,7 @@ from losslang.runtime.detail import Detail
 from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
+from losslang.runtime.learned import refuse_optimizer_without
 from losslang.runtime.stepwise import refuse_traced
 from losslang.syntax.parser import parse
 from losslang.tensors.eager import is_eager, is_transformed
@@ -210,6 +211,20 @@ class Loss(Described):
         """Moves a clock on by one: after each step of the optimizer, or at the end of an epoch."""
         self._clocks.tick(self, clock)
 
+    def param_groups(self, **options: Any) -> list[dict[str, Any]]:
+        """The parameters of the loss itself as a group for an optimizer; an empty list if it has none.
+
+        Without weight decay, unless `options` say otherwise: it would pull a learned weight towards 1.
+
+            torch.optim.AdamW([{"params": model.parameters()}, *loss.param_groups(lr=1e-2)], lr=1e-4)
+        """
+        own = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [{"params": own, "weight_decay": 0.0, **options}] if own else []
+
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raises LossError if an optimizer does not have every parameter of the loss: they would not be learned."""
+        refuse_optimizer_without(self, optimizer, self.meaning.source)
+
     def train(self, mode: bool = True) -> Loss:
         """Sets the mode of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
         self.training = mode
@@ -219,6 +234,8 @@ class Loss(Described):
         """What the module itself holds for its terms: parameters of the model, and what losses remember."""
         held = self.held.now() if self.held else self.held
         own: dict[str, Any] = {"parameters": held, "memory": {}}
+        if self._starts:
+            own["learned"] = self.learned.read()
         if self._clocks:
             own.update(self._clocks.read(self))
         if not self._memories:

@@ -20,10 +20,11 @@ from losslang.runtime.checkpoint import KEY, Lock
 from losslang.runtime.clocks import Clocks
 from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
+from losslang.runtime.learned import Learned
 from losslang.runtime.memory_keys import PREFIX, current_keys, places
 from losslang.syntax.tree import CLOCKS
 
-PROGRAM = ("_programs", "held", "validate", "_memories", "_clocks", "of_pickle")
+PROGRAM = ("_programs", "held", "validate", "_memories", "_clocks", "_starts", "of_pickle")
 """Attributes that a pickle does not hold: they are compiled again from the text."""
 
 
@@ -31,8 +32,8 @@ class Saved(nn.Module):
     """A module of programs, constants and buffers of losses, with its keys in a `state_dict`.
 
     A Parameter or a trained network in `const` is saved as `const_NAME`, the buffer of a loss as
-    `memory_KEY` with the log key of its term, a clock that it reads as `step` or `epoch`, and beside them the
-    lock text.
+    `memory_KEY` with the log key of its term, a clock that it reads as `step` or `epoch`, what it learns as
+    `learned.NAME`, and beside them the lock text.
 
     A module without any of these has no key.
     """
@@ -44,6 +45,9 @@ class Saved(nn.Module):
         self.validate: Validate = validate
         self._memories = memories(programs.plan, programs.registry)
         self._clocks = Clocks(programs.plan)
+        self._starts = {parameter.name: parameter.start for parameter in programs.meaning.learned}
+        if self._starts:
+            self.learned = Learned(self._starts)
         self._checked = validate == "never"
         self.of_pickle: Lock | None = None
         self.reset_parameters()
@@ -53,7 +57,9 @@ class Saved(nn.Module):
         self._const = Constants(self, const)
 
     def reset_parameters(self) -> None:
-        """Resets the buffers of losses, and the clocks to 0; constants stay as they are."""
+        """Resets what losses remember, the clocks and what is learned; constants stay as they are."""
+        if self._starts:
+            self.learned.reset()
         self._clocks.reset(self)
         # Not in inference mode: training could not write to a buffer made there.
         with torch.inference_mode(mode=False):
@@ -110,7 +116,7 @@ class Saved(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # pyright: ignore
-        if not (self._memories or self._clocks or self._const.registers):
+        if not (self._memories or self._clocks or self._starts or self._const.registers):
             del destination[prefix + KEY]
 
     def _load_from_state_dict(
@@ -179,7 +185,7 @@ class Saved(nn.Module):
 
     def _has_place(self, key: str, value: Any, prefix: str) -> bool:
         name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or not name.startswith(("memory_", "const_", *CLOCKS)):
+        if not key.startswith(prefix) or not name.startswith(("memory_", "const_", "learned.", *CLOCKS)):
             return True
         here = getattr(self, name.partition(".")[0], None)
         return isinstance(here, nn.Module) or (

@@ -121,10 +121,10 @@ def test_the_line_says_what_was_set() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["(ce(ignore_index=255) + dice)@seg", "gan = bce(sigmoid) + l1; -gan"])
+@pytest.mark.parametrize("text", ["(ce(ignore_index=255) + dice)@seg", "gan = ssim + ms_ssim; -gan"])
 def test_the_line_can_stand_in_a_config_file(text: str) -> None:
     """Bare, where the format cuts its comment off, and as a block."""
-    line = read_back(text, {"dice.seg.weight": 2} if "seg" in text else {"gan/l1.weight": 2})
+    line = read_back(text, {"dice.seg.weight": 2} if "seg" in text else {"gan/ssim.weight": -2})
     files = {
         "bare.yaml": f"loss: {line}\n",
         "block.yaml": f"loss: |\n  {line}\n",

@@ -27,7 +27,7 @@ def unknown_name(span: Span, name: str, what: str, known: Sequence[str], fix: st
 def not_built(span: Span, name: str, role: str) -> Diagnostic:
     """A part of the language that this version does not compile yet.
 
-    The text is right and will keep its meaning. `learn` and the combinators are still to come.
+    The text is right and will keep its meaning. Some combinators are still to come.
     """
     return Diagnostic(
         "",

@@ -167,7 +167,7 @@ def bad_number(span: Span, text: str, reason: str) -> Diagnostic:
     return Diagnostic("", f"`{shown}` {reason}", span, fix="write a finite number, such as `1e-5`")
 
 
-@mistake("E009", example="-" * 70 + "ce", repair="-ce")
+@mistake("E009", example="-" * 70 + "ce", repair="ce")
 def too_big(span: Span, what: str, limit: int) -> Diagnostic:
     """A program beyond the limits.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import routes
 from losslang.meaning.expression_tree import no_loss, node_of
-from losslang.meaning.meaning import Apply, Expression, Input, below
+from losslang.meaning.meaning import COMPUTED, Apply, Expression, Input, below
 from losslang.meaning.terms import MistakeError
 from losslang.meaning.uses.operands import Scope
 from losslang.primitives.primitive import Loss
@@ -41,7 +41,7 @@ def parts_of_tensors(
 ) -> list[MistakeError]:
     """The mistake of a loss that reads a tensor and, by a further path, a part of it."""
     values = [*(value for _, value in operands), *options.values()]
-    paths = [i for v in values if isinstance(v, (Input, Apply)) for i in below(v) if isinstance(i, Input)]
+    paths = [i for v in values if isinstance(v, COMPUTED) for i in below(v) if isinstance(i, Input)]
     tensors = [(name, operand) for name, operand in operands if isinstance(operand, Input)]
     for name, whole in tensors:
         for part in paths:

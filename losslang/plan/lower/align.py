@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
-from losslang.meaning.meaning import Apply, Choice, Expression, Input, LossUse
+from losslang.meaning.meaning import COMPUTED, Choice, Expression, Input, LossUse
 from losslang.meaning.options import bounds_of, wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
@@ -216,7 +216,7 @@ class Aligned:
             whole = self.emit("any_channel_mask", whole, **self.along())
         self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
-        if isinstance(temperature, (Input, Apply)):
+        if isinstance(temperature, COMPUTED):
             number = self.dynamic("temperature", temperature, TEMPERATURE["temperature"])
             self.logits = self.emit("scale_by_temperature", self.logits, number)
         elif temperature is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, without_slices
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, is_static
+from losslang.meaning.parameter import Learned
 from losslang.meaning.time import clock_of
 from losslang.plan.plan import Argument, Names, Ref, Step
 from losslang.primitives.schedules import Schedule
@@ -69,6 +70,8 @@ class Builder:
                 return value
             case Input(root=root) if root in tree.CLOCKS:
                 return self.clock(root, expression.span)
+            case Learned():
+                return self.learned(expression)
             case Input():
                 # `pred` and `target` that nobody wrote stand where the loss does.
                 span = expression.span if expression.span.end else self.use_span
@@ -90,6 +93,15 @@ class Builder:
     def whole(self, expression: Apply) -> Site:
         """The place of arithmetic in the program."""
         return Site(self.term_name, expression.operator, expression.span, self.source)
+
+    def learned(self, parameter: Learned) -> Ref:
+        """Emits a parameter of the module, within its bounds."""
+        path = Input("module", (tree.Key("learned"), tree.Key(parameter.name)))
+        site = Site(self.term_name, parameter.name, parameter.span, self.source)
+        value = self.emit("input", site=site, path=path)
+        if parameter.low is None and parameter.high is None:
+            return value
+        return self.emit("learn", value, min=parameter.low, max=parameter.high)
 
     def clock(self, name: str, span: Span) -> Ref:
         """Emits a clock of the module, as it stands in this call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losslang.meaning.meaning import Apply, Expression, Input, LossUse, is_static
+from losslang.meaning.meaning import COMPUTED, Apply, Expression, Input, LossUse, is_static
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Ref, Step
@@ -121,8 +121,8 @@ class Use(Aligned):
             arguments = [
                 None if a is None else self.emit("flat", a, self.pred, batch=batch) for a in arguments
             ]
-        options = {n: v for n, v in use.options if not isinstance(v, (Input, Apply))}
-        dynamic = [(n, v) for n, v in use.options if isinstance(v, (Input, Apply))]
+        options = {n: v for n, v in use.options if not isinstance(v, COMPUTED)}
+        dynamic = [(n, v) for n, v in use.options if isinstance(v, COMPUTED)]
         named = tuple(enumerate((name for name, _ in dynamic), len(arguments)))
         arguments += [self.dynamic(name, value, loss.option_types[name]) for name, value in dynamic]
         if loss.has_total:
@@ -227,7 +227,7 @@ class Use(Aligned):
             return self.emit(
                 f"{option}_{value}", self.counted_target(), self.pred, self.region_mask(), site=site
             )
-        if isinstance(value, (Input, Apply)):
+        if isinstance(value, COMPUTED):
             given: Argument = self.out.tensor(value)
         elif isinstance(value, (int, float)):
             given = self.emit("constant", values=(float(value),))
@@ -238,7 +238,7 @@ class Use(Aligned):
         weights = self.emit(
             "per_class", given, self.raw, site=site, dropped=dropped, moved=moved, number=number or None
         )
-        if isinstance(value, (Input, Apply)):
+        if isinstance(value, COMPUTED):
             self.emit("check:bounds", weights, None, site=site, check=True)
         return weights
 

@@ -19,7 +19,7 @@ from losslang.plan.operations import (
     views,
     weights,
 )
-from losslang.primitives import activations
+from losslang.primitives import activations, combinators
 from losslang.tensors import targets
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import power
@@ -82,6 +82,7 @@ MATH: dict[str, Callable[..., Any]] = {
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "input": call.fetch,
     "complete": call.complete,
+    "learn": combinators.learn.function,
     "log_softmax": activations.log_softmax.function,
     "check:channels": checks.check_channels,
     "check:region": checks.check_region,

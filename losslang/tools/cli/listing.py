@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from losslang.losses import FAMILIES
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, current_registry
@@ -20,6 +21,7 @@ KINDS: dict[str, type[Primitive]] = {
     "reduction": Reduction,
     "function": Function,
     "schedule": Schedule,
+    "combinator": Combinator,
 }
 TITLES = {
     "loss": "losses",
@@ -27,6 +29,7 @@ TITLES = {
     "reduction": "reductions, the value of an option: ce(reduction=topk)",
     "function": "functions, of numbers, tensors and reduced losses: sqrt(mse)",
     "schedule": "schedules, weights that a clock moves: ramp(0, 1, steps=1000)*dice",
+    "combinator": "combinators, of whole expressions: uncertainty(mse@depth, ce@seg)",
 }
 WIDTH = 110
 SomePrimitive = TypeVar("SomePrimitive", bound=Primitive)

@@ -17,6 +17,7 @@ from losslang.meaning.options import wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.meaning.uses.preset import listed
 from losslang.meaning.uses.universal import TENSORS
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Activation, Loss, Planned, Primitive, Reduction
 from losslang.primitives.schedules import Schedule
@@ -116,6 +117,8 @@ def _page(primitive: Primitive) -> Iterator[str]:
 def _signature(primitive: Primitive) -> str:
     """The call of a primitive with its defaults: `dice(sigmoid, smooth=1e-5, squared=false)`."""
     inside: list[str] = []
+    if isinstance(primitive, Combinator) and not primitive.parameters:
+        return f"{primitive.name}(a, b, ...)"
     if isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
     elif not isinstance(primitive, (Loss, Activation, Reduction)):
