@@ -41,6 +41,7 @@ TORCH = {
     "runtime.learned",
     "runtime.module",
     "runtime.saved",
+    "runtime.training",
     "tensors.custom_gradient",
     "tensors.eager",
     "tensors.gradient_mask",

@@ -21,15 +21,14 @@ from losslang.runtime.arguments import has_values, refuse_named, tensor_of
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
-from losslang.runtime.described import Described
 from losslang.runtime.detail import Detail
 from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
-from losslang.runtime.learned import refuse_optimizer_without
 from losslang.runtime.stepwise import refuse_traced
+from losslang.runtime.training import Training
 from losslang.syntax.parser import parse
-from losslang.tensors.eager import is_eager, is_transformed
+from losslang.tensors.eager import is_eager
 
 
 def compile(
@@ -83,7 +82,7 @@ def compile(
     return loss if device is None else loss.to(device)
 
 
-class Loss(Described):
+class Loss(Training):
     """A compiled loss: `loss(pred, target, **batch)` is the total, a 0-d tensor in float32 at least.
 
     `pred` and `target` are tensors, or mappings, lists, named tuples and dataclasses of tensors that
@@ -197,66 +196,10 @@ class Loss(Described):
         """What `const.name` reads: tensors where the module has been moved to."""
         return self._const.of(self)
 
-    def set_clock(self, *, step: float | None = None, epoch: float | None = None) -> None:
-        """Sets the clocks that schedules read: how many steps of the optimizer, and epochs, have been taken.
-
-        Of a fraction the whole part counts. A clock that the program does not read is left out, so that one
-        training loop serves all programs.
-        """
-        for name, time in (("step", step), ("epoch", epoch)):
-            if time is not None:
-                self._clocks.set(self, name, int(time))
-
-    def tick(self, clock: Literal["step", "epoch"] = "step") -> None:
-        """Moves a clock on by one: after each step of the optimizer, or at the end of an epoch."""
-        self._clocks.tick(self, clock)
-
-    def param_groups(self, **options: Any) -> list[dict[str, Any]]:
-        """The parameters of the loss itself as a group for an optimizer; an empty list if it has none.
-
-        Without weight decay, unless `options` say otherwise: it would pull a learned weight towards 1.
-
-            torch.optim.AdamW([{"params": model.parameters()}, *loss.param_groups(lr=1e-2)], lr=1e-4)
-        """
-        own = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return [{"params": own, "weight_decay": 0.0, **options}] if own else []
-
-    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Raises LossError if an optimizer does not have every parameter of the loss: they would not be learned."""
-        refuse_optimizer_without(self, optimizer, self.meaning.source)
-
     def train(self, mode: bool = True) -> Loss:
         """Sets the mode of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
         self.training = mode
         return self
-
-    def _own(self, moves: bool) -> dict[str, Any]:
-        """What the module itself holds for its terms: parameters of the model, and what losses remember."""
-        held = self.held.now() if self.held else self.held
-        own: dict[str, Any] = {"parameters": held, "memory": {}}
-        if self._starts:
-            own["learned"] = self.learned.read()
-        if self._clocks:
-            own.update(self._clocks.read(self))
-        if not self._memories:
-            return own
-        memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
-        if not moves or is_transformed():
-            memory = {name: value.clone() for name, value in memory.items()}
-        return {**own, "memory": memory}
-
-    def _remember_in_backward(self, values: Iterable[Tensor], memory: Mapping[str, Tensor]) -> None:
-        """Makes `memory` that of the module once one of the values is differentiated in training."""
-        if not memory or not self.training or not is_eager():
-            return
-
-        def remember(_: Tensor) -> None:
-            for name, value in memory.items():
-                getattr(self, f"memory_{name}").copy_(value)
-
-        for value in values:
-            if value.requires_grad:
-                value.register_hook(remember)  # pyright: ignore[reportUnknownMemberType]
 
     def diagnose(self, pred: Any = None, target: Any = None, /, **batch: Any) -> Diagnosis:
         """Runs a call step by step, forward and back, and names what is not finite.
