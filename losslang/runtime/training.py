@@ -1,4 +1,4 @@
-"""What training moves of a compiled loss: its clocks, what it learns, and what its losses remember."""
+"""The state of a compiled loss that training moves: clocks, learned weights, memories."""
 
 from __future__ import annotations
 
