@@ -59,6 +59,7 @@ class Aligned:
                 isinstance(operand, Input) and operand.soft and operand.steps
                 for _, operand in self.use.operands
             ),
+            frame="total" if self.frame == "region" and self.use.get("batch") else self.frame,
         )
 
     def align(self) -> None:
