@@ -15,6 +15,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import routes
 from losslang.meaning.foreign import answer
+from losslang.meaning.masks_as_factors import reduced
 from losslang.meaning.meaning import Apply, Expression, Input, Term
 from losslang.meaning.options import ReportedError, arity
 from losslang.meaning.products import multiply
@@ -297,7 +298,10 @@ class Evaluator:
             return self._detached(values[0], call)
         if function.reduces and isinstance(values[0], TermsValue):
             body = spell(call.arguments[0])
-            raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
+            fix = reduced(values[0].terms, call.name, self.registry)
+            raise MistakeError(
+                mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span, fix)
+            )
         if all(isinstance(value, NumberValue) for value in values):
             plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
             assert function.fold is not None

@@ -10,6 +10,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.masks_as_factors import masks_as_factors
 from losslang.meaning.meaning import Apply, Expression, Input, LossUse, Term, below, loss_of, loss_uses, show
 from losslang.meaning.uses.universal import of_classes
 from losslang.primitives.libraries import LIBRARIES
@@ -38,6 +39,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
         diagnostics.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         diagnostics.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
+    diagnostics += masks_as_factors(terms, registry)
     for term in terms:
         for use in loss_uses(term):
             loss = loss_of(use, registry)
@@ -45,7 +47,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
                 diagnostics.append(mistakes.only_a_metric(use.span, use.loss))
             diagnostics += _yes_or_no(use, registry)
             diagnostics += _not_compared(use, registry)
-            if loss.index and term.body is use and term.weight > 0 and not term.metric:
+            if loss.index and term.body is use and term.weight * use.scale > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
                 diagnostics.append(mistakes.index_as_loss(use.span, use.loss, fix))
             alone = len(terms) == 1 and term.body is use

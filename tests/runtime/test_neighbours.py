@@ -70,14 +70,14 @@ def test_a_list_of_labels_is_one_mask() -> None:
         ("ce(channels=last) + kd(target=batch.t)", LABELS),
         ("ce(channels=last) + kd(target=batch.t, mask=batch.valid)", PADDED),
         ("ce(channels=last) + kd(target=batch.t, weight=batch.valid)", PADDED),
-        ("ce(channels=last) + batch.valid*kd(target=batch.t)", PADDED),
+        ("ce(channels=last) + batch.w*kd(target=batch.t)", PADDED),
         ("ce(channels=last, ignore_index=-100) + focal(softmax)", PADDED),
         ("ce(channels=last) + l1(target=0)", PADDED),
         ("ce(channels=last) + kd@(batch.t, batch.t)", PADDED),
     ],
 )
 def test_nothing_is_told_without_padding_or_with_a_mask(text: str, labels: torch.Tensor) -> None:
-    assert told("W360", text, LOGITS, labels, t=TEACHER, valid=VALID.float()) == []
+    assert told("W360", text, LOGITS, labels, t=TEACHER, valid=VALID.float(), w=VALID.float()) == []
 
 
 @pytest.mark.parametrize("text", ["kd", "kd(temperature=2)", "0.5*kd", "kd + mse(softmax)"])

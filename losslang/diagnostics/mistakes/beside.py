@@ -1,4 +1,4 @@
-"""W36: terms whose neighbours say what they do not say themselves."""
+"""W36: terms that count what is meant to be left out, or whose classes nobody places."""
 
 from __future__ import annotations
 
@@ -62,4 +62,21 @@ def untold_axis(span: Span, term: str, pred: Shape, first: str, last: str) -> Di
         span,
         why="over another axis it would be a number too, and the wrong one",
         fix=f"`{last}` for (B, T, V), or `{first}` for (B, C, T)",
+    )
+
+
+@mistake("W362", example="batch.mask*bce(sigmoid)", repair="bce(sigmoid, mask=batch.mask)")
+def mask_as_factor(span: Span, term: str, path: str, masked: str) -> Diagnostic:
+    """A factor that is a mask by its name: `batch.mask*bce`, `l1*target.valid`.
+
+    A tensor before a loss is a weight. It multiplies values and leaves the count alone, so that the mean
+    divides by what is masked out too, and NaN under a mask of zeros stays NaN. `mask=` leaves elements out.
+    """
+    return Diagnostic(
+        "",
+        f"`{path}` multiplies the values of `{term}`, and masks none of them",
+        span,
+        caret="a weight",
+        why="the mean divides by all elements, those under the mask too",
+        fix=f"`{masked}`; if a weight is meant, write `weight={path}`",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
@@ -205,20 +204,19 @@ def labels_differ(span: Span, name: str, target: str, label: str, other: Label, 
 
 
 @mistake("E316", example="sum(mse)", repair="mse(reduction=sum)")
-def reduced_twice(span: Span, name: str, body: str, inner: Span) -> Diagnostic:
+def reduced_twice(span: Span, name: str, body: str, inner: Span, fix: str) -> Diagnostic:
     """`sum` or `mean` of a loss, which is one number already.
 
     A loss is reduced by its own `reduction=`, the mean unless it says otherwise; a sum of one number would
-    change nothing. As functions they reduce arithmetic on tensors: `mean(softplus(-batch.h))`.
+    change nothing. As functions they reduce arithmetic on tensors: `mean(softplus(-batch.h))`. What is left
+    out is no factor, `mean(batch.mask*mse)`, but a mask: `mse(mask=batch.mask)`.
     """
-    call = body.removesuffix(")") + ", " if body.endswith(")") else f"{body}("
-    is_plain = re.fullmatch(r"\w+(\(.*\))?", body) is not None
     return Diagnostic(
         "",
         f"`{name}` of a loss reduces nothing: `{body}` is one number",
         span,
         labels=(Label(inner, "reduced already"),),
-        fix=f"`{call}reduction={name})`" if is_plain else "write `reduction=` in each loss",
+        fix=f"`{fix}`",
     )
 
 
