@@ -1,4 +1,4 @@
-"""Masks in the place of a weight, `batch.mask*bce`, and losses that a function reduces once more, as they are meant."""
+"""Masks in the place of a weight, and losses that a function reduces once more, as they are meant."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_a_keyword_in_vain_is_told_why(text: str, target: Any, batch: dict[str, 
 
 
 def test_a_keyword_that_is_nearly_one_that_is_read_is_told() -> None:
-    with pytest.raises(losslang.LossError, match="`batch.teacher` is read here"):
+    with pytest.raises(losslang.LossError, match=r"`batch\.teacher` is read here"):
         losslang.compile("kd(target=batch.teacher)")(LOGITS, teahcer=LOGITS)
     assert (
         told("ce", LABELS, values=1, mark=LOGITS, image=LOGITS, id=3, height=5, weeks=2, label=LABELS) == []
