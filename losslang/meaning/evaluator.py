@@ -15,6 +15,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import routes
 from losslang.meaning.foreign import answer
+from losslang.meaning.foreign_names import as_mask, of_names
 from losslang.meaning.masks_as_factors import reduced
 from losslang.meaning.meaning import Apply, Expression, Input, Term
 from losslang.meaning.options import ReportedError, arity
@@ -119,12 +120,12 @@ class Evaluator:
 
     def _numbers(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
         """The values of nodes among which are numbers: a name that nobody knows was meant to be one."""
-        values = [self._number(node, scope) for node in nodes]
+        values = [self._number(node, scope, nodes) for node in nodes]
         return [self._need(value) for value in values]
 
-    def _number(self, node: tree.Node, scope: Scope) -> Value | None:
+    def _number(self, node: tree.Node, scope: Scope, beside: Sequence[tree.Node]) -> Value | None:
         if isinstance(node, tree.Call) and self._is_unbound(node):
-            self.diagnostics.append(unbound(node, "", None))
+            self.diagnostics.append(unbound(node, "", None, as_mask(node.name, beside, self.registry)))
             return None
         return self.evaluate(node, scope)
 
@@ -268,14 +269,15 @@ class Evaluator:
     def _unknown(self, call: tree.Call) -> Diagnostic:
         """The mistake of a name that can not be called, with a repair by the kinds that have it."""
         kinds = self.registry.kinds_of(call.name)
-        if "activation" in kinds:
+        fix = of_names(call, self.registry)
+        if "activation" in kinds and not fix:
             return activation_alone(call, self.registry)
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
-        if (fix := as_option(call.name, self.registry)) and not is_known(call.name):
-            return name_mistakes.wrong_kind(call.name_span, call.name, "option", "a loss", fix)
-        fix = answer(call, self.registry) if call.options else ""
+        if (option := as_option(call.name, self.registry)) and not is_known(call.name):
+            return name_mistakes.wrong_kind(call.name_span, call.name, "option", "a loss", option)
+        fix = fix or (answer(call, self.registry) if call.options else "")
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", self._callable, fix)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:
