@@ -74,3 +74,30 @@ def test_each_loss_of_a_group_is_told() -> None:
 )
 def test_a_weight_is_not_told(text: str) -> None:
     assert warned(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "repair"),
+    [
+        ("dice(softmax, background=false) + 2*focal(softmax, ignore_index=0)", "dice(softmax, background=false)",
+         "dice(softmax, ignore_index=none, background=false)"),
+        ("ce(ignore_index=[0, 255])@a + 3*dice(softmax, background=false)@a", "dice(softmax, background=false)@a",
+         "dice(softmax, ignore_index=none, background=false)@a"),
+    ],
+)  # fmt: skip
+def test_a_background_that_is_dropped_and_ignored_is_told(text: str, use: str, repair: str) -> None:
+    (found,) = losslang.check(text)
+    assert (found.code, found.fix) == ("W364", f"`{repair}`")
+    assert losslang.check(text.replace(use, repair)) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dice(softmax) + focal(softmax, ignore_index=0)",
+        "dice(softmax, background=false) + focal(softmax, ignore_index=255)",
+        "dice(softmax, background=false, ignore_index=0) + focal(softmax, ignore_index=0)",
+    ],
+)
+def test_a_background_that_is_only_one_of_both_is_not_told(text: str) -> None:
+    assert losslang.check(text) == ()

@@ -80,3 +80,25 @@ def mask_as_factor(span: Span, term: str, path: str, masked: str) -> Diagnostic:
         why="the mean divides by all elements, those under the mask too",
         fix=f"`{masked}`; if a weight is meant, write `weight={path}`",
     )
+
+
+@mistake(
+    "W364",
+    example="dice(softmax, background=false) + focal(softmax, ignore_index=0)",
+    repair="dice(softmax, background=false, ignore_index=none) + focal(softmax, ignore_index=0)",
+)
+def background_ignored(span: Span, term: str, origin: str, fix: str) -> Diagnostic:
+    """A region loss without its channel 0 takes 0 as the label to ignore from another term.
+
+    `background=false` leaves out the channel of the background and counts its places: a prediction of an organ
+    where there is none costs something. `ignore_index=0` leaves out these places too. One target has one ignored
+    label, so that a term that writes none takes it; `ignore_index=none` keeps it out.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` drops channel 0, and takes `ignore_index=0` from `{origin}`",
+        span,
+        caret="ignores the places of the background too",
+        why="what is predicted there in vain costs nothing",
+        fix=f"`{fix}`",
+    )
