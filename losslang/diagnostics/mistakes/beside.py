@@ -90,8 +90,8 @@ def mask_as_factor(span: Span, term: str, path: str, masked: str) -> Diagnostic:
 def background_ignored(span: Span, term: str, origin: str, fix: str) -> Diagnostic:
     """A region loss without its channel 0 takes 0 as the label to ignore from another term.
 
-    `background=false` leaves out the channel of the background and counts its places: a prediction of an organ
-    where there is none costs something. `ignore_index=0` leaves out these places too. One target has one ignored
+    `background=false` leaves out the channel of the background and counts its places: what is predicted
+    there in vain costs something. `ignore_index=0` leaves out these places too. One target has one ignored
     label, so that a term that writes none takes it; `ignore_index=none` keeps it out.
     """
     return Diagnostic(
