@@ -102,3 +102,23 @@ def background_ignored(span: Span, term: str, origin: str, fix: str) -> Diagnost
         why="what is predicted there in vain costs nothing",
         fix=f"`{fix}`",
     )
+
+
+@mistake(
+    "W363",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(4, 3).softmax(1), torch.tensor([0, 1, 2, 0]))",
+    repair="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+)
+def activated_already(span: Span, term: str, activation: str, fix: str) -> Diagnostic:
+    """A softmax over a prediction that adds up to 1 over its classes: the network ends in a softmax itself.
+
+    Logits do not: they are any real numbers. Said once, in the first call, of two places and more that differ.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` takes the {activation} of a prediction that adds up to 1 over its classes already",
+        span,
+        why="the softmax would be applied twice; training runs, with every gradient shrunk",
+        fix=fix,
+    )
