@@ -35,7 +35,7 @@ from losslang.meaning.terms import (
     power,
     renamed,
 )
-from losslang.meaning.uses import Scope, handed_below, read_use
+from losslang.meaning.uses import Scope, bound_with_route, handed_below, read_use
 from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
@@ -92,7 +92,7 @@ class Evaluator:
                 values = self._numbers(nodes, scope)
                 return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
             case tree.Routed(body=body, route=route):
-                return self._routed(body, self._scope(body, route, scope))
+                return self._routed(body, route, self._scope(body, route, scope))
             case tree.Call():
                 return self._call(node, scope)
             case _:
@@ -184,12 +184,13 @@ class Evaluator:
         target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
         return Scope(pred, target, name, (), route.span)
 
-    def _routed(self, body: tree.Node, scope: Scope) -> Value:
+    def _routed(self, body: tree.Node, route: tree.Node, scope: Scope) -> Value:
         """The value of `body@route`. Raises MistakeError for a body that the route says nothing to."""
         value = self._need(self.evaluate(body, scope))
         routed = any(self._is_routed(node, scope) for node in tree.walk(body))
         if not isinstance(value, TermsValue) or not routed:
-            raise MistakeError(routes.nothing_to_route(body.span, spell(body)))
+            at = bound_with_route(body, route, self.bindings) if isinstance(value, TermsValue) else ""
+            raise MistakeError(routes.nothing_to_route(body.span, spell(body), at))
         return value
 
     def _is_routed(self, node: tree.Node, scope: Scope) -> bool:

@@ -212,9 +212,10 @@ def test_every_command_reads_the_overrides(folder: Path, capsys: Capture, comman
     assert "0.125" in told
 
 
-def test_a_quoted_number_is_one_for_lightning() -> None:
-    """jsonargparse makes a number of it, because `compile` asks for one."""
-    assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: '1e-5'}}\n")) == []
+def test_a_quoted_number_is_a_text_for_lightning_too() -> None:
+    """jsonargparse makes a number of it; `compile(**init_args)` of what PyYAML read refuses it."""
+    assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: '1e-5'}}\n")) == ["E423@6:22"]
+    assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: 1.0e-5}}\n")) == []
     assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: high}}\n")) == ["E202@6:22"]
 
 

@@ -13,12 +13,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from time import perf_counter
 from typing import Any, TextIO
 
+from losslang.tools.cli import clock as clock  # runs from here on
 from losslang.tools.cli.outcome import Outcome
-
-STARTED = perf_counter()
 
 # Control characters and direction marks, except our own colours.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")
@@ -288,8 +286,11 @@ def _settings(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _setting(text: str) -> tuple[str, float]:
-    """Parses `NAME=NUMBER`."""
+def _setting(text: str) -> tuple[str, Any]:
+    """Parses `NAME=NUMBER`: a name, and a Setting that stands on the command line."""
+    from losslang.diagnostics.source import Source
+    from losslang.meaning.overrides import Setting
+
     name, _, value = text.partition("=")
     try:
         number = float(value)
@@ -297,4 +298,7 @@ def _setting(text: str) -> tuple[str, float]:
         number = math.nan
     if not name.strip() or not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"`{text}` is not NAME=NUMBER, such as alpha=0.3")
-    return name.strip(), number
+    at = (name, value)
+    places = [(text.index(part), text.index(part) + len(part)) for part in at]
+    key, written = (Source(text[a:b], "<--set>", "", text, tuple(range(a, b + 1))) for a, b in places)
+    return name.strip(), Setting(number, key, written)
