@@ -113,7 +113,8 @@ def background_ignored(span: Span, term: str, origin: str, fix: str) -> Diagnost
 def activated_already(span: Span, term: str, activation: str, fix: str) -> Diagnostic:
     """A softmax over a prediction that adds up to 1 over its classes: the network ends in a softmax itself.
 
-    Logits do not: they are any real numbers. Said once, in the first call, of two places and more that differ.
+    Logits do not: they are any real numbers. Said once, in the first call, of two places and more
+    that differ.
     """
     return Diagnostic(
         "",
