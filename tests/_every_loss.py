@@ -139,7 +139,7 @@ def data(
     }[form]
     if "target" in loss.nonnegative:
         target = target.abs().round() if name == "poisson_nll" else target.abs()
-    if use == "identity" or (not use and loss.wants == "probs"):
+    if use == "identity" or (not use and loss.wants == "probs" and loss.activation != "softmax"):
         pred = torch.softmax(pred, 1)
     if name == "nll":
         pred = torch.log_softmax(pred, 1)

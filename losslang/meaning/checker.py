@@ -18,7 +18,7 @@ from losslang.meaning.activation_choice import resolve_activations
 from losslang.meaning.bounds import falling
 from losslang.meaning.evaluator import Evaluator
 from losslang.meaning.foreign import refined
-from losslang.meaning.foreign_config import source_of_program
+from losslang.meaning.foreign_config import file_named, source_of_program
 from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
@@ -96,14 +96,15 @@ def analyze(
     try:
         program = parse(source)
     except LossError as error:
-        return Checked(None, tuple(refined(mistake, registry) for mistake in error.diagnostics))
+        found = tuple(refined(mistake, registry) for mistake in error.diagnostics)
+        return Checked(None, file_named(source) or found)
     settings = flattened(overrides or {})
     terms, diagnostics = _terms(program, registry, settings)
     found = sorted(diagnostics, key=lambda d: (d.span.start, d.code))
     # A setting in a config file has a place of its own there.
     found = tuple(d if d.source.text else d.at(source) for d in found)
     if terms is None or any(d.is_error for d in found):
-        return Checked(None, found)
+        return Checked(None, file_named(source) or found)
     plainly = tuple((name, plain(value)) for name, value in settings.items())
     return Checked(Meaning(terms, source, plainly), found)
 

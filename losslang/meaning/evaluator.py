@@ -16,6 +16,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import routes
 from losslang.meaning.foreign import answer
+from losslang.meaning.foreign_names import as_mask, of_names
 from losslang.meaning.functions import of_function
 from losslang.meaning.learned import combined, learned
 from losslang.meaning.meaning import Expression, Term
@@ -37,7 +38,7 @@ from losslang.meaning.terms import (
     renamed,
 )
 from losslang.meaning.time import clock, scheduled
-from losslang.meaning.uses import Scope, read_use
+from losslang.meaning.uses import Scope, bound_with_route, read_use
 from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
 from losslang.primitives.combinators import Combinator
@@ -96,7 +97,7 @@ class Evaluator:
                 values = self._numbers(nodes, scope)
                 return multiply(list(zip(("*", *operators), values, nodes, strict=True)), node)
             case tree.Routed(body=body, route=route):
-                return self._routed(body, self._scope(body, route, scope))
+                return self._routed(body, route, self._scope(body, route, scope))
             case tree.Call():
                 return self._call(node, scope)
             case _:
@@ -125,12 +126,12 @@ class Evaluator:
 
     def _numbers(self, nodes: Sequence[tree.Node], scope: Scope) -> list[Value]:
         """The values of nodes among which are numbers: a name that nobody knows was meant to be one."""
-        values = [self._number(node, scope) for node in nodes]
+        values = [self._number(node, scope, nodes) for node in nodes]
         return [self._need(value) for value in values]
 
-    def _number(self, node: tree.Node, scope: Scope) -> Value | None:
+    def _number(self, node: tree.Node, scope: Scope, beside: Sequence[tree.Node]) -> Value | None:
         if isinstance(node, tree.Call) and self._is_unbound(node):
-            self.diagnostics.append(unbound(node, "", None))
+            self.diagnostics.append(unbound(node, "", None, as_mask(node.name, beside, self.registry)))
             return None
         return self.evaluate(node, scope)
 
@@ -163,12 +164,13 @@ class Evaluator:
         items = tuple(collapse(value, spell(route)) for value in values)
         return replace(scope, operands=items + scope.operands[len(items) : 2], span=route.span)
 
-    def _routed(self, body: tree.Node, scope: Scope) -> Value:
+    def _routed(self, body: tree.Node, route: tree.Node, scope: Scope) -> Value:
         """The value of `body@route`. Raises MistakeError for a body that the route says nothing to."""
         value = self._need(self.evaluate(body, scope))
         routed = any(self._is_routed(node, scope) for node in tree.walk(body))
         if not isinstance(value, TermsValue) or not routed:
-            raise MistakeError(routes.nothing_to_route(body.span, spell(body)))
+            at = bound_with_route(body, route, self.bindings) if isinstance(value, TermsValue) else ""
+            raise MistakeError(routes.nothing_to_route(body.span, spell(body), at))
         return value
 
     def _is_routed(self, node: tree.Node, scope: Scope) -> bool:
@@ -217,7 +219,7 @@ class Evaluator:
         if function is not None and (call.arguments or not self.registry.get(Activation, name)):
             for option in call.options:
                 raise MistakeError(option_mistakes.unknown_option(option.span, name, option.name, ()))
-            return of_function(call, function, self._numbers(call.arguments, scope))
+            return of_function(call, function, self._numbers(call.arguments, scope), self.registry)
         raise MistakeError(self._unknown(call))
 
     def bind(self, name: str, node: tree.Node) -> Value | None:
@@ -287,14 +289,15 @@ class Evaluator:
     def _unknown(self, call: tree.Call) -> Diagnostic:
         """The mistake of a name that can not be called, with a repair by the kinds that have it."""
         kinds = self.registry.kinds_of(call.name)
-        if "activation" in kinds:
+        fix = of_names(call, self.registry)
+        if "activation" in kinds and not fix:
             return activation_alone(call, self.registry)
         if "reduction" in kinds:
             fix = f"it is the value of an option: `ce(reduction={call.name})`"
             return name_mistakes.wrong_kind(call.name_span, call.name, "reduction", "a loss", fix)
-        if (fix := as_option(call.name, self.registry)) and not is_known(call.name):
-            return name_mistakes.wrong_kind(call.name_span, call.name, "option", "a loss", fix)
-        fix = answer(call, self.registry) if call.options else ""
+        if (option := as_option(call.name, self.registry)) and not is_known(call.name):
+            return name_mistakes.wrong_kind(call.name_span, call.name, "option", "a loss", option)
+        fix = fix or (answer(call, self.registry) if call.options else "")
         return name_mistakes.unknown_name(call.name_span, call.name, "loss or function", self._callable, fix)
 
     def _metric(self, call: tree.Call, scope: Scope) -> Value:

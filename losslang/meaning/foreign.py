@@ -10,6 +10,7 @@ from losslang.diagnostics.elsewhere import OF_ONE_LIBRARY, spelled
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
 from losslang.meaning.foreign_like import with_like
+from losslang.meaning.foreign_names import of_names
 from losslang.meaning.uses import foreign_call
 from losslang.meaning.uses.foreign_option import Ours, option_of, translated, value_of, word_of
 from losslang.meaning.uses.universal import takes
@@ -246,8 +247,23 @@ def refined(mistake: Diagnostic, registry: Registry) -> Diagnostic:
     start, end = mistake.span
     name = mistake.source.text[start:end].rpartition(".")[2]
     library = foreign_call.PACKAGES.get(mistake.source.text[start:end].partition(".")[0], "")
-    fix = respelled(mistake.source, end - len(name), registry, library)
+    fix = respelled(mistake.source, end - len(name), registry, library) or _around(
+        mistake.source, end, registry
+    )
     return replace(mistake, fix=fix) if fix else mistake
+
+
+def _around(source: Source, at: int, registry: Registry) -> str:
+    """The repair of the call around a value that Python makes, `torch.tensor([3.0])`; '' if there is none."""
+    try:
+        program = parse(without_prefixes(source.text))
+    except LossError:
+        return ""
+    calls = [node for node in tree.walk(program) if isinstance(node, tree.Call)]
+    outer = next((call for call in calls if call.span.start < at < call.span.end and call.options), None)
+    if outer is None:
+        return ""
+    return f"here it is spelled `{spell(outer)}`" if registry.loss(outer.name) else answer(outer, registry)
 
 
 def respelled(source: Source, at: int, registry: Registry, library: str = "") -> str:
@@ -260,5 +276,7 @@ def respelled(source: Source, at: int, registry: Registry, library: str = "") ->
         if isinstance(node, tree.Call) and node.name_span.start == at:
             if registry.get(Function, node.name) and not registry.loss(node.name):
                 return f"here it is spelled `{spell(node)}`"
+            if function := of_names(node, registry):
+                return function
             return answer(node, registry, library)
     return ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, cast
 
+from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.elsewhere import is_known, what_instead
 from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes import python
 from losslang.diagnostics.source import Source
 from losslang.meaning import foreign
 from losslang.meaning.uses.foreign_call import PACKAGES
@@ -28,6 +31,20 @@ def source_of_program(text: Any, filename: str = "<expression>") -> Source:
         target = target_in(config) if isinstance(text, Mapping) else ""
         fix = respelled(target, _arguments(config)) if target else ""
         raise LossError([replace(d, fix=fix or d.fix) for d in error.diagnostics]) from None
+
+
+A_FILE = re.compile(
+    r"(?!.*(?<![\w/.])(?:pred|target|batch|const)\.)[^\s()*+=@,#;'\"]+\.(yaml|yml|toml|json|loss)",
+    re.IGNORECASE,
+)
+"""The name of a file that holds expressions, which no expression looks like."""
+
+
+def file_named(source: Source) -> tuple[Diagnostic, ...]:
+    """The mistake of a text that is the name of a file; nothing for any other text with mistakes."""
+    name = source.text.strip()
+    found = A_FILE.fullmatch(name)
+    return (python.a_file(source.whole, name, found[1].lower()).at(source),) if found else ()
 
 
 def respelled(target: str, arguments: Iterable[tuple[str, str]]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
+from losslang.meaning.masks_as_factors import reduced
 from losslang.meaning.meaning import Apply
 from losslang.meaning.options import arity
 from losslang.meaning.terms import (
@@ -19,11 +20,12 @@ from losslang.meaning.terms import (
     fold,
 )
 from losslang.primitives.primitive import Function
+from losslang.registry import Registry
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 
 
-def of_function(call: tree.Call, function: Function, values: Sequence[Value]) -> Value:
+def of_function(call: tree.Call, function: Function, values: Sequence[Value], registry: Registry) -> Value:
     """The value of a function of these values: folded if all of them are constants.
 
     Raises MistakeError for a wrong number of them, and for a loss in a function that reduces.
@@ -35,7 +37,8 @@ def of_function(call: tree.Call, function: Function, values: Sequence[Value]) ->
         return _detached(values[0], call)
     if function.reduces and isinstance(values[0], TermsValue):
         body = spell(call.arguments[0])
-        raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span))
+        fix = reduced(values[0].terms, call.name, registry)
+        raise MistakeError(mistakes.reduced_twice(call.span, call.name, body, call.arguments[0].span, fix))
     if all(isinstance(value, NumberValue) for value in values):
         plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
         assert function.fold is not None

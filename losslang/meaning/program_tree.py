@@ -39,7 +39,7 @@ def program_of(meaning: Meaning, registry: Registry) -> tree.Program:
     learned = map(_bound, meaning.learned)
     return tree.Program(
         bindings=(*learned, *((zero_bound(zero),) if is_used else ())),
-        result=_sum_of_terms(meaning.terms, registry, zero),  # type: ignore[arg-type]
+        result=sum_of_terms(meaning.terms, registry, zero),  # type: ignore[arg-type]
     )
 
 
@@ -74,7 +74,7 @@ def _is_computed_zero(term: Term) -> bool:
     return not (term.weight or term.dropped or term.metric) and bool(loss_uses(term))
 
 
-def _sum_of_terms(terms: Sequence[Term], registry: Registry, zero: str) -> tree.Node:
+def sum_of_terms(terms: Sequence[Term], registry: Registry, zero: str) -> tree.Node:
     """The sum of terms, each with its weight."""
     taken: dict[str, set[Choice]] = {}
     for use in (use for term in terms if not term.metric for use in loss_uses(term)):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import beside
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.masks_as_factors import masks_as_factors
 from losslang.meaning.meaning import (
     Apply,
     Expression,
@@ -22,12 +25,14 @@ from losslang.meaning.meaning import (
     loss_uses,
     show,
 )
+from losslang.meaning.program_tree import node_of_use
 from losslang.meaning.uses.universal import of_classes
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import MEANS, Preset
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 from losslang.syntax import tree
+from losslang.syntax.formatter import spell
 
 
 def unused(program: tree.Program) -> list[Diagnostic]:
@@ -49,14 +54,16 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
         diagnostics.append(mistakes.nothing_to_learn(span, "made of metrics alone"))
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         diagnostics.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
+    diagnostics += masks_as_factors(terms, registry)
     for term in terms:
         for use in loss_uses(term):
             loss = loss_of(use, registry)
             if loss.metric_only and not term.metric:
                 diagnostics.append(mistakes.only_a_metric(use.span, use.loss))
             diagnostics += _yes_or_no(use, registry)
+            diagnostics += _without_background(use, registry)
             diagnostics += _not_compared(use, registry)
-            if loss.index and term.body is use and term.weight > 0 and not term.metric:
+            if loss.index and term.body is use and term.weight * use.scale > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
                 diagnostics.append(mistakes.index_as_loss(use.span, use.loss, fix))
             alone = len(terms) == 1 and term.body is use
@@ -93,6 +100,19 @@ def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
     weight = use.get("pos_weight")
     fix = of_classes(show(weight), isinstance(weight, (int, float)))
     return [option_mistakes.does_not_apply(span, use.loss, "pos_weight", why, fix)]
+
+
+def _without_background(use: LossUse, registry: Registry) -> list[Diagnostic]:
+    """The warning of a region loss without its background that takes the label 0 to ignore from another term."""
+    origin, label = dict(use.taken).get("ignore_index"), use.get("ignore_index")
+    if (
+        origin is None
+        or use.get("background") is not False
+        or 0 not in (label if isinstance(label, tuple) else (label,))
+    ):
+        return []
+    meant = replace(use.with_option("ignore_index", "none", ""), factor=None, scale=1.0, shift=0.0)
+    return [beside.background_ignored(use.span, use.name, origin, spell(node_of_use(meant, registry)))]
 
 
 def _not_compared(use: LossUse, registry: Registry) -> list[Diagnostic]:

@@ -13,7 +13,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.errors import LossError
+from losslang.diagnostics.mistakes.inputs import missing_input
+from losslang.meaning.meaning import Input
 from losslang.plan.operations.call import as_tensor
+from losslang.plan.plan import Plan
+from losslang.syntax.tree import Key
 from losslang.tensors.torch_private import tree_flatten, tree_unflatten
 
 
@@ -76,6 +82,21 @@ class Constants:
             for place, leaf in enumerate(leaves):
                 if isinstance(leaf, nn.Module):
                     yield (f"const_{name}_{place}" if name in self.shapes else f"const_{name}"), leaf
+
+
+def refuse_missing(plan: Plan, given: Mapping[str, Any]) -> None:
+    """Raises LossError with every `const.name` that a plan reads and `compile` is not given."""
+    wrong: list[Diagnostic] = []
+    for step in plan.inputs:
+        path = dict(step.options)["path"]
+        if step.site is None or not isinstance(path, Input) or path.root != "const" or not path.steps:
+            continue
+        key = path.steps[0]
+        if isinstance(key, Key) and key.name not in given:
+            missing = missing_input(step.site.span, f"const.{key.name}", key.name, tuple(given))
+            wrong.append(missing.at(step.site.source))
+    if wrong:
+        raise LossError(wrong)
 
 
 def moved(value: Tensor, like: Tensor) -> Tensor:

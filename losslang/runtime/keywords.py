@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, cast
 
+from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes.inputs import further_by_position, keyword_without_effect
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import Input, Meaning
+from losslang.meaning.meaning import Input, LossUse, Meaning, show
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
@@ -37,6 +38,9 @@ OF_VALUES = ("reduction", "ignore_index", "label_smoothing")
 OF_MODELS = ("attention_mask", "token_type_mask")
 """Inputs of models, which a batch that is handed over as a whole holds too."""
 OPTION = {name: option for option, names in OF_TENSORS.items() for name in names}
+SHORTEST = 5
+"""The letters of a keyword that may be a misspelled one."""
+MISSPELLED = [name for name in OPTION if len(name) > SHORTEST - 2]
 
 
 class Keywords:
@@ -73,18 +77,43 @@ class Keywords:
             return
         whole = self.whole
         for name in batch:
-            option = None if name in self.read else _option(name)
-            if option is not None:
-                fix = self._fix(option, name, batch[name], pred)
+            fix = "" if name in self.read else self._fix(name, batch, pred)
+            if fix:
                 warn_once(whole, keyword_without_effect(whole.span, name, fix))
         self.known.add(tuple(batch))
 
-    def _fix(self, option: str, name: str, value: Any, pred: Any) -> str:
+    def _fix(self, name: str, batch: Mapping[str, Any], pred: Any) -> str:
+        """The repair of a keyword that nothing reads; '' for one that expects no effect."""
+        option = _option(name)
+        if option is not None:
+            return self._by_option(option, name, batch[name], pred)
+        # What is read and not handed over is refused by itself.
+        meant = nearest(
+            name, (known for known in MISSPELLED if known not in batch and known not in self.read)
+        )
+        if not meant or name in OF_MODELS or len(name) < SHORTEST:
+            return ""
+        return f"did you mean `{meant}=`? {self._by_option(OPTION[meant], name, batch[name], pred)}"
+
+    def _by_option(self, option: str, name: str, value: Any, pred: Any) -> str:
+        """The repair of a keyword that is meant for an option: a loss with it, or where it is written already."""
         fix = ""
         if option == "weight" and _is_of_classes(value, pred):
             fix = self._written("class_weight", f"batch.{name}")
         fix = fix or self._written(option, str(value) if name in OF_VALUES else f"batch.{name}")
-        return fix or f"no loss of this program takes `{option}`: leave the keyword out"
+        return fix or self._in_vain(option)
+
+    def _in_vain(self, option: str) -> str:
+        """The repair of a keyword for an option that every loss has, or that none takes."""
+        values = dict.fromkeys(_value(use, option) for use in self.meaning.loss_uses)
+        written = [value for value in values if value is not None]
+        if not written:
+            return f"no loss of this program takes `{option}`: leave the keyword out"
+        said = ", ".join(f"`{option}={show(value)}`" for value in written)
+        read = [_first(value) for value in written if isinstance(value, Input) and value.root == "batch"]
+        meant = " or ".join(f"`{name}=`" for name in read if name)
+        asked = f", or did you mean {meant}?" if meant else ""
+        return f"{said} is written already: leave the keyword out{asked}"
 
     def _written(self, option: str, value: str) -> str:
         """The first loss that takes an option, as it is written and with the option; '' if none does."""
@@ -106,6 +135,15 @@ def _option(name: str) -> str | None:
     if name.endswith("_mask") or name.startswith(("mask_", "valid_")):
         return "mask"
     return "weight" if name.endswith(("_weight", "_weights")) else None
+
+
+def _value(use: LossUse, option: str) -> Any:
+    """What a use has for an option; None if it does not write it."""
+    if option == "weight" and use.factor is not None:
+        return use.factor
+    if option not in dict(use.spans):
+        return None
+    return use.reduction if option == "reduction" else dict((*use.options, *use.universal)).get(option)
 
 
 def _is_of_classes(value: Any, pred: Any) -> bool:

@@ -21,6 +21,7 @@ from losslang.runtime.arguments import has_values, refuse_named, tensor_of
 from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
+from losslang.runtime.constants import refuse_missing
 from losslang.runtime.detail import Detail
 from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.executor import Executor, Fuse
@@ -78,6 +79,7 @@ def compile(
         raise LossError(checked.errors)
     for diagnostic in checked.diagnostics:
         warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
+    refuse_missing(programs.plan, const or {})
     loss = Loss(programs, const or {}, hold(programs.plan, params), validate)
     return loss if device is None else loss.to(device)
 

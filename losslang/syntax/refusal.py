@@ -34,8 +34,11 @@ def refused_character(text: str, at: int) -> Diagnostic:
     )
     if compared is not None and compared.start(2) == at:
         return _comparison(compared)
+    if char in "~!" and (inverted := INVERTED.match(text, at)):
+        return syntax.unexpected_character(Span(at, at + 1), char, _counting(inverted))
     percent = PERCENT.search(text, 0, at) if char == "%" else None
     meant = _with_number(text, percent.span(), f"{float(percent[0]) / 100:g}", at + 1) if percent else ""
+    meant = f"write a percentage as a number: `{meant}`" if meant else ""
     return syntax.unexpected_character(Span(at, at + 1), char, meant)
 
 
@@ -77,10 +80,37 @@ COMPARED = re.compile(r"mask\s*=\s*(target(?:\.\w+)*)\s*(!=|>=|<=|<|>)\s*(-?[0-9
 """A mask that is a comparison of the target with a number."""
 
 
+def _element(text: str, at: int) -> str:
+    """What reads an element of a list, where its number alone stands behind `@`; '' for anything else."""
+    number = re.compile(r"\[?\s*(-?[0-9]+)\b").match(text, at)
+    before = text[:at].rstrip(" @")
+    body = before[_opening(before) :] if before.endswith(")") else re.split(r"[^\w]", before)[-1]
+    return f"{body}@pred[{number[1]}]" if number else ""
+
+
+def _opening(text: str) -> int:
+    """Where the call or the group begins that ends a text with its closing bracket."""
+    at, depth = len(text), 0
+    while at > 0 and (depth or at == len(text)):
+        at -= 1
+        depth += (text[at] == ")") - (text[at] == "(")
+    name = re.search(r"\w*\Z", text[:at])
+    return name.start() if name else at
+
+
 def _comparison(found: re.Match[str]) -> Diagnostic:
     """The mistake of `mask=target != 255`: what is left out is a label, if it is one."""
     label = {"!=": found[3], ">=": "-1" if found[3] == "0" else "", ">": found[3] if found[3] == "-1" else ""}
     return python.comparison(Span(*found.span(2)), found[2], label.get(found[2], ""))
+
+
+INVERTED = re.compile(r"(?:~|!|not\b)\s*\(?\s*((?:pred|target|batch|const)(?:\.[A-Za-z_]\w*)+)")
+"""A tensor that is negated, as Python and C do it."""
+
+
+def _counting(inverted: re.Match[str]) -> str:
+    """The mask of what counts, of a tensor that is True where nothing counts."""
+    return f"a mask says what counts: `mask=1 - {inverted[1]}`"
 
 
 class _Before(NamedTuple):
@@ -128,14 +158,15 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
     if kind == "_LPAR" and (dotted := DOTTED.search(text, 0, span.start)):
         return _dotted_call(dotted)
     if (found := _word(token, before.token)) is not None:
-        return python.word(span_of(found), str(found))
+        inverted = INVERTED.match(text, found.start_pos or 0)
+        return python.word(span_of(found), str(found), _counting(inverted) if inverted else "")
     if kind in CLOSING and (inside is None or OPENING[inside.type] != CLOSING[kind]):
         return syntax.stray_closing(span, written, (span_of(inside), str(inside)) if inside else None)
     if kind == "_SEP" and inside is not None:
         return syntax.unclosed(span_of(inside), str(inside))
     after_operand = before.type in ENDS_OPERAND
     if before.type == "_AT" or (kind == "_AT" and after_operand):
-        return syntax.bad_route(span, written)
+        return syntax.bad_route(span, written, _element(text, span.start) if before.type == "_AT" else "")
     if "_DOT" in (kind, before.type) or id(inside) in before.indexing:
         return syntax.bad_access(span, written)
     if kind in ("STRING", "_LSQB") and not after_operand:

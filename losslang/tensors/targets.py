@@ -27,7 +27,7 @@ class Site:
     `loss` is the loss that reads the operand, if one does; `written` its `channels=`, and `moved` the axes by
     which its tensors are moved before it reads them. `of_rows` says that it reads rows along the last axis,
     `paths` are those of its operands by position, and `is_below` says that a head is behind them. `option` is
-    the option that a number is written for.
+    the option that a number is written for, and `frame` how the values of the loss lie in its prediction.
     """
 
     term: str
@@ -41,6 +41,7 @@ class Site:
     paths: tuple[tuple[str, str], ...] = ()
     is_below: bool = False
     option: str = ""
+    frame: str = ""
 
     def error(self, diagnostic: Diagnostic) -> LossError:
         return LossError([diagnostic.at(self.source)])

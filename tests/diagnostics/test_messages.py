@@ -107,6 +107,26 @@ REPAIRS = [
     ("ce@seg(ignore_index=255)", "E003", "ce(ignore_index=255)@seg"),
     ("dice(sigmoid)(smooth=1)", "E003", "dice(sigmoid, smooth=1)"),
     ("(ce + 2*dice)(ignore_index=255)", "E003", "(ce(ignore_index=255) + 2*dice(ignore_index=255))"),
+    # a list that Python makes, inside of a call
+    ("BCEWithLogitsLoss(pos_weight=torch.tensor([3.0]))", "E140", "bce(sigmoid, pos_weight=[3])"),
+    ("CrossEntropyLoss(weight=torch.tensor([1., 3.]))", "E140", "ce(class_weight=[1, 3])"),
+    ("bce(sigmoid, pos_weight=torch.tensor([3.0]))", "E140", "bce(sigmoid, pos_weight=[3])"),
+    # a loss with a word before it
+    ("masked_mse(mask=mask)", "E101", "mse(mask=batch.mask)"),
+    ("masked_l1", "E101", "l1(mask=batch.mask)"),
+    ("masked_bce(valid=v)", "E101", "bce(sigmoid, mask=batch.v)"),
+    ("weighted_mse(weight=w)", "E101", "mse(weight=batch.w)"),
+    ("kld(mu, logvar)", "E101", "kl_normal@(pred.mu, pred.logvar)"),
+    ("mse + 10*gradient_penalty", "E101", "pred.gradient_penalty"),
+    ("KLDivLoss(reduction='batchmean')", "E101", "kd(temperature=1)"),
+    # operands that are missing
+    ("triplet_margin_loss(margin=0.3, p=2)", "E304",
+     "triplet_margin_loss(margin=0.3, p=2)@(pred.anchor, pred.positive, pred.negative)"),
+    ("triplet@emb", "E304", "triplet@(pred.emb.anchor, pred.emb.positive, pred.emb.negative)"),
+    ("triplet@(pred.a, pred.p)", "E304", "triplet@(pred.a, pred.p, pred.negative)"),
+    ("kl_normal", "E304", "kl_normal@(pred.mu, pred.logvar)"),
+    ("gaussian_nll(full=true)", "E304", "gaussian_nll(full=true, variance=batch.variance)"),
+    ("linear_ce", "E304", "linear_ce(head=const.head)"),
     # language models
     ("LabelSmoother", "E101", "ce(channels=last, label_smoothing=0.1)"),
     ("ForCausalLMLoss", "E101", "ce(channels=last)"),
@@ -163,6 +183,34 @@ PIECES = [
     ("ce(mask=1)", "E202", "1", "batch.valid"),
     ("ce(avg_factor=[1, 2])", "E202", "[1, 2]", "batch.n"),
     ("ce(class_weight=2)", "E202", "2", "const.w"),
+    # a word for a mask that multiplies
+    ("mse*mask", "E101", "mse*mask", "mse(mask=batch.mask)"),
+    ("0.5*ce@seg*valid", "E101", "ce@seg*valid", "ce(mask=batch.valid)@seg"),
+    (
+        "ce + token_mask*kd(target=batch.t)",
+        "E101",
+        "token_mask*kd(target=batch.t)",
+        "kd(target=batch.t, mask=batch.token_mask)",
+    ),
+    # functions of torch
+    ("clamp(mse, 0, 1)", "E101", "clamp(mse, 0, 1)", "clip(mse, 0, 1)"),
+    ("mean(clamp(pred, min=0))", "E101", "clamp(pred, min=0)", "max(pred, 0)"),
+    ("mean(clamp(pred, max=5))", "E101", "clamp(pred, max=5)", "min(pred, 5)"),
+    ("mean(clamp(pred, min=-1, max=1))", "E101", "clamp(pred, min=-1, max=1)", "clip(pred, -1, 1)"),
+    ("mean(relu(1 - pred))", "E101", "relu(1 - pred)", "max(1 - pred, 0)"),
+    ("mean(square(pred - target))", "E101", "square(pred - target)", "(pred - target)**2"),
+    (
+        "mean(logsigmoid(pred.a - pred.b))",
+        "E101",
+        "logsigmoid(pred.a - pred.b)",
+        "-softplus(-(pred.a - pred.b))",
+    ),
+    ("maximum(mse, 1)", "E101", "maximum(mse, 1)", "max(mse, 1)"),
+    ("mean(pow(pred, 3))", "E101", "pow(pred, 3)", "pred**3"),
+    ("ce*stop_gradient(mse)", "E101", "stop_gradient(mse)", "detach(mse)"),
+    ("mean(torch.clamp(pred, 0, 1))", "E140", "torch.clamp(pred, 0, 1)", "clip(pred, 0, 1)"),
+    # too many tensors
+    ("mse@(pred.a, target, batch.w)", "E304", "mse@(pred.a, target, batch.w)", "mse@(pred.a, target)"),
     # options that have nothing to work on
     (
         "ce(channels=last) + kd(target=batch.t, ignore_index=-100)",
@@ -173,6 +221,9 @@ PIECES = [
     ("l1(ignore_index=255)", "E205", "ignore_index=255", "mask=batch.valid"),
     ("mse(class_weight=[1, 2])", "E205", "class_weight=[1, 2]", "weight=const.w"),
     ("l1(class_weight=const.c)", "E205", "class_weight=const.c", "weight=const.c"),
+    ("focal(softmax, background=false)", "E205", "background=false", "class_weight=[0, 1, 1]"),
+    ("focal(softmax, classes=[1, 2])", "E205", "classes=[1, 2]", "class_weight=[0, 1, 1]"),
+    ("ce(background=false)", "E205", "background=false", "class_weight=[0, 1, 1]"),
     ("ce(pos_weight=3)", "E205", "pos_weight=3", "class_weight=[1, 3]"),
     ("focal(softmax, pos_weight=3)", "E205", "pos_weight=3", "class_weight=[1, 3]"),
     ("bce(softmax, pos_weight=const.w)", "E205", "pos_weight=const.w", "class_weight=const.w"),
@@ -246,7 +297,7 @@ def test_a_number_is_bound_above(text: str, bound: str) -> None:
         ("(ce + dice)@a.seg-head", "E101", "call it `seg_head` in the model"),
         ("l1(mask=batch.is-valid)", "E101", "call it `is_valid` in the model"),
         ("ce@seg - head", "E101", "not in losslang"),
-        ("mask*l1", "E101", "`batch.mask`"),
+        ("mask*l1", "E101", "`l1(mask=batch.mask)`"),
         ("z_loss", "E101", "docs/writing-a-loss.md registers one of your own"),
         (
             "triplet(batch.a, positive=batch.p, negative=batch.n)",
@@ -471,3 +522,17 @@ def test_an_option_is_no_loss(name: str) -> None:
 def test_every_universal_option_has_an_example() -> None:
     """But `batch`, which is a root."""
     assert set(IN_BRACKETS) == set(UNIVERSAL) - {"batch"}
+
+
+@pytest.mark.parametrize("loss", current_registry().all(Loss), ids=lambda loss: loss.name)
+def test_a_loss_that_lacks_operands_is_repaired_by_its_repair(loss: Loss) -> None:
+    for mistake in losslang.check(loss.name):
+        if mistake.code == "E304":
+            (repair,) = mistake.fix.split("`")[1::2]
+            assert is_clean(repair), repair
+
+
+def test_kl_without_an_activation_names_the_one_of_torch() -> None:
+    (found,) = losslang.check("kl_div(reduction=batchmean)")
+    assert (found.code, "`kl(exp)` if they are log-probabilities" in found.fix) == ("W301", True)
+    assert losslang.check("kl(exp)") == ()

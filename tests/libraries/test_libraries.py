@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore", "error::losslang.LossWarning"),
 ]
 
-GHM = "ghm_c(sigmoid, momentum=0.5, bins=4)"
+GHM = "ghm_c(softmax, momentum=0.5, bins=4)"
 R = torch.Generator().manual_seed(5)
 X, Y = torch.randn(6, 3, generator=R), torch.tensor([0, 2, 1, 1, 0, 2])
 HOT = nn.functional.one_hot(Y, 3).float()

@@ -190,13 +190,19 @@ def test_other_differences_of_ranks_are_refused(shape: tuple[int, ...]):
 
 @pytest.mark.parametrize(("text", "fix"), [
     ("sum(mse)", "`mse(reduction=sum)`"),
-    ("mean(mse)", "`mse(reduction=mean)`"),
+    ("mean(mse)", "`mse`"),
     ("sum(dice(sigmoid))", "`dice(sigmoid, reduction=sum)`"),
-    ("0.5*mean(ce + dice)", "write `reduction=` in each loss"),
+    ("mean(mse(reduction=none))", "`mse`"),
+    ("0.5*mean(ce + dice)", "`ce(softmax) + dice`"),
+    ("sum(ce + 2*rmse)", "`ce(softmax, reduction=sum) + 2*rmse`"),
+    ("mean(kl(softmax))", "`kl(softmax, reduction=mean)`"),
+    ("mean(batch.mask*bce(sigmoid, reduction=none))", "`bce(sigmoid, mask=batch.mask)`"),
+    ("sum(batch.w*batch.valid*mse@a)", "`batch.w*mse(mask=batch.valid, reduction=sum)@a`"),
 ])  # fmt: skip
 def test_a_loss_is_reduced_once(text: str, fix: str):
     (found,) = losslang.check(text)
     assert (found.code, found.fix) == ("E316", fix)
+    assert not any(again.is_error for again in losslang.check(fix.strip("`")))
 
 
 # ------------------------------------------------------------------- channels=

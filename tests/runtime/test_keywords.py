@@ -23,13 +23,13 @@ def nothing_told() -> None:
     _understood.cache_clear()
 
 
-def told(text: str, target: Any, **batch: Any) -> list[str]:
+def told(text: str, target: Any, pred: Any = LOGITS, **batch: Any) -> list[str]:
     """The warnings of three calls, each as its lines."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loss = losslang.compile(text)
         for _ in range(3):
-            loss(LOGITS, target, **batch)
+            loss(pred, target, **batch)
     return [str(w.message) for w in caught if "W320" in str(w.message)]
 
 
@@ -109,6 +109,36 @@ def test_the_repair_does_what_the_name_says() -> None:
 def test_an_option_that_no_loss_takes_has_no_repair() -> None:
     (found,) = told("mse(softmax)", TRUTH, class_weight=torch.ones(3))
     assert "no loss of this program takes `class_weight`: leave the keyword out" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "batch", "says"),
+    [
+        ("ce(mask=batch.a)", LABELS, {"a": LABELS > 0, "valid": LABELS > 0},
+         "`mask=batch.a` is written already: leave the keyword out, or did you mean `a=`?"),
+        ("ce(mask=batch.a)@x + ce(mask=batch.b)@x", {"x": LABELS}, {"a": LABELS > 0, "b": LABELS > 0, "mask": LABELS},
+         "`mask=batch.a`, `mask=batch.b` is written already: leave the keyword out, or did you mean `a=` or `b=`?"),
+        ("ce(reduction=sum)", LABELS, {"reduction": "mean"}, "`reduction=sum` is written already: leave"),
+        ("ce(class_weight=[1, 2, 3])", LABELS, {"class_weights": torch.ones(3)}, "`class_weight=[1, 2, 3]` is written"),
+        ("ce(avg_factor=batch.k)", LABELS, {"k": 3, "num_items": 4}, "or did you mean `k=`?"),
+        # misspelled
+        ("ce(mask=batch.ok)", LABELS, {"ok": LABELS > 0, "vaild": LABELS > 0}, "did you mean `valid=`? `mask=batch.ok` is"),
+        ("ce", LABELS, {"vaild": LABELS > 0}, "did you mean `valid=`? `ce(mask=batch.vaild)`"),
+        ("ce", LABELS, {"wieght": torch.ones(4)}, "did you mean `weight=`? `ce(weight=batch.wieght)`"),
+    ],
+)  # fmt: skip
+def test_a_keyword_in_vain_is_told_why(text: str, target: Any, batch: dict[str, Any], says: str) -> None:
+    pred = {"x": LOGITS} if isinstance(target, dict) else LOGITS
+    (found,) = told(text, target, pred=pred, **batch)
+    assert says in found
+
+
+def test_a_keyword_that_is_nearly_one_that_is_read_is_told() -> None:
+    with pytest.raises(losslang.LossError, match=r"`batch\.teacher` is read here"):
+        losslang.compile("kd(target=batch.teacher)")(LOGITS, teahcer=LOGITS)
+    assert (
+        told("ce", LABELS, values=1, mark=LOGITS, image=LOGITS, id=3, height=5, weeks=2, label=LABELS) == []
+    )
 
 
 def test_what_is_read_and_what_expects_nothing_is_not_told() -> None:

@@ -461,7 +461,7 @@ REFUSED: list[Any] = [
     ("E509", "mse(mask=batch.m)", (PRED, PRED), {"m": torch.ones(6, 6)}, ("(6, 6)", "(2, 1, 6, 6)", "(2, 6, 6)")),
     ("E509", "mse(weight=batch.m)", (X, X), {"m": torch.ones(3)}, ("(3,)", "(4, 3)", "(4,)")),
     ("E509", "mse(mask=batch.m)", (X, X), {"m": torch.ones(5, 3)}, ("(5, 3)", "(4, 3)")),
-    ("E510", "dice(sigmoid, weight=batch.m)", (PRED, TARGET), {"m": torch.rand(2, 1, 6, 6)}, ("(2, 1, 6, 6)", "(B,)")),
+    ("E510", "dice(sigmoid, weight=batch.m)", (PRED, TARGET), {"m": torch.rand(2, 1, 6, 6)}, ("(2, 1, 6, 6)", "(2,)")),
     ("E510", "ce(mask=batch.m)", (X, Y), {"m": torch.rand(4, 3) > 0.5}, ("(4, 3)",)),
     ("E510", "batch.m*dice(sigmoid, batch=true)", (PRED, TARGET), {"m": torch.rand(2)}, ("dice",)),
     ("E511", "mse", (X, X.to("meta")), {}, ("meta", "cpu")),

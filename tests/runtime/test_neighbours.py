@@ -70,14 +70,14 @@ def test_a_list_of_labels_is_one_mask() -> None:
         ("ce(channels=last) + kd(target=batch.t)", LABELS),
         ("ce(channels=last) + kd(target=batch.t, mask=batch.valid)", PADDED),
         ("ce(channels=last) + kd(target=batch.t, weight=batch.valid)", PADDED),
-        ("ce(channels=last) + batch.valid*kd(target=batch.t)", PADDED),
+        ("ce(channels=last) + batch.w*kd(target=batch.t)", PADDED),
         ("ce(channels=last, ignore_index=-100) + focal(softmax)", PADDED),
         ("ce(channels=last) + l1(target=0)", PADDED),
         ("ce(channels=last) + kd@(batch.t, batch.t)", PADDED),
     ],
 )
 def test_nothing_is_told_without_padding_or_with_a_mask(text: str, labels: torch.Tensor) -> None:
-    assert told("W360", text, LOGITS, labels, t=TEACHER, valid=VALID.float()) == []
+    assert told("W360", text, LOGITS, labels, t=TEACHER, valid=VALID.float(), w=VALID.float()) == []
 
 
 @pytest.mark.parametrize("text", ["kd", "kd(temperature=2)", "0.5*kd", "kd + mse(softmax)"])
@@ -126,3 +126,43 @@ def test_explain_says_that_a_mask_lies_one_way_or_the_other() -> None:
     said = losslang.explain("ce(mask=batch.m, weight=const.w)")
     assert "mask=batch.m: either of rank 1, one number a sample, or of one rank less" in said
     assert "weight=const.w: either of rank 1, one number a channel, or of one rank less" in said
+
+
+@pytest.mark.parametrize("text", ["ce", "ce + dice", "dice(softmax, batch=true)", "focal(softmax)", "kd"])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_softmax_in_the_network_is_told_once(text: str, last: bool) -> None:
+    logits = torch.randn(4, 3, 6, generator=R)
+    target = torch.randn(4, 3, 6, generator=R) if text == "kd" else torch.randint(3, (4, 6), generator=R)
+    if last:
+        logits, target = logits.movedim(1, -1), target.movedim(1, -1) if text == "kd" else target
+    option = f"channels={'last' if last else 'first'}"
+    use = f"{text[:-1]}, {option})" if text.endswith(")") else text.replace("ce", f"ce({option})", 1) if "ce" in text[:2] else f"{text}({option})"  # fmt: skip
+    (found,) = told("W363", use, logits.softmax(-1 if last else 1), target)
+    assert "let the network end in its logits" in found
+    assert ("(identity)`" in found) == (text != "kd")
+    assert told("W363", use, logits, target) == []
+    if text != "kd":
+        said = re.findall(r"`(\w+\(identity\))`", found)[0].replace("(identity", f"(identity, {option}")
+        assert told("W363", said, logits.softmax(-1 if last else 1), target) == []
+
+
+@pytest.mark.parametrize(
+    "pred",
+    [
+        torch.tensor([[0.2, 0.3, 0.5]]),  # one place
+        torch.full((4, 4), 0.25)[:, :3] * 4 / 3,  # the same everywhere
+        torch.tensor([[0.2, 0.3, 0.5], [0.2, 0.3, 0.6]]),
+        torch.tensor([[0.2, 0.3, 0.5], [-0.2, 0.7, 0.5]]),
+    ],
+)
+def test_what_may_be_logits_is_no_softmax_of_the_network(pred: torch.Tensor) -> None:
+    assert told("W363", "ce", pred, torch.zeros(len(pred), dtype=torch.long)) == []
+
+
+def test_a_softmax_of_the_network_in_half_precision_is_told() -> None:
+    pred = torch.randn(8, 5, generator=R).softmax(1).bfloat16()
+    assert told("W363", "ce(label_smoothing=0.1)", torch.zeros(0, 5), torch.zeros(0, dtype=torch.long)) == []
+    assert (
+        len(told("W363", "ce", pred.double() / pred.double().sum(1, True), torch.zeros(8, dtype=torch.long)))
+        == 1
+    )

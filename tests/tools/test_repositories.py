@@ -212,9 +212,10 @@ def test_every_command_reads_the_overrides(folder: Path, capsys: Capture, comman
     assert "0.125" in told
 
 
-def test_a_quoted_number_is_one_for_lightning() -> None:
-    """jsonargparse makes a number of it, because `compile` asks for one."""
-    assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: '1e-5'}}\n")) == []
+def test_a_quoted_number_is_a_text_for_lightning_too() -> None:
+    """jsonargparse makes a number of it; `compile(**init_args)` of what PyYAML read refuses it."""
+    assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: '1e-5'}}\n")) == ["E423@6:22"]
+    assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: 1.0e-5}}\n")) == []
     assert codes(read("c.yaml", f"{LIGHTNING}      overrides: {{a: high}}\n")) == ["E202@6:22"]
 
 
@@ -266,9 +267,19 @@ def test_a_target_without_a_text() -> None:
         ("objective: {a: ce}\n", "objective.a=ce"),
         ("loss: {a: ce, b: '???'}\n", f"loss.a=ce {GIVEN_ELSEWHERE}"),
         ("w: 2\nloss: {a: ce, b: '${w}*l1'}\n", "loss.a=ce loss.b=2*l1"),
-        ("loss: {name: dice, weight: 1}\n", "E407@1:1"),
-        ("loss: {name: dice}\n", "E407@1:1"),
-        ("loss: {type: DiceLoss, mode: multiclass}\n", "E407@1:1"),
+        ("loss: {name: dice, weight: 1}\n", "E407@1:8"),
+        ("loss: {name: dice}\n", "E407@1:8"),
+        ("loss: {type: DiceLoss, mode: multiclass}\n", "E407@1:8"),
+        ("loss: {cls: ce@cls, reg: l1@reg}\n", "loss.cls=ce@cls loss.reg=l1@reg"),
+        ("loss: {cls: ce, reg: l1}\n", "loss.cls=ce loss.reg=l1"),
+        ("loss: {reg: l1, cls: dise@cls}\n", "loss.reg=l1 loss.cls=dise@cls E101@1:22"),
+        ("w: 2\nloss: {cls: '${w}*ce@cls', reg: l1}\n", "loss.cls=2*ce@cls loss.reg=l1"),
+        ("loss: {type: ce@type, id: 0.5*l1@id}\n", "loss.type=ce@type loss.id=0.5*l1@id"),
+        ("loss: {reg: l1, cls: DiceLoss}\n", "E407@1:17"),
+        ("loss: {a: ce, name: dice-ce}\n", "E407@1:15"),
+        ("loss: {a: ce, type: torch.nn.L1Loss}\n", "E407@1:15"),
+        ("loss: {a: ce, reduction: mean}\n", "E407@1:15"),
+        ("loss: {a: ce, weight: '1/2'}\n", "E407@1:15"),
         ("loss: {a: ce, b: 0.5}\n", "E407@1:1"),
         ("loss: {a: ce, b: [l1]}\n", "E407@1:1"),
         ("loss: {a: {b: ce}}\n", "E407@1:1"),

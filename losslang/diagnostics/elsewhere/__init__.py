@@ -22,6 +22,11 @@ __all__ = [
     "what_instead",
 ]
 
+BESIDE = {
+    "l2": ", and of the parameters of a model `l2_reg`",
+    "kld": ", and of two distributions `kl(softmax)`",
+}
+"""What a name may mean too."""
 SHIFTING = ("forcausallm", "causallm")
 KNOWN = {**NAMES, **OURS}
 _BY_KEY = {key(name): spelling for name, spelling in KNOWN.items()}
@@ -42,7 +47,7 @@ def what_instead(name: str, known: tuple[str, ...]) -> str:
     """The repair of a name that nothing has: our spelling, what is near, or that it is not here."""
     same = next((candidate for candidate in known if key(candidate) == key(name)), "")
     if name in KNOWN or (not same and spelled(name)):
-        beside = ", and of the parameters of a model `l2_reg`" if name == "l2" else ""
+        beside = BESIDE.get(name.lower(), "")
         before = f"; {SHIFTED}" if key(name) in SHIFTING else ""
         return f"here it is spelled `{spelled(name)}`{beside}{before}"
     if same:
@@ -58,7 +63,9 @@ def what_instead(name: str, known: tuple[str, ...]) -> str:
 
 def _in_its_place(name: str, lacking: Absent) -> str:
     """The repair of a well-known name that losslang does not have."""
-    own = f"a number that the model returns is a term, `pred.{key(name) or 'own'}`"
+    own = (
+        f"a number that the model returns is a term, `pred.{name if name.islower() else key(name) or 'own'}`"
+    )
     near = f"`{lacking.instead}` is near to it; " if lacking.instead else ""
     own += "; docs/writing-a-loss.md registers one of your own"
     return f"not in losslang ({lacking.what}): {near}{own}"

@@ -89,6 +89,9 @@ NOT_HERE: Mapping[str, Absent] = {
     "WassersteinLoss": Absent("the difference of a critic's means", "mean(pred.fake) - mean(pred.real)"),
     "StyleLoss": Absent("the squared difference of Gram matrices of features"),
     "GramLoss": Absent("the squared difference of Gram matrices of features"),
+    "gradient_penalty": Absent("a penalty on the gradient of a critic, which your code computes"),
+    "r1_penalty": Absent("a penalty on the gradient of a critic, which your code computes"),
+    "path_length_penalty": Absent("a penalty on the gradient of a generator, which your code computes"),
     "DeepSupervisionLoss": Absent(
         "one loss at several outputs", "ce@(pred[0], target) + 0.5*ce@(pred[1], target)"
     ),

@@ -1,4 +1,4 @@
-"""W36: terms whose neighbours say what they do not say themselves."""
+"""W36: terms that count what is meant to be left out, or whose classes nobody places."""
 
 from __future__ import annotations
 
@@ -62,4 +62,64 @@ def untold_axis(span: Span, term: str, pred: Shape, first: str, last: str) -> Di
         span,
         why="over another axis it would be a number too, and the wrong one",
         fix=f"`{last}` for (B, T, V), or `{first}` for (B, C, T)",
+    )
+
+
+@mistake("W362", example="batch.mask*bce(sigmoid)", repair="bce(sigmoid, mask=batch.mask)")
+def mask_as_factor(span: Span, term: str, path: str, masked: str) -> Diagnostic:
+    """A factor that is a mask by its name: `batch.mask*bce`, `l1*target.valid`.
+
+    A tensor before a loss is a weight. It multiplies values and leaves the count alone, so that the mean
+    divides by what is masked out too, and NaN under a mask of zeros stays NaN. `mask=` leaves elements out.
+    """
+    return Diagnostic(
+        "",
+        f"`{path}` multiplies the values of `{term}`, and masks none of them",
+        span,
+        caret="a weight",
+        why="the mean divides by all elements, those under the mask too",
+        fix=f"`{masked}`; if a weight is meant, write `weight={path}`",
+    )
+
+
+@mistake(
+    "W364",
+    example="dice(softmax, background=false) + focal(softmax, ignore_index=0)",
+    repair="dice(softmax, background=false, ignore_index=none) + focal(softmax, ignore_index=0)",
+)
+def background_ignored(span: Span, term: str, origin: str, fix: str) -> Diagnostic:
+    """A region loss without its channel 0 takes 0 as the label to ignore from another term.
+
+    `background=false` leaves out the channel of the background and counts its places: what is predicted
+    there in vain costs something. `ignore_index=0` leaves out these places too. One target has one ignored
+    label, so that a term that writes none takes it; `ignore_index=none` keeps it out.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` drops channel 0, and takes `ignore_index=0` from `{origin}`",
+        span,
+        caret="ignores the places of the background too",
+        why="what is predicted there in vain costs nothing",
+        fix=f"`{fix}`",
+    )
+
+
+@mistake(
+    "W363",
+    form="python",
+    example="losslang.compile('ce')(torch.randn(4, 3).softmax(1), torch.tensor([0, 1, 2, 0]))",
+    repair="losslang.compile('ce')(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+)
+def activated_already(span: Span, term: str, activation: str, fix: str) -> Diagnostic:
+    """A softmax over a prediction that adds up to 1 over its classes: the network ends in a softmax itself.
+
+    Logits do not: they are any real numbers. Said once, in the first call, of two places and more
+    that differ.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` takes the {activation} of a prediction that adds up to 1 over its classes already",
+        span,
+        why="the softmax would be applied twice; training runs, with every gradient shrunk",
+        fix=fix,
     )

@@ -127,7 +127,7 @@ def nothing_found(wanted: str | None, similar: Sequence[str]) -> Diagnostic:
     form="yaml",
 )
 def container(
-    span: Span, key: str, kind: str, form: str = "YAML", inside: str = "", *, configures: bool = False
+    span: Span, key: str, kind: str, form: str = "YAML", inside: str = "", *, configures: str = ""
 ) -> Diagnostic:
     """A key that should hold an expression holds a mapping or a list.
 
@@ -137,7 +137,8 @@ def container(
 
     A mapping of texts, `loss: {generator: ..., discriminator: ...}`, is read as several expressions, one
     for each key, unless one of its keys says that it configures another program: `name`, `type`, `weight`
-    and the like. Items of a list are named with `--key 'loss[*]'`.
+    and the like (docs/checking.md lists them), with a word under it and no expression. Items of a list are
+    named with `--key 'loss[*]'`.
 
     A `text` with its `overrides` needs `_target_: losslang.compile` beside it, by which Hydra builds it.
     """
@@ -154,7 +155,8 @@ def container(
     if form != "Python" and not configures:
         pattern = f"{key}.*" if kind == "mapping" else f"{key}[*]"
         fix += f"; if its {'entries' if kind == 'mapping' else 'items'} are expressions of their own: `--key '{pattern}'`"
-    return Diagnostic("", f"`{key}` holds a {kind}, not an expression", span, fix=fix)
+    caret = f"`{configures}` configures a loss of another program" if configures else ""
+    return Diagnostic("", f"`{key}` holds a {kind}, not an expression", span, caret=caret, fix=fix)
 
 
 def without_target(span: Span, key: str, form: str = "YAML") -> Diagnostic:

@@ -43,6 +43,7 @@ def missing_input(
         fix += f": did you mean this by `{near}`?" if near else ""
     elif path.startswith("const"):
         fix = f"compile with `const={{'{key}': ...}}`"
+        fix += f", or did you mean `const.{near}`?" if near else ""
     elif near:
         fix = f"did you mean `{path.removesuffix(key)}{near}`?"
     else:

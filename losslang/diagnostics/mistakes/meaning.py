@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
-from losslang.vocabulary import IN_WORDS, LAYERS
+from losslang.vocabulary import IN_WORDS
 
 
 @mistake(
@@ -79,19 +78,11 @@ def two_readings(
 
 
 @mistake("E304", example="triplet@(pred.a, pred.p)", repair="triplet@(pred.a, pred.p, pred.n)")
-def wrong_operands(span: Span, name: str, wanted: Sequence[str], problem: str) -> Diagnostic:
+def wrong_operands(span: Span, name: str, wanted: Sequence[str], problem: str, fix: str = "") -> Diagnostic:
     """A loss is handed too few or too many tensors."""
     if not wanted:
         return Diagnostic("", f"`{name}` {problem}", span, caret="reads no tensor", fix=f"`{name}`")
-    spelled = ", ".join(wanted)
-    others = [f"{w}=const.{w}" if w in LAYERS else f"{w}=..." for w in wanted if w not in ("pred", "target")]
-    return Diagnostic(
-        "",
-        f"`{name}` {problem}",
-        span,
-        caret=f"reads {spelled}",
-        fix=f"`{name}@({spelled})`, or by name: `{name}({', '.join(others) or 'target=...'})`",
-    )
+    return Diagnostic("", f"`{name}` {problem}", span, caret=f"reads {', '.join(wanted)}", fix=f"`{fix}`")
 
 
 @mistake("E305", example="ce + zero_one", repair="ce + metric(zero_one)")
@@ -205,20 +196,19 @@ def labels_differ(span: Span, name: str, target: str, label: str, other: Label, 
 
 
 @mistake("E316", example="sum(mse)", repair="mse(reduction=sum)")
-def reduced_twice(span: Span, name: str, body: str, inner: Span) -> Diagnostic:
+def reduced_twice(span: Span, name: str, body: str, inner: Span, fix: str) -> Diagnostic:
     """`sum` or `mean` of a loss, which is one number already.
 
     A loss is reduced by its own `reduction=`, the mean unless it says otherwise; a sum of one number would
-    change nothing. As functions they reduce arithmetic on tensors: `mean(softplus(-batch.h))`.
+    change nothing. As functions they reduce arithmetic on tensors: `mean(softplus(-batch.h))`. What is left
+    out is no factor, `mean(batch.mask*mse)`, but a mask: `mse(mask=batch.mask)`.
     """
-    call = body.removesuffix(")") + ", " if body.endswith(")") else f"{body}("
-    is_plain = re.fullmatch(r"\w+(\(.*\))?", body) is not None
     return Diagnostic(
         "",
         f"`{name}` of a loss reduces nothing: `{body}` is one number",
         span,
         labels=(Label(inner, "reduced already"),),
-        fix=f"`{call}reduction={name})`" if is_plain else "write `reduction=` in each loss",
+        fix=f"`{fix}`",
     )
 
 
@@ -255,7 +245,12 @@ def assumed(span: Span, name: str, operand: str) -> Diagnostic:
         f"`{name}` reads probabilities, and nothing says how to get them from `{operand}`",
         span,
         caret="taken as it stands",
-        fix=f"`{name}(sigmoid)` or `{name}(softmax)` for logits; `{name}(identity)` if they are probabilities",
+        fix=f"`{name}(sigmoid)` or `{name}(softmax)` for logits; `{name}(identity)` if they are probabilities"
+        + (
+            "; `kl(exp)` if they are log-probabilities, as torch's `kl_div` reads them"
+            if name == "kl"
+            else ""
+        ),
     )
 
 

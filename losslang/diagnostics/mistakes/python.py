@@ -43,15 +43,14 @@ def dotted_call(span: Span, name: str, fix: str) -> Diagnostic:
 
 
 @mistake("E141", example="ce if epoch else dice", repair="ce(mask=batch.valid) + dice")
-def word(span: Span, name: str) -> Diagnostic:
+def word(span: Span, name: str, fix: str = "") -> Diagnostic:
     """A word of a programming language, or of English, between two operands.
 
     Terms are joined by `+ - * /`; nothing is chosen while a program runs, but what a mask or a number of the
     call says.
     """
-    return Diagnostic(
-        "", f"`{name}` is no word of the language", span, caret="not an operator", fix=WORDS[name]
-    )
+    message = f"`{name}` is no word of the language"
+    return Diagnostic("", message, span, caret="not an operator", fix=fix or WORDS[name])
 
 
 @mistake("E142", example="ce(mask=target != 255)", repair="ce(ignore_index=255)")
@@ -68,4 +67,30 @@ def comparison(span: Span, sign: str, label: str) -> Diagnostic:
         f"`{sign}` is not part of the language: there are no comparisons",
         span,
         fix=fix,
+    )
+
+
+READ = {
+    "yaml": "yaml.safe_load(Path({name!r}).read_text())['loss']",
+    "yml": "yaml.safe_load(Path({name!r}).read_text())['loss']",
+    "toml": "tomllib.loads(Path({name!r}).read_text())['loss']",
+    "json": "json.loads(Path({name!r}).read_text())['loss']",
+    "loss": "Path({name!r}).read_text()",
+}
+"""How the expression in a file is read, by the ending of its name."""
+
+
+@mistake("E143", example="conf/train.toml", repair="0.5*bce(sigmoid) + dice")
+def a_file(span: Span, name: str, ending: str) -> Diagnostic:
+    """The name of a file in the place of an expression.
+
+    `compile`, `check` and `explain` take the text of a program and read no file: a program has no way to one.
+    The commands `losslang check` and `losslang explain` read files.
+    """
+    return Diagnostic(
+        "",
+        f"`{name}` is the name of a file, not an expression",
+        span,
+        caret="is not opened",
+        fix=f"hand over what it holds: `losslang.compile({READ[ending].format(name=name)})`",
     )

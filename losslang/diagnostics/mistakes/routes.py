@@ -8,7 +8,7 @@ from losslang.diagnostics.source import Span
 
 
 @mistake("E309", example="seg = ce; seg@mask", repair="seg = ce@mask; seg")
-def nothing_to_route(span: Span, body: str) -> Diagnostic:
+def nothing_to_route(span: Span, body: str, fix: str = "") -> Diagnostic:
     """`@` behind something that it cannot route.
 
     A number reads no tensor, and a name that is bound above keeps the tensors of the line that binds
@@ -19,7 +19,7 @@ def nothing_to_route(span: Span, body: str) -> Diagnostic:
         f"nothing in `{body}` is routed by what follows",
         span,
         caret="keeps its own tensors",
-        fix="put `@` behind a loss, or into the line that binds the name",
+        fix=fix or "put `@` behind a loss, or into the line that binds the name",
     )
 
 

@@ -55,7 +55,7 @@ def unexpected_character(span: Span, char: str, meant: str = "") -> Diagnostic:
     `+ - * / ** @`. Characters that only look like these come from word processors and web pages.
     """
     if meant:
-        fix = f"write a percentage as a number: `{meant}`"
+        fix = meant
     elif char in SPELLINGS:
         fix = SPELLINGS[char]
     elif char.isspace() or not char.isprintable():
@@ -250,18 +250,16 @@ def no_result(span: Span, name: str, continued: bool) -> Diagnostic:
 
 
 @mistake("E015", example="ce@a@b", repair="ce@a.b")
-def bad_route(span: Span, found: str) -> Diagnostic:
+def bad_route(span: Span, found: str, element: str = "") -> Diagnostic:
     """What follows `@` is not a route.
 
-    `ce@seg` reads `pred.seg` against `target.seg`; `mse@(pred.mu, batch.noise)` names the operands.
-    One `@` to an operand.
+    `ce@seg` reads `pred.seg` against `target.seg`; `mse@(pred.mu, batch.noise)` names the operands;
+    `ce@pred[0]` reads the first of a list. One `@` to an operand.
     """
-    return Diagnostic(
-        "",
-        f"`{found}` cannot stand here: after `@` comes one head or the operands in brackets",
-        span,
-        fix="`ce@seg`, `ce@seg.fine` or `mse@(pred.mu, batch.noise)`",
-    )
+    fix = "`ce@seg`, `ce@seg.fine` or `mse@(pred.mu, batch.noise)`"
+    fix = f"an element of a list is named whole: `{element}`" if element else fix
+    message = f"`{found}` cannot stand here: after `@` comes one head or the operands in brackets"
+    return Diagnostic("", message, span, fix=fix)
 
 
 @mistake("E016", example="pred.a['x']", repair="pred.a.x")

@@ -120,7 +120,7 @@ def one_channel_softmax(span: Span, term: str, activation: str, shape: Shape) ->
     "    torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), m=torch.ones(2, 8, 8)\n)",
 )
 def does_not_lie(
-    span: Span, term: str, what: str, found: Shape, pred: Shape, axis: int, is_const: bool
+    span: Span, term: str, what: str, found: Shape, pred: Shape, axis: int, is_const: bool, frame: str = ""
 ) -> Diagnostic:
     """A mask or a weight cannot be laid over the prediction.
 
@@ -132,8 +132,14 @@ def does_not_lie(
     """
     lacking = pred[:axis] + pred[axis + 1 :]
     is_longer = len(lacking) == 2 and found == (lacking[0], lacking[1] + 1) != (pred[0], pred[axis])
+    is_coarse = what != "mask" and frame in ("samples", "region", "total")
+    is_const = is_const and frame not in ("places", "rows", "samples")
     vector = f"({pred[axis if is_const else 0]},)" if pred else "()"
-    options = [_shape(pred), _shape(lacking) if len(lacking) > 1 else "", vector]
+    options = [
+        _shape(_finest(pred, axis, what, frame)),
+        "" if is_coarse or len(lacking) < 2 else _shape(lacking),
+        "" if is_coarse and frame == "total" and not is_const else vector,
+    ]
     return Diagnostic(
         "",
         f"`{what}` of `{term}` has shape {_shape(found)}, which does not lie over {_shape(pred)}",
@@ -143,6 +149,16 @@ def does_not_lie(
         + " or ".join(dict.fromkeys(filter(None, options)))
         + _other_layout(pred, axis),
     )
+
+
+def _finest(pred: Shape, axis: int, what: str, frame: str) -> Shape:
+    """The shape of the prediction's rank that a mask or a weight may have, by the values that it lies over."""
+    kept = set(range(len(pred)))
+    if frame in ("places", "rows"):
+        kept -= {axis}
+    elif what != "mask":
+        kept = {"samples": {0}, "region": {0, axis}, "total": {axis}}.get(frame, kept)
+    return tuple(size if i in kept else 1 for i, size in enumerate(pred))
 
 
 def _other_layout(pred: Shape, axis: int) -> str:
@@ -173,24 +189,25 @@ def no_arithmetic(
     repair="losslang.compile('dice(sigmoid, weight=batch.w)')(\n"
     "    torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8), w=torch.rand(2)\n)",
 )
-def too_fine(span: Span, term: str, what: str, found: Shape, values: str) -> Diagnostic:
+def too_fine(
+    span: Span, term: str, what: str, found: Shape, values: str, shapes: Sequence[Shape] = ()
+) -> Diagnostic:
     """A weight or a mask is finer than the values that it weighs.
 
     A region loss has one value per sample and class, a cross entropy one per sample and place.
     A weight per element cannot be applied to them.
     """
-    return Diagnostic(
-        "",
-        f"`{what}` {_shape(found)} is finer than the values of `{term}`: {values}",
-        span,
-        fix={
-            "mask": "give it one channel: what is masked is masked for every class",
-            "one number": f"reduce it: `mean({what})`",
-        }.get(
-            what if what == "mask" else values,
-            "use one weight per sample, shape (B,), or a mask; weights of classes are `class_weight=`",
-        ),
-    )
+    fix = f"give it the shape {' or '.join(dict.fromkeys(map(_shape, shapes)))}"
+    if not shapes:
+        fix = f"reduce it: `mean({what})`"
+    elif what == "mask":
+        fix += ": what is masked is masked for every " + (
+            "number of a row" if values == "one per row" else "class"
+        )
+    elif values != "one per row":
+        fix += ", or leave out elements by a `mask=`; weights of classes are `class_weight=`"
+    message = f"`{what}` {_shape(found)} is finer than the values of `{term}`: {values}"
+    return Diagnostic("", message, span, fix=fix)
 
 
 @mistake(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from losslang.meaning.uses.operands import Scope
-from losslang.meaning.uses.paths import handed_below
+from losslang.meaning.uses.paths import bound_with_route, handed_below
 from losslang.meaning.uses.use import read_use
 
-__all__ = ["Scope", "handed_below", "read_use"]
+__all__ = ["Scope", "bound_with_route", "handed_below", "read_use"]

@@ -69,6 +69,10 @@ def _as_head(call: tree.Call, loss: Loss, name: str) -> str:
     if name in ("logits", "probs", "pred", "preds", "outputs", "target"):
         given = "" if loss.activation else " or ".join(f"`{loss.name}({a})`" for a in ("sigmoid", "softmax"))
         return given or f"it reads its prediction by itself: `{formatter.spell(without)}`"
+    if name in ("argmax", "one_hot", "onehot", "threshold", "round"):
+        return (
+            f"numbers that are 0 and 1 already are read by `{loss.name}(identity)`: make them before the call"
+        )
     return f"a head is written `{formatter.spell(without)}@{name}`: `pred.{name}` against `target.{name}`"
 
 

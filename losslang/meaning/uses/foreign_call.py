@@ -210,6 +210,8 @@ def cautions(call: tree.Call, losses: set[str], library: str) -> list[str]:
         said.append("kornia's average over classes is `dice(softmax, like=kornia)`")
     if call.name == "KLDivLoss" and value_in(call.options, "reduction", "mean") == "mean":
         said.append("torch's batchmean: its mean is, of 3 classes, `kl(exp, reduction=mean)/3`")
+    if call.name == "KLDivLoss":
+        said.append("of the logits of a student and a teacher it is `kd(temperature=1)`")
     if call.name == "DiceCELoss" and value_in(call.options, "sigmoid") is True:
         said.append(
             "of several channels MONAI's cross entropy is a softmax all the same: `ce + dice(sigmoid)`"

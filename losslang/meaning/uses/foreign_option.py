@@ -101,9 +101,11 @@ def word_of(name: str) -> tree.Call:
     return tree.Call(name=name)
 
 
-def unbound(word: tree.Call, option: str, loss: Loss | None) -> Diagnostic:
+def unbound(word: tree.Call, option: str, loss: Loss | None, fix: str = "") -> Diagnostic:
     """The mistake of a name that stands for a number or a tensor, and that nothing binds."""
     name = word.name
+    if fix:
+        return unknown_name(word.name_span, name, "name", (), fix)
     operands = [] if loss is None else [operand.name for operand in loss.operands]
     if option in TENSORS or option in operands:
         root = "const" if option in ("class_weight", "pos_weight", "head", "net") else "batch"

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from losslang.diagnostics.mistakes import meaning as meaning_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.expression_tree import no_loss, node_of
 from losslang.meaning.meaning import Apply, Constant, Expression, Input
 from losslang.meaning.options import Evaluate, ReportedError
 from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue
 from losslang.primitives.primitive import Loss
 from losslang.syntax import formatter, tree
+from losslang.vocabulary import LAYERS
 
 HERE = Span(0, 0)
 PRED, TARGET = Input("pred"), Input("target", soft=True)
@@ -61,7 +63,9 @@ def _check_count(call: tree.Call, loss: Loss, scope: Scope) -> None:
     """Raises MistakeError for more tensors behind `@` than the loss has operands."""
     if len(scope.operands) > len(loss.operands):
         problem = f"is handed {len(scope.operands)} tensors"
-        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem))
+        items = tuple(node_of(operand, no_loss) for operand in scope.operands[: len(loss.operands)])
+        fix = formatter.spell(tree.Routed(body=call, route=tree.Operands(items=items)))  # type: ignore[arg-type]
+        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, _listed(loss), problem, fix))
     if loss.wants == "parameters" and (scope.operands or scope.head):
         problem = "reads the parameters of the model, and no tensor"
         raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, (), problem))
@@ -86,8 +90,34 @@ def _bind(
     missing = [name for name in names if name not in bound]
     if missing:
         problem = f"needs {' and '.join(f'`{m}`' for m in missing)}"
-        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, names, problem))
+        fix = _with_missing(call, names, missing, scope)
+        raise MistakeError(meaning_mistakes.wrong_operands(call.span, call.name, names, problem, fix))
     return bound
+
+
+BESIDE = {"positive": "anchor", "logvar": "mu"}
+"""By an operand: the key of the prediction that stands beside it."""
+
+
+def _with_missing(call: tree.Call, names: Sequence[str], missing: Sequence[str], scope: Scope) -> str:
+    """A use with the operands that it lacks: further ones by name; behind `@` where all are of the model."""
+    if "target" in names and not scope.operands:
+        options = tuple(
+            tree.Option(
+                name=name,
+                value=tree.Path(root="const" if name in LAYERS else "batch", steps=(tree.Key(name),)),
+            )
+            for name in missing
+        )
+        return formatter.spell(call.model_copy(update={"options": (*call.options, *options)}))
+    first = next((BESIDE[name] for name in names if name in BESIDE), "a")
+    keys = [first if name == "pred" else name for name in names]
+    given = [node_of(operand, no_loss) for operand in scope.operands]
+    paths = [tree.Path(root="pred", steps=(*scope.pred.steps, tree.Key(key))) for key in keys]
+    items = (*given, *paths[len(given) :])
+    kept = tuple(option for option in call.options if option.name not in names)
+    body = call.model_copy(update={"options": kept})
+    return formatter.spell(tree.Routed(body=body, route=tree.Operands(items=items)))  # type: ignore[arg-type]
 
 
 def _check_not_activated_twice(call: tree.Call, loss: Loss, prediction: Expression) -> None:

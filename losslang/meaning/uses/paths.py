@@ -21,6 +21,14 @@ def handed_below(body: tree.Node, operands: Sequence[Expression], steps: tuple[t
     return formatter.spell(tree.Routed(body=body, route=tree.Operands(items=items)))  # type: ignore[arg-type]
 
 
+def bound_with_route(body: tree.Node, route: tree.Node, bindings: Mapping[str, tree.Binding]) -> str:
+    """The repair of a route behind a bound name: in the line that binds it; '' for any other body."""
+    if not isinstance(body, tree.Call) or body.name not in bindings:
+        return ""
+    routed = tree.Routed(body=bindings[body.name].value, route=route)  # type: ignore[arg-type]
+    return f"say it where the name is bound: `{body.name} = {formatter.spell(routed)}`, and `{body.name}` alone here"
+
+
 def _further(expression: Expression, steps: tuple[tree.Access, ...]) -> Expression:
     """An expression with the paths of `pred` and `target` led on by some steps."""
     match expression:

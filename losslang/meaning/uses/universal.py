@@ -161,6 +161,8 @@ def in_its_place(option: tree.Option, loss: Loss) -> str:
     ):
         given = spelled if isinstance(option.value, tree.Path) else "const.w"
         return f"a weight for each channel is `weight={given}`, a tensor (C,) of `compile(const=...)`"
+    if option.name in ("background", "classes") and spelled != "true" and takes(loss, "class_weight"):
+        return "classes are left out by a weight of 0, here of 3 without channel 0: `class_weight=[0, 1, 1]`"
     if option.name == "pos_weight" and is_by_class(loss):
         return of_classes(spelled, isinstance(option.value, tree.Number))
     return ""

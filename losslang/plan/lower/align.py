@@ -12,7 +12,7 @@ from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
 from losslang.plan.lower.frame import frame
-from losslang.plan.lower.neighbours import look_for_axis, look_for_unmasked
+from losslang.plan.lower.neighbours import look_for_activated, look_for_axis, look_for_unmasked
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
 from losslang.tensors.targets import Site
@@ -59,6 +59,7 @@ class Aligned:
                 isinstance(operand, Input) and operand.soft and operand.steps
                 for _, operand in self.use.operands
             ),
+            frame="total" if self.frame == "region" and self.use.get("batch") else self.frame,
         )
 
     def align(self) -> None:
@@ -71,6 +72,7 @@ class Aligned:
         self.align_prediction(given["pred"])
         check_compared(self, given.get("target"))
         look_for_axis(self)
+        look_for_activated(self)
         self.check_listed()
         stated = self.use.get("mask")
         if stated is not None:

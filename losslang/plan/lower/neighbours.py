@@ -1,4 +1,4 @@
-"""Emits the looks at what the terms of a program say together: ignored labels, and the axis of the classes."""
+"""Emits the looks at what the terms of a program say together: ignored labels, and what the classes are."""
 
 from __future__ import annotations
 
@@ -42,6 +42,27 @@ def look_for_axis(own: Aligned) -> None:
         return
     first, last = (_with(own, own.use, f"channels={where}") for where in ("first", "last"))
     own.emit("check:axis", own.raw, site=own.site("pred"), check=True, first=first, last=last)
+
+
+def look_for_activated(own: Aligned) -> None:
+    """Emits the look at a prediction whose softmax the first use on it takes: it may be one already."""
+    name = own.activation.name
+    if name not in SOFTMAXES or any(_is_before(use, own) for use in _beside(own)):
+        return
+    fix = "let the network end in its logits"
+    if own.loss.activation is None or own.loss.wants != "logits":
+        fix += f", or say that these are probabilities: `{own.loss.name}(identity)`"
+    site = own.site("pred")
+    own.emit("check:activated", own.pred, site=site, check=True, activation=name, fix=fix, **own.along())
+
+
+SOFTMAXES = ("softmax", "log_softmax")
+
+
+def _is_before(use: LossUse, own: Aligned) -> bool:
+    """True for a use with a softmax that the program has before another."""
+    is_softmax = use.activation is not None and use.activation.name in SOFTMAXES
+    return is_softmax and own.out.program.index(use) < own.out.program.index(own.use)
 
 
 def _with(own: Aligned, use: LossUse, option: str) -> str:

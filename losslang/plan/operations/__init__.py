@@ -107,6 +107,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:position": checks.check_position,
     "check:unmasked": neighbours.warn_of_unmasked,
     "check:axis": neighbours.warn_of_untold_axis,
+    "check:activated": neighbours.warn_of_activated,
 }
 """Operation to function. Operations that are not listed here have the name of their function."""
 

@@ -66,7 +66,9 @@ def broadcast_to_pred(
         axis = (axis if site.moved is None else site.moved[0]) % max(rank, 1)
         along_channels = vector == "channels"
         raise site.error(
-            tensors.does_not_lie(site.span, site.term, site.operand, *shapes, axis, along_channels)
+            tensors.does_not_lie(
+                site.span, site.term, site.operand, *shapes, axis, along_channels, site.frame
+            )
         )
     if laid.device != pred.device:
         devices = str(laid.device), str(pred.device)
@@ -280,5 +282,17 @@ def _over_values(laid: Tensor, values: Tensor, site: Site, frame: str) -> Tensor
         "samples": "one per sample",
         "number": "one number",
     }
-    wrong = tensors.too_fine(site.span, site.term, site.operand, tuple(laid.shape), kinds[frame])
-    raise site.error(wrong)
+    shapes = _coarser(laid, values, site, frame)
+    found = site.shape(laid) if laid.ndim > 1 else tuple(laid.shape)
+    raise site.error(tensors.too_fine(site.span, site.term, site.operand, found, kinds[frame], shapes))
+
+
+def _coarser(laid: Tensor, values: Tensor, site: Site, frame: str) -> list[tuple[int, ...]]:
+    """Returns the shapes that a weight or a mask of these values may have, as the call hands it over."""
+    own = tuple(values.shape)
+    if frame == "number":
+        return []
+    if frame in ("samples", "region"):
+        # Of regions over all samples a weight tells the classes apart alone.
+        return [(laid.shape[0],)] if own[0] == laid.shape[0] else [(*own, *[1] * (laid.ndim - 2))]
+    return [own, (*own, 1) if frame == "rows" or site.moved else (*own[:1], 1, *own[1:])]

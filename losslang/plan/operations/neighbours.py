@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losslang.diagnostics.mistakes import beside
+from losslang.meaning.layout import channel_axis
 from losslang.plan.operations.compared import values_of
 from losslang.plan.operations.notices import warn_once
 from losslang.tensors.repairs import has_shape
@@ -27,3 +28,19 @@ def warn_of_untold_axis(pred: Tensor, site: Site, first: str, last: str) -> None
     """Warns, once, of three axes of which no label and no word tells which one the classes are."""
     if pred.ndim == 3:
         warn_once(site, beside.untold_axis(site.span, site.term, tuple(pred.shape), first, last))
+
+
+def warn_of_activated(pred: Tensor, site: Site, activation: str, fix: str, channel: int = 1) -> None:
+    """Warns, once, of a softmax over numbers between 0 and 1 that add up to 1 over the classes.
+
+    One place, or the same numbers at all places, may add up to 1 by chance.
+    """
+    values = values_of(pred)
+    axis = channel_axis(channel, pred.ndim)
+    if values is None or pred.ndim < 2 or pred.shape[axis] < 2 or not pred.numel():
+        return
+    places = values.movedim(axis, -1).reshape(-1, pred.shape[axis])
+    if places.min() < 0 or places.max() > 1 or bool((places == places[0]).all()):
+        return
+    if bool(((places.sum(-1) - 1).abs() < 1e-3).all()):
+        warn_once(site, beside.activated_already(site.span, site.term, activation, fix))

@@ -59,11 +59,12 @@ def rows_of_weight(value: Any, pred: Any, site: Site, vector: str, frame: str) -
     shapes = tuple(value.shape), tuple(pred.shape)
     if laid.ndim != rank or not broadcasts_to(laid, pred.shape):
         along_channels = vector == "channels"
-        wrong = tensors.does_not_lie(site.span, site.term, site.operand, *shapes, rank - 1, along_channels)
-        raise site.error(wrong)
+        where = rank - 1, along_channels, frame
+        raise site.error(tensors.does_not_lie(site.span, site.term, site.operand, *shapes, *where))
     if frame == "places" and laid.shape[-1] != 1:
         kind = "one per sample and place"
-        raise site.error(tensors.too_fine(site.span, site.term, site.operand, shapes[0], kind))
+        coarser = tuple(places), (*places, 1)
+        raise site.error(tensors.too_fine(site.span, site.term, site.operand, shapes[0], kind, coarser))
     return laid.expand(*places, laid.shape[-1]).flatten(0, -2)
 
 

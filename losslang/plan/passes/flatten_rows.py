@@ -39,6 +39,7 @@ CHECKS = tuple(
         "distribution",
         "indexed",
         "unmasked",
+        "activated",
     ]
 )
 """Checks that find the same in rows."""

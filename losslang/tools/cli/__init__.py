@@ -12,13 +12,11 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from time import perf_counter
 from typing import Any, TextIO
 
+from losslang.tools.cli import clock as clock  # runs from here on
 from losslang.tools.cli.outcome import Outcome
 from losslang.tools.cli.values import setting, shape, times
-
-STARTED = perf_counter()
 
 # Control characters and direction marks, except our own colours.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)")

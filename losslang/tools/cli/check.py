@@ -47,7 +47,8 @@ def run(arguments: Namespace) -> Outcome:
     inputs += [Input("", [Expressions((Source(text),))]) for text in expressions]
     contents, hint = _settled(inputs, arguments.key, require=arguments.require)
     checked = _checked(contents, dict(arguments.settings))
-    diagnostics = tuple(_in_order(contents, checked))
+    # A setting of the command line is wrong once, in however many expressions.
+    diagnostics = tuple(dict.fromkeys(_in_order(contents, checked)))
     status = exit_status(diagnostics)
     if arguments.strict and diagnostics:
         status = max(status, 1)
@@ -91,7 +92,7 @@ def _empty_folder(name: str, key: str | None) -> Expressions:
     return Expressions(diagnostics=(nothing_found(key, ()).at(Source("", name)),))
 
 
-def _checked(contents: Sequence[Expressions], settings: Mapping[str, float]) -> list[CheckedSource]:
+def _checked(contents: Sequence[Expressions], settings: Mapping[str, Any]) -> list[CheckedSource]:
     """The result for every expression, with the overrides of its file and the settings that it has a name for."""
     sources = [(s, reading.settings_of(at)) for reading in contents for at, s in enumerate(reading.sources)]
     if len(sources) < 2 or not settings:
@@ -103,12 +104,12 @@ def _checked(contents: Sequence[Expressions], settings: Mapping[str, float]) -> 
     return [(s, _analyzed(s, given, {**known, **nowhere})) for (s, given), known in pairs]
 
 
-def _analyzed(source: Source, given: Mapping[str, Any], settings: Mapping[str, float]) -> Checked:
+def _analyzed(source: Source, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Checked:
     """The result for one expression; the command line has the last word over its file."""
     return analyze(source, overrides={**given, **settings})
 
 
-def _has(source: Source, given: Mapping[str, Any], name: str, value: float) -> bool:
+def _has(source: Source, given: Mapping[str, Any], name: str, value: Any) -> bool:
     """True if a setting of this name changes something in the expression."""
     others = {other: setting for other, setting in given.items() if other != name}
     before = sum(d.code == "E108" for d in _analyzed(source, others, {}).diagnostics)

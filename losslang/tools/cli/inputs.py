@@ -13,6 +13,7 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import files
 from losslang.diagnostics.source import Source
+from losslang.tools.cli.clock import CLOCK
 from losslang.tools.expressions import Expressions
 
 WITH_KEY = re.compile(r"(?P<file>.+?\.(?:ya?ml|toml|json|loss)):(?P<key>.+)", re.IGNORECASE | re.DOTALL)
@@ -134,7 +135,8 @@ def texts_of(
 
 def standard_input() -> str:
     r"""Reads standard input as UTF-8 text with `\n` line breaks."""
-    data = sys.stdin.buffer.read(LONGEST)
+    with CLOCK.stopped():  # somebody may be typing
+        data = sys.stdin.buffer.read(LONGEST)
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     return text.replace("\r\n", "\n")
 

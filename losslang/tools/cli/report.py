@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from time import perf_counter
 from typing import NamedTuple, TextIO
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.source import Place, Source
 from losslang.meaning.checker import Checked
 from losslang.meaning.summary import summary
-from losslang.tools import cli
+from losslang.tools.cli.clock import CLOCK
 from losslang.tools.cli.outcome import BOLD, DIM, GREEN, RED, YELLOW, counted, harmless, in_color, painted
 from losslang.tools.expressions import Expressions
 
@@ -88,7 +87,7 @@ def _closing(checks: Checks, stream: TextIO) -> str:
     if not diagnostics and checks.checked:
         parts.append(painted("no mistakes", GREEN, stream))
     joined = ", ".join(parts) + ("" if len(parts) > 1 else ",")
-    line = f"{joined} in {(perf_counter() - cli.STARTED) * 1000:.0f} ms"
+    line = f"{joined} in {CLOCK.milliseconds:.0f} ms"
     return line + (f"\na key that may be meant: {checks.hint}" if checks.hint else "")
 
 

@@ -39,7 +39,7 @@ ROOTS = {
 }
 UNIVERSALLY = {
     "reduction": "how the values of a loss become one number: `ce(reduction=sum)`, `ce(reduction=topk(frac=0.2))`",
-    "mask": "which values count, booleans or 0 and 1: `l1(mask=batch.valid)`; the others change neither value nor gradient; fractions are a `weight`, and refused here (E552)",
+    "mask": "which values count, booleans or 0 and 1: `l1(mask=batch.valid)`; the others change neither value nor gradient; a mask of what does not count is turned over, `l1(mask=1 - batch.invalid)`; fractions are a `weight`, and refused here (E552)",
     "ignore_index": "the class index that does not count, or a list of them: `ce(ignore_index=255)`; else the one that another term wrote on the same target; else -100 for ce, nll and linear_ce, none elsewhere",
     "weight": "a weight for each value, read from the call: `l1(weight=batch.w)`; the mean still divides by how many values count, `reduction=wmean` by the sum of the weights. A number that weighs the whole term stands before it: `0.5*l1`; weights of classes are `class_weight`",
     "class_weight": "a weight for every class: a list, `balanced`, `complement`, or a path; the mean of `ce` divides by the weights of class indices, and by the number of soft or one-hot labels, as torch's",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Any
 
 from losslang.syntax.tree import CLOCKS
 
 
-def setting(text: str) -> tuple[str, float]:
-    """Parses `NAME=NUMBER`."""
+def setting(text: str) -> tuple[str, Any]:
+    """Parses `NAME=NUMBER`: a name, and a Setting that stands on the command line."""
+    from losslang.diagnostics.source import Source
+    from losslang.meaning.overrides import Setting
+
     name, _, value = text.partition("=")
     try:
         number = float(value)
@@ -17,7 +21,10 @@ def setting(text: str) -> tuple[str, float]:
         number = math.nan
     if not name.strip() or not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"`{text}` is not NAME=NUMBER, such as alpha=0.3")
-    return name.strip(), number
+    at = (name, value)
+    places = [(text.index(part), text.index(part) + len(part)) for part in at]
+    key, written = (Source(text[a:b], "<--set>", "", text, tuple(range(a, b + 1))) for a, b in places)
+    return name.strip(), Setting(number, key, written)
 
 
 def times(text: str) -> dict[str, int]:

@@ -53,16 +53,16 @@ def cut(text: str, scalar: Scalar, written: Decoded, key: str) -> Diagnostic | N
     if match is None:
         return None
     tail = match[2].partition("#")[0].rstrip()
-    if not OPERATOR.search(tail) or not _is_program(written.text):
+    if not OPERATOR.search(tail) or not is_program(written.text):
         return None
-    if not _is_program(tail) and not _is_program(f"{written.text} {tail}"):
+    if not is_program(tail) and not is_program(f"{written.text} {tail}"):
         return None
     start = match.start(1)
     shown = text[start : match.start(2)] + tail
     return files.cut(Span(start, start + len(shown)), key, shown)
 
 
-def _is_program(text: str) -> bool:
+def is_program(text: str) -> bool:
     """True if a text parses."""
     try:
         parse(text)

@@ -29,8 +29,7 @@ def settings_of(
     entry = target.argument("overrides") if target is not None else None
     if target is None or entry is None or not isinstance(entry.node, Mapping):
         return {}, []
-    # OmegaConf hands a text on; jsonargparse makes the number of it that `compile` asks for.
-    reading = _Reading(form, file, filler, texts_are_numbers=bool(target.path))
+    reading = _Reading(form, file, filler)
     settings: dict[str, Setting] = {}
     left: list[str] = []
     for name, span, at in _leaves(replace(text, node=entry.node), entry.node):
@@ -54,7 +53,7 @@ def no_mapping_of(
     entry = target.argument("overrides") if target is not None else None
     if entry is None or isinstance(entry.node, Mapping):
         return None
-    value = _Reading(form, file, filler, texts_are_numbers=False).value(replace(text, node=entry.node))
+    value = _Reading(form, file, filler).value(replace(text, node=entry.node))
     if value is None or value is UNKNOWN:
         return None
     return no_mapping(entry.span, value, in_file=True)
@@ -82,11 +81,13 @@ def _place(file: Source, path: str, span: Span) -> Source:
 
 
 class _Reading:
-    """Values of a config as the library that builds the loss reads them."""
+    """Values of a config as the library that builds the loss reads them.
 
-    def __init__(self, form: Form, file: Source, filler: Filler, *, texts_are_numbers: bool):
+    What is quoted is a text, as `compile` takes it: jsonargparse alone makes a number of it.
+    """
+
+    def __init__(self, form: Form, file: Source, filler: Filler):
         self.form, self.file, self.filler = form, file, filler
-        self.texts_are_numbers = texts_are_numbers
 
     def value(self, at: Match) -> Any:
         """A value as Python has it; UNKNOWN where another file gives it."""
@@ -103,7 +104,7 @@ class _Reading:
             return self.value(filled)
         if isinstance(filled, Unanswered) or filled.text.strip() == MISSING:
             return UNKNOWN
-        return self._number(filled) if self.texts_are_numbers or not node.style else filled.text
+        return filled.text if node.style else self._number(filled)
 
     def _plain(self, scalar: Scalar) -> Any:
         """The value of a scalar that is no text."""

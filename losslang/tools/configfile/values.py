@@ -17,33 +17,12 @@ from losslang.tools.configfile.find import Match, find, rule
 from losslang.tools.configfile.foreign_calls import respelled
 from losslang.tools.configfile.forms import JSON, YAML, Form
 from losslang.tools.configfile.interpolation import MISSING, Filler, Unanswered
-from losslang.tools.configfile.nodes import Decoded, Mapping, Node, Scalar, each
+from losslang.tools.configfile.nodes import Decoded, Mapping, Node, Scalar, Sequence, each
 from losslang.tools.configfile.other_libraries import is_theirs
 from losslang.tools.configfile.settings import no_mapping_of, settings_of
+from losslang.tools.configfile.several import configuring
 from losslang.tools.configfile.targets import ARGUMENTS, Target, builds_below, target_of, wrong
 from losslang.tools.expressions import FOREIGN, GIVEN_ELSEWHERE, Expressions
-
-CONFIGURES = frozenset(
-    [
-        "_target_",
-        "class_path",
-        "type",
-        "name",
-        "_name_",
-        "class",
-        "cls",
-        "kind",
-        "func",
-        "function",
-        "fn",
-        "id",
-        "activation",
-        "reduction",
-        "mode",
-        "weight",
-    ]
-)
-"""Keys of a mapping that configures another program's loss, and does not hold losses by name."""
 
 
 class Asked(NamedTuple):
@@ -172,7 +151,7 @@ class Values:
 
     def _configures(self, mapping: Mapping) -> bool:
         """True for a mapping that configures another program's loss."""
-        return any(entry.name in CONFIGURES for entry in mapping.entries)
+        return configuring(mapping, self.says) is not None
 
     def _judge_text(self, one: Match, target: Target) -> None:
         """Judges the `text` of a mapping that builds a loss of losslang."""
@@ -261,9 +240,12 @@ class Values:
         if isinstance(node, Mapping) and _lacks_target(node):
             return files.without_target(one.span, path)
         if not isinstance(node, Scalar):
-            configures = isinstance(node, Mapping) and self._configures(node)
-            kind = "mapping" if isinstance(node, Mapping) else "list"
-            return files.container(one.span, path, kind, configures=configures)
+            by = configuring(node, self.says) if isinstance(node, Mapping) else None
+            kind, span = (
+                ("list" if isinstance(node, Sequence) else "mapping"),
+                one.span if by is None else by.span,
+            )
+            return files.container(span, path, kind, configures="" if by is None else by.name)
         span = Span(node.start if node.head < 0 else node.head, node.end)
         written = self.file.text[span.start : span.end]
         if node.kind == "nothing":
