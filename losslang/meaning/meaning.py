@@ -95,7 +95,7 @@ class LossUse:
 
     `origin` is the source of the activation: "written", "default", "assumed", or the name of the term that it
     is taken from; `taken` names the same for universal options. `scale*v + shift` is applied to the natural
-    values v, and `factor` weights them.
+    values v, and `factor` weights them. `version` is that of the loss, in its texts from the second on.
     """
 
     loss: str
@@ -108,6 +108,7 @@ class LossUse:
     factor: Expression | None = None
     scale: float = 1.0
     shift: float = 0.0
+    version: int = 1
     name: str = field(default="", compare=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
     spans: tuple[tuple[str, Span], ...] = field(default=(), compare=False, repr=False)
@@ -139,6 +140,7 @@ class LossUse:
         inside = [str(self.activation)] if self.activation is not None else []
         inside += [f"{name}={show(value)}" for name, value in (*self.options, *self.universal)]
         inside.append(f"reduction={self.reduction}")
+        inside += [f"version={self.version}"] if self.version != 1 else []
         called = f"{self.loss}({', '.join(inside)})"
         called += f"@({', '.join(str(operand) for _, operand in self.operands)})"
         if self.scale != 1 or self.shift:
@@ -183,12 +185,6 @@ class Meaning:
     settings: tuple[tuple[str, Any], ...] = field(default=(), compare=False, repr=False)
 
     @property
-    def lock(self) -> str:
-        """The program with every default written out, a term a line, and the source of what is inferred."""
-        learned = [parameter.bound for parameter in self.learned]
-        return "\n".join([*learned, *(f"{term.name}: {term}{_taken(term)}" for term in self.terms)])
-
-    @property
     def fingerprint(self) -> str:
         """A hash that is equal for programs of the same mathematics, whatever their names and order."""
         terms = [addend for term in self.terms for addend in _addends_of(term) if addend.weight]
@@ -208,7 +204,9 @@ class Meaning:
         return tuple(r for term in self.terms for r in loss_uses(term))
 
     def __str__(self) -> str:
-        return self.lock
+        """The terms with every default written out, one a line, and the source of what is inferred."""
+        learned = [parameter.bound for parameter in self.learned]
+        return "\n".join([*learned, *(f"{term.name}: {term}{_taken(term)}" for term in self.terms)])
 
 
 def addends(expression: Expression, weight: float = 1.0) -> list[tuple[float, Expression]]:

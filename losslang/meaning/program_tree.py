@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, cast
 
 from losslang.meaning.expression_tree import Spell, no_loss, node_of, number, product_of, sum_of
@@ -74,6 +75,42 @@ def _is_computed_zero(term: Term) -> bool:
     return not (term.weight or term.dropped or term.metric) and bool(loss_uses(term))
 
 
+def program_of_named_terms(
+    meaning: Meaning, registry: Registry, spell: Spell, *, keeps_names: bool
+) -> tree.Program:
+    """The sum of terms as `spell` writes their losses; `keeps_names`: the names that are log keys stay."""
+    terms, learned = meaning.terms, meaning.learned
+    taken = [*(term.name.partition("/")[0] for term in terms), *(parameter.name for parameter in learned)]
+    zero = free_name("zero", registry, taken)
+    bindings = [*map(_bound, learned), *([zero_bound(zero)] if any(map(_is_computed_zero, terms)) else ())]
+    called: list[Term] = []
+    for name, group in groupby(terms, key=lambda term: _bound_name(term) if keeps_names else ""):
+        members = list(group)
+        if not name:
+            called += members
+            continue
+        if members[0].name == name:
+            (whole,) = members
+            value = _term(replace(whole, weight=1.0, factor=None, metric=False), spell, zero)
+        else:
+            whole = Term(name, 1.0, members[0].body)
+            value = _signed_sum(members, spell, zero)
+        bindings.append(tree.Binding(name=name, value=value))  # type: ignore[arg-type]
+        called.append(replace(whole, body=LossUse(name, (), None, "", (), Choice("mean"), ())))
+
+    def by_name(use: LossUse) -> tree.Node:
+        return spell(use) if use.operands else tree.Call(name=use.loss)
+
+    result = _signed_sum(called, by_name, zero)
+    return tree.Program(bindings=tuple(bindings), result=result)  # type: ignore[arg-type]
+
+
+def _bound_name(term: Term) -> str:
+    """The name that a term, or the sum that it is part of, is bound to by its log key; "" for none."""
+    name = term.name.partition("/")[0]
+    return name if term.named and name.isidentifier() else ""
+
+
 def sum_of_terms(terms: Sequence[Term], registry: Registry, zero: str) -> tree.Node:
     """The sum of terms, each with its weight."""
     taken: dict[str, set[Choice]] = {}
@@ -86,6 +123,11 @@ def sum_of_terms(terms: Sequence[Term], registry: Registry, zero: str) -> tree.N
         # Two activations of one tensor are doubted where both are written.
         return node_of_use(use, registry, defaults=len(taken.get(str(use.prediction), ())) < 2)
 
+    return _signed_sum(terms, spell, zero)
+
+
+def _signed_sum(terms: Sequence[Term], spell: Spell, zero: str) -> tree.Node:
+    """The sum of terms; a weight below 0 is a minus."""
     if len(terms) == 1:
         return _term(terms[0], spell, zero)
     first, *others = terms
@@ -148,6 +190,29 @@ def node_of_use(use: LossUse, registry: Registry, *, defaults: bool = True) -> t
     return call if route is None else tree.Routed(body=call, route=route)
 
 
+def node_in_full(use: LossUse, registry: Registry, *, speaks: bool) -> tree.Node:
+    """A use of a loss with all its options, and its route; without its factor.
+
+    `speaks`: labels that are ignored by default are written too, and so said to the terms beside.
+    """
+    loss = loss_of(use, registry)
+    head = _head(use)
+    named, route = _operands(use, loss, head)
+    said = {*dict(use.spans), *dict(use.taken)}
+    universal = [(n, v) for n, v in use.universal if speaks or n in said]
+    values = [*use.options, *named, *universal]
+    options = [(name, node_of_value(value, head)) for name, value in values]
+    if loss.wants != "parameters" and loss.result_axes:
+        options.append(("reduction", _choice(use.reduction, registry, head, in_full=True)))
+    activation = written_activation(use, loss)
+    call = tree.Call(
+        name=use.loss,
+        arguments=() if activation is None else (_choice(activation, registry, head, in_full=True),),  # type: ignore[arg-type]
+        options=tuple(tree.Option(name=name, value=value) for name, value in options),  # type: ignore[arg-type]
+    )
+    return call if route is None else tree.Routed(body=call, route=route)
+
+
 def written_activation(use: LossUse, loss: Loss) -> Choice | None:
     """The activation of a use as it is written; None for `identity` where the loss reads what it is given."""
     chosen = use.activation
@@ -169,11 +234,13 @@ def _usual_reduction(use: LossUse, loss: Loss) -> Choice:
     return Choice("wmean" if weighted and loss.reduction == "mean" else loss.reduction)
 
 
-def _choice(choice: Choice, registry: Registry, head: tuple[tree.Access, ...]) -> tree.Node:
-    """An activation or a reduction with the options that differ from its defaults."""
+def _choice(
+    choice: Choice, registry: Registry, head: tuple[tree.Access, ...], *, in_full: bool = False
+) -> tree.Node:
+    """An activation or a reduction with the options that differ from its defaults; all of them `in_full`."""
     reduction = registry.get(Reduction, choice.name)
     defaults = reduction.defaults if reduction is not None else {}
-    options = [(name, value) for name, value in choice.options if value != defaults.get(name, ...)]
+    options = [(n, value) for n, value in choice.options if in_full or value != defaults.get(n, ...)]
     return tree.Call(
         name=choice.name,
         options=tuple(tree.Option(name=name, value=node_of_value(value, head)) for name, value in options),  # type: ignore[arg-type]

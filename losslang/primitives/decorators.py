@@ -30,6 +30,7 @@ def loss(
     nonnegative: tuple[str, ...] = (),
     whole: bool = False,
     index: bool = False,
+    version: int = 1,
     like: Mapping[str, str | Preset] | None = None,
 ) -> Callable[[Callable[..., Any]], Loss]:
     """Registers a loss: the decorated function, whose parameters, annotations and docstring say the rest.
@@ -50,6 +51,8 @@ def loss(
         whole: An element of the result reads more than its own position, as in a sort, a convolution or a sum
             inside, so the loss cannot be computed in blocks.
         index: Larger is better, as of a similarity: `check` warns where it would be made small.
+        version: One more whenever the same text gives other numbers than before. It is in every lock, and in
+            the fingerprint from 2 on.
         like: The options, or a Preset, that give the number of a library, by the names of LIBRARIES.
 
     Raises:
@@ -85,6 +88,7 @@ def loss(
             nonnegative=nonnegative,
             whole=whole,
             index=index,
+            version=version,
             like={name: as_preset(declared) for name, declared in (like or {}).items()},
         )
         is_described(described)

@@ -115,6 +115,7 @@ class Loss(Primitive):
     nonnegative: tuple[str, ...] = ()
     whole: bool = False
     index: bool = False
+    version: int = 1
     like: dict[str, Preset] = field(default_factory=dict[str, Preset], hash=False)
     kernels: dict[str, Callable[..., Any]] = field(
         default_factory=dict[str, Callable[..., Any]], repr=False, compare=False

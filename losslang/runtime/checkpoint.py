@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from losslang.meaning.changes import changes
 from losslang.meaning.keys import modern_key
 from losslang.meaning.meaning import Meaning
+from losslang.registry import Registry
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -29,19 +31,9 @@ class Lock(NamedTuple):
     def of(cls, meaning: Meaning) -> Lock:
         return cls(meaning.fingerprint, {term.name: str(term) for term in meaning.terms})
 
-    def changes(self, now: Lock) -> dict[str, str]:
-        """Returns `old -> new` for every term that differs in another program."""
-        if self.fingerprint == now.fingerprint:
-            return {}
-        old = {name: term for name, term in self.terms.items() if now.terms.get(name) != term}
-        new = {name: term for name, term in now.terms.items() if self.terms.get(name) != term}
-        for name, term in list(old.items()):
-            # A term under another key is no other mathematics.
-            renamed = next((key for key, changed in new.items() if changed == term), None)
-            if renamed is not None:
-                del old[name], new[renamed]
-        names = sorted({*old, *new})
-        return {name: f"{old.get(name, 'absent')} -> {new.get(name, 'absent')}" for name in names}
+    def changes(self, now: Lock, registry: Registry) -> tuple[str, ...]:
+        """Returns what differs in another program, in words, a line for each term."""
+        return () if self.fingerprint == now.fingerprint else changes(self.terms, now.terms, registry)
 
 
 def written(lock: Lock) -> str:

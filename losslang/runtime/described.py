@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from losslang.meaning.canonical import canonical
+from losslang.meaning.lock import locked
 from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Plan
 from losslang.runtime.executor import Fuse
@@ -39,6 +40,11 @@ class Described(Saved):
     def canonical(self) -> str:
         """The program in its one spelling, with the values of its overrides."""
         return canonical(self.meaning, self._programs.registry)
+
+    @property
+    def lock(self) -> str:
+        """The program with every default written out, and the version of each loss: a text that means the same."""
+        return locked(self.meaning, self._programs.registry)
 
     @property
     def fingerprint(self) -> str:

@@ -111,8 +111,8 @@ class Saved(nn.Module):
             )
             warnings.warn(full(wrong.at(source)), LossWarning, stacklevel=3)
 
-    def _changes(self, lock: Lock | None) -> dict[str, str]:
-        return {} if lock is None else lock.changes(self._lock)
+    def _changes(self, lock: Lock | None) -> tuple[str, ...]:
+        return () if lock is None else lock.changes(self._lock, self._programs.registry)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # pyright: ignore

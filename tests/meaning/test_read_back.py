@@ -227,7 +227,7 @@ def test_pickles_and_checkpoints_show_the_values_in_force() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         losslang.compile(loss.canonical).load_state_dict(loss.state_dict())
-    with pytest.warns(losslang.LossWarning, match=r"1\*ghm_c"):
+    with pytest.warns(losslang.LossWarning, match=r"ghm_c: weight 3 -> 1\n"):
         losslang.compile(text, overrides={"ghm_c.bins": 5}).load_state_dict(loss.state_dict())
 
 

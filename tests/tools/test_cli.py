@@ -294,6 +294,8 @@ COMMANDS = [
     ["list"],
     ["show", "dice"],
     ["plan", "ce + dice"],
+    ["lock", "ce + ramp(0, 1, steps=9)*dice"],
+    ["diff", "ce + dice", "ce + 0.5*dice"],
     ["fmt", "--check", str(ERRORS / "segmentation.yaml")],
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import mistake
@@ -17,13 +17,13 @@ from losslang.diagnostics.source import Span
     repair="saved = losslang.compile('ghm_c(sigmoid, bins=10)').state_dict()\n"
     "losslang.compile('ghm_c(sigmoid, bins=10)').load_state_dict(saved)",
 )
-def another_loss(span: Span, kept: str, changes: Mapping[str, str], lost: Sequence[str] = ()) -> Diagnostic:
+def another_loss(span: Span, kept: str, changes: Sequence[str], lost: Sequence[str] = ()) -> Diagnostic:
     """A checkpoint or a pickle was made with another loss.
 
     A loss that has tensors of its own, memories or trained constants, keeps its program beside them. Of
     another one's tensors those are loaded that have a place here; the others are left out.
     """
-    listed = "\n".join(f"{name}: {change}" for name, change in changes.items())
+    listed = "\n".join(changes)
     listed += f"\n{_memory_of(lost)} as it is here: empty, in a new loss" if lost else ""
     return Diagnostic(
         "",

@@ -61,6 +61,7 @@ def read_use(
         options=tuple((name, frozen(value)) for name, value in options.items()),
         reduction=reduction,
         universal=in_order(universal_values),
+        version=loss.version,
         name=at_head(loss.name, scope.head),
         span=call.span,
         spans=tuple((o.name, o.value.span) for o in call.options),

@@ -53,7 +53,7 @@ def _with_leading_minus(argv: Sequence[str]) -> list[str]:
         is_expression = LEADING_MINUS.match(argument) is not None
         if is_expression and kept[-1:] == ["-e"]:
             kept[-1] += argument
-        elif is_expression and argv[0] in ("explain", "plan") and "--" not in argv:
+        elif is_expression and argv[0] in ("explain", "plan", "lock", "diff") and "--" not in argv:
             behind.append(argument)
         else:
             kept.append(argument)
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     # Told its name, argparse need not measure the terminal to find it.
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="losslang")
-    for add in (_check, _explain, _list, _show, _fmt, _plan):
+    for add in (_check, _explain, _list, _show, _fmt, _lock, _diff, _plan):
         add(commands)
     return parser
 
@@ -217,6 +217,30 @@ def _fmt(commands: Commands) -> None:
     command.add_argument("--key", metavar="GLOB", help=KEY)
     command.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
     command.add_argument("--diff", action="store_true", help="write nothing; print what would change")
+
+
+def _lock(commands: Commands) -> None:
+    """Adds the arguments of `lock`."""
+    example = "losslang lock conf/train.yaml:loss > loss.lock.loss"
+    says = "write an expression with every default, and the version of each loss"
+    command = _add(commands, "lock", says, example)
+    command.add_argument("what", metavar="EXPR|FILE", help="an expression, or a file")
+    command.add_argument("--key", metavar="GLOB", help=KEY)
+    _settings(command)
+    _imports(command)
+
+
+def _diff(commands: Commands) -> None:
+    """Adds the arguments of `diff`."""
+    example = (
+        "losslang diff 'ce + dice' 'ce + 0.5*dice(smooth=1)'\n"
+        "  losslang diff old.yaml:loss new.yaml:loss     exit 0: the same mathematics, 1: another"
+    )
+    command = _add(commands, "diff", "say in words how two expressions differ, term by term", example)
+    command.add_argument("old", metavar="EXPR|FILE[:KEY]", help="an expression, or a file with one")
+    command.add_argument("new", metavar="EXPR|FILE[:KEY]", help="the other one")
+    command.add_argument("--key", metavar="GLOB", help=KEY)
+    _imports(command)
 
 
 def _plan(commands: Commands) -> None:
