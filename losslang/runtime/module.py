@@ -13,7 +13,6 @@ from losslang.diagnostics.errors import LossError, LossWarning
 from losslang.diagnostics.mistakes.checkpoints import extension_missing
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source
-from losslang.meaning import keys
 from losslang.meaning.foreign_config import source_of_program
 from losslang.registry import current_registry
 from losslang.runtime import checkpoint
@@ -26,9 +25,10 @@ from losslang.runtime.detail import Detail
 from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
+from losslang.runtime.ranks import norm_over_ranks, refuse_whole
+from losslang.runtime.saved import current_setting
 from losslang.runtime.stepwise import refuse_traced
 from losslang.runtime.training import Training
-from losslang.syntax.parser import parse
 from losslang.tensors.eager import is_eager
 
 
@@ -42,6 +42,7 @@ def compile(
     params: nn.Module | Iterable[tuple[str, Tensor]] | None = None,
     validate: Validate = "first",
     fuse: Fuse | None = None,
+    distributed: Any = None,
     source: str = "<expression>",
 ) -> Loss:
     """The loss that `text` says, as a torch module on `device`.
@@ -66,8 +67,10 @@ def compile(
     gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
     and later ones run as generated code.
 
-    Raises LossError with every mistake of the program at once, before anything is built,
-    and for a value that is no text.
+    `distributed`, a process group or True for the default one, divides by the counts of all ranks, by one
+    all-reduce a call: gradients that DDP averages are those of one process on the whole batch.
+
+    Raises LossError with every mistake of the program at once, before anything is built.
     """
     if fuse not in (None, "inductor"):
         raise ValueError(f"fuse={fuse!r}: it is None or 'inductor'")
@@ -81,6 +84,9 @@ def compile(
         warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
     refuse_missing(programs.plan, const or {})
     loss = Loss(programs, const or {}, hold(programs.plan, params), validate)
+    if distributed is not None:
+        refuse_whole(programs)
+        loss.distributed = distributed
     return loss if device is None else loss.to(device)
 
 
@@ -108,8 +114,8 @@ class Loss(Training):
         if further:
             self._programs.keywords.refuse_positional(further, batch)
         executor, own = self._programs.total, self._own(self.training)
-        if norm is not None:
-            executor = self._normed(norm, own).total
+        if norm is not None or self.distributed is not None:
+            executor = self._chosen(norm, own, target, batch).total
         if self._clocks and self.training and is_eager():
             self._clocks.count(self)
         return tensor_of(executor.plan.total(self._run(executor, pred, target, batch, own)))
@@ -123,8 +129,12 @@ class Loss(Training):
         """
         return self._programs.denominators.count((None, target, batch, self._const.of(self), {}))
 
-    def _normed(self, norm: Any, own: dict[str, Any]) -> Programs:
-        """What runs under a norm, which becomes part of `own`."""
+    def _chosen(self, norm: Any, own: dict[str, Any], target: Any, batch: dict[str, Any]) -> Programs:
+        """The programs of a call: those of a norm, which becomes part of `own`, or those without."""
+        if norm is None and self.distributed is not None:
+            norm = norm_over_ranks(self.count(target, **batch), self.distributed)
+        if norm is None:
+            return self._programs
         own["norm"] = self._programs.denominators.given(norm)
         return self._programs.normed
 
@@ -169,7 +179,7 @@ class Loss(Training):
         if by not in (None, "class"):
             raise ValueError(f"by={by!r}: it is None or 'class'")
         own = self._own(moves=False)
-        programs = self._programs if norm is None else self._normed(norm, own)
+        programs = self._chosen(norm, own, target, batch)
         executor, reader = programs.by_class if by else (programs.full, programs.reader)
         values = self._run(executor, pred, target, batch, own)
         total = tensor_of(executor.plan.total(values))
@@ -186,17 +196,12 @@ class Loss(Training):
         if further:
             self._programs.keywords.refuse_positional(further, batch)
         own = self._own(moves=False)
-        terms = (self._programs if norm is None else self._normed(norm, own)).terms
+        terms = self._chosen(norm, own, target, batch).terms
         values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)
         contributions = {o.name: tensor_of(v * o.weight) for o, v in named}
         self._remember_in_backward(contributions.values(), own["memory"])
         return contributions
-
-    @property
-    def const(self) -> Mapping[str, Any]:
-        """What `const.name` reads: tensors where the module has been moved to."""
-        return self._const.of(self)
 
     def train(self, mode: bool = True) -> Loss:
         """Sets the mode of the loss alone: a network in `const` stays as it was given, most of all in `eval()`."""
@@ -260,7 +265,7 @@ def restored(record: Mapping[str, Any]) -> Loss:
     ]
     if missing:
         raise LossError(missing)
-    overrides = {_current(name, source): value for name, value in record["overrides"].items()}
+    overrides = {current_setting(name, source): value for name, value in record["overrides"].items()}
     order = Order.of(source, overrides, record["ignore"], record["fuse"])
     checked, programs = understand(order, registry)
     if programs is None:
@@ -269,11 +274,6 @@ def restored(record: Mapping[str, Any]) -> Loss:
     loss.of_pickle = checkpoint.understood(record["lock"])
     loss.warn_if_other(loss.of_pickle, "pickle")
     return loss
-
-
-def _current(setting: str, source: Source) -> str:
-    """An override as it is spelled now, from a pickle of any version."""
-    return keys.modern(setting, [binding.name for binding in parse(source).bindings])
 
 
 restored.__module__ = "losslang"

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from losslang.diagnostics.errors import LossWarning
 from losslang.diagnostics.mistakes.checkpoints import another_loss, no_memory
 from losslang.diagnostics.rendering import full
+from losslang.diagnostics.source import Source
+from losslang.meaning import keys
 from losslang.runtime import checkpoint
 from losslang.runtime.buffers import Held, Validate, losses_with_memory, memories
 from losslang.runtime.checkpoint import KEY, Lock
@@ -22,6 +24,7 @@ from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
 from losslang.runtime.learned import Learned
 from losslang.runtime.memory_keys import PREFIX, current_keys, places
+from losslang.syntax.parser import parse
 from losslang.syntax.tree import CLOCKS
 
 PROGRAM = ("_programs", "held", "validate", "_memories", "_clocks", "_starts", "of_pickle")
@@ -50,11 +53,17 @@ class Saved(nn.Module):
             self.learned = Learned(self._starts)
         self._checked = validate == "never"
         self.of_pickle: Lock | None = None
+        self.distributed: Any = None
         self.reset_parameters()
         self._keep(const)
 
     def _keep(self, const: Mapping[str, Any]) -> None:
         self._const = Constants(self, const)
+
+    @property
+    def const(self) -> Mapping[str, Any]:
+        """What `const.name` reads: tensors where the module has been moved to."""
+        return self._const.of(self)
 
     def reset_parameters(self) -> None:
         """Resets what losses remember, the clocks and what is learned; constants stay as they are."""
@@ -204,6 +213,7 @@ class Saved(nn.Module):
         is_inside = any(isinstance(value, nn.Module) for value in memo.values())
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
+        memo[id(self.distributed)] = self.distributed
         twin.__dict__.update(copy.deepcopy(super().__getstate__(), memo))  # pyright: ignore
         twin.held = self.held.copied(memo, is_inside=is_inside)
         return twin
@@ -243,3 +253,8 @@ class Saved(nn.Module):
             "extensions": self._programs.extensions,
             "lock": checkpoint.written(self._lock),
         }
+
+
+def current_setting(setting: str, source: Source) -> str:
+    """Returns an override as it is spelled now, from a pickle of any version."""
+    return keys.modern(setting, [binding.name for binding in parse(source).bindings])

@@ -100,3 +100,26 @@ def no_norm(span: Span, found: str, terms: Sequence[str]) -> Diagnostic:
         caret=f"must be {wanted}",
         fix="hand over `loss.count(target)`, summed" if terms else "leave it out",
     )
+
+
+@mistake(
+    "E374",
+    form="python",
+    example="losslang.compile('ce + dice(batch=true)', distributed=True)",
+    repair="losslang.compile('ce + dice', distributed=True)",
+)
+def not_over_ranks(span: Span, term: str, why: str) -> Diagnostic:
+    """A term that `compile(..., distributed=)` cannot compute as one process would on the whole batch.
+
+    Each rank computes its part of a sum over samples, divided by the count of all ranks. Order statistics,
+    regions of all samples, contrastive losses and what is no mean would need the predictions of the other
+    ranks. Without `distributed=` such a term is that of each rank by itself, and its mean over the ranks is
+    another loss than that of the whole batch.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` cannot be computed over ranks",
+        span,
+        caret=why,
+        fix="leave `distributed=` out and train on the loss of each rank by itself; or log the term: `metric(...)`",
+    )
