@@ -261,7 +261,7 @@ class Activation(Primitive):
 
     takes: str = "logits"
     gives: str = "probs"
-    over: Literal["element", "class"] = "element"
+    over: Literal["element", "class", "row"] = "element"
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,16 @@ class Function(Primitive):
 
     reduces: bool = False
     fold: Callable[..., float] | None = field(default=None, repr=False)
+
+    @property
+    def takes_axis(self) -> bool:
+        """True if it computes along axes of a tensor, which its option `dim` names."""
+        return "dim" in self.option_types
+
+    @property
+    def needs_axis(self) -> bool:
+        """True if `dim` has to be written."""
+        return self.takes_axis and self.requires("dim")
 
 
 @dataclass(frozen=True)
