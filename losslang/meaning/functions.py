@@ -52,7 +52,7 @@ def of_function(
         plain = [float(value.value) for value in values if isinstance(value, NumberValue)]
         assert function.fold is not None
         compute: Callable[..., float] = function.fold
-        return fold(lambda: compute(*plain), call.span, spell(call))
+        return fold(lambda: compute(*plain, **dict(options)), call.span, spell(call))
     return applied(call.name, values, call, options, written)
 
 
@@ -74,7 +74,7 @@ def _options(
 def _along_axes(call: tree.Call, function: Function, values: Sequence[Value], written: Sequence[str], registry: Registry) -> None:
     """Raises MistakeError where a function along axes is given no tensor, no axis, or too many tensors."""
     is_one = len(values) == 1
-    if is_one and isinstance(values[0], TermsValue) and (function.reduces or function.takes_axis):
+    if is_one and isinstance(values[0], TermsValue) and (function.reduces or "dim" in function.option_types):
         body = spell(call.arguments[0])
         inner = call.arguments[0].span
         if function.name in ("sum", "mean"):
@@ -90,9 +90,9 @@ def _along_axes(call: tree.Call, function: Function, values: Sequence[Value], wr
     is_number = all(
         isinstance(v, NumberValue) or (isinstance(v, TensorValue) and is_static(v.expression)) for v in values
     )
-    if is_number and ("dim" in written or function.needs_axis):
+    if is_number and ("dim" in written or function.fold is None):
         raise MistakeError(mistakes.axis_of_a_number(call.span, call.name, spell(call.arguments[0])))
-    if function.needs_axis and "dim" not in written:
+    if function.fold is None and "dim" not in written:
         raise MistakeError(mistakes.no_axis(call.span, call.name, spell(call.arguments[0])))
 
 

@@ -148,6 +148,7 @@ class LossUse:
 
 
 Expression = Constant | Input | Apply | LossUse | Learned
+Addend = tuple[float, Expression, bool]
 COMPUTED = (Input, Apply, Learned)
 """What an option may be whose value is known when it runs."""
 
@@ -212,15 +213,12 @@ class Meaning:
         return self.lock
 
 
-def addends(
-    expression: Expression, weight: float = 1.0, dropped: bool = False
-) -> list[tuple[float, Expression, bool]]:
+def addends(expression: Expression, weight: float = 1.0, dropped: bool = False) -> list[Addend]:
     """The addends of a tensor expression, each with its weight, and whether a zero in place takes it out."""
     match expression:
-        case Apply("+", (left, right)):
-            return addends(left, weight, dropped) + addends(right, weight, dropped)
-        case Apply("-", (left, right)):
-            return addends(left, weight, dropped) + addends(right, -weight, dropped)
+        case Apply("+" | "-" as sign, (left, right)):
+            turned = weight if sign == "+" else -weight
+            return addends(left, weight, dropped) + addends(right, turned, dropped)
         case Apply("neg", (inner,)):
             return addends(inner, -weight, dropped)
         case Apply("*", (Constant(value, in_place=in_place), inner)):

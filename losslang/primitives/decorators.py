@@ -198,7 +198,7 @@ def function(
     def define(function: Callable[..., Any]) -> Function:
         made = Function(name_of(function), function, reduces=reduces, fold=fold)
         is_described(made)
-        if fold is None and not made.needs_axis:
+        if fold is None and ("dim" not in made.option_types or not made.requires("dim")):
             raise TypeError(f"function {made.name}: `fold` computes it of plain numbers")
         DEFINED.append(made)
         return made

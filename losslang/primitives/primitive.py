@@ -287,20 +287,10 @@ class Reduction(Primitive):
 
 @dataclass(frozen=True)
 class Function(Primitive):
-    """A function of the language: arithmetic on numbers and tensors."""
+    """A function of the language: arithmetic on numbers and tensors. One without `fold` needs an axis."""
 
     reduces: bool = False
     fold: Callable[..., float] | None = field(default=None, repr=False)
-
-    @property
-    def takes_axis(self) -> bool:
-        """True if it computes along axes of a tensor, which its option `dim` names."""
-        return "dim" in self.option_types
-
-    @property
-    def needs_axis(self) -> bool:
-        """True if `dim` has to be written."""
-        return self.takes_axis and self.requires("dim")
 
 
 @dataclass(frozen=True)

@@ -194,9 +194,9 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
         if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
             return function.function(*arguments, **options)
         try:
-            return function.fold(*arguments)
+            return function.fold(*arguments, **options)
         except (ArithmeticError, ValueError):
-            return ieee(function.function, *arguments)
+            return ieee(partial(function.function, **options), *arguments)
 
     return apply
 

@@ -120,7 +120,7 @@ class Builder:
     def with_axes(self, expression: Apply, value: Argument) -> Argument:
         """Emits the argument of a function along axes, and the look at its shape: it has these axes."""
         function = self.registry.get(Function, expression.operator)
-        if function is None or not function.takes_axis or not isinstance(value, Ref):
+        if function is None or "dim" not in function.option_types or not isinstance(value, Ref):
             return value
         site = Site(self.term_name, str(expression.arguments[0]), expression.span, self.source)
         filled = expression.operator if expression.operator in ("max", "min") else None
