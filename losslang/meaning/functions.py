@@ -71,7 +71,9 @@ def _options(
     )
 
 
-def _along_axes(call: tree.Call, function: Function, values: Sequence[Value], written: Sequence[str], registry: Registry) -> None:
+def _along_axes(
+    call: tree.Call, function: Function, values: Sequence[Value], written: Sequence[str], registry: Registry
+) -> None:
     """Raises MistakeError where a function along axes is given no tensor, no axis, or too many tensors."""
     is_one = len(values) == 1
     if is_one and isinstance(values[0], TermsValue) and (function.reduces or "dim" in function.option_types):

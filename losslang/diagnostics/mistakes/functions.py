@@ -16,12 +16,10 @@ def no_axis(span: Span, name: str, argument: str) -> Diagnostic:
 
     `dim` counts the axes of the tensor as it is handed over: 1 is the second, -1 the last.
     """
-    return Diagnostic(
-        "",
-        f"along which axis `{name}` runs is not said",
-        span,
-        fix=f"write `{name}({argument}, dim=1)`, or `dim=-1` for the last axis",
-    )
+    fix = f"write `{name}({argument}, dim=1)`, or `dim=-1` for the last axis"
+    usual = {"softmax": "dice", "log_softmax": "nll", "normalize": "infonce"}.get(name)
+    fix += f"; as an activation it stands in a loss: `{usual}({name})`" if usual else ""
+    return Diagnostic("", f"along which axis `{name}` runs is not said", span, fix=fix)
 
 
 @mistake("E344", example="max(3, dim=1)*ce", repair="3*ce")
