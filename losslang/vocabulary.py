@@ -40,6 +40,8 @@ Scale = Annotated[float, Field(ge=1e-12, le=LARGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Proportion = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Axes = Union[int, Annotated[list[int], Field(min_length=1)]]  # noqa: UP007
+"""An axis of a tensor, or several: from 0 on, -1 is the last."""
 
 
 class Head(NamedTuple):
@@ -128,6 +130,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Channels", "Count", "Dynamic", "Float",
+    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Axes", "Channels", "Count", "Dynamic", "Float",
     "Fraction", "Head", "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
 ]  # fmt: skip

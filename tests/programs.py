@@ -101,6 +101,10 @@ USES = st.sampled_from(
         *["pred.aux", "pred.aux[0]", "pred.losses[-1]", "mean(batch.d)", "batch.d/batch.n", "metric(zero_one)"],
         *["huber(delta=batch.d)", "focal(gamma=2*batch.g)", "ce(ignore_index=[254, 255])", "dice(classes=[1, 2])"],
         *["mean((pred - target)**2)", "mean(pred.a - (pred.b - pred.c))", "1e-4*l2_reg(match='*.weight')"],
+        *["mean(logsumexp(pred, dim=1)**2)", "sum(batch.m*norm(pred.a, dim=[1, -1]))", "norm(pred.a)", "max(batch.d)"],
+        *["l1(pred=sum(softmax(pred, dim=1)*const.bins, dim=1))", "infonce(normalize)@(pred.a, pred.b)"],
+        *["mean(normalize(pred.a, dim=-1, eps=1e-6)*log_softmax(pred.b, dim=-1))", "min(max(pred.a, dim=0), 3)*mse"],
+        *["triplet(normalize(eps=1e-6))@(pred.a, pred.p, pred.n)"],
     ]
 )  # fmt: skip
 HEADS = st.sampled_from(["seg", "aux[0]", "aux[-1]", "deep.fine[1:3]", "deep[:2]", "deep[1:]", "x_1"])

@@ -159,7 +159,7 @@ def _parts(term: Term) -> list[Term]:
     """A term; one that reads no loss as its addends."""
     if term.factor is not None or any(isinstance(part, LossUse) for part in below(term.body)):
         return [term]
-    return [replace(term, weight=weight, body=body) for weight, body in addends(term.body, term.weight)]
+    return [replace(term, weight=weight, body=body) for weight, body, _ in addends(term.body, term.weight)]
 
 
 def _learned_in(term: Term) -> list[Learned]:
@@ -231,7 +231,7 @@ def _factors(expression: Expression) -> list[Expression]:
 def _slope(expression: Expression, s: Learned) -> float:
     """The number that multiplies `s` in a sum; 0 where it stands in anything else."""
     slope = 0.0
-    for weight, part in addends(expression):
+    for weight, part, _ in addends(expression):
         slope += weight if part == s else 0.0
     return slope
 

@@ -217,9 +217,10 @@ class Evaluator:
             raise ReportedError
         function = self.registry.get(Function, name)
         if function is not None and (call.arguments or not self.registry.get(Activation, name)):
-            for option in call.options:
-                raise MistakeError(option_mistakes.unknown_option(option.span, name, option.name, ()))
-            return of_function(call, function, self._numbers(call.arguments, scope), self.registry)
+            values = self._numbers(call.arguments, scope)
+            return of_function(
+                call, function, values, self.registry, lambda node: self.evaluate(node, scope), self.report
+            )
         raise MistakeError(self._unknown(call))
 
     def bind(self, name: str, node: tree.Node) -> Value | None:

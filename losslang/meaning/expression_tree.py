@@ -48,8 +48,10 @@ def number(value: float) -> tree.Node:
     return tree.Negative(operand=tree.Number(value=-value)) if value < 0 else tree.Number(value=value)
 
 
-def option_value(value: bool | float | str) -> tree.Node:
+def option_value(value: bool | float | str | tuple[float, ...]) -> tree.Node:
     """The value of an option of a function or a schedule as a tree."""
+    if isinstance(value, tuple):
+        return tree.Items(items=tuple(map(option_value, value)))  # type: ignore[arg-type]
     if isinstance(value, bool):
         return tree.Word(value=value)
     return tree.Call(name=value) if isinstance(value, str) else number(value)

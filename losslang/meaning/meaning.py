@@ -22,10 +22,11 @@ NOWHERE = Span(0, 0)
 
 @dataclass(frozen=True)
 class Constant:
-    """A number that is known before anything runs."""
+    """A number that is known before anything runs. `in_place`: a zero that is written where it stands."""
 
     value: float
     span: Span = field(default=NOWHERE, compare=False, repr=False)
+    in_place: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         return formatter.number(self.value)
@@ -149,6 +150,7 @@ class LossUse:
 
 
 Expression = Constant | Input | Apply | LossUse | Learned
+Addend = tuple[float, Expression, bool]
 COMPUTED = (Input, Apply, Learned)
 """What an option may be whose value is known when it runs."""
 
@@ -209,19 +211,18 @@ class Meaning:
         return "\n".join([*learned, *(f"{term.name}: {term}{_taken(term)}" for term in self.terms)])
 
 
-def addends(expression: Expression, weight: float = 1.0) -> list[tuple[float, Expression]]:
-    """The addends of a tensor expression, each with its weight."""
+def addends(expression: Expression, weight: float = 1.0, dropped: bool = False) -> list[Addend]:
+    """The addends of a tensor expression, each with its weight, and whether a zero in place takes it out."""
     match expression:
-        case Apply("+", (left, right)):
-            return addends(left, weight) + addends(right, weight)
-        case Apply("-", (left, right)):
-            return addends(left, weight) + addends(right, -weight)
+        case Apply("+" | "-" as sign, (left, right)):
+            turned = weight if sign == "+" else -weight
+            return addends(left, weight, dropped) + addends(right, turned, dropped)
         case Apply("neg", (inner,)):
-            return addends(inner, -weight)
-        case Apply("*", (Constant(value), inner)):
-            return addends(inner, weight * value)
+            return addends(inner, -weight, dropped)
+        case Apply("*", (Constant(value, in_place=in_place), inner)):
+            return addends(inner, weight * value, dropped or in_place)
         case _:
-            return [(weight, expression)]
+            return [(weight, expression, dropped and not isinstance(expression, Constant))]
 
 
 def _addends_of(term: Term) -> list[Term]:
@@ -231,7 +232,8 @@ def _addends_of(term: Term) -> list[Term]:
         pair = [part for part in (term.factor, term.body) if part is not None]
         pair.sort(key=lambda part: not isinstance(part, Constant))
         whole = pair[0] if len(pair) == 1 else Apply("*", tuple(pair))
-        term, parts = replace(term, factor=None), addends(whole, term.weight)
+        term = replace(term, factor=None)
+        parts = [(weight, part) for weight, part, _ in addends(whole, term.weight)]
     numbers = [(w * b.value, Constant(1.0)) if isinstance(b, Constant) else (w, b) for w, b in parts]
     # 1 - 0.9 and 0.1 are one weight, though not one float.
     return [replace(term, weight=float(f"{weight:.12g}"), body=body) for weight, body in numbers]

@@ -256,8 +256,8 @@ def frozen(value: Any) -> Any:
 
 def arity(function: Function) -> tuple[int, str]:
     """The number of arguments of a function, and the same in words; the least number where it takes any."""
-    parameters = list(function.signature.parameters.values())
+    parameters = [p for p in function.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY]
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return 2, "two or more arguments"
+        return (1, "one or more arguments") if function.reduces else (2, "two or more arguments")
     number = len(parameters)
     return number, f"{number} argument{'s' * (number != 1)}"

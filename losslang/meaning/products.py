@@ -26,17 +26,19 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
         elif isinstance(value, TermsValue):
             bent = bent or operator == "/" or linear is not None
             linear = linear or value
+    is_zero = any(_zero_in_place(value, factor) for _, value, factor in parts)
     if linear is None:
         if tensor is None:
             return constant
-        scaled = tensor if constant.value == 1 else Apply("*", (Constant(constant.value), tensor), node.span)
-        return TensorValue(scaled, node.span)
+        factor = Constant(constant.value, in_place=is_zero)
+        return TensorValue(
+            tensor if constant.value == 1 else Apply("*", (factor, tensor), node.span), node.span
+        )
     if bent:
         return _bent(parts, constant.value, node)
-    is_zero = any(_zero_in_place(value, factor) for _, value, factor in parts)
     weighted = [
         replace(
-            t, weight=_scaled(constant.value, t, spelled), dropped=not t.metric and (t.dropped or is_zero)
+            t, weight=_scaled(constant.value, t, spelled), dropped=t.dropped or (is_zero and _computes(t))
         )
         for t in linear.terms
     ]
@@ -64,6 +66,11 @@ def _zero_in_place(value: Value, factor: tree.Node) -> bool:
     """True for a factor that is 0 and is written with numbers alone; a bound number may be set from outside."""
     names = (node for node in tree.walk(factor) if isinstance(node, tree.Call) and not node.arguments)
     return isinstance(value, NumberValue) and value.value == 0 and next(names, None) is None
+
+
+def _computes(term: Term) -> bool:
+    """True for a term that a zero in place spares: no metric, which stays, and no number."""
+    return not term.metric and not isinstance(term.body, Constant)
 
 
 def _constant(parts: Sequence[tuple[str, Value, tree.Node]]) -> float:

@@ -72,7 +72,8 @@ def free_name(wanted: str, registry: Registry, taken: Collection[str]) -> str:
 
 def _is_computed_zero(term: Term) -> bool:
     """True for a weight of 0 that would drop the term if it were written in place."""
-    return not (term.weight or term.dropped or term.metric) and bool(loss_uses(term))
+    is_zero = not (term.weight or term.dropped or term.metric)
+    return is_zero and not isinstance(term.body, Constant)
 
 
 def program_of_named_terms(

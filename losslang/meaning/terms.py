@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
@@ -145,10 +146,17 @@ def negate(value: Value, node: tree.Node) -> Value:
             return TermsValue(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
 
 
-def applied(operator: str, values: Sequence[Value], node: tree.Node) -> Value:
+def applied(
+    operator: str,
+    values: Sequence[Value],
+    node: tree.Node,
+    options: tuple[tuple[str, Any], ...] = (),
+    written: tuple[str, ...] = (),
+) -> Value:
     """The value of an operator that is not linear: one tensor, or one term named by its text."""
     spelled = spell(node)
-    expression = Apply(operator, tuple(collapse(v, spelled) for v in values), node.span)
+    inside = tuple(collapse(value, spelled) for value in values)
+    expression = Apply(operator, inside, node.span, options, written)
     if any(isinstance(value, TermsValue) for value in values):
         return TermsValue((Term(key(spelled), 1.0, expression, span=node.span),), node.span)
     return TensorValue(expression, node.span)
@@ -168,8 +176,8 @@ def as_terms(value: Value) -> tuple[Term, ...]:
             return (Term(key(str(Constant(value.value))), 1.0, Constant(value.value), span=value.span),)
         case TensorValue(label=""):
             return tuple(
-                Term(key(str(part)), weight, part, span=part.span or value.span)
-                for weight, part in addends(value.expression)
+                Term(key(str(part)), weight, part, dropped=dropped, span=part.span or value.span)
+                for weight, part, dropped in addends(value.expression)
             )
         case TensorValue():
             return (Term(value.label, 1.0, value.expression, named=True, span=value.span),)

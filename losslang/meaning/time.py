@@ -102,7 +102,7 @@ def number_at(expression: Expression, times: Mapping[str, float], registry: Regi
             function = registry.get(Function, name)
             assert function is not None
             assert function.fold is not None
-            return function.fold(*numbers)
+            return function.fold(*numbers, **dict(expression.options))
         case _:
             raise ValueError(f"`{expression}` is known only when it runs")
 

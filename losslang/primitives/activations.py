@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from losslang.primitives.decorators import activation
 from losslang.tensors.lazy import F, torch
-from losslang.vocabulary import Float, Tensor
+from losslang.tensors.numerics import unit
+from losslang.vocabulary import Float, Positive, Tensor
 
 
 @activation(takes="logits", gives="probs")
@@ -47,6 +48,12 @@ def relu(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def softplus(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log(1 + e^x)."""
     return F.softplus(values)
+
+
+@activation(takes="embeddings", gives="embeddings", over="row")
+def normalize(embeddings: Float[Tensor, "*b d"], *, eps: Positive = 1e-12) -> Float[Tensor, "*b d"]:
+    """x / max(|x|, ε): rows of length 1, of every embedding that the loss reads. A row of zeros stays one."""
+    return unit(embeddings, (-1,), eps)
 
 
 @activation(takes="any", gives="any")

@@ -103,7 +103,7 @@ def activation(
     *,
     takes: str = "logits",
     gives: str = "probs",
-    over: Literal["element", "class"] = "element",
+    over: Literal["element", "class", "row"] = "element",
     paper: str = "",
 ) -> Callable[[Callable[..., Any]], Activation]:
     """Registers an activation: the decorated function turns one view of the prediction into another.
@@ -111,7 +111,8 @@ def activation(
     Args:
         takes: The view that it takes: "logits", "probs", "log_probs", "values", ..., or "any".
         gives: The view that it gives.
-        over: "element" where each element is computed by itself, "class" where axis 1 is one distribution.
+        over: "element" where each element is computed by itself, "class" where axis 1 is one distribution,
+            "row" where the last axis is one embedding.
         paper: Where it is from.
 
     Raises:
@@ -174,16 +175,20 @@ def reduction(*, per_sample: bool = False) -> Callable[[Callable[..., Any]], Red
 
 
 def function(
-    *, fold: Callable[..., float], reduces: bool = False
+    *, fold: Callable[..., float] | None = None, reduces: bool = False
 ) -> Callable[[Callable[..., Any]], Function]:
     """Registers a function: arithmetic on numbers and tensors of a program.
 
+    An option `dim` counts the axes of the tensor: a function that `reduces` keeps them with size 1. Functions
+    with one, and those that reduce, are refused of a loss, which is one number already.
+
     Args:
-        fold: The same function of plain floats, which folds constants before anything runs.
-        reduces: It gives one number: of a loss, which is one number already, it is refused.
+        fold: The same function of plain floats, which folds constants before anything runs. Only a function
+            that needs an axis has none.
+        reduces: Of one tensor it gives one number, or one along each `dim`.
 
     Raises:
-        TypeError: It has options, or no name of its own.
+        TypeError: An option has no type, the function has no name of its own, or `fold` is missing.
 
     Example:
         >>> @losslang.function(fold=lambda x: x * x)
@@ -197,8 +202,8 @@ def function(
     def define(function: Callable[..., Any]) -> Function:
         made = Function(name_of(function), function, reduces=reduces, fold=fold)
         is_described(made)
-        if made.option_types:
-            raise TypeError(f"function {made.name}: functions take no options")
+        if fold is None and ("dim" not in made.option_types or not made.requires("dim")):
+            raise TypeError(f"function {made.name}: `fold` computes it of plain numbers")
         DEFINED.append(made)
         return made
 

@@ -262,7 +262,7 @@ class Activation(Primitive):
 
     takes: str = "logits"
     gives: str = "probs"
-    over: Literal["element", "class"] = "element"
+    over: Literal["element", "class", "row"] = "element"
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class Reduction(Primitive):
 
 @dataclass(frozen=True)
 class Function(Primitive):
-    """A function of the language: arithmetic on numbers and tensors."""
+    """A function of the language: arithmetic on numbers and tensors. One without `fold` needs an axis."""
 
     reduces: bool = False
     fold: Callable[..., float] | None = field(default=None, repr=False)

@@ -190,13 +190,13 @@ def _found(primitive: Any, operation: str) -> Any:
 def _arithmetic(function: Function) -> Callable[..., Any]:
     """A function of tensors that folds plain numbers, as those of `compile(const=...)` are."""
 
-    def apply(*arguments: Any) -> Any:
+    def apply(*arguments: Any, **options: Any) -> Any:
         if function.fold is None or any(isinstance(a, torch.Tensor) for a in arguments):
-            return function.function(*arguments)
+            return function.function(*arguments, **options)
         try:
-            return function.fold(*arguments)
+            return function.fold(*arguments, **options)
         except (ArithmeticError, ValueError):
-            return ieee(function.function, *arguments)
+            return ieee(partial(function.function, **options), *arguments)
 
     return apply
 

@@ -18,7 +18,17 @@ from losslang.vocabulary import Tensor
 
 CHECKS = ("check:classes", "check:indices")
 """Steps that refuse labels: their inputs are the labels, and what says how many classes there are."""
-SAME = ("zero_masked", "zero_masked_raw", "moved", "rows", "rows_of_target", "number", "beside")
+SAME = (
+    "zero_masked",
+    "zero_masked_raw",
+    "moved",
+    "rows",
+    "rows_of_target",
+    "number",
+    "beside",
+    "with_axes",
+    "fitted",
+)
 """Steps that give the labels that they are given: on other axes, or in a wider type."""
 READ = ("zero_masked", "zero_masked_raw", "float_prediction", "hidden", "head")
 """Steps through which an input is read: masks and casts."""

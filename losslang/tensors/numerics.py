@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, eager, torch
@@ -18,6 +18,21 @@ def root(x: Tensor) -> Tensor:
     """sqrt(x) whose derivative at 0 is 0."""
     zero = x == 0
     return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
+
+
+def log_sum(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """log Σ e^x over axes. Where every x is -inf it is -inf with a gradient of 0, where torch's is NaN."""
+    found = torch.logsumexp(x, axes, True)
+    if not min_if_cheap(found) > -torch.inf:
+        nothing = found.detach() == -torch.inf
+        found = torch.where(nothing, -torch.inf, torch.logsumexp(torch.where(nothing, 0.0, x), axes, True))
+    return found if keepdim else found.reshape(())
+
+
+def unit(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """x / max(|x|, ε), |x| the norm over axes; where |x| is 0 it is 0 with a gradient of 0."""
+    length = cast("Tensor", torch.linalg.vector_norm(x, dim=axes, keepdim=True))  # pyright: ignore
+    return torch.where(length == 0, 0.0, x / length.clamp(min=eps))
 
 
 def divided(total: Tensor, number: Tensor) -> Tensor:

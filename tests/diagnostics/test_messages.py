@@ -98,8 +98,8 @@ REPAIRS = [
     ("dice(softmax, pred, target)", "E103", "dice(softmax)"),
     ("softmax(ce)", "E103", "ce(softmax)"),
     ("softmax(dice(smooth=1))", "E103", "dice(softmax, smooth=1)"),
-    ("log_softmax(pred)", "E103", "nll(log_softmax)"),
-    ("softmax(pred)", "E103", "dice(softmax)"),
+    ("log_softmax(pred)", "E343", "nll(log_softmax)"),
+    ("softmax(pred)", "E343", "dice(softmax)"),
     # percentages and options behind the call
     ("50%*ce", "E002", "0.5*ce"),
     ("12.5 % * ce", "E002", "0.125*ce"),

@@ -438,6 +438,22 @@ def test_a_function_needs_to_fold_numbers():
         losslang.function()(halved)  # type: ignore[call-arg]
 
 
+def test_a_function_with_an_option():
+    def steeper(x: Float[Tensor, "*s"], *, by: float = 2.0) -> Float[Tensor, "*s"]:
+        """x by."""
+        return x * by
+
+    losslang.function(fold=lambda x, by: x * by)(steeper)
+    error = ((X - Y) ** 2).mean()
+    for text, factor in (("steeper(3)*mse", 6), ("steeper(3, by=4)*mse", 12), ("steeper(mse, by=-1)", -1)):
+        torch.testing.assert_close(losslang.compile(text)(X, Y), factor * error)
+    loss = losslang.compile("steeper(step, by=3)*mse + steeper(const.k, by=2)", const={"k": 4})
+    loss.set_clock(step=5)
+    torch.testing.assert_close(loss(X, Y), 15 * error + 8)
+    assert "steeper(step, by=3)" in loss.canonical
+    assert codes("steeper(3, buy=4)*mse") == ["E201"]
+
+
 def test_a_function_of_four():
     def lerp(
         a: Float[Tensor, ""], b: Float[Tensor, ""], c: Float[Tensor, ""], d: Float[Tensor, ""]
@@ -590,7 +606,8 @@ SIGNATURES = [
     pytest.param(losslang.loss(), lambda values, target: values, "lambda"),
     pytest.param(losslang.activation(gives="prob"), steep, "steep.*prob"),
     pytest.param(losslang.reduction(), only_values, "only_values.*weights"),
-    pytest.param(losslang.function(fold=abs), own_mask, "own_mask.*option"),
+    pytest.param(losslang.function(), own_mask, "own_mask.*fold"),
+    pytest.param(losslang.function(fold=abs), bare_option, r"bare_option.*\bk\b"),
 ]  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def given_twice(span: Span, name: str, first: Span) -> Diagnostic:
     )
 
 
-@mistake("E204", example="max(ce)", repair="max(ce, 0.1)")
+@mistake("E204", example="clip(ce)", repair="clip(ce, 0, 1)")
 def wrong_count(span: Span, name: str, found: int, wanted: str, fix: str = "") -> Diagnostic:
     """A call has too few or too many arguments."""
     said = f"`{name}` takes {wanted}, not {found}" + f" argument{'s' * (found != 1)}" * bool(fix)

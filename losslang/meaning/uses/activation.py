@@ -118,6 +118,8 @@ def _fits(
         wants = "logits"
         fix = f"`{loss.name}({activation.name})`, which compiles to the same stable kernel"
         fits = False
+    elif activation.takes == "embeddings":
+        fits = wants == "embeddings"
     elif activation.name == "identity":
         fits = loss.activation is None or loss.wants != "logits"
     elif wants == "probs":

@@ -96,7 +96,8 @@ def activation_alone(call: tree.Call, registry: Registry) -> Diagnostic:
         usual = {"softmax": "dice", "exp": "kl"}.get(call.name, "bce")
         fix = f"give it to a loss: `{usual}({call.name})`"
     else:
-        fix = f"give it to a loss: `mse({call.name})`"
+        usual = "infonce" if activation.takes == "embeddings" else "mse"
+        fix = f"give it to a loss: `{usual}({call.name})`"
     return mistakes.wrong_kind(call.name_span, call.name, "activation", "a loss", fix)
 
 

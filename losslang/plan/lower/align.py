@@ -11,7 +11,8 @@ from losslang.meaning.options import bounds_of, wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
-from losslang.plan.lower.frame import frame
+from losslang.plan.lower.frame import frame, guess, lacking, other_form
+from losslang.plan.lower.kept import channel_beside
 from losslang.plan.lower.neighbours import look_for_activated, look_for_axis, look_for_unmasked
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
@@ -39,6 +40,8 @@ class Aligned:
         self.layers: dict[str, Ref] = {}
         self.frame = frame(loss, self.over)
         self.layout = layout(use, loss)
+        self.kept = builder.kept(use.prediction)
+        self.channel = channel_beside(self.layout, self.kept)
         listed = dict(use.spans)
         self.paths = tuple((name, str(operand)) for name, operand in use.operands if name not in listed)
 
@@ -145,7 +148,7 @@ class Aligned:
         }
         self.target = None if "target" not in given else self.aligned(self.form(), target, "target")
         self.others = {
-            name: self.aligned(self.other_form(name), self.laid_operand(name, value), name)
+            name: self.aligned(other_form(self.loss, name), self.laid_operand(name, value), name)
             for name, value in given.items()
             if name not in ("pred", "target") and name not in LAYERS
         }
@@ -155,7 +158,7 @@ class Aligned:
 
         One with axes of its own, such as a history, keeps them.
         """
-        if not isinstance(value, Ref) or self.other_form(name) == "free":
+        if not isinstance(value, Ref) or other_form(self.loss, name) == "free":
             return value
         root = root_of(dict(self.use.operands)[name])
         is_moved = self.loss.axes[name] == self.loss.axes[self.loss.views[0]]
@@ -164,7 +167,7 @@ class Aligned:
             value,
             self.raw,
             site=self.site(name),
-            channel=self.layout.channel,
+            channel=self.channel,
             vector="channels" if root == "const" else "samples",
             # `operands` has moved the channels of what has the axes of the prediction.
             moved=None if is_moved else self.layout.moved,
@@ -172,9 +175,9 @@ class Aligned:
 
     def mask_ignored(self, not_ignored: Ref) -> None:
         """Adds the ignored labels to the mask of the prediction."""
-        channel, site = self.layout.channel, self.site("target")
+        site = self.site("target")
         laid = self.emit(
-            "broadcast_to_pred", not_ignored, self.raw, site=site, channel=channel, vector="samples"
+            "broadcast_to_pred", not_ignored, self.raw, site=site, channel=self.channel, vector="samples"
         )
         shown = self.emit("mask", laid, self.raw)
         self.mask = shown if self.mask is None else self.emit("mask_and", self.mask, shown)
@@ -186,6 +189,9 @@ class Aligned:
     def operands(self) -> dict[str, Argument]:
         """Emits the operands, with the channel axis where the loss expects it."""
         given = {name: self.out.tensor(operand, self.layout.before) for name, operand in self.use.operands}
+        for name, operand in self.use.operands:
+            if name == "target" or self.loss.axes.get(name) == self.loss.axes[self.loss.views[0]]:
+                given[name] = self.fitted(operand, given[name], given["pred"])
         if self.layout.moved is None:
             return given
         source, target = self.layout.moved
@@ -197,15 +203,22 @@ class Aligned:
                 given[name] = self.emit("moved", given[name], pred, source=source, target=target)
         return given
 
+    def fitted(self, expression: Expression, value: Argument, pred: Argument) -> Argument:
+        """Emits an operand beside a prediction of which either has axes that a function keeps as ones."""
+        own = self.out.kept(expression)
+        if value is pred or (not own and not self.kept):
+            return value
+        return self.emit("fitted", value, pred, kept=self.kept, own=own)
+
     def laid_over(self, expression: Expression, part: str) -> Ref:
         """Emits a mask or a weight in the rank of the prediction."""
-        value = self.out.tensor(expression, self.layout.before)
+        value = self.fitted(expression, self.out.tensor(expression, self.layout.before), self.raw)
         return self.emit(
             "broadcast_to_pred",
             value,
             self.raw,
             site=self.site(part),
-            channel=self.layout.channel,
+            channel=self.channel,
             vector="channels" if root_of(expression) == "const" else "samples",
             moved=self.layout.moved,
         )
@@ -225,7 +238,7 @@ class Aligned:
             self.logits = self.emit("scale_by_temperature", self.logits, temperature=temperature)
         # Ignored labels are masked already: `without_ignored` replaced them by class 0.
         if self.target is not None and self.stated is not None:
-            self.target = self.emit("zero_masked", self.target, self.stated, **self.lacking(self.form()))
+            self.target = self.emit("zero_masked", self.target, self.stated, **lacking(self.form()))
         self.others = {name: self.hidden(name, value) for name, value in self.others.items()}
         for name in self.loss.nonnegative:
             checked = self.target if name == "target" else self.others[name]
@@ -237,7 +250,7 @@ class Aligned:
                 form = dict(self.use.options).get("format", "xyxy")
                 self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
-            self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=self.guess())
+            self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=guess(self.loss))
 
     def dynamic(self, name: str, value: Expression, declared: Any) -> Argument:
         """Emits an option that is a tensor of one number, and the check of its bounds."""
@@ -250,25 +263,10 @@ class Aligned:
         """Emits another operand with masked elements zeroed; one with axes of its own by whole samples."""
         if self.mask is None:
             return value
-        form = self.other_form(name)
+        form = other_form(self.loss, name)
         if form == "free":
             return self.emit("zero_masked_samples", value, self.mask)
-        return self.emit("zero_masked", value, self.mask, **self.lacking(form))
-
-    def other_form(self, name: str) -> str:
-        """Returns the form of an operand beside prediction and target, as its axes say."""
-        own, pred = self.loss.axes[name], self.loss.axes[self.loss.views[0]]
-        if name == "sign":
-            return "sign_of_row" if own == pred[:-1] else "sign"
-        return "operand_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
-
-    def lacking(self, form: str) -> dict[str, Any]:
-        """Returns the option that says which axis of the mask a tensor lacks, if not the second: the last."""
-        return {"lacks": -1} if form in ("indices", "position", "per_row", "sign_of_row") else {}
-
-    def guess(self) -> str:
-        """Returns the activation to suggest if the prediction holds logits instead of probabilities."""
-        return "softmax" if "labels" in self.loss.parameters else "sigmoid"
+        return self.emit("zero_masked", value, self.mask, **lacking(form))
 
     def form(self) -> str:
         """Returns the form in which the loss reads its target: the operation that brings it there."""
@@ -291,7 +289,7 @@ class Aligned:
         """Emits an operand in a form, and the checks of its values."""
         site = self.site(operand)
         if self.mask is not None and form != "free":
-            value = self.emit("zero_masked_raw", value, self.mask, **self.lacking(form))
+            value = self.emit("zero_masked_raw", value, self.mask, **lacking(form))
         quantiles = dict(self.use.options).get(self.loss.extra_axis)
         if form == "target_like_pred" and isinstance(quantiles, tuple):
             aligned = self.emit("last_axis", value, self.pred, site=site, size=len(quantiles))  # pyright: ignore[reportUnknownArgumentType]

@@ -10,7 +10,9 @@ from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, without_
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, is_static
 from losslang.meaning.parameter import Learned
 from losslang.meaning.time import clock_of
+from losslang.plan.lower.kept import kept, named
 from losslang.plan.plan import Argument, Names, Ref, Step
+from losslang.primitives.primitive import Function
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -85,8 +87,10 @@ class Builder:
                     return self.emit(
                         f"schedule:{operator}", self.clock(name, expression.span), *values, **options
                     )
-                laid = self.side_by_side(arguments, values, channel)
-                return self.emit(f"math:{operator}", *laid, site=self.whole(expression))
+                if len(values) == 1:
+                    values = [self.with_axes(expression, values[0])]
+                laid, site = self.side_by_side(arguments, values, channel), self.whole(expression)
+                return self.emit(f"math:{operator}", *laid, site=site, **dict(expression.options))
             case LossUse():
                 raise AssertionError("the checker lets no loss into a tensor expression")
 
@@ -113,6 +117,23 @@ class Builder:
         value = self.tensor(expression, channel)
         return self.emit("number", value, kind=kind) if isinstance(value, Ref) else value
 
+    def with_axes(self, expression: Apply, value: Argument) -> Argument:
+        """Emits the argument of a function along axes, and the look at its shape: it has these axes."""
+        function = self.registry.get(Function, expression.operator)
+        if function is None or "dim" not in function.option_types or not isinstance(value, Ref):
+            return value
+        site = Site(self.term_name, str(expression.arguments[0]), expression.span, self.source)
+        filled = expression.operator if expression.operator in ("max", "min") else None
+        axes = named(expression)
+        if not axes and filled is None:
+            return value
+        how: dict[str, Any] = {"axes": axes} if filled is None else {"axes": axes, "filled": filled}
+        return self.emit("with_axes", value, site=site, **how)
+
+    def kept(self, expression: Expression) -> tuple[int, ...]:
+        """Returns the axes of a tensor expression that a function keeps with size 1."""
+        return kept(expression, self.registry)
+
     def sliced(self, path: Input, channel: int) -> dict[str, Any]:
         """Returns the option that names the axis of a path's slices, if it has any."""
         base = without_slices(path)
@@ -131,11 +152,12 @@ class Builder:
         tensors = [i for i, v in enumerate(values) if isinstance(v, Ref) and not is_static(expressions[i])]
         if len(tensors) < 2:
             return list(values)
-        laid = list(values)
+        laid, axes = list(values), [self.kept(expression) for expression in expressions]
         for i in tensors:
             others = [j for j in tensors if j != i]
             expression = expressions[i]
             site = Site(self.term_name, str(expression), expression.span, self.source)
+            kept_of: dict[str, Any] = {"kept": tuple(axes[j] for j in (i, *others))} if any(axes) else {}
             laid[i] = self.emit(
                 "beside",
                 values[i],
@@ -144,5 +166,6 @@ class Builder:
                 channel=channel,
                 roots=tuple(root_of(expressions[j]) for j in (i, *others)),
                 names=tuple(str(expressions[j]) for j in others),
+                **kept_of,
             )
         return laid

@@ -1,6 +1,8 @@
-"""The axes of the prediction that the values of a loss have."""
+"""The axes of the prediction that the values and the operands of a loss have."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from losslang.primitives.primitive import Loss
 
@@ -19,3 +21,21 @@ def frame(loss: Loss, over: str) -> str:
     if before[-1] in ("d", "n") or before[-1].isdigit():
         return "rows"
     return "samples" if after == ("b",) else "places"
+
+
+def other_form(loss: Loss, name: str) -> str:
+    """Returns the form of an operand beside prediction and target, as its axes say."""
+    own, pred = loss.axes[name], loss.axes[loss.views[0]]
+    if name == "sign":
+        return "sign_of_row" if own == pred[:-1] else "sign"
+    return "operand_like_pred" if own == pred else "per_row" if own == pred[:-1] else "free"
+
+
+def lacking(form: str) -> dict[str, Any]:
+    """Returns the option that says which axis of the mask a tensor lacks, if not the second: the last."""
+    return {"lacks": -1} if form in ("indices", "position", "per_row", "sign_of_row") else {}
+
+
+def guess(loss: Loss) -> str:
+    """Returns the activation to suggest if the prediction holds logits instead of probabilities."""
+    return "softmax" if "labels" in loss.parameters else "sigmoid"

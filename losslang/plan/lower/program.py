@@ -138,7 +138,8 @@ class _Lowering(Builder):
                     self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
                     for a in arguments
                 ]
-                return self.emit(f"math:{operator}", *inputs, site=self.whole(expression))
+                options = dict(expression.options)
+                return self.emit(f"math:{operator}", *inputs, site=self.whole(expression), **options)
             case _:
                 return self.number(expression)
 

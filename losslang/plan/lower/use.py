@@ -99,7 +99,7 @@ class Use(Aligned):
         if name == "identity":
             return self.logits
         channel = self.layout.channel
-        if self.over == "element" or channel == 1:
+        if self.over != "class" or channel == 1:
             return self.emit(f"activation:{name}", self.logits, check=False, **options)
         # An activation over classes runs along axis 1: the channel axis is moved there and back.
         second = self.emit("channels_second", self.logits, channel=channel)
@@ -172,8 +172,14 @@ class Use(Aligned):
         if name in VIEWS:
             return self.view(name)
         if name in TARGETS:
-            return self.view_target()
-        return self.layers[name] if name in self.layers else self.others[name]
+            return self.normalized(name, self.view_target())
+        return self.layers[name] if name in self.layers else self.normalized(name, self.others[name])
+
+    def normalized(self, name: str, value: Ref) -> Ref:
+        """Emits an operand beside the prediction; where rows are activated, those of every embedding are."""
+        if self.over != "row" or self.loss.axes[name] != self.loss.axes[self.loss.views[0]]:
+            return value
+        return self.emit(f"activation:{self.activation.name}", value, **dict(self.choice.options))
 
     def counting(self) -> Ref:
         """Emits which rows or samples have an unmasked element, before their values are computed."""

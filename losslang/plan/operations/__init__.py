@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from losslang.plan.operations import (
+    arithmetic,
     call,
     checks,
     compared,
@@ -126,7 +127,9 @@ for _function in (
     call.number,
     masks.moved,
     masks.broadcast_to_pred,
-    masks.beside,
+    arithmetic.beside,
+    arithmetic.with_axes,
+    arithmetic.fitted,
     masks.mask,
     masks.not_ignored,
     masks.mask_and,

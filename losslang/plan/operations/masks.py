@@ -19,9 +19,6 @@ from losslang.tensors.repairs import has_shape
 from losslang.tensors.targets import Site, broadcasts_to
 from losslang.vocabulary import Tensor
 
-ACROSS = {"const", "batch"}
-"""Roots of vectors along different axes: a number per channel, and a number per sample."""
-
 
 def moved(value: Any, pred: Any, source: int, target: int) -> Any:
     """Moves the channel axis of a tensor of the prediction's rank to where the loss reads it, as a view.
@@ -79,43 +76,6 @@ def broadcast_to_pred(
 def along(vector: Tensor, rank: int, axis: int) -> Tensor:
     """Reshapes a vector to lie along one axis of a tensor of this rank."""
     return vector.reshape([-1 if i == axis else 1 for i in range(rank)])
-
-
-def beside(
-    value: Any, *others: Any, site: Site, channel: int, roots: tuple[str, ...], names: tuple[str, ...]
-) -> Any:
-    """Returns a tensor in the rank of the other operands of its arithmetic.
-
-    Rank 1 is broadcast as a weight is.
-
-    `roots` are the roots of all, its own first: `const`, `batch`, or `pred` for prediction and target.
-    """
-    if not isinstance(value, torch.Tensor) or value.ndim == 0:
-        return value
-    ranks = [other.ndim if isinstance(other, torch.Tensor) else 0 for other in others]
-    rank = max(value.ndim, *ranks)
-    laid = value
-    if value.ndim == 1 < rank:
-        laid = along(value, rank, channel_axis(channel, rank) % rank if roots[0] == "const" else 0)
-    for other, root, name in zip(others, roots[1:], names, strict=True):
-        if isinstance(other, torch.Tensor) and other.ndim and not _meets(laid, other, (roots[0], root)):
-            shapes = tuple(value.shape), tuple(other.shape)
-            across = len(shapes[0]) == len(shapes[1]) == 1 and {roots[0], root} == ACROSS
-            raise site.error(tensors.no_arithmetic(site.span, site.term, site.operand, *shapes, name, across))
-    return laid
-
-
-def _meets(laid: Tensor, other: Tensor, roots: tuple[str, str]) -> bool:
-    """Returns whether two tensors broadcast: every size is equal, or one of the two is 1."""
-    if laid.ndim == other.ndim == 1 and set(roots) == ACROSS:
-        # A vector of samples and one of channels, which may be equally long.
-        return laid.shape[0] == 1 or other.shape[0] == 1
-    if other.ndim == 1 < laid.ndim:
-        # `beside` broadcasts it by its own rank, and refuses it there.
-        return True
-    return laid.ndim == other.ndim and all(
-        a == b or a == 1 or b == 1 for a, b in zip(laid.shape, other.shape, strict=True)
-    )
 
 
 def mask(laid: Any, pred: Tensor) -> Tensor | None:

@@ -27,6 +27,8 @@ LYING = (
     "rows_of_target",
     "number",
     "beside",
+    "with_axes",
+    "fitted",
 )
 """Operations outside of a walk whose value has the axes of the prediction, so that it is cut with it."""
 RELAID = ("channels_second", "channels_back")

@@ -21,7 +21,17 @@ from losslang.vocabulary import Tensor
 
 INDEXED = ("labels", "indices", "position")
 """Steps that read class indices; so does `dense` along the classes."""
-THROUGH = ("not_ignored", "zero_masked", "zero_masked_raw", "moved", "rows_of_target", "number", "beside")
+THROUGH = (
+    "not_ignored",
+    "zero_masked",
+    "zero_masked_raw",
+    "moved",
+    "rows_of_target",
+    "number",
+    "beside",
+    "with_axes",
+    "fitted",
+)
 """Steps that hand a target on to those that read it."""
 ADAPTED = 3
 """Calls after which nothing changes any more."""

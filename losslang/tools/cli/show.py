@@ -144,9 +144,9 @@ def _facts(primitive: Primitive) -> Iterator[tuple[str, str]]:
     if isinstance(primitive, Loss):
         yield from _reads(primitive)
     if isinstance(primitive, Activation):
-        over = "the class axis, dimension 1" if primitive.over == "class" else "every element by itself"
+        over = {"class": "the class axis, dimension 1", "row": "the last axis, an embedding"}
         yield "turns", f"{_view(primitive.takes)} into {_view(primitive.gives)}"
-        yield "over", over
+        yield "over", over.get(primitive.over, "every element by itself")
     yield from zip(["options", *[""] * len(primitive.option_types)], _options(primitive), strict=False)
     if isinstance(primitive, Loss):
         yield from _gives(primitive)
