@@ -188,8 +188,7 @@ class Aligned:
         given: dict[str, Argument] = {}
         for name, operand in self.use.operands:
             given[name] = self.out.tensor(operand, self.layout.before)
-            if name == "pred":
-                self.out.prediction = given[name]
+            self.out.prediction = given["pred"]
         if self.layout.moved is None:
             return given
         source, target = self.layout.moved
