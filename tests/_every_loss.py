@@ -13,8 +13,8 @@ from reference import evaluate
 from torch import Tensor
 
 import losslang
+from losslang.meaning.frame import frame
 from losslang.meaning.layout import is_of_rows
-from losslang.plan.lower.frame import frame
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
 from losslang.vocabulary import LAYERS

@@ -757,6 +757,89 @@ def _() -> Case:
     return Case(pred, target, total, {"teacher": teacher})
 
 
+@recipe("nnU-Net v2 (softmax)")
+def _() -> Case:
+    sizes = (8, 4, 2)
+    pred = [real(2, 3, n, n) for n in sizes]
+    target = [torch.randint(3, (2, 1, n, n)) for n in sizes]
+
+    def one(logits: Tensor, labels: Tensor) -> Tensor:
+        truth = torch.stack([labels[:, 0] == c for c in range(3)], 1).double()
+        dice = overlap(softmax(logits)[:, 1:], truth[:, 1:], 1e-5, (0, 2, 3)).mean()
+        return ce(logits, labels[:, 0]).mean() + dice
+
+    def total() -> Tensor:
+        # 1/2^i, the last one 0, divided by their sum.
+        return 2 / 3 * one(pred[0], target[0]) + 1 / 3 * one(pred[1], target[1]) + 0 * pred[2].sum()
+
+    return Case([*pred[:2], pred[2].detach()], target, total)
+
+
+@recipe("DETR")
+def _() -> Case:
+    layers = [{"logits": real(6, 4), "boxes": real(6, 4)} for _ in range(3)]
+    pred = [{"logits": x["logits"], "boxes": boxes(x["boxes"])} for x in layers]
+    labels = [torch.randint(4, (6,)) for _ in layers]
+    found = [boxes(data(6, 4)) for _ in layers]
+    eos, number = torch.tensor([1, 1, 1, 0.1], dtype=torch.float64), torch.tensor(5.0, dtype=torch.float64)
+
+    def one(i: int) -> Tensor:
+        own = eos[labels[i]]
+        classes = (ce(pred[i]["logits"], labels[i]) * own).sum() / own.sum()
+        apart = (pred[i]["boxes"] - found[i]).abs().sum()
+        return classes + (5 * apart + 2 * giou(pred[i]["boxes"], found[i]).sum()) / number
+
+    def total() -> Tensor:
+        return one(0) + one(1) + one(2)
+
+    target = [{"logits": t, "boxes": b} for t, b in zip(labels, found, strict=True)]
+    return Case({"layers": pred}, {"layers": target}, total, {"num_boxes": number}, {"eos": eos})
+
+
+def boxes(x: Tensor) -> Tensor:
+    """Any four numbers as a box with corners in order."""
+    corner, size = x[:, :2], 0.5 + x[:, 2:].abs()
+    return torch.cat([corner, corner + size], 1)
+
+
+def giou(a: Tensor, b: Tensor) -> Tensor:
+    """1 - (IoU - what the hull has beside the union, of the hull)."""
+
+    def area(low: Tensor, high: Tensor) -> Tensor:
+        return (high - low).clamp(min=0).prod(1)
+
+    inter = area(torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:]))
+    union = area(a[:, :2], a[:, 2:]) + area(b[:, :2], b[:, 2:]) - inter
+    hull = area(torch.minimum(a[:, :2], b[:, :2]), torch.maximum(a[:, 2:], b[:, 2:]))
+    return 1 - inter / (union + 1e-7) + (hull - union) / (hull + 1e-7)
+
+
+@recipe("U2-Net")
+def _() -> Case:
+    logits = [real(2, 1, 6, 6) for _ in range(7)]
+    pred, target = [1 / (1 + torch.exp(-x)) for x in logits], binary(2, 1, 6, 6)
+
+    def total() -> Tensor:
+        parts = [-(target * torch.log(p) + (1 - target) * torch.log(1 - p)).mean() for p in pred]
+        return torch.stack(parts).sum()
+
+    return Case(pred, target, total)
+
+
+@recipe("Matryoshka")
+def _() -> Case:
+    a, b = real(5, 768), real(5, 768)
+
+    def one(size: int) -> Tensor:
+        rows = [x[:, :size] / x[:, :size].norm(dim=1, keepdim=True) for x in (a, b)]
+        return ce(20 * rows[0] @ rows[1].T, torch.arange(5)).mean()
+
+    def total() -> Tensor:
+        return torch.stack([one(size) for size in (768, 512, 256, 128, 64)]).sum()
+
+    return Case({"a": a, "b": b}, None, total)
+
+
 def test_every_recipe_has_a_name_of_its_own_and_a_source():
     assert len(RECIPES) == len(ENTRIES) == 49
     assert all(set(entry) == {"name", "source", "loss"} for entry in ENTRIES)
@@ -777,8 +860,8 @@ def leaves(value: Any) -> Iterator[Tensor]:
     """The tensors of a call that want a gradient."""
     if isinstance(value, Tensor):
         yield from (value,) if value.requires_grad else ()
-    elif isinstance(value, dict):
-        for part in value.values():
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from leaves(part)
 
 

@@ -23,6 +23,7 @@ from losslang.meaning.meaning import Expression, Term
 from losslang.meaning.options import ReportedError
 from losslang.meaning.parameter import Learned
 from losslang.meaning.products import multiply
+from losslang.meaning.repeats import repeated
 from losslang.meaning.routing import behind, read_path
 from losslang.meaning.terms import (
     MistakeError,
@@ -43,6 +44,7 @@ from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
 from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Activation, Function, Loss, Planned
+from losslang.primitives.repeats import Repeat
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
 from losslang.syntax import tree
@@ -144,7 +146,7 @@ class Evaluator:
     @property
     def _callable(self) -> tuple[str, ...]:
         """The names that may be called."""
-        kinds = (Loss, Function, Schedule)
+        kinds = (Loss, Function, Schedule, Repeat)
         names = (name for kind in kinds for name in self.registry.names(kind))
         return (*self.bindings, *names, tree.METRIC)
 
@@ -211,6 +213,8 @@ class Evaluator:
             return scheduled(call, schedule, values, lambda node: self.evaluate(node, scope), self.report)
         if combinator := self.registry.get(Combinator, name):
             return self._combined(call, combinator, scope)
+        if repeat := self.registry.get(Repeat, name):
+            return repeated(call, repeat, scope, self)
         if planned := self.registry.get(Planned, name):
             self.report(MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary)))
             self._look_into(call, scope)

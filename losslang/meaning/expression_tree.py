@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, below
+from losslang.meaning.inputs import with_inputs
+from losslang.meaning.meaning import Apply, Choice, Constant, Expression, Input, LossUse, below
 from losslang.meaning.parameter import Learned
 from losslang.syntax import tree
 
@@ -33,6 +35,8 @@ def node_of(expression: Expression, spell: Spell) -> tree.Node:
         case Apply("*" | "/"):
             signed = list(_factors(expression))
             return product_of([node_of(part, spell) for _, part in signed], [sign for sign, _ in signed[1:]])
+        case Apply("each" | "matryoshka", (body,)):
+            return _repeat(expression, body, spell)
         case Apply(operator=operator, arguments=arguments):
             nodes = tuple(node_of(argument, spell) for argument in arguments)
             options = tuple(
@@ -41,6 +45,51 @@ def node_of(expression: Expression, spell: Spell) -> tree.Node:
                 if name in expression.written
             )
             return tree.Call(name=operator, arguments=nodes, options=options)  # type: ignore[arg-type]
+
+
+def _repeat(repeat: Apply, body: Expression, spell: Spell) -> tree.Node:
+    """A repeat of a body, in which the paths of the elements are `pred` and `target` again."""
+    options = dict(repeat.options)
+    over: tuple[Input, ...] = options.get("over", ())
+    heads = {
+        (path.root, *path.steps, tree.Element()): root
+        for path, root in zip(over, ("pred", "target"), strict=False)
+    }
+
+    def own(path: Input) -> Input:
+        whole = (path.root, *path.steps)
+        for head, root in heads.items():
+            if whole[: len(head)] == head:
+                return replace(path, root=root, steps=path.steps[len(head) - 1 :], resize="")
+        return replace(path, resize="")
+
+    written = tuple(tree.Option(name=n, value=_of_repeat(options[n])) for n in repeat.written)  # type: ignore[arg-type]
+    inside = (node_of(with_inputs(body, own), spell),)
+    return tree.Call(name=repeat.operator, arguments=inside, options=written)  # type: ignore[arg-type]
+
+
+def _of_repeat(value: Any) -> tree.Node:
+    """The value of an option of a repeat as a tree."""
+    match value:
+        case None:
+            return tree.Number(value=0)  # the weight of an element that is left out
+        case Choice(name=name, options=options):
+            named = [
+                tree.Option(name=n, value=option_value(v))  # type: ignore[arg-type]
+                for n, v in options
+                if n != "gamma"
+            ]
+            gamma = [number(v) for n, v in options if n == "gamma"]
+            return tree.Call(name=name, arguments=tuple(gamma), options=tuple(named))  # type: ignore[arg-type]
+        case (Input() as path,):
+            return node_of(path, no_loss)
+        case tuple():
+            items = cast("tuple[Any, ...]", value)
+            return tree.Items(items=tuple(map(_of_repeat, items)))  # type: ignore[arg-type]
+        case Constant() | Input() | Apply():
+            return node_of(value, no_loss)
+        case _:
+            return option_value(value)
 
 
 def number(value: float) -> tree.Node:

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from losslang.meaning.meaning import LossUse, Term
+from losslang.meaning.meaning import Apply, LossUse, Term
 
-_STEP = re.compile(r"(?<=[\w\]])\[(-?\d*)(:?)(-?\d*)\]")
+_STEP = re.compile(r"(?<=[\w\]])\[(-?\d*|i)(:?)(-?\d*)\]")
 """An index or a slice of a path: a list stands behind a sign."""
 _HEAD = re.compile(r"^(\w+)@")
 _SIGNS = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -87,5 +87,12 @@ def distinct(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 def _called(term: Term, name: str) -> Term:
     """A term under its key."""
-    body = replace(term.body, name=name) if isinstance(term.body, LossUse) else term.body
+    body = term.body
+    match body:
+        case LossUse():
+            body = replace(body, name=name)
+        case Apply("each" | "matryoshka", (LossUse() as use,)):
+            body = replace(body, arguments=(replace(use, name=name),))
+        case _:
+            pass
     return replace(term, name=name, body=body)

@@ -39,6 +39,7 @@ class Input:
     root: str
     steps: tuple[tree.Access, ...] = ()
     soft: bool = False
+    resize: str = ""  # how a target takes the size of its prediction
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     def __str__(self) -> str:

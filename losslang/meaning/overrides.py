@@ -14,8 +14,9 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import configs
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Source, Span
+from losslang.meaning.inputs import core
 from losslang.meaning.keys import split
-from losslang.meaning.meaning import LossUse, Term, is_static
+from losslang.meaning.meaning import LossUse, Term, is_static, rewrite
 from losslang.meaning.options import frozen, validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
@@ -55,8 +56,8 @@ def settable(terms: Sequence[Term], registry: Registry) -> tuple[str, ...]:
     names: list[str] = []
     for term in terms:
         names.append(f"{term.name}.weight")
-        if isinstance(term.body, LossUse):
-            names += [f"{term.name}.{name}" for name, _ in term.body.options]
+        if isinstance(use := core(term.body), LossUse):
+            names += [f"{term.name}.{name}" for name, _ in use.options]
     return tuple(names)
 
 
@@ -132,7 +133,7 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
         # A number in the place of the whole weight: of a schedule too.
         factor = None if term.factor is not None and is_static(term.factor) else term.factor
         return replace(term, weight=weight, factor=factor, dropped=False)
-    body = term.body
+    body = core(term.body)
     named = registry.loss(body.loss) if isinstance(body, LossUse) else None
     if not isinstance(body, LossUse) or named is None or option not in named.loss.option_types:
         return term
@@ -145,4 +146,4 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
         wanted = wording(declared)
         raise MistakeError(mistakes.bad_value(term.span, body.loss, option, f"`{value}`", wanted)) from None
     options = tuple((name, frozen(fitting) if name == option else old) for name, old in body.options)
-    return replace(term, body=replace(body, options=options))
+    return replace(term, body=rewrite(term.body, lambda _: replace(body, options=options)))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from losslang.diagnostics.source import Span
+from losslang.meaning.contests import is_contest
 from losslang.meaning.keys import key
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term, is_static
 from losslang.meaning.terms import NumberValue, TensorValue, TermsValue, Value, collapse, fold, number
@@ -139,7 +140,7 @@ def _pushed(body: Expression, tensor: Expression) -> Expression | None:
                 return replace(weighed, scale=scale, shift=shift)
             scaled = Apply("*", (Constant(scale), weighed), body.span)
             return Apply("+", (constant, scaled), body.span)
-        case Apply("detach", (inner,)):
+        case Apply("detach" | "each" | "matryoshka", (inner,)) if not is_contest(body):
             inside = _pushed(inner, tensor)
             return None if inside is None else replace(body, arguments=(inside,))
         case _:

@@ -24,7 +24,8 @@ def read_path(path: tree.Path, scope: Scope) -> Expression:
     base = scope.pred if path.root == "pred" else scope.target
     # A target that is one tensor answers for every head, not for a written `.key`.
     written = path.steps or path.root == "pred"
-    return Input(base.root, base.steps + path.steps, base.soft and not written, span=path.span)
+    steps = base.steps + path.steps
+    return replace(base, steps=steps, soft=base.soft and not written, span=path.span)
 
 
 def behind(body: tree.Node, route: tree.Route, scope: Scope) -> Scope:
@@ -38,6 +39,6 @@ def behind(body: tree.Node, route: tree.Route, scope: Scope) -> Scope:
         fix = handed_below(body, scope.operands, steps)
         raise MistakeError(routes.head_among_operands(route.span, spell_path(path), scope.span, fix))
     name = f"{scope.head}.{spell_path(path)}" if scope.head else spell_path(path)
-    pred = Input(scope.pred.root, scope.pred.steps + steps, span=route.span)
-    target = Input(scope.target.root, scope.target.steps + steps, soft=True, span=route.span)
+    pred = replace(scope.pred, steps=scope.pred.steps + steps, span=route.span)
+    target = replace(scope.target, steps=scope.target.steps + steps, soft=True, span=route.span)
     return Scope(pred, target, name, (), route.span)

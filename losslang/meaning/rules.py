@@ -12,6 +12,7 @@ from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Span
+from losslang.meaning.inputs import core
 from losslang.meaning.masks_as_factors import masks_as_factors
 from losslang.meaning.meaning import (
     Apply,
@@ -63,7 +64,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             diagnostics += _yes_or_no(use, registry)
             diagnostics += _without_background(use, registry)
             diagnostics += _not_compared(use, registry)
-            if loss.index and term.body is use and term.weight * use.scale > 0 and not term.metric:
+            if loss.index and core(term.body) is use and term.weight * use.scale > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
                 diagnostics.append(mistakes.index_as_loss(use.span, use.loss, fix))
             alone = len(terms) == 1 and term.body is use

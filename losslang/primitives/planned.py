@@ -10,11 +10,9 @@ from losslang.primitives.primitive import Planned
 
 _PLANNED = {
     "combinator": {
-        "each": "a loss over every element of a list",
         "dwa": "weights from how fast each loss falls",
         "balance": "equal shares of the gradient",
         "gradmatch": "a weight from the ratio of two gradients",
-        "matryoshka": "a loss over nested prefixes of an embedding",
     },
 }
 

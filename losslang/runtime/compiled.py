@@ -11,6 +11,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes.configs import no_mapping
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import Checked, analyze
+from losslang.meaning.elements import repeats_in
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
 from losslang.meaning.overrides import flattened
 from losslang.plan.lower import BY_CLASS, COUNT, lower
@@ -20,6 +21,7 @@ from losslang.primitives.primitive import Activation, Function, Primitive, Reduc
 from losslang.registry import Registry
 from losslang.runtime.denominators import Denominators
 from losslang.runtime.detail import Reader
+from losslang.runtime.elements import ByElements, Executors, Family
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.keywords import Keywords
 
@@ -50,6 +52,32 @@ class Order(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Plans:
+    """The plans of a meaning: with counts beside its terms, its terms, and those that are trained."""
+
+    detailed: Plan
+    plan: Plan
+    trained: Plan
+
+    @classmethod
+    def of(cls, meaning: Meaning, registry: Registry, order: Order, norms: tuple[str, ...]) -> Plans:
+        detailed = optimize(lower(meaning, registry, order.ignore, (COUNT,), norms), registry)
+        names = {term.name for term in meaning.terms}
+        plan = drop_dead_steps(
+            replace(detailed, outputs=tuple(o for o in detailed.outputs if o.name in names))
+        )
+        return cls(detailed, plan, drop_dead_steps(plan, metrics=False))
+
+    def executors(self, registry: Registry, fuse: Fuse | None) -> Executors:
+        """What runs them."""
+        full = Executor(self.detailed, registry, fuse)
+        terms = Executor(self.trained, registry, fuse)
+        # What is compiled as a whole adds up its terms too: two operations on numbers take longer than that.
+        total = terms if fuse is None else Executor(summed(self.trained), registry, fuse)
+        return Executors(total, terms, full)
+
+
+@dataclass(frozen=True)
 class Programs:
     """A plan with what runs it, and the registry whose primitives it is made of.
 
@@ -61,9 +89,9 @@ class Programs:
     meaning: Meaning
     registry: Registry
     plan: Plan
-    total: Executor
-    terms: Executor
-    full: Executor
+    total: Executor | ByElements
+    terms: Executor | ByElements
+    full: Executor | ByElements
     keywords: Keywords
     reader: Reader
     """Reads what `full` gives."""
@@ -72,16 +100,18 @@ class Programs:
 
     @classmethod
     def of(cls, order: Order, meaning: Meaning, registry: Registry, norms: tuple[str, ...] = ()) -> Programs:
-        detailed = optimize(lower(meaning, registry, order.ignore, (COUNT,), norms), registry)
-        names = {term.name for term in meaning.terms}
-        plan = drop_dead_steps(
-            replace(detailed, outputs=tuple(o for o in detailed.outputs if o.name in names))
-        )
-        trained = drop_dead_steps(plan, metrics=False)
-        full = Executor(detailed, registry, order.fuse)
-        terms = Executor(trained, registry, order.fuse)
-        # What is compiled as a whole adds up its terms too: two operations on numbers take longer than that.
-        total = terms if order.fuse is None else Executor(summed(trained), registry, order.fuse)
+        plans = Plans.of(meaning, registry, order, norms)
+        if repeats_in(meaning.terms):
+
+            def make(closed: Meaning) -> Executors:
+                return Plans.of(closed, registry, order, norms).executors(registry, order.fuse)
+
+            family = Family(meaning, registry, make)
+            shown = plans.trained, plans.trained, plans.detailed
+            total, terms, full = (ByElements(plan, family, part) for part, plan in enumerate(shown))
+        else:
+            total, terms, full = plans.executors(registry, order.fuse)
+        plan, detailed = plans.plan, plans.detailed
         keywords = Keywords(plan, meaning, registry)
         reader = Reader.of(detailed.outputs, [output.name for output in plan.outputs])
         return cls(order, meaning, registry, plan, total, terms, full, keywords, reader, norms)
@@ -97,11 +127,22 @@ class Programs:
         return Programs.of(self.order, self.meaning, self.registry, self.denominators.splittable())
 
     @cached_property
-    def by_class(self) -> tuple[Executor, Reader]:
+    def by_class(self) -> tuple[Executor | ByElements, Reader]:
         """Runs what `full` does, and the means of each class; and reads what it gives."""
-        plan = lower(self.meaning, self.registry, self.order.ignore, (COUNT, BY_CLASS), self.norms)
-        plan = optimize(plan, self.registry)
-        return Executor(plan, self.registry), Reader.of(plan.outputs, self.reader.names)
+
+        def plan(meaning: Meaning) -> Plan:
+            lowered = lower(meaning, self.registry, self.order.ignore, (COUNT, BY_CLASS), self.norms)
+            return optimize(lowered, self.registry)
+
+        def make(closed: Meaning) -> Executors:
+            own = Executor(plan(closed), self.registry)
+            return Executors(own, own, own)
+
+        shown = plan(self.meaning)
+        reader = Reader.of(shown.outputs, self.reader.names)
+        if not repeats_in(self.meaning.terms):
+            return Executor(shown, self.registry), reader
+        return ByElements(shown, Family(self.meaning, self.registry, make), 0), reader
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Programs:
         return self

@@ -13,6 +13,7 @@ from losslang.diagnostics.source import Source, Span
 from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Output, Ref, Step
 from losslang.runtime.compiled import Programs
+from losslang.runtime.elements import closed
 from losslang.runtime.stepwise import Ran, path_of, plain, run, tensors_in
 from losslang.syntax import formatter
 from losslang.tensors.lazy import torch
@@ -63,7 +64,7 @@ class Diagnosis:
 
 def diagnose(programs: Programs, roots: Sequence[object]) -> Diagnosis:
     """Runs the terms step by step, forward and back, and finds what is not finite."""
-    meaning = programs.meaning
+    meaning = closed(programs.total, programs.meaning, roots)
     ran = run(plain(meaning, programs.registry, programs.order.ignore), programs.registry, roots)
     causes: dict[tuple[str, str], list[str]] = {}
     found: dict[tuple[str, str], Finding] = {}

@@ -23,6 +23,7 @@ from losslang.runtime.conditions import LABELS, NOTHING, VALUES
 from losslang.runtime.constants import refuse_missing
 from losslang.runtime.detail import Detail
 from losslang.runtime.diagnosis import Diagnosis, diagnose
+from losslang.runtime.elements import ByElements, executor_of
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
 from losslang.runtime.ranks import norm_over_ranks, refuse_whole
@@ -139,7 +140,12 @@ class Loss(Training):
         return self._programs.normed
 
     def _run(
-        self, executor: Executor, pred: Any, target: Any, batch: dict[str, Any], own: Mapping[str, Any]
+        self,
+        executor: Executor | ByElements,
+        pred: Any,
+        target: Any,
+        batch: dict[str, Any],
+        own: Mapping[str, Any],
     ) -> list[Any]:
         """The values of a plan's terms; the first call with values looks at them."""
         if batch and tuple(batch) not in self._programs.keywords.known:
@@ -238,7 +244,8 @@ class Loss(Training):
         refuse_traced(self.meaning, "gradients")
         terms, own = self._programs.terms, self._own(moves=False)
         asked = [wrt] if isinstance(wrt, Tensor) else wrt
-        chosen = predictions(terms.plan, (pred,)) if asked is None else asked
+        read = executor_of(terms, (pred, target, batch, self._const.of(self))).plan
+        chosen = predictions(read, (pred,)) if asked is None else asked
         with torch.enable_grad(), leaves_of(chosen if asked is None else ()):
             values = self._run(terms, pred, target, batch, own)
             named = zip(terms.plan.outputs, values, strict=True)

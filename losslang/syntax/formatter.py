@@ -140,6 +140,8 @@ def access(step: tree.Access) -> str:
             return f"[{position}]"
         case tree.Slice(start, stop):
             return f"[{'' if start is None else start}:{'' if stop is None else stop}]"
+        case tree.Element():
+            return "[i]"
 
 
 def number(value: int | float) -> str:

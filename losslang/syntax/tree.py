@@ -82,7 +82,13 @@ class Slice(NamedTuple):
     stop: int | None
 
 
-Access = Key | Index | Slice
+class Element(NamedTuple):
+    """The element at hand of the lists that `each` goes through: no program writes it."""
+
+    position: None = None
+
+
+Access = Key | Index | Slice | Element
 
 
 class Path(Node):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from losslang.meaning.frame import frame, guess, lacking, other_form
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.meaning.meaning import COMPUTED, Choice, Expression, Input, LossUse
 from losslang.meaning.options import bounds_of, wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
-from losslang.plan.lower.frame import frame, guess, lacking, other_form
 from losslang.plan.lower.kept import channel_beside
 from losslang.plan.lower.neighbours import look_for_activated, look_for_axis, look_for_unmasked
 from losslang.plan.plan import Argument, Ref
@@ -188,7 +188,10 @@ class Aligned:
 
     def operands(self) -> dict[str, Argument]:
         """Emits the operands, with the channel axis where the loss expects it."""
-        given = {name: self.out.tensor(operand, self.layout.before) for name, operand in self.use.operands}
+        given: dict[str, Argument] = {}
+        for name, operand in self.use.operands:
+            given[name] = self.out.tensor(operand, self.layout.before)
+            self.out.prediction = given["pred"]
         for name, operand in self.use.operands:
             if name == "target" or self.loss.axes.get(name) == self.loss.axes[self.loss.views[0]]:
                 given[name] = self.fitted(operand, given[name], given["pred"])

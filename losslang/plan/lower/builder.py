@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from losslang.diagnostics.source import Source, Span
@@ -25,7 +26,8 @@ OF_INTEGERS = {"+", "-", "*", "neg", "abs", "min", "max", "clip", "sum", "detach
 class Builder:
     """The steps so far.
 
-    `written` is the `channels=` that some term wrote for a tensor, by its path; `program` all uses of losses.
+    `written` is the `channels=` that some term wrote for a tensor, by its path; `program` all uses of losses;
+    `prediction` that of the use at hand, to which targets are resized.
     """
 
     def __init__(self, registry: Registry, source: Source):
@@ -35,6 +37,7 @@ class Builder:
         self.names = Names()
         self.term_name = ""
         self.use_span = Span(0, 0)
+        self.prediction: Argument = None
         self.written: dict[str, str] = {}
         self.program: tuple[LossUse, ...] = ()
 
@@ -78,7 +81,12 @@ class Builder:
                 # `pred` and `target` that nobody wrote stand where the loss does.
                 span = expression.span if expression.span.end else self.use_span
                 site = Site(self.term_name, str(expression), span, self.source)
-                return self.emit("input", site=site, path=expression, **self.sliced(expression, channel))
+                path = replace(expression, resize="")
+                value = self.emit("input", site=site, path=path, **self.sliced(path, channel))
+                if not expression.resize:
+                    return value
+                how = expression.resize
+                return self.emit("resized", value, self.prediction, site=site, channel=channel, mode=how)
             case Apply(operator=operator, arguments=arguments):
                 kind = "integer" if operator in OF_INTEGERS else "float"
                 values = [self.numbers(argument, channel, kind) for argument in arguments]

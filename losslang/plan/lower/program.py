@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
+from losslang.meaning.contests import is_contest
+from losslang.meaning.elements import is_closed, prefixes
 from losslang.meaning.layout import tensors_of
 from losslang.meaning.meaning import (
     Apply,
@@ -18,6 +21,7 @@ from losslang.meaning.meaning import (
 )
 from losslang.meaning.splitting import counted_use, is_once_a_call, needs_norm, why_not_counted
 from losslang.plan.lower.builder import Builder
+from losslang.plan.lower.contests import contested
 from losslang.plan.lower.detail import (
     BODY,
     BY_CLASS,
@@ -133,6 +137,12 @@ class _Lowering(Builder):
                 return value
             case LossUse():
                 return self.loss_value(expression)
+            case Apply("each"):
+                if is_contest(expression):
+                    return contested(self, expression, self.used)
+                return self.levels(expression)
+            case Apply("matryoshka"):
+                return self.scalar(prefixes(expression, self.registry))
             case Apply(operator=operator, arguments=arguments) if _holds_loss(expression):
                 inputs = [
                     self.scalar(a) if _holds_loss(a) or isinstance(a, Constant) else self.number(a)
@@ -169,13 +179,37 @@ class _Lowering(Builder):
             self.emit("complete", site=site, path=parent, read=tuple(dict.fromkeys((*names, *also, *ignore))))
 
     def loss_value(self, use: LossUse) -> Ref:
+        return self.used(use).lower()
+
+    def used(self, use: LossUse) -> Use:
         lowered = Use(self, loss_of(use, self.registry), use)
         self.uses.append(lowered)
-        return lowered.lower()
+        return lowered
+
+    def levels(self, each: Apply) -> Argument:
+        """Emits the weighted sum of a body over the elements of lists.
+
+        Before a call there is one body, which stands for every element; it has all weights that are listed.
+        """
+        options, total = dict(each.options), None
+        values = list(map(self.scalar, each.arguments))
+        weights: list[Expression] = [Constant(1.0)] * len(values)
+        if isinstance(options["weights"], tuple):
+            listed = cast("tuple[Expression | None, ...]", options["weights"])
+            weights = [weight for weight in listed if weight is not None]
+            values = values if is_closed(each) else values * len(weights)
+        for value, weight in zip(values, weights, strict=True):
+            part = value if weight == Constant(1.0) else self.emit("math:*", value, self.number(weight))
+            total = part if total is None else self.emit("math:+", total, part)
+        if options["combine"] == "mean" and len(values) > 1:
+            total = self.emit("math:/", total, float(len(values)))
+        return total
 
 
 def _holds_loss(expression: Expression) -> bool:
-    return any(isinstance(part, LossUse) for part in below(expression))
+    """True for what is reduced: a loss, or an `each` of numbers that the call hands over."""
+    parts = below(expression)
+    return any(isinstance(p, LossUse) or (isinstance(p, Apply) and p.operator == "each") for p in parts)
 
 
 def _inputs(term: Term) -> list[Input]:

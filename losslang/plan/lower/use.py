@@ -250,8 +250,13 @@ class Use(Aligned):
 
     # -- one number
 
-    def reduce(self, values: Ref) -> Ref:
-        """Emits the weighted and masked values, reduced to one number."""
+    def natural(self) -> tuple[Ref, Argument, Ref | None]:
+        """Emits the values before they are reduced, with their weights in them, the weights, and what counts."""
+        self.align()
+        return self.weighted(self.evaluate())
+
+    def weighted(self, values: Ref) -> tuple[Ref, Argument, Ref | None]:
+        """Emits the weighted and masked values, the weights, and which of them count."""
         use = self.use
         # A weight is also in the denominator of a weighted mean; a factor is not.
         weights, counted = self.laid(use.get("weight"), values), self.value_mask(values)
@@ -260,6 +265,12 @@ class Use(Aligned):
         if counted is not None:
             values = self.emit("zero_masked", values, counted)
         self.reduced = values, weights, counted
+        return self.reduced
+
+    def reduce(self, values: Ref) -> Ref:
+        """Emits the weighted and masked values, reduced to one number."""
+        use = self.use
+        values, weights, counted = self.weighted(values)
         factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)

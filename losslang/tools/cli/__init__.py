@@ -195,7 +195,7 @@ def _list(commands: Commands) -> None:
     """Adds the arguments of `list`."""
     example = "losslang list --kind loss"
     command = _add(commands, "list", "list every name: what it computes, and its aliases", example, "listing")
-    kinds = ("loss", "activation", "reduction", "function", "schedule", "combinator")
+    kinds = ("loss", "activation", "reduction", "function", "schedule", "combinator", "repeat", "levels")
     command.add_argument("--kind", choices=kinds, help="only these")
     _imports(command)
 

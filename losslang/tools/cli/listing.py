@@ -11,6 +11,7 @@ from typing import TypeVar
 from losslang.losses import FAMILIES
 from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.primitives.repeats import Levels, Repeat
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, current_registry
 from losslang.tools.cli.outcome import Outcome
@@ -22,6 +23,8 @@ KINDS: dict[str, type[Primitive]] = {
     "function": Function,
     "schedule": Schedule,
     "combinator": Combinator,
+    "repeat": Repeat,
+    "levels": Levels,
 }
 TITLES = {
     "loss": "losses",
@@ -30,6 +33,8 @@ TITLES = {
     "function": "functions, of numbers, tensors and reduced losses: sqrt(mse)",
     "schedule": "schedules, weights that a clock moves: ramp(0, 1, steps=1000)*dice",
     "combinator": "combinators, of whole expressions: uncertainty(mse@depth, ce@seg)",
+    "repeat": "repeats, a body computed for several tensors: each(ce, over=pred)",
+    "levels": "levels, weights of the elements of `each`: each(ce, weights=halving())",
 }
 WIDTH = 110
 SomePrimitive = TypeVar("SomePrimitive", bound=Primitive)

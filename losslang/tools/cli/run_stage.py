@@ -13,6 +13,7 @@ from losslang.registry import current_registry
 from losslang.runtime.buffers import memories
 from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, VALUES
+from losslang.runtime.elements import executor_of
 from losslang.runtime.explain import explain, explain_traced
 from losslang.runtime.label_ranges import ignored_labels
 from losslang.syntax import tree
@@ -33,6 +34,8 @@ THROUGH = (
     "fitted",
 )
 """Steps that hand a target on to those that read it."""
+ELEMENTS = 2
+"""Elements of a list that `each` goes through."""
 ADAPTED = 3
 """Calls after which nothing changes any more."""
 
@@ -47,14 +50,15 @@ def what_runs(
     checked, programs = understand(Order.of(source, settings, (), None), current_registry().snapshot())
     if programs is None:
         raise LossError(checked.errors)
-    if call == "traced":
-        return explain_traced(programs.total)
     roots = _roots(programs, tuple(shape), ignored)
+    total = executor_of(programs.total, roots)
+    if call == "traced":
+        return explain_traced(total)
     calls_before = {"first": (), "second": (VALUES,), "later": (VALUES, *[LABELS] * ADAPTED)}[call]
     with torch.no_grad():
         for look in calls_before:
-            programs.total.run(roots, look)
-    return explain(programs.total, roots, VALUES if call == "first" else LABELS)
+            total.run(roots, look)
+    return explain(total, roots, VALUES if call == "first" else LABELS)
 
 
 def _roots(programs: Programs, shape: tuple[int, ...], ignored: bool) -> tuple[Any, ...]:
@@ -83,6 +87,8 @@ def _put(into: Any, steps: Sequence[Any], value: Any) -> Any:
         into = into or {}
         into[first.name] = _put(into.get(first.name), rest, value)
         return into
+    if isinstance(first, tree.Element):
+        return [_put(element, rest, value) for element in (into or [None] * ELEMENTS)]
     into = list(into or [])
     into += [torch.zeros(())] * (first.position + 1 - len(into))
     into[first.position] = _put(None, rest, value)
