@@ -217,6 +217,7 @@ def nan(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")
 @pytest.mark.parametrize("elements", [None, 40])
 def test_values_by_class(elements: int | None) -> None:
     text = (

@@ -750,6 +750,7 @@ def test_a_spawned_process(tmp_path: Path):
 # -------------------------------------------------------------------- looking changes nothing
 
 
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")
 @pytest.mark.parametrize("text", [GHM, "ghm_r(momentum=0.5)", f"{GHM} + metric(ghm_r(momentum=0.5)) + ce"])
 @pytest.mark.parametrize("compiled_by", ["eager", "aot_eager"])
 def test_looking_moves_no_memory(text: str, compiled_by: str):
@@ -770,6 +771,7 @@ def test_looking_moves_no_memory(text: str, compiled_by: str):
     torch._dynamo.reset()
 
 
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")
 @pytest.mark.parametrize("text", [GHM, "ghm_r(momentum=0.5)", f"{GHM} + metric(ghm_r(momentum=0.5)) + ce"])
 def test_training_with_what_was_looked_at_moves_memory(text: str):
     """`detail(...).total.backward()` is a step like any other, and so is one with all terms; in `eval()` none is."""
