@@ -11,7 +11,7 @@ from weakref import ref
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs
-from losslang.plan.lower.use import memory_of
+from losslang.plan.lower.memories import memory_of
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Loss

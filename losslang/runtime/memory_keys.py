@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from losslang.plan.lower.use import memory_name
+from losslang.plan.lower.memories import memory_name
 from losslang.runtime.checkpoint import Lock
 
 PREFIX = "memory_"

@@ -1,8 +1,9 @@
 """Denominators over the ranks of a process group, so that DDP's mean of gradients is that of the whole batch.
 
-Of R ranks each computes a part of every term: its own sum over N / R, N the denominator of all ranks. The mean
-over the ranks, which DistributedDataParallel takes of the gradients, is (1 / R) Σ_r sum_r / (N / R) = Σ_r sum_r / N.
-N reads no prediction, so that nothing is differentiated through the one all-reduce of the vector of counts.
+Of R ranks each computes a part of every term: its own sum over N / R, N the denominator of all ranks. The
+mean over the ranks, which DistributedDataParallel takes of the gradients, is
+(1 / R) Σ_r sum_r / (N / R) = Σ_r sum_r / N. N reads no prediction, so that nothing is differentiated through
+the one all-reduce of the vector of counts.
 """
 
 from __future__ import annotations

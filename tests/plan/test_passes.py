@@ -655,6 +655,7 @@ def test_verify_misses_every_step_that_is_read(file: Path):
         ("mse - 0.5*l1 + metric(huber)", ["math:*(mean2, -0.5)", "math:+(mean, total"]),
     ],
 )
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")  # of a loss that is subtracted
 def test_the_total_is_a_step(text: str, steps: list[str]):
     """Of what is compiled as a whole; the same number as that of the terms, and metrics are no part of it."""
     registry = current_registry()

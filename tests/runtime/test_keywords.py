@@ -158,6 +158,7 @@ def test_detail_and_terms_tell_it_too() -> None:
 
 
 def test_torch_compile_is_told_nothing() -> None:
+    torch.compiler.reset()
     loss = losslang.compile("ce")
     with warnings.catch_warnings():
         warnings.simplefilter("error", losslang.LossWarning)

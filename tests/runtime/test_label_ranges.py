@@ -189,6 +189,7 @@ def test_never_looks_at_nothing(validate: Any, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_nothing_is_looked_at_in_a_trace():
+    torch.compiler.reset()
     loss = losslang.compile("dice(softmax)")
     loss(PRED, LABELS)
     traced = torch.compile(loss, backend="eager", fullgraph=True)

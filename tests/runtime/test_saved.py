@@ -679,7 +679,7 @@ def test_a_pickle_holds_plain_values_alone():
     plain = (str, int, float, bool, type(None), tuple, dict)
     assert all(isinstance(value, plain) for value in record.values())
     torchs = set(nn.Module().__getstate__())
-    assert set(state) - torchs == {"_const", "_checked"}
+    assert set(state) - torchs == {"_const", "_checked", "distributed"}
 
 
 def test_a_pickle_of_the_first_version_says_what_to_do():

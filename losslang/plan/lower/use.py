@@ -7,29 +7,11 @@ from typing import Any
 from losslang.meaning.meaning import COMPUTED, Apply, Expression, Input, LossUse, is_static
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
-from losslang.plan.plan import Argument, Ref, Step
+from losslang.plan.lower.memories import memory_name, memory_of
+from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Loss, Reduction
 from losslang.syntax import tree
 from losslang.vocabulary import TARGETS, VIEWS
-
-
-def memory_name(term: str, number: int) -> str:
-    """Returns the name of the memory of a use, the `number`th with one in its term.
-
-    It is the log key, a dot as `:`, since no key of a `state_dict` of one module holds a dot.
-    """
-    name = term.replace(".", ":")
-    return name if number == 1 else f"{name}#{number}"
-
-
-def memory_of(step: Step) -> str | None:
-    """Returns the name of the memory that a step reads from the module; None if it reads none."""
-    path = dict(step.options).get("path")
-    match path:
-        case Input("module", (tree.Key("memory"), tree.Key(name))):
-            return name
-        case _:
-            return None
 
 
 class Use(Aligned):

@@ -19,7 +19,18 @@ TARGETS = (COMPILE, *(f"losslang.{name}" for name in ("check", "explain", "forma
 """The functions that take a text: what a config may name as a target of losslang."""
 ALSO = "losslang.runtime.module.compile"
 """The full name of `losslang.compile`, as Hydra prints it."""
-ARGUMENTS = ("text", "device", "const", "overrides", "ignore", "params", "validate", "fuse", "source")
+ARGUMENTS = (
+    "text",
+    "device",
+    "const",
+    "overrides",
+    "ignore",
+    "params",
+    "validate",
+    "fuse",
+    "distributed",
+    "source",
+)
 NEAR = 0.8
 
 
