@@ -59,6 +59,7 @@ class Evaluator:
         self.registry = registry
         self.bindings = bindings
         self.bound: dict[str, Value | None] = {}
+        self.learned_names = set(bindings)
         self.diagnostics: list[Diagnostic] = []
 
     def report(self, problem: MistakeError) -> None:
@@ -247,7 +248,7 @@ class Evaluator:
         if call.name == "learn":
             raise MistakeError(learned_mistakes.anonymous(call.span, spell(call)))
         values = self._all(call.arguments, scope)
-        return combined(call, combinator, values, self._over)
+        return combined(call, combinator, values, self._over, self.learned_names)
 
     def _over(self, text: str, s: Learned) -> Expression:
         """The expression of a text over `s`."""

@@ -40,10 +40,13 @@ def learned(name: str, call: tree.Call, learn: Combinator, evaluate: Evaluate, r
     return TensorValue(Learned(name, start, low, high, call.span), call.span, name)
 
 
-def combined(call: tree.Call, combinator: Combinator, values: Sequence[Value], over: Over) -> TermsValue:
+def combined(
+    call: tree.Call, combinator: Combinator, values: Sequence[Value], over: Over, taken: set[str]
+) -> TermsValue:
     """The terms of `uncertainty(a, b)`: those of each argument with its learned weight, and what that costs.
 
-    Raises MistakeError for arguments that are no losses.
+    Every argument has a parameter of its own: a name that is `taken` already is numbered. Raises MistakeError
+    for arguments that are no losses.
     """
     for option in call.options:
         raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, ()))
@@ -58,7 +61,8 @@ def combined(call: tree.Call, combinator: Combinator, values: Sequence[Value], o
         trained = [term for term in own if not term.metric]
         if isinstance(value, NumberValue) or not trained:
             raise MistakeError(mistakes.not_a_loss(node.span, call.name, spell(node)))
-        s = Learned(f"{call.name}_{_named(node, trained)}", weighed.start, span=node.span)
+        name = _free(f"{call.name}_{_named(node, trained)}", taken)
+        s = Learned(name, weighed.start, span=node.span)
         weight, cost = over(weighed.weight, s), over(weighed.plus, s)
         terms += [term if term.metric else _times(term, weight) for term in own]
         costs = cost if costs is None else Apply("+", (costs, cost), call.span)
@@ -71,6 +75,16 @@ def _named(node: tree.Node, terms: Sequence[Term]) -> str:
     """The name of an argument among the parameters: that of its only term, or its text."""
     name = terms[0].name if len(terms) == 1 else key(spell(node))
     return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    """A name that is not taken yet, and is from here on: numbered from the second one on."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
 
 
 def _times(term: Term, weight: Expression) -> Term:

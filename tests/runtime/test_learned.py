@@ -147,3 +147,30 @@ def test_a_parameter_of_const_belongs_to_the_group_too() -> None:
     loss = losslang.compile("exp(-const.s)*mse@a + const.s", const={"s": s})
     (group,) = loss.param_groups()
     assert group["params"][0] is s
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("uncertainty(mse@a, mse@a)", ["uncertainty_mse_a", "uncertainty_mse_a_2"]),
+        (
+            "uncertainty(l1@a, mse@a) + imtl_l(l1@a, l1@b)",
+            ["uncertainty_l1_a", "uncertainty_mse_a", "imtl_l_l1_a", "imtl_l_l1_b"],
+        ),
+        (
+            "uncertainty(l1@a) + uncertainty(l1@a, l1@b)",
+            ["uncertainty_l1_a", "uncertainty_l1_a_2", "uncertainty_l1_b"],
+        ),
+        (
+            "uncertainty_l1_a = learn(1); exp(-uncertainty_l1_a)*mse@b + uncertainty_l1_a + uncertainty(l1@a)",
+            ["uncertainty_l1_a", "uncertainty_l1_a_2"],
+        ),
+    ],
+)
+def test_every_argument_has_a_parameter_of_its_own(text: str, names: list[str]) -> None:
+    """Also two of one loss, of two combinators, and beside a name of the program."""
+    loss = losslang.compile(text)
+    assert {name.removeprefix("learned.") for name, _ in loss.named_parameters()} == set(names)
+    loss(PRED, TARGET).backward()
+    again = losslang.compile(loss.lock)
+    assert again.fingerprint == loss.fingerprint
