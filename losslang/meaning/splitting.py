@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from losslang.meaning.meaning import (
     Apply,
     Constant,
@@ -23,8 +26,8 @@ MEANS_OF_SAMPLES = ("batchmean", "mean_of_means")
 WEIGHTED = ("wmean", "wmean_all")
 OF_ALL = ("mean_all", "wmean_all")
 """Reductions that count what is masked, too."""
-ORDER = ("topk", "ohem", "quantile")
-"""Reductions that rank the values of the whole batch."""
+ORDER = ("topk", "ohem", "quantile", "hard_negative")
+"""Reductions that rank the values of the whole batch; the last one does where a sample has one value."""
 
 
 def counted_use(body: Expression, shifts: bool = True) -> LossUse | None:
@@ -120,8 +123,11 @@ def _mixes(expression: Expression, registry: Registry) -> str:
         if not isinstance(part, Apply) or is_static(part):
             continue
         function, dim = registry.get(Function, part.operator), dict(part.options).get("dim")
-        if dim == 0 or (function is not None and function.reduces and dim is None):
+        axes = cast("Sequence[int | None]", dim if isinstance(dim, (tuple, list)) else (dim,))
+        if 0 in axes or (function is not None and function.reduces and dim is None):
             return f"`{part}` reads the whole batch"
+        if any(axis is not None and axis < -1 for axis in axes):
+            return f"`{part}` may read the whole batch: count its axes from 0"
     return ""
 
 

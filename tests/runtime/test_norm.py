@@ -237,6 +237,9 @@ def test_labels_of_a_language_model_are_counted_in_their_places() -> None:
         ("pred.loss", "nothing says what `pred.loss` was divided by"),
         ("1 - sse", "counts once in each part"),
         ("l1@(pred - mean(pred), target)", "`mean(pred)` reads the whole batch"),
+        ("l1@(pred - mean(pred, dim=[0, 1]), target)", "reads the whole batch"),
+        ("l1@(pred - mean(pred, dim=-2), target)", "may read the whole batch: count its axes from 0"),
+        ("ce(reduction=hard_negative)", "`hard_negative` ranks the values"),
     ],
 )
 def test_a_term_that_cannot_be_split_is_named_with_the_reason(text: str, why: str) -> None:
