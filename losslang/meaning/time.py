@@ -77,6 +77,11 @@ def scheduled(
     return TensorValue(made, call.span)
 
 
+def is_scheduled(expression: Expression) -> bool:
+    """True if an expression is made of numbers and clocks alone: at one time it is one number."""
+    return is_static(expression) and not any(isinstance(part, Learned) for part in below(expression))
+
+
 def clock_of(expression: Apply, schedule: Schedule) -> tuple[str, dict[str, Any]]:
     """The clock that a schedule reads, and the options of its function."""
     (unit, length), *others = expression.options

@@ -14,16 +14,25 @@ from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.elements import repeats_in
 from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
 from losslang.meaning.overrides import flattened
-from losslang.plan.lower import BY_CLASS, COUNT, lower
+from losslang.plan.lower import (
+    BY_CLASS,
+    COUNT,
+    has_scheduled_factor,
+    lower,
+    lower_factors,
+    without_scheduled_factors,
+)
 from losslang.plan.passes import drop_dead_steps, optimize, summed
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
 from losslang.registry import Registry
+from losslang.runtime.clocks import clocks_read
 from losslang.runtime.denominators import Denominators
 from losslang.runtime.detail import Reader
 from losslang.runtime.elements import ByElements, Executors, Family
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.keywords import Keywords
+from losslang.runtime.timed import Timed
 
 
 class Order(NamedTuple):
@@ -125,6 +134,16 @@ class Programs:
     def normed(self) -> Programs:
         """The same terms as parts of sums, over denominators that the call hands over."""
         return Programs.of(self.order, self.meaning, self.registry, self.denominators.splittable())
+
+    @cached_property
+    def timed(self) -> Timed | None:
+        """What runs in place of `total` where clocks are numbers; None where no clock weighs a whole term."""
+        is_one = self.order.fuse is None and not repeats_in(self.meaning.terms)
+        if not (is_one and any(map(has_scheduled_factor, self.meaning.terms))):
+            return None
+        plans = Plans.of(without_scheduled_factors(self.meaning), self.registry, self.order, self.norms)
+        factors = lower_factors(self.meaning, self.registry)
+        return Timed(plans.trained, factors, tuple(clocks_read(self.plan)), self.registry)
 
     @cached_property
     def by_class(self) -> tuple[Executor | ByElements, Reader]:

@@ -108,11 +108,18 @@ class Executor:
     """Runs a plan, and holds the programs that its ways need: each is made when it is first asked for.
 
     `fuse` hands the plan to torch.compile. `has_open_masks`: which masks of ignored labels are needed is
-    found in every call; else the plan runs with those that it has.
+    found in every call; else the plan runs with those that it has. `for_eager`: who calls it has seen that
+    the call is eager.
     """
 
     def __init__(
-        self, plan: Plan, registry: Registry, fuse: Fuse | None = None, *, has_open_masks: bool = True
+        self,
+        plan: Plan,
+        registry: Registry,
+        fuse: Fuse | None = None,
+        *,
+        has_open_masks: bool = True,
+        for_eager: bool = False,
     ):
         self.plan = plan
         self.registry = registry
@@ -121,6 +128,7 @@ class Executor:
             tuple(step.name for step in ignore_mask_steps(plan)) if has_open_masks else ()
         )
         self.is_guarded = any(step.operation == "complete" for step in plan.steps)
+        self.for_eager = for_eager
         # For what traces a call or transforms it: made now, since making it could not be traced.
         self.traced = program.whole(plan, registry, validate=False)
         self.cases: dict[Signature, Case] = {}
@@ -129,7 +137,7 @@ class Executor:
 
     def run(self, roots: Sequence[Any], look: int) -> list[Any]:
         """The value of every output; `look` says which values of the tensors are looked at."""
-        if not is_eager():
+        if not (self.for_eager or is_eager()):
             return self.traced.run(*roots)
         inputs = self.read(roots)
         try:

@@ -114,12 +114,27 @@ class Loss(Training):
         """
         if further:
             self._programs.keywords.refuse_positional(further, batch)
-        executor, own = self._programs.total, self._own(self.training)
+        programs, own = self._programs, self._state(self.training)
         if norm is not None or self.distributed is not None:
-            executor = self._chosen(norm, own, target, batch).total
-        if self._clocks and self.training and is_eager():
-            self._clocks.count(self)
+            programs = self._chosen(norm, own, target, batch)
+        if self._clocks:
+            return tensor_of(self._at_this_time(programs, pred, target, batch, own))
+        executor = programs.total
         return tensor_of(executor.plan.total(self._run(executor, pred, target, batch, own)))
+
+    def _at_this_time(
+        self, programs: Programs, pred: Any, target: Any, batch: dict[str, Any], own: dict[str, Any]
+    ) -> Any:
+        """The total of a program that reads clocks; in an eager call on a CPU they are numbers."""
+        times = self._clocks.times(self)
+        if self.training and (times is not None or is_eager()):
+            self._clocks.count(self)
+        timed = programs.timed if times is not None else None
+        if times is None or timed is None or timed.reads_clocks:
+            own.update(self._clocks.read(self))
+        if times is None or timed is None:
+            return programs.total.plan.total(self._run(programs.total, pred, target, batch, own))
+        return timed.total(self._run(timed.executor, pred, target, batch, own), times)
 
     def count(self, target: Any = None, /, **batch: Any) -> Tensor:
         """The denominator of each trained term, in units of the target, without a prediction: a vector.

@@ -45,13 +45,18 @@ class Training(Described):
         refuse_optimizer_without(self, optimizer, self.meaning.source)
 
     def _own(self, moves: bool) -> dict[str, Any]:
-        """What the module itself holds for its terms: parameters of the model, and what losses remember."""
+        """What the module itself holds for its terms, the clocks too."""
+        own = self._state(moves)
+        if self._clocks:
+            own.update(self._clocks.read(self))
+        return own
+
+    def _state(self, moves: bool) -> dict[str, Any]:
+        """Parameters of the model, what is learned, and what losses remember."""
         held = self.held.now() if self.held else self.held
         own: dict[str, Any] = {"parameters": held, "memory": {}}
         if self._starts:
             own["learned"] = self.learned.read()
-        if self._clocks:
-            own.update(self._clocks.read(self))
         if not self._memories:
             return own
         memory = {name: getattr(self, f"memory_{name}") for name in self._memories}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import losslang
 from losslang.plan.operations.notices import ALREADY_GIVEN
@@ -93,6 +94,87 @@ def test_it_trains_as_by_hand() -> None:
         return (out - TARGET).abs().mean() + min(step / 20, 1) * (out - TARGET).square().mean()
 
     torch.testing.assert_close(trained(ours), trained(by_hand))
+
+
+class Operations(TorchDispatchMode):
+    """The torch operations of a call, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        self.names.append(str(function))
+        return function(*arguments, **(options or {}))
+
+
+def operations(loss: losslang.Loss) -> list[str]:
+    """The operations of a later call, besides the looks at clocks, and of its backward pass."""
+    for _ in range(3):
+        loss(PRED, TARGET)
+    pred = PRED.clone().requires_grad_()
+    with Operations() as seen:
+        loss(pred, TARGET).backward()
+    return [name for name in seen.names if "_local_scalar_dense" not in name]
+
+
+@pytest.mark.parametrize(
+    "weight", ["ramp(0, 1, steps=10)", "max(0.1, 1 - 0.1*step)", "cyclic(1, 2, period=7)"]
+)
+def test_a_scheduled_weight_runs_the_operations_of_a_constant_one(weight: str) -> None:
+    loss = losslang.compile(f"l1 + 2*{weight}*mse")
+    loss.set_clock(step=3)
+    assert operations(loss) == operations(losslang.compile("l1 + 0.6*mse"))
+
+
+WEIGHTS = [
+    "ramp(0, 1, steps=10)*l1 + 2*after(steps=3)*mse + huber", "a = ramp(0, 1, steps=9); a*(l1 + mse) + (1 - a)*huber",
+    "until(epochs=2)*ramp(0, 1, steps=10)*mse(mask=batch.m)", "l1 + metric(ramp(0, 1, steps=9)*mse)",
+    "1/step*l1", "ramp(0, 1, steps=10)*huber(delta=ramp(1, 2, steps=10))", "s = learn(0); ramp(0, 1, steps=9)*exp(-s)*l1 + s",
+    "sqrt(ramp(1, 2, steps=10)*l1) + ramp(0, 2, steps=10)*batch.m*mse", "ramp(1, 2, steps=9)*const.c*l1",
+    "each(l1 + mse, over=[pred, target], weights=[1, 0.5])*ramp(0, 1, steps=10)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WEIGHTS)
+def test_numbers_and_steps_of_a_plan_say_the_same(text: str) -> None:
+    """What clocks weigh is computed beside the plan in an eager call, and in it where the clock is a tensor."""
+    loss = losslang.compile(text, const={"c": 2.0})
+    m = torch.rand(3, 4, 5, generator=R) > 0.4
+    of_lists = "each" in text
+    target: Any = [TARGET, TARGET] if of_lists else TARGET
+    for step in (0, 4, 12):
+        loss.set_clock(step=step, epoch=step // 4)
+        pred = PRED.clone().requires_grad_()
+        eager = loss([pred, pred] if of_lists else pred, target, m=m)
+        detail = loss.detail([pred, pred] if of_lists else pred, target, m=m)
+        torch.testing.assert_close(detail.total, eager)
+        found = torch.func.grad(lambda p: loss([p, p] if of_lists else p, target, m=m))(PRED)
+        if eager.isfinite():
+            torch.testing.assert_close(torch.autograd.grad(eager, pred)[0], found)
+
+
+def test_whoever_writes_to_a_clock_is_seen() -> None:
+    """A checkpoint, a broadcast of buffers, an average of models: none of them calls `set_clock`."""
+    loss = losslang.compile("ramp(0, 1, steps=10)*l1")
+    unit = losslang.compile("l1")(PRED, TARGET)
+    clock = loss.get_buffer("step")
+    writes = [
+        lambda: clock.fill_(1), lambda: clock.data.fill_(2), lambda: clock.detach().copy_(torch.tensor(3)),
+        lambda: loss.load_state_dict({**loss.state_dict(), "step": torch.tensor(4)}),
+        lambda: loss.load_state_dict({**loss.state_dict(), "step": torch.tensor(5)}, assign=True),
+        lambda: setattr(loss, "step", torch.tensor(6)), lambda: loss.tick(),
+    ]  # fmt: skip
+    for time, write in enumerate(writes, 1):
+        write()
+        torch.testing.assert_close(loss(PRED, TARGET), time / 10 * unit)
+
+
+def test_modules_of_one_text_have_clocks_of_their_own() -> None:
+    one, other = losslang.compile(TEXT), losslang.compile(TEXT)
+    one.set_clock(step=10)
+    for _ in range(2):
+        assert one(PRED, TARGET) > other(PRED, TARGET)
 
 
 def test_detail_logs_the_weight_in_force() -> None:

@@ -43,6 +43,7 @@ READS = [
     "ce@seg", "(ce + dice)@(pred.a, target.b)", "ce@(pred[0], target[1])", "mse(mask=batch.m, weight=batch.w)",
     "bce(sigmoid, pos_weight=const.p)", "ce(class_weight=const.w)", "linear_ce(head=const.h)", "batch.n*mse",
     "ghm_c(sigmoid, momentum=0.9)", "mse + 0.1*l2_reg(match='*')", "hinge", "mse@(pred[0:1], target[0:1])",
+    "s = learn(0); exp(-s)*l1 + s", "focal(sigmoid, gamma=ramp(0, 2, epochs=3)) + until(epochs=3)*dice",
 ]  # fmt: skip
 """Programs that read more than a prediction and a target."""
 
@@ -68,6 +69,17 @@ def test_tensors_are_made_up_for_whatever_is_read(
     assert (status, said.err) == (0, "")
     assert said.out.startswith("1. ")
     assert "\n   total = " in said.out
+
+
+def test_scheduled_weights_stand_beside_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "l1 + 2*ramp(0, 1, steps=9)*mse"
+    assert main(["plan", "--stage", "run", *SMALL, text]) == 0
+    eager = capsys.readouterr().out
+    assert "schedule:ramp" not in eager
+    assert "module.step" not in eager
+    assert "mse: 2*ramp(0, 1, steps=9, start=0, shape=linear)" in eager.partition("weights of terms")[2]
+    assert main(["plan", "--stage", "run", *SMALL, text, "--call", "traced"]) == 0
+    assert "schedule:ramp(input3, 0, 1" in capsys.readouterr().out
 
 
 def test_a_shape_that_does_not_fit_is_a_mistake_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
-from losslang.meaning.meaning import Input
+from losslang.meaning.meaning import Input, Meaning
+from losslang.plan.lower import has_scheduled_factor
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
 from losslang.runtime.buffers import memories
@@ -16,7 +17,7 @@ from losslang.runtime.conditions import LABELS, VALUES
 from losslang.runtime.elements import executor_of
 from losslang.runtime.explain import explain, explain_traced
 from losslang.runtime.label_ranges import ignored_labels
-from losslang.syntax import tree
+from losslang.syntax import formatter, tree
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -51,14 +52,23 @@ def what_runs(
     if programs is None:
         raise LossError(checked.errors)
     roots = _roots(programs, tuple(shape), ignored)
-    total = executor_of(programs.total, roots)
+    timed = None if call == "traced" else programs.timed
+    total = executor_of(programs.total, roots) if timed is None else timed.executor
     if call == "traced":
         return explain_traced(total)
     calls_before = {"first": (), "second": (VALUES,), "later": (VALUES, *[LABELS] * ADAPTED)}[call]
     with torch.no_grad():
         for look in calls_before:
             total.run(roots, look)
-    return explain(total, roots, VALUES if call == "first" else LABELS)
+    ways = explain(total, roots, VALUES if call == "first" else LABELS)
+    return ways if timed is None else f"{ways}\n\n{_weights(programs.meaning)}"
+
+
+def _weights(meaning: Meaning) -> str:
+    """The factors of terms that are computed beside a plan, from clocks that are numbers."""
+    scheduled = [term for term in meaning.terms if has_scheduled_factor(term) and not term.metric]
+    lines = [f"   {term.name}: {formatter.number(term.weight)}*{term.factor}" for term in scheduled]
+    return "\n".join(["weights of terms, computed once for each time of the clocks:", *lines])
 
 
 def _roots(programs: Programs, shape: tuple[int, ...], ignored: bool) -> tuple[Any, ...]:
@@ -74,7 +84,9 @@ def _roots(programs: Programs, shape: tuple[int, ...], ignored: bool) -> tuple[A
             roots[path.root] = _put(roots.get(path.root), path.steps, value)
     kept = {name: torch.zeros(own.length) for name, own in memories(plan, programs.registry).items()}
     patterns = [str(dict(step.options)["match"]) for step in plan.steps if step.operation == "matching"]
-    module = {"parameters": {pattern: [torch.ones(())] for pattern in patterns}, "memory": kept}
+    module: dict[str, Any] = dict.fromkeys(tree.CLOCKS, 0)
+    module |= {"parameters": {pattern: [torch.ones(())] for pattern in patterns}, "memory": kept}
+    module["learned"] = {own.name: torch.tensor(own.start) for own in programs.meaning.learned}
     return roots.get("pred"), roots.get("target"), roots["batch"], roots["const"], module
 
 
