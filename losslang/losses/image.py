@@ -1,7 +1,7 @@
-"""Losses and indices of images, and of anything else with space: signals, volumes.
+"""Losses of images, and of anything else with space: signals, volumes.
 
-Shapes: (B, C, *S) with one to three axes of space; one value per sample, averaged over its channels
-and its space, unless a loss says otherwise. What is masked is in no window, no sum and no difference.
+Shapes: (B, C, *S) with one to three axes of space; one value per element where a loss is a map of an image,
+else one per sample. What is masked is in no window, no sum and no difference.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import Literal
 
 from losslang.losses.windows import (
     amplitude,
@@ -17,12 +16,9 @@ from losslang.losses.windows import (
     centred,
     ended,
     first,
-    gaussian,
-    halved,
     mean,
     neighbours,
     over_spectrum,
-    similarity,
     stacked,
     step,
 )
@@ -30,120 +26,8 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.devices import wide
 from losslang.tensors.lazy import F, torch
-from losslang.tensors.numerics import power, root
-from losslang.vocabulary import SMALLEST, Count, Float, NonNegative, Positive, Scale, Tensor
-
-WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
-
-@loss(
-    aliases=("structural_similarity",),
-    paper="Wang, Bovik, Sheikh, Simoncelli 2004",
-    activation="identity",
-    range=(-1, 1),
-    whole=True,
-    index=True,
-    like={"monai": Preset(ranks=(4, 5), takes="reduction"), "kornia": Preset("padding=same", ranks=(4,))},
-)
-def ssim(
-    values: Float[Tensor, "b c *space"],
-    target: Float[Tensor, "b c *space"],
-    mask: Float[Tensor, "b c *space"] | None,
-    *,
-    max_val: Positive = 1.0,
-    window: Count = 11,
-    sigma: Positive = 1.5,
-    k1: NonNegative = 0.01,
-    k2: Positive = 0.03,
-    padding: Literal["valid", "same"] = "valid",
-) -> Float[Tensor, "b"]:
-    """(2 μx μy + c1)(2 σxy + c2) / ((μx² + μy² + c1)(σx² + σy² + c2)), the index itself: write `1 - ssim`.
-
-    μ, σ² and σxy are those of a Gaussian window, c = (k L)², L (`max_val`) the range of the values: 1, or 255
-    for bytes. `valid` takes the windows that lie inside the image, as the paper's own program, MONAI, piq and
-    torchmetrics do; `same` one at each pixel, with the image reflected at its border, as kornia does by
-    default. A window that is partly masked reads the rest of itself, and counts by the share that it reads.
-    kornia's loss is `dssim(padding=same)`; piq shrinks large images first, which nothing here does.
-    """
-    kernel = gaussian(window, sigma, values)
-    light, contrast, share = similarity(values, target, mask, kernel, max_val, k1, k2, padding)
-    return mean(light * contrast, share, 1)
-
-
-@loss(
-    paper="Wang, Bovik, Sheikh, Simoncelli 2004",
-    activation="identity",
-    range=(0, 1),
-    zero_when="equal",
-    whole=True,
-    like={"kornia": Preset("padding=same", ranks=(4,))},
-)
-def dssim(
-    values: Float[Tensor, "b c *space"],
-    target: Float[Tensor, "b c *space"],
-    mask: Float[Tensor, "b c *space"] | None,
-    *,
-    max_val: Positive = 1.0,
-    window: Count = 11,
-    sigma: Positive = 1.5,
-    k1: NonNegative = 0.01,
-    k2: Positive = 0.03,
-    padding: Literal["valid", "same"] = "valid",
-) -> Float[Tensor, "b"]:
-    """(1 - ssim) / 2, with the options of `ssim`."""
-    index = ssim.function(
-        values, target, mask, max_val=max_val, window=window, sigma=sigma, k1=k1, k2=k2, padding=padding
-    )
-    return (1 - index) / 2
-
-
-@loss(
-    aliases=("multi_scale_ssim",),
-    paper="Wang, Simoncelli, Bovik 2003",
-    activation="identity",
-    range=(0, 1),
-    whole=True,
-    index=True,
-)
-def ms_ssim(
-    values: Float[Tensor, "b c *space"],
-    target: Float[Tensor, "b c *space"],
-    mask: Float[Tensor, "b c *space"] | None,
-    *,
-    max_val: Positive = 1.0,
-    window: Count = 11,
-    sigma: Positive = 1.5,
-    k1: NonNegative = 0.01,
-    k2: Positive = 0.03,
-    scale_weights: list[NonNegative] | None = None,
-) -> Float[Tensor, "b"]:
-    """Π_j cs_j^w_j over scales, each half the one before, the last of ssim: the index itself, `1 - ms_ssim`.
-
-    cs is the second factor of `ssim`, averaged over a channel; what is below 0 counts as 0; the product is
-    that of a channel, as in pytorch-msssim, piq and TensorFlow (MONAI and torchmetrics average the channels
-    first: the same for one). w (`scale_weights`) are the paper's 0.0448, 0.2856, 0.3001, 0.2363 and 0.1333.
-    An odd size is halved upwards, as by the paper's own program. kornia's MS_SSIMLoss is another
-    thing: 200 (0.025 (1 - ms_ssim) + 0.975 l1), with windows of five sizes instead of smaller images.
-
-    Raises: ValueError if a side of the image is smaller than a window at the last scale: 161 for 5 scales of
-        11.
-    """
-    weights = WANG if scale_weights is None else scale_weights
-    least, last = (window - 1) * 2 ** (len(weights) - 1) + 1, len(weights) - 1
-    if min(values.shape[2:], default=0) < least:
-        raise ValueError(
-            f"ms_ssim: a side of {tuple(values.shape[2:])} is below {least}, the least for a window of "
-            f"{window} at {len(weights)} scales; give fewer `scale_weights` or a smaller `window`"
-        )
-    kernel = gaussian(window, sigma, values)
-    index, x, y = values.new_ones(values.shape[:2]), wide(values), wide(target)
-    for scale, weight in enumerate(weights):
-        if scale:
-            x, y, mask = halved(x, y, mask)
-        light, contrast, share = similarity(x, y, mask, kernel, max_val, k1, k2, "valid")
-        part = mean(light * contrast if scale == last else contrast, share, 2).to(values.dtype)
-        index = index * power(torch.relu(part), weight)
-    return index.mean(1)
+from losslang.tensors.numerics import root
+from losslang.vocabulary import SMALLEST, Count, Float, Positive, Scale, Tensor
 
 
 @loss(
@@ -236,15 +120,7 @@ def tv_slope(
     activation="identity",
     range=(-1, 0),
     whole=True,
-    like={
-        "monai": Preset(
-            refuses={
-                "reduction=sum": "MONAI adds up the places too",
-                "reduction=none": "MONAI keeps every place",
-            },
-            takes="reduction",
-        )
-    },
+    like={"monai": Preset(takes="reduction")},
 )
 def lncc(
     values: Float[Tensor, "b c *space"],
@@ -253,8 +129,8 @@ def lncc(
     *,
     window: Count = 3,
     eps: Scale = 1e-5,
-) -> Float[Tensor, "b"]:
-    """-mean over windows of sxy² / (sxx syy), sums of products of deviations, sxx and syy not below ε.
+) -> Float[Tensor, "b c *space"]:
+    """-sxy² / (sxx syy), sums of products of deviations in a window, sxx and syy not below ε.
 
     Sums are of double precision, whose rounding is below ε of at least 1e-12.
     The squared correlation within a box around each pixel, with zeros beyond the border, as in MONAI and
@@ -271,7 +147,7 @@ def lncc(
         number = (volume * (1 - box(masked, window))).clamp(min=1)
     parts = xy - x * y / number, xx - x * x / number, yy - y * y / number
     cross, spread, other = (part.to(values.dtype) for part in parts)
-    return -mean(cross.square() / (spread.clamp(min=eps) * other.clamp(min=eps)), mask, 1)
+    return -(cross.square() / (spread.clamp(min=eps) * other.clamp(min=eps)))
 
 
 @loss(

@@ -7,52 +7,13 @@ from typing import cast
 
 from losslang.tensors.devices import exact, wide, widest
 from losslang.tensors.lazy import F, torch
-from losslang.vocabulary import SMALLEST, Tensor
+from losslang.vocabulary import Tensor
 
 
 def gaussian(window: int, sigma: float, like: Tensor) -> Tensor:
     """Returns the weights of a window along one axis, in float64: their sum must be 1 for a variance."""
     place = wide(torch.arange(window, device=like.device)) - (window - 1) / 2
     return torch.softmax(-0.5 * (place / sigma).square(), 0)
-
-
-def similarity(
-    x: Tensor,
-    y: Tensor,
-    mask: Tensor | None,
-    kernel: Tensor,
-    max_val: float,
-    k1: float,
-    k2: float,
-    padding: str,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The two factors of ssim in each window, luminance and contrast-structure, and its unmasked share.
-
-    Sums over windows are of double precision: beside a large offset, and on a flat background, nothing is
-    left of the mean square less the squared mean in single precision.
-    """
-    size = len(kernel)
-    least = size if padding == "valid" else size // 2 + 1
-    if min(x.shape[2:], default=0) < least:
-        fix = "take a smaller `window`" + (", or `padding=same`" if padding == "valid" else "")
-        raise ValueError(
-            f"ssim: a side of {tuple(x.shape[2:])} is below {least} for a window of {size}; {fix}"
-        )
-
-    def blur(parts: Tensor) -> Tensor:
-        return _blurred(parts if padding == "valid" else _reflected(parts, size), kernel.to(parts.dtype))
-
-    # By the sum and the difference of both: 2 cov = (var(x + y) - var(x - y)) / 2 is never beyond their variances.
-    sums, differences = wide(x) + wide(y), wide(x) - wide(y)
-    ms, md, ss, dd, *rest = stacked((sums, differences, sums * sums, differences * differences), mask, blur)
-    share = rest[0].to(x.dtype) if rest else None
-    if rest:
-        whole = rest[0].clamp(min=torch.finfo(x.dtype).tiny)
-        ms, md, ss, dd = ms / whole, md / whole, ss / whole, dd / whole
-    ms, md = ms * ms, md * md
-    ms, md, vs, vd = (part.to(x.dtype) / 2 for part in (ms, md, (ss - ms).relu(), (dd - md).relu()))
-    c1, c2 = (max((k * max_val) ** 2, SMALLEST) for k in (k1, k2))
-    return (ms - md + c1) / (ms + md + c1), (vs - vd + c2) / (vs + vd + c2), share
 
 
 def stacked(
@@ -64,7 +25,7 @@ def stacked(
     return sums(torch.cat(parts, 1)).chunk(len(parts), 1)
 
 
-def _blurred(parts: Tensor, kernel: Tensor) -> Tensor:
+def blurred(parts: Tensor, kernel: Tensor) -> Tensor:
     """Every channel under a window of these weights, one axis after the other.
 
     Contiguous, and one group a channel: so torch takes its own kernel on a device, and not cuDNN's, which
@@ -81,20 +42,16 @@ def _blurred(parts: Tensor, kernel: Tensor) -> Tensor:
     return parts
 
 
-def _around(window: int, axes: int) -> list[int]:
-    """How far a window reaches beyond its pixel, to both sides of each axis."""
-    return [(window - 1) // 2, window // 2] * axes
-
-
-def _reflected(parts: Tensor, window: int) -> Tensor:
-    return F.pad(parts, _around(window, parts.ndim - 2), mode="reflect")
+def around(window: int) -> tuple[int, int]:
+    """How far a window reaches beyond its pixel, to both sides of an axis."""
+    return (window - 1) // 2, window // 2
 
 
 def box(parts: Tensor, window: int) -> Tensor:
     """The mean of a box around each pixel, with zeros beyond the border."""
     axes = parts.ndim - 2
     pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
-    return pool(F.pad(parts, _around(window, axes)), window, stride=1)
+    return pool(F.pad(parts, [*around(window)] * axes), window, stride=1)
 
 
 def halved(x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import repeats as mistakes
-from losslang.meaning.frame import frame
+from losslang.meaning.frame import edge, frame
 from losslang.meaning.meaning import Apply, Constant, Expression, LossUse, Term, below, is_static, loss_of
 from losslang.primitives.primitive import Activation
 from losslang.registry import Registry
@@ -81,6 +81,10 @@ def _of_use(use: LossUse, first: LossUse, combine: str, per: str, registry: Regi
     if per == "place" and own not in PLACES:
         fix = "write `per=sample`"
         return [mistakes.no_contest(use.span, f"`{use.loss}` has no value for a place", combine, fix)]
+    if per != "sample" and _edge(use, registry) != _edge(first, registry):
+        short = use if _edge(use, registry) else first
+        what = f"`{short.loss}` has no value at the border of an image, and a term beside it has one"
+        return [mistakes.no_contest(short.span, what, combine, "write `padding=same`")]
     same = {"values": "same"}
     if per == "element" and same.get(own, own) != same.get(others, others):
         what = f"`{first.loss}` and `{use.loss}` have values on different axes"
@@ -93,6 +97,10 @@ def _frame(use: LossUse, registry: Registry) -> str:
     name = use.activation.name if use.activation else ""
     activation = registry.get(Activation, name)
     return frame(loss_of(use, registry), activation.over if activation else "element")
+
+
+def _edge(use: LossUse, registry: Registry) -> dict[str, tuple[int, int]]:
+    return edge(use, loss_of(use, registry))
 
 
 def is_contest(expression: Expression) -> bool:

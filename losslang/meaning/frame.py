@@ -1,9 +1,10 @@
-"""The axes of the prediction that the values and the operands of a loss have."""
+"""The axes of the prediction that the values and the operands of a loss have, and the pixels without a value."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from losslang.meaning.meaning import LossUse
 from losslang.primitives.primitive import Loss
 
 
@@ -21,6 +22,12 @@ def frame(loss: Loss, over: str) -> str:
     if before[-1] in ("d", "n") or before[-1].isdigit():
         return "rows"
     return "samples" if after == ("b",) else "places"
+
+
+def edge(use: LossUse, loss: Loss) -> dict[str, Any]:
+    """Returns the pixels at both ends of each axis that have no value, as an option of steps; {} for none."""
+    pixels = loss.edge(**dict(use.options)) if loss.edge is not None else (0, 0)
+    return {"edge": pixels} if any(pixels) else {}
 
 
 def other_form(loss: Loss, name: str) -> str:

@@ -29,6 +29,7 @@ def loss(
     given: str = "",
     nonnegative: tuple[str, ...] = (),
     whole: bool = False,
+    edge: Callable[..., tuple[int, int]] | None = None,
     index: bool = False,
     version: int = 1,
     like: Mapping[str, str | Preset] | None = None,
@@ -50,6 +51,8 @@ def loss(
         nonnegative: Operands whose values the first call checks.
         whole: An element of the result reads more than its own position, as in a sort, a convolution or a sum
             inside, so the loss cannot be computed in blocks.
+        edge: A function of the options that says how many pixels at both ends of each axis of space have no
+            value: where windows must lie inside an image.
         index: Larger is better, as of a similarity: `check` warns where it would be made small.
         version: One more whenever the same text gives other numbers than before. It is in every lock, and in
             the fingerprint from 2 on.
@@ -87,6 +90,7 @@ def loss(
             given=given,
             nonnegative=nonnegative,
             whole=whole,
+            edge=edge,
             index=index,
             version=version,
             like={name: as_preset(declared) for name, declared in (like or {}).items()},

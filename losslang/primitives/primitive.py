@@ -114,6 +114,7 @@ class Loss(Primitive):
     given: str = ""
     nonnegative: tuple[str, ...] = ()
     whole: bool = False
+    edge: Callable[..., tuple[int, int]] | None = field(default=None, repr=False)
     index: bool = False
     version: int = 1
     like: dict[str, Preset] = field(default_factory=dict[str, Preset], hash=False)

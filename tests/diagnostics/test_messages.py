@@ -68,6 +68,7 @@ REPAIRS = [
     ("CircleLoss(m=0.25)", "E101", "circle(margin=0.25)"),
     ("SoftBCEWithLogitsLoss(smooth_factor=0.05)", "E101", "bce(sigmoid, label_smoothing=0.1)"),
     ("SSIMLoss(win_size=7, loss_weight=2)", "E101", "2*(1 - ssim(window=7))"),
+    ("SSIMLoss(kernel_type='uniform', win_size=7)", "E101", "1 - ssim(kernel=box, window=7)"),
     ("OhemCrossEntropy(ignore_label=255)", "E101", "ce(reduction=ohem, ignore_index=255)"),
     # options
     ("dice(sigmoid=True)", "E201", "dice(sigmoid)"),
@@ -161,6 +162,9 @@ PIECES = [
     ("ce(mask=target.seg != -1)@a", "E142", "mask=target.seg != -1", "ignore_index=-1"),
     ("ce(mask=target >= 0)", "E142", "mask=target >= 0", "ignore_index=-1"),
     ("ce(mask=target > 3)", "E142", "mask=target > 3", "mask=batch.valid"),
+    ("dssim(padding=reflect)", "E202", "padding=reflect", "padding=same"),
+    ("dssim(kernel_type=uniform)", "E201", "kernel_type=uniform", "kernel=box"),
+    ("dssim(padding_mode=zeros)", "E201", "padding_mode=zeros", "padding=zeros"),
     ("ce(weight=[1, 2])", "E202", "weight=[1, 2]", "class_weight=[1, 2]"),
     ("ce(reduction=avg)", "E101", "reduction=avg", "reduction=mean"),
     ("alpha*ce", "E101", "alpha", "batch.alpha"),

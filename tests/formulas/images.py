@@ -14,12 +14,12 @@ from torch import Tensor, nn
 Data = tuple[Tensor, Any, dict[str, Any]]
 
 FORMS |= {
-    "ssim": ("like", "sample"),
-    "dssim": ("like", "sample"),
+    "ssim": ("like", "element"),
+    "dssim": ("like", "element"),
     "ms_ssim": ("like", "sample"),
     "psnr": ("like", "sample"),
     "tv": ("like", "element"),
-    "lncc": ("like", "sample"),
+    "lncc": ("like", "element"),
     "spectral": ("like", "sample"),
     "depth_smoothness": ("like", "sample"),
     "perceptual": ("like", "sample"),
@@ -53,30 +53,47 @@ def _gaussian(size: int, sigma: float, axes: int) -> Tensor:
     return weights / weights.sum()
 
 
-def _channel(
-    x: Tensor, y: Tensor, seen: Tensor, *, window: int, sigma: float, c1: float, c2: float
-) -> tuple[Tensor, Tensor]:
-    """The means of ssim and of its second factor over the windows of one channel, each by what it sees."""
-    kernel = _gaussian(window, sigma, x.ndim)
-    whole, index, contrast = 0.0, 0 * x.sum(), 0 * x.sum()
+def _values(
+    x: Tensor, y: Tensor, seen: Tensor, *, window: int, weights: Tensor, c1: float, c2: float
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """ssim and its second factor in every window of one channel, and how much of its weight the window sees."""
     for box in _windows(x.shape, window):
-        w = kernel * seen[box]
+        w = weights * seen[box]
         share = float(w.sum())
-        if share == 0:
-            continue
-        w = w / share
+        w = w / (share or 1)
         mx, my = (w * x[box]).sum(), (w * y[box]).sum()
         vx, vy = (w * (x[box] - mx) ** 2).sum(), (w * (y[box] - my) ** 2).sum()
         cov = (w * (x[box] - mx) * (y[box] - my)).sum()
         cs = (2 * cov + c2) / (vx + vy + c2)
-        index = index + share * cs * (2 * mx * my + c1) / (mx**2 + my**2 + c1)
-        contrast = contrast + share * cs
-        whole += share
+        yield cs * (2 * mx * my + c1) / (mx**2 + my**2 + c1), cs, share
+
+
+def _channel(
+    x: Tensor, y: Tensor, seen: Tensor, *, window: int, sigma: float, c1: float, c2: float
+) -> tuple[Tensor, Tensor]:
+    """The means of ssim and of its second factor over the windows of one channel, each by what it sees."""
+    weights = _gaussian(window, sigma, x.ndim)
+    whole, index, contrast = 0.0, 0 * x.sum(), 0 * x.sum()
+    for value, cs, share in _values(x, y, seen, window=window, weights=weights, c1=c1, c2=c2):
+        if share:
+            index, contrast, whole = index + share * value, contrast + share * cs, whole + share
     return (index / whole, contrast / whole) if whole else (index, contrast)
 
 
 def _constants(max_val: float, k1: float, k2: float) -> dict[str, float]:
     return {"c1": (k1 * max_val) ** 2, "c2": (k2 * max_val) ** 2}
+
+
+def _beyond(x: Tensor, size: int, padding: str, outside: float) -> Tensor:
+    """An image (*S) continued beyond its border: mirrored, with its last pixel, or with a number."""
+    if padding == "same":
+        return _mirrored(x, size)
+    if padding == "zeros":
+        return _framed(x, [((size - 1) // 2, size // 2)] * x.ndim, outside)
+    for axis, n in enumerate(x.shape):
+        places = range(-((size - 1) // 2), n + size // 2)
+        x = x.index_select(axis, torch.tensor([min(max(i, 0), n - 1) for i in places]))
+    return x
 
 
 @textbook
@@ -90,28 +107,40 @@ def ssim(
     sigma: float,
     k1: float,
     k2: float,
+    kernel: str,
     padding: str,
     **_: Any,
 ):
-    """Channels side by side are one image of windows: what each sees is its weight."""
-    found = []
-    for b in range(len(v.values)):
-        whole, total = 0.0, 0 * v.values.sum()
-        for c in range(v.values.shape[1]):
-            x, y, m = v.values[b, c], t[b, c], mask[b, c].double()
-            if padding == "same":
-                x, y, m = (_mirrored(a, window) for a in (x, y, m))
-            kernel = _gaussian(window, sigma, x.ndim)
-            share = float(sum((kernel * m[box]).sum() for box in _windows(x.shape, window)))
-            index, _cs = _channel(x, y, m, window=window, sigma=sigma, **_constants(max_val, k1, k2))
-            total, whole = total + share * index, whole + share
-        found.append(total / whole if whole else total)
-    return _samples(found, v.values)
+    """The value of a window stands at the pixel in its middle; one whose window is not inside does not count."""
+    values, counted = 0 * v.values, torch.ones_like(mask)
+    for b, c in itertools.product(*map(range, v.values.shape[:2])):
+        x, y, m = v.values[b, c], t[b, c], mask[b, c].double()
+        size = [n - window + 1 for n in x.shape]
+        if padding != "valid":
+            size = list(x.shape)
+            x, y, m = (_beyond(a, window, padding, i) for a, i in ((x, 0.0), (y, 0.0), (m, 1.0)))
+        box = torch.full([window] * x.ndim, window**-x.ndim, dtype=torch.float64)
+        weights = box if kernel == "box" else _gaussian(window, sigma, x.ndim)
+        found = [
+            value
+            for value, _cs, _share in _values(
+                x, y, m, window=window, weights=weights, **_constants(max_val, k1, k2)
+            )
+        ]
+        first = (window - 1) // 2 if padding == "valid" else 0
+        inner = (b, c, *(slice(first, first + n) for n in size))
+        values[inner] = values[inner] + torch.stack(found).reshape(size)
+        if padding == "valid":
+            own = torch.zeros_like(counted[b, c])
+            own[inner[2:]] = True
+            counted[b, c] = own
+    return values, counted
 
 
 @textbook
 def dssim(v: Any, t: Tensor, mask: Tensor, **options: Any):
-    return (1 - ssim(v, t, mask, **options)) / 2
+    values, counted = ssim(v, t, mask, **options)
+    return (1 - values) / 2, counted
 
 
 def _pooled(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,10 +223,9 @@ def tv(v: Any, t: Tensor, mask: Tensor, *, isotropic: bool, **_: Any):
 
 @textbook
 def lncc(v: Any, t: Tensor, mask: Tensor, *, window: int, eps: float, **_: Any):
-    found = []
+    values = []
     edge = (window - 1) // 2, window // 2
     for b in range(len(v.values)):
-        values = []
         for c in range(v.values.shape[1]):
             x, y, m = v.values[b, c], t[b, c], mask[b, c].double()
             around = [edge] * x.ndim
@@ -207,15 +235,15 @@ def lncc(v: Any, t: Tensor, mask: Tensor, *, window: int, eps: float, **_: Any):
                 itertools.product(*map(range, m.shape)), _windows(x.shape, window), strict=True
             ):
                 if not m[place]:
+                    values.append(0 * v.values.sum())
                     continue
                 inside = wide[box] > 0
                 a, z = x[box][inside], y[box][inside]
                 a, z = a - a.mean(), z - z.mean()
                 xx, zz = (a * a).sum(), (z * z).sum()
                 xx, zz = (s if s > eps else 0 * s + eps for s in (xx, zz))
-                values.append((a * z).sum() ** 2 / (xx * zz))
-        found.append(-sum(values) / len(values) if values else 0 * v.values.sum())
-    return _samples(found, v.values)
+                values.append(-((a * z).sum() ** 2) / (xx * zz))
+    return torch.stack(values).reshape(v.values.shape) if values else v.values
 
 
 def _framed(x: Tensor, around: list[tuple[int, int]], with_: float) -> Tensor:
@@ -360,7 +388,8 @@ DATA: dict[str, Callable[[torch.Generator], Data]] = {
 }
 OTHER: dict[tuple[str, str], list[str]] = {
     **{(name, "window"): ["7"] for name in ("ssim", "dssim", "ms_ssim")},
-    **{(name, "padding"): ["same"] for name in ("ssim", "dssim")},
+    **{(name, "padding"): ["same", "replicate", "zeros"] for name in ("ssim", "dssim")},
+    **{(name, "kernel"): ["box"] for name in ("ssim", "dssim")},
     ("ms_ssim", "scale_weights"): ["[0.5, 0.5]"],
     ("psnr", "eps"): ["5"],
     ("lncc", "window"): ["5"],

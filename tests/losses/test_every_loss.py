@@ -52,11 +52,7 @@ SLOPELESS = {
     "lpips": "the network stands in no_grad for the target",
 }
 """Losses that are not differentiated in everything they read, and why."""
-COUPLED = [
-    name
-    for name, loss in LOSSES.items()
-    if loss.whole and FRAMES[name] in ("rows", "same", "values", "places", "number")
-]
+COUPLED = [name for name, loss in LOSSES.items() if loss.mixes_samples]
 """Losses in which one sample speaks to another: the whole batch is not the mean of its parts."""
 BY_LOGITS = [(n, u) for n, u in USES if u in ("sigmoid", "softmax") or LOSSES[n].activation == "softmax"]
 each_logit_use = pytest.mark.parametrize(
@@ -652,6 +648,9 @@ def test_unreduced_values_have_the_declared_axes(name: str, use: str):
     values = run(name, use, (pred, target, batch), "reduction=none")
     axes = loss.result_axes
     shape = tuple(pred.shape)
+    if loss.edge is not None:
+        beyond = sum(loss.edge(**loss.defaults))
+        shape = (*shape[:2], *(size - beyond for size in shape[2:]))
     wanted = {
         ("b", "*space"): shape[:1] + shape[2:],
         ("b", "c"): shape[:2],

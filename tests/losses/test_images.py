@@ -358,6 +358,8 @@ def test_the_smallest_image():
     assert compiled("ssim(padding=same)")(*pair(1, 1, 12, 10)).isfinite()
     with pytest.raises(ValueError, match=r"(?s)a side of .*5.* is below 6 for a window of 11"):
         compiled("ssim(padding=same)")(*pair(1, 1, 12, 5))
+    for padding in ("zeros", "replicate"):
+        assert compiled(f"ssim(padding={padding})")(*pair(1, 1, 12, 5)).isfinite()
 
 
 # -------------------------------------------------------------------- networks

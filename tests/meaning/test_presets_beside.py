@@ -183,7 +183,7 @@ def test_a_reduction_that_was_compared_is_its_number(reduction: str):
         "mse(like=keras, reduction=none)",
         "focal(sigmoid, like=smp, reduction=none)",
         "quality_focal(like=mmdet, reduction=none)",
-        "lncc(like=monai, reduction=none)",
+        "ssim(like=monai, reduction=none)",
         "lovasz_softmax(like=mmseg, reduction=none)",
     ],
 )

@@ -10,6 +10,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "batch_dice": ("batch",),
     "bbox_format": ("format",),
     "beta": ("delta",),
+    "border_type": ("padding",),
     "box_format": ("format",),
     "class_weights": ("class_weight",),
     "cls_weight": ("class_weight",),
@@ -32,6 +33,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "iterations": ("iters", "k"),
     "kernel_sigma": ("sigma",),
     "kernel_size": ("window",),
+    "kernel_type": ("kernel",),
     "label": ("target",),
     "label_smooth": ("label_smoothing",),
     "label_smoothing_factor": ("label_smoothing",),
@@ -53,6 +55,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "pad_idx": ("ignore_index",),
     "pad_token_id": ("ignore_index",),
     "padding_idx": ("ignore_index",),
+    "padding_mode": ("padding",),
     "pixel_weight": ("weight",),
     "pixel_weights": ("weight",),
     "preds": ("pred",),
@@ -133,6 +136,18 @@ REDUCTIONS: Mapping[str, str] = {
     "total": "sum",
 }
 """Reductions under other names."""
+
+CHOICES: Mapping[tuple[str, str], str] = {
+    ("kernel", "mean"): "box",
+    ("kernel", "uniform"): "box",
+    ("padding", "border"): "replicate",
+    ("padding", "constant"): "zeros",
+    ("padding", "edge"): "replicate",
+    ("padding", "mirror"): "same",
+    ("padding", "reflect"): "same",
+    ("padding", "reflection"): "same",
+}
+"""Words for the choice of an option, by our name of it."""
 
 DISTRIBUTIONS: Mapping[str, str] = {
     "binary": "sigmoid",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.elsewhere import nearest
+from losslang.diagnostics.elsewhere.options import CHOICES
 from losslang.diagnostics.mistakes import mistake
 from losslang.diagnostics.source import Span
 
@@ -64,6 +65,8 @@ def bad_value(span: Span, owner: str, name: str, found: str, wanted: str, fix: s
     """
     if (owner, name, found) in LIMITS:
         fix = f"that is {LIMITS[owner, name, found]}"
+    elif (name, found.strip("`")) in CHOICES:
+        fix = f"here it is `{name}={CHOICES[name, found.strip('`')]}`"
     return Diagnostic(
         "",
         f"`{name}` of `{owner}` cannot be {found}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.elsewhere.nearest import nearest_first
-from losslang.diagnostics.elsewhere.options import DISTRIBUTIONS, FACTORS, NEEDLESS, RENAMED
+from losslang.diagnostics.elsewhere.options import CHOICES, DISTRIBUTIONS, FACTORS, NEEDLESS, RENAMED
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.mistakes.names import unknown_name
 from losslang.meaning.uses import foreign_call
@@ -88,7 +88,10 @@ def value_of(name: str, value: tree.Value) -> tree.Value:
                 return tree.Path(root=root, steps=steps[-1:])
             case _:
                 return value
-    return word_of(value.value) if isinstance(value, tree.Text) and value.value.isidentifier() else value
+    word = value.value if isinstance(value, tree.Text) else getattr(value, "name", "")
+    if (name, word) in CHOICES:
+        return word_of(CHOICES[name, word])
+    return word_of(word) if isinstance(value, tree.Text) and word.isidentifier() else value
 
 
 def option_of(name: str, value: tree.Value) -> tree.Option:

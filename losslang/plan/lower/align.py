@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from losslang.meaning.frame import frame, guess, lacking, other_form
+from losslang.meaning.frame import edge, frame, guess, lacking, other_form
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.meaning.meaning import COMPUTED, Choice, Expression, Input, LossUse
 from losslang.meaning.options import bounds_of, wording
@@ -39,6 +39,7 @@ class Aligned:
         self.others: dict[str, Ref] = {}
         self.layers: dict[str, Ref] = {}
         self.frame = frame(loss, self.over)
+        self.edge = edge(use, loss)
         self.layout = layout(use, loss)
         self.kept = builder.kept(use.prediction)
         self.channel = channel_beside(self.layout, self.kept)

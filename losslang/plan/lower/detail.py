@@ -52,6 +52,7 @@ def count_of(use: Use) -> Argument:
         per_sample=per_sample,
         dropped=use.drops_background or None,
         channels=channels,
+        **use.edge,
     )
 
 

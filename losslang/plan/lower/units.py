@@ -46,6 +46,7 @@ def units_of(use: Use) -> Ref:
         kept=use.classes,
         dropped=use.drops_background,
         by=use.class_axis(),
+        **use.edge,
     )
 
 

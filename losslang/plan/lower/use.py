@@ -292,7 +292,7 @@ class Use(Aligned):
             case _:
                 laid = self.mask_of_counted(self.laid_over(expression, str(expression)))
                 site = self.site(str(expression))
-                return self.emit("weigh", laid, values, site=site, frame=self.frame)
+                return self.emit("weigh", laid, values, site=site, frame=self.frame, **self.edge)
 
     def value_mask(self, values: Ref) -> Ref | None:
         """Emits which values count, in their shape; None where all do."""
@@ -300,7 +300,6 @@ class Use(Aligned):
         found = [self.skipped] if self.skipped is not None else []
         if self.mask is not None and self.frame != "number":
             site = self.site("mask")
-            found.append(
-                self.emit("value_mask", self.region_mask(), values, site=site, frame=self.frame, batch=batch)
-            )
+            how: dict[str, Any] = {"frame": self.frame, "batch": batch, **self.edge}
+            found.append(self.emit("value_mask", self.region_mask(), values, site=site, **how))
         return self.emit("mask_and", *found) if len(found) == 2 else found[0] if found else None

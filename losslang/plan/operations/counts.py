@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from losslang.plan.operations.masks import inside
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -17,12 +18,13 @@ def count(
     per_sample: bool,
     dropped: bool | None = None,
     channels: int | None = None,
+    edge: tuple[int, int] | None = None,
 ) -> Any:
     """Returns how many values of a loss count, or of how many samples any does: by shapes and the mask alone.
 
-    `frame` says which axes of the prediction the values have: see `masks.py`.
+    `frame` says which axes of the prediction the values have: see `masks.py`. Pixels at its `edge` have none.
     """
-    shape = list(pred.shape)
+    shape, mask = without_edge(pred.shape, edge), inside(mask, edge)
     if frame == "places":
         shape = shape[:1] + shape[2:]
     elif frame == "rows":
@@ -37,6 +39,11 @@ def count(
         seen = seen.flatten(1).any(1) if seen.ndim > 1 else seen
         return seen.sum() * (shape[0] // max(seen.numel(), 1))
     return seen.sum() * (prod(shape) // max(seen.numel(), 1))
+
+
+def without_edge(shape: Sequence[int], edge: tuple[int, int] | None) -> list[int]:
+    """Returns the shape of the values of a prediction (B, C, *S): without the pixels at its edge."""
+    return list(shape) if edge is None else [*shape[:2], *(max(size - sum(edge), 0) for size in shape[2:])]
 
 
 def _in_frame(mask: Tensor, frame: str) -> Tensor:

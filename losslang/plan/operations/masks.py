@@ -178,7 +178,25 @@ def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
     return mask if mask.shape[axis] == 1 else mask.any(axis, keepdim=True)
 
 
-def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batch: bool) -> Tensor | None:
+def inside(value: Any, edge: tuple[int, int] | None) -> Any:
+    """Returns a mask or a weight of a prediction without the pixels at its `edge`, which have no value."""
+    if edge is None or not isinstance(value, torch.Tensor):
+        return value
+    for axis in range(2, value.ndim):
+        # An axis of size 1 stands for all pixels.
+        if value.shape[axis] > 1:
+            value = value.narrow(axis, edge[0], value.shape[axis] - sum(edge))
+    return value
+
+
+def value_mask(
+    mask: Tensor | None,
+    values: Tensor,
+    site: Site,
+    frame: str,
+    batch: bool,
+    edge: tuple[int, int] | None = None,
+) -> Tensor | None:
     """Returns the mask of a loss's values, in their shape: True where a value has an unmasked element.
 
     None if all have, which for regions and samples is read on a CPU alone: on a GPU it would synchronize.
@@ -192,7 +210,7 @@ def value_mask(mask: Tensor | None, values: Tensor, site: Site, frame: str, batc
             seen = seen.any(0, keepdim=True)
         is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
         return None if is_seen else seen.expand(values.shape)
-    return _over_values(mask, values, site, frame).expand(values.shape)
+    return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
 
 
 def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
@@ -214,11 +232,11 @@ def zero_masked_samples(value: Tensor, mask: Tensor | None) -> Tensor:
     return zero_masked(value, counts.reshape(-1, *[1] * (value.ndim - 1)))
 
 
-def weigh(laid: Any, values: Tensor, site: Site, frame: str) -> Any:
+def weigh(laid: Any, values: Tensor, site: Site, frame: str, edge: tuple[int, int] | None = None) -> Any:
     """Returns a weight in the axes and the type of a loss's values."""
     if not isinstance(laid, torch.Tensor) or laid.ndim == 0:
         return laid
-    over = _over_values(laid, values, site, frame)
+    over = _over_values(inside(laid, edge), values, site, frame)
     return over if over.dtype == values.dtype else over.to(values.dtype)
 
 

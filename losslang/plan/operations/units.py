@@ -7,7 +7,8 @@ from typing import Any
 
 from losslang.meaning.layout import channel_axis
 from losslang.plan.operations.call import as_tensor
-from losslang.plan.operations.masks import along, not_ignored
+from losslang.plan.operations.counts import without_edge
+from losslang.plan.operations.masks import along, inside, not_ignored
 from losslang.tensors.devices import widest
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import divided
@@ -31,6 +32,7 @@ def units(
     kept: tuple[int, ...] | None = None,
     dropped: bool = False,
     by: str = "axis",
+    edge: tuple[int, int] | None = None,
 ) -> Any:
     """Returns how many values of a loss count, or the sum of their weights.
 
@@ -38,7 +40,8 @@ def units(
     Channels that the target lacks are not counted: their number is the same in every call. `frame` says which
     axes of the prediction the values have (see `masks.py`), `form` the form of the target, `has_axes` that a
     row of it is a vector; `kept` and `dropped` which channels of a mask count, `roots` where mask and weight
-    are from, `by` whether a weight of classes is that of a label or of a channel.
+    are from, `by` whether a weight of classes is that of a label or of a channel. Pixels at the `edge` of an
+    image have no value.
     """
     source, mask, weight = as_tensor(source), _tensor(mask, source), _tensor(weight, source)
     rank, lacks = _rank(source, [mask, weight], frame, form, has_axes)
@@ -54,14 +57,16 @@ def units(
     def whole(value: Tensor) -> Tensor:
         return value.unsqueeze(axis) if lacks else laid(value, "target")
 
-    shape = list(whole(source).shape)
-    seen = None if mask is None else laid(mask, roots[0]) != 0
+    shape = without_edge(whole(source).shape, edge)
+    seen = None if mask is None else inside(laid(mask, roots[0]), edge) != 0
     counted = None if ignored is None else not_ignored(source, None, ignored, form)
     if counted is not None:
         seen = whole(counted) if seen is None else seen & whole(counted)
     shape, seen = _in_frame(shape, seen, frame, axis, kept, dropped)
     weights = (
-        None if weight is None else _in_frame(shape, laid(weight, roots[1]), frame, axis, None, False)[1]
+        None
+        if weight is None
+        else _in_frame(shape, inside(laid(weight, roots[1]), edge), frame, axis, None, False)[1]
     )
     if of_class is not None:
         weights = _of_class(weights, of_class, source, seen, shape, by)

@@ -154,15 +154,18 @@ def binary_focal(call: Call) -> Ours:
 
 @kornia.call("ssim3d_loss", "SSIM3DLoss")
 def ssim3d(call: Call) -> Ours:
-    raise Inexpressible("an index of volumes whose border is repeated, where ours is mirrored")
+    """1 - ssim, in which this version repeats the last pixel; kornia 0.9.0 mirrors the volume at its border."""
+    options = call.same(window="window_size", max_val="max_val") | reduced(call)
+    call.get("eps")
+    return Ours(
+        f"1 - {use('ssim', padding='replicate', **options)}", call.tensor("img1"), call.tensor("img2")
+    )
 
 
 @kornia.call("ssim_loss", "SSIMLoss")
 def ssim(call: Call) -> Ours:
     """(1 - ssim) / 2 of every pixel, between 0 and 1."""
-    if reduced(call)["reduction"] != "mean":
-        raise Inexpressible("a value for every pixel: our index is one number per sample")
-    options = call.same(window="window_size", max_val="max_val")
+    options = call.same(window="window_size", max_val="max_val") | reduced(call)
     call.get("eps")
     return Ours(use("dssim", like="kornia", **options), call.tensor("img1"), call.tensor("img2"))
 

@@ -187,8 +187,10 @@ def ssim(call: Call) -> Ours:
         raise Inexpressible("one dimension")
     options = call.same(max_val="data_range", window="win_size", sigma="kernel_sigma", k1="k1", k2="k2")
     if call.get("kernel_type", "gaussian") != "gaussian":
-        raise Inexpressible("a uniform window")
-    text = use("dssim", **options, **reduced(call))
+        options["kernel"] = "box"
+    if reduced(call).get("reduction", "mean") != "mean":
+        raise Inexpressible("the mean of each sample: our values are those of the pixels")
+    text = use("dssim", **options)
     return Ours(times(2, text), call.tensor("input"), call.tensor("target"))
 
 

@@ -94,19 +94,14 @@ _plain("geman_mcclure", "geman_mcclure_loss")
 _plain("welsch", "welsch_loss")
 
 
-def _ssim(given: Given) -> Any:
-    size = len(given.pred)
-    return _losses().ssim_loss(given.pred, given.target, 11, reduction="mean"), size
-
-
 @of("kornia", "dssim")
 def dssim(given: Given) -> Any:
-    return _ssim(given)[0]
+    return _losses().ssim_loss(given.pred, given.target, 11, reduction=given.reduction)
 
 
 @of("kornia", "ssim")
 def ssim(given: Given) -> Any:
-    return 1 - 2 * _ssim(given)[0]
+    return 1 - 2 * _losses().ssim_loss(given.pred, given.target, 11, reduction="mean")
 
 
 @of("kornia", "tv")
