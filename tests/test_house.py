@@ -40,6 +40,7 @@ TORCH = {
     "runtime.executor",
     "runtime.learned",
     "runtime.module",
+    "runtime.ranks",
     "runtime.saved",
     "runtime.training",
     "tensors.custom_gradient",

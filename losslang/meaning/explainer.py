@@ -33,6 +33,7 @@ from losslang.meaning.meaning import (
     is_static,
     loss_uses,
 )
+from losslang.meaning.ranks import in_words
 from losslang.meaning.splitting import why_not_split
 from losslang.meaning.time import said_at
 from losslang.meaning.use_in_words import Row, table, use_rows
@@ -63,6 +64,8 @@ def explain(text_or_code: str | Source) -> str:
           activation   identity (default): pred is read as it stands
           reduction    mean (default): Σ v / n over the n counted values; weights do not change n
         <BLANKLINE>
+        over ranks: one all-reduce a step (mse)
+        <BLANKLINE>
         fingerprint 856d77f9a1bc0bf3
     """
     source = source_of_program(text_or_code)
@@ -80,6 +83,11 @@ def explained(source: Source, overrides: Mapping[str, Any], at: Mapping[str, int
     if checked.meaning is None:
         raise LossError(checked.diagnostics)
     return "\n\n".join(_parts(checked.meaning, checked.diagnostics, at or {}))
+
+
+def in_force(meaning: Meaning, at: Mapping[str, int]) -> str:
+    """Explains a meaning, as `explain` does its text."""
+    return "\n\n".join(_parts(meaning, (), at))
 
 
 def _page(code: str) -> str:
@@ -107,6 +115,7 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic], at: Mapping[str, in
         names = ", ".join(f"`{name}`" for name in dropped)
         yield f"dropped, because a 0 is written in place: {names}"
     yield from map(full, warnings)
+    yield f"over ranks: {in_words(meaning, current_registry())}"
     yield f"fingerprint {meaning.fingerprint}"
 
 

@@ -68,7 +68,7 @@ def why_not_split(term: Term, registry: Registry) -> str:
     """Why the values of a term on parts of a batch do not add up to that on the whole; '' if they do."""
     if is_once_a_call(term, registry):
         return ""
-    mixed = "" if term.factor is None else _mixes(term.factor, registry)
+    mixed = "" if term.factor is None else mixes(term.factor, registry)
     if mixed:
         return mixed
     use = counted_use(term.body)
@@ -79,7 +79,7 @@ def why_not_split(term: Term, registry: Registry) -> str:
         return "it is a loss of parameters times a number of the call, which is handed over in each"
     if not needs_norm(term, registry) and counted_use(term.body, shifts=False) is None:
         return "a number beside a sum counts once in each part"
-    return _of_loss(use, loss) or _of_options(use) or _mixes(use, registry)
+    return _of_loss(use, loss) or _of_options(use) or mixes(use, registry)
 
 
 def _why_no_mean(body: Expression) -> str:
@@ -117,10 +117,11 @@ def _of_options(use: LossUse) -> str:
     return ""
 
 
-def _mixes(expression: Expression, registry: Registry) -> str:
+def mixes(expression: Expression, registry: Registry) -> str:
     """Why an expression reads several samples at once: a function that reduces a tensor of the call."""
     for part in below(expression):
-        if not isinstance(part, Apply) or is_static(part):
+        # Of two arguments `max` and `min` are elementwise.
+        if not isinstance(part, Apply) or is_static(part) or len(part.arguments) > 1:
             continue
         function, dim = registry.get(Function, part.operator), dict(part.options).get("dim")
         axes = cast("Sequence[int | None]", dim if isinstance(dim, (tuple, list)) else (dim,))

@@ -13,6 +13,7 @@ from losslang.meaning.meaning import Input
 from losslang.plan.operations import MATH, OPERATIONS, ieee
 from losslang.plan.operations.call import as_tensor
 from losslang.plan.operations.regions import Region, of_totals, region_total
+from losslang.plan.operations.sums import Sum
 from losslang.plan.plan import Ref, Step
 from losslang.primitives import functions
 from losslang.primitives.primitive import Activation, Function, Loss, Reduction
@@ -104,7 +105,9 @@ class Binding:
     def _sum(self, step: Step, function: Callable[..., Any], at: int, inputs: list[int]) -> None:
         """What sums gets its `total`: made once where nothing is masked, else in every call."""
         over = region(step, self.registry)
-        if step.operation.startswith("reduction:"):
+        if dict(step.options).get("parted"):
+            self.call(step.name, sum_of(step, self.registry).parted, inputs)
+        elif step.operation.startswith("reduction:"):
             self.call(step.name, function, [*inputs, self.add_slot(region_total(None, over))])
         elif step.inputs[-1] is None:
             inputs[at] = self.add_slot(region_total(None, over))
@@ -122,6 +125,7 @@ def bound(step: Step, registry: Registry, *, filled: bool = False) -> tuple[Call
     options = dict(step.options)
     if at is not None:
         options.pop("batch", None)
+        options.pop("parted", None)
     if step.site is not None and _takes_site(function):
         options["site"] = step.site
     if step.named:
@@ -152,6 +156,13 @@ def region(step: Step, registry: Registry) -> Region:
     return Region(
         len(loss.sums), bool(dict(step.options).get("batch")), goes_on=loss.sums != loss.result_axes
     )
+
+
+def sum_of(step: Step, registry: Registry) -> Sum:
+    """Returns a step as a sum in two halves."""
+    function, at = bound(step, registry)
+    over = Region(0) if at is None else region(step, registry)
+    return Sum(function, at, over, step.kind == "loss", bool(dict(step.options).get("parted")))
 
 
 def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], int | None]:

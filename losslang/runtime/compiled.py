@@ -22,7 +22,7 @@ from losslang.plan.lower import (
     lower_factors,
     without_scheduled_factors,
 )
-from losslang.plan.passes import drop_dead_steps, optimize, summed
+from losslang.plan.passes import drop_dead_steps, merge_all_reduces, optimize, summed
 from losslang.plan.plan import Plan
 from losslang.primitives.primitive import Activation, Function, Primitive, Reduction
 from losslang.registry import Registry
@@ -60,6 +60,16 @@ class Order(NamedTuple):
         return {name: value for name, _, value in self.overrides}
 
 
+class How(NamedTuple):
+    """What a call divides by: the terms whose denominators it hands over, and whether other ranks add to it."""
+
+    norms: tuple[str, ...] = ()
+    ranks: bool = False
+
+
+PLAIN = How()
+
+
 @dataclass(frozen=True)
 class Plans:
     """The plans of a meaning: with counts beside its terms, its terms, and those that are trained."""
@@ -69,13 +79,18 @@ class Plans:
     trained: Plan
 
     @classmethod
-    def of(cls, meaning: Meaning, registry: Registry, order: Order, norms: tuple[str, ...]) -> Plans:
-        detailed = optimize(lower(meaning, registry, order.ignore, (COUNT,), norms), registry)
+    def of(cls, meaning: Meaning, registry: Registry, order: Order, how: How) -> Plans:
+        detailed = optimize(lower(meaning, registry, order.ignore, (COUNT,), *how), registry)
         names = {term.name for term in meaning.terms}
         plan = drop_dead_steps(
             replace(detailed, outputs=tuple(o for o in detailed.outputs if o.name in names))
         )
-        return cls(detailed, plan, drop_dead_steps(plan, metrics=False))
+        trained = drop_dead_steps(plan, metrics=False)
+        return (
+            cls(*map(merge_all_reduces, (detailed, plan, trained)))
+            if how.ranks
+            else cls(detailed, plan, trained)
+        )
 
     def executors(self, registry: Registry, fuse: Fuse | None) -> Executors:
         """What runs them."""
@@ -104,16 +119,15 @@ class Programs:
     keywords: Keywords
     reader: Reader
     """Reads what `full` gives."""
-    norms: tuple[str, ...] = ()
-    """The terms whose denominators the call hands over."""
+    how: How = PLAIN
 
     @classmethod
-    def of(cls, order: Order, meaning: Meaning, registry: Registry, norms: tuple[str, ...] = ()) -> Programs:
-        plans = Plans.of(meaning, registry, order, norms)
+    def of(cls, order: Order, meaning: Meaning, registry: Registry, how: How = PLAIN) -> Programs:
+        plans = Plans.of(meaning, registry, order, how)
         if repeats_in(meaning.terms):
 
             def make(closed: Meaning) -> Executors:
-                return Plans.of(closed, registry, order, norms).executors(registry, order.fuse)
+                return Plans.of(closed, registry, order, how).executors(registry, order.fuse)
 
             family = Family(meaning, registry, make)
             shown = plans.trained, plans.trained, plans.detailed
@@ -123,7 +137,7 @@ class Programs:
         plan, detailed = plans.plan, plans.detailed
         keywords = Keywords(plan, meaning, registry)
         reader = Reader.of(detailed.outputs, [output.name for output in plan.outputs])
-        return cls(order, meaning, registry, plan, total, terms, full, keywords, reader, norms)
+        return cls(order, meaning, registry, plan, total, terms, full, keywords, reader, how)
 
     @cached_property
     def denominators(self) -> Denominators:
@@ -133,7 +147,13 @@ class Programs:
     @cached_property
     def normed(self) -> Programs:
         """The same terms as parts of sums, over denominators that the call hands over."""
-        return Programs.of(self.order, self.meaning, self.registry, self.denominators.splittable())
+        norms = self.denominators.splittable()
+        return Programs.of(self.order, self.meaning, self.registry, How(norms))
+
+    @cached_property
+    def ranked(self) -> Programs:
+        """The same terms on the batch of all ranks, of which each has a part."""
+        return Programs.of(self.order, self.meaning, self.registry, How(ranks=True))
 
     @cached_property
     def timed(self) -> Timed | None:
@@ -141,7 +161,7 @@ class Programs:
         is_one = self.order.fuse is None and not repeats_in(self.meaning.terms)
         if not (is_one and any(map(has_scheduled_factor, self.meaning.terms))):
             return None
-        plans = Plans.of(without_scheduled_factors(self.meaning), self.registry, self.order, self.norms)
+        plans = Plans.of(without_scheduled_factors(self.meaning), self.registry, self.order, self.how)
         factors = lower_factors(self.meaning, self.registry)
         return Timed(plans.trained, factors, tuple(clocks_read(self.plan)), self.registry)
 
@@ -150,8 +170,9 @@ class Programs:
         """Runs what `full` does, and the means of each class; and reads what it gives."""
 
         def plan(meaning: Meaning) -> Plan:
-            lowered = lower(meaning, self.registry, self.order.ignore, (COUNT, BY_CLASS), self.norms)
-            return optimize(lowered, self.registry)
+            lowered = lower(meaning, self.registry, self.order.ignore, (COUNT, BY_CLASS), *self.how)
+            plan = optimize(lowered, self.registry)
+            return merge_all_reduces(plan) if self.how.ranks else plan
 
         def make(closed: Meaning) -> Executors:
             own = Executor(plan(closed), self.registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from losslang.meaning.canonical import canonical
+from losslang.meaning.explainer import in_force
 from losslang.meaning.lock import locked
 from losslang.meaning.meaning import Meaning
 from losslang.plan.plan import Plan
@@ -40,6 +41,10 @@ class Described(Saved):
     def canonical(self) -> str:
         """The program in its one spelling, with the values of its overrides."""
         return canonical(self.meaning, self._programs.registry)
+
+    def explain(self) -> str:
+        """The program term by term, as `losslang.explain` says it, with the values of its overrides."""
+        return in_force(self.meaning, {})
 
     @property
     def lock(self) -> str:

@@ -26,7 +26,7 @@ from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.elements import ByElements, executor_of
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
-from losslang.runtime.ranks import norm_over_ranks, refuse_whole
+from losslang.runtime.ranks import Ranks, gathered_rows, refuse_whole
 from losslang.runtime.saved import current_setting
 from losslang.runtime.stepwise import refuse_traced
 from losslang.runtime.training import Training
@@ -68,8 +68,8 @@ def compile(
     gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
     and later ones run as generated code.
 
-    `distributed`, a process group or True for the default one, divides by the counts of all ranks, by one
-    all-reduce a call: gradients that DDP averages are those of one process on the whole batch.
+    `distributed`, a process group or True for the default one: each rank has a part of the batch, and gets
+    the value of the whole, by one all-reduce a call. Gradients that DDP averages are those of one process.
 
     Raises LossError with every mistake of the program at once, before anything is built.
     """
@@ -116,7 +116,7 @@ class Loss(Training):
             self._programs.keywords.refuse_positional(further, batch)
         programs, own = self._programs, self._state(self.training)
         if norm is not None or self.distributed is not None:
-            programs = self._chosen(norm, own, target, batch)
+            programs = self._chosen(norm, own)
         if self._clocks:
             return tensor_of(self._at_this_time(programs, pred, target, batch, own))
         executor = programs.total
@@ -145,14 +145,15 @@ class Loss(Training):
         """
         return self._programs.denominators.count((None, target, batch, self._const.of(self), {}))
 
-    def _chosen(self, norm: Any, own: dict[str, Any], target: Any, batch: dict[str, Any]) -> Programs:
-        """The programs of a call: those of a norm, which becomes part of `own`, or those without."""
-        if norm is None and self.distributed is not None:
-            norm = norm_over_ranks(self.count(target, **batch), self.distributed)
-        if norm is None:
+    def _chosen(self, norm: Any, own: dict[str, Any]) -> Programs:
+        """The programs of a call: those of a norm or of ranks, which become part of `own`, or those without."""
+        if norm is not None:
+            own["norm"] = self._programs.denominators.given(norm)
+            return self._programs.normed
+        if self.distributed is None or (ranks := Ranks(self.distributed)).size == 1:
             return self._programs
-        own["norm"] = self._programs.denominators.given(norm)
-        return self._programs.normed
+        own["ranks"] = ranks
+        return self._programs.ranked
 
     def _run(
         self,
@@ -160,12 +161,14 @@ class Loss(Training):
         pred: Any,
         target: Any,
         batch: dict[str, Any],
-        own: Mapping[str, Any],
+        own: dict[str, Any],
     ) -> list[Any]:
         """The values of a plan's terms; the first call with values looks at them."""
         if batch and tuple(batch) not in self._programs.keywords.known:
             self._programs.keywords.look(batch, pred)
         roots = (pred, target, batch, self._const.of(self), own)
+        if "ranks" in own:
+            own["gathered"] = gathered_rows(self._programs.ranked, executor, roots, own["ranks"])
         is_first = not self._checked and is_eager()
         if is_first and batch and (pred is None or target is None):
             refuse_named(executor.plan, (pred, target), batch)
@@ -200,7 +203,7 @@ class Loss(Training):
         if by not in (None, "class"):
             raise ValueError(f"by={by!r}: it is None or 'class'")
         own = self._own(moves=False)
-        programs = self._chosen(norm, own, target, batch)
+        programs = self._chosen(norm, own)
         executor, reader = programs.by_class if by else (programs.full, programs.reader)
         values = self._run(executor, pred, target, batch, own)
         total = tensor_of(executor.plan.total(values))
@@ -217,7 +220,7 @@ class Loss(Training):
         if further:
             self._programs.keywords.refuse_positional(further, batch)
         own = self._own(moves=False)
-        terms = self._chosen(norm, own, target, batch).terms
+        terms = self._chosen(norm, own).terms
         values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)
         contributions = {o.name: tensor_of(v * o.weight) for o, v in named}

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from losslang.plan.operations.sums import Sum
 from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
 from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
-from losslang.runtime.blocks import Sum, Totals, Walk, Walker, value_checks
+from losslang.runtime.blocks import Totals, Walk, Walker, value_checks
 from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import ignore_mask_steps
 from losslang.tensors.lazy import torch

@@ -1,44 +1,137 @@
-"""Denominators over the ranks of a process group, so that DDP's mean of gradients is that of the whole batch.
+"""The ranks of a process group, of which each has a part of the batch and all have the value of the whole.
 
-Of R ranks each computes a part of every term: its own sum over N / R, N the denominator of all ranks. The
-mean over the ranks, which DistributedDataParallel takes of the gradients, is
-(1 / R) Σ_r sum_r / (N / R) = Σ_r sum_r / N. N reads no prediction, so that nothing is differentiated through
-the one all-reduce of the vector of counts.
+Every rank computes the value V of the whole batch from its own part and what the others send, and takes the
+gradient of R V, R the number of ranks, by its own part alone. The mean over the ranks, which
+DistributedDataParallel takes of the gradients, is (1 / R) Σ_r R ∂V/∂part_r: that of one process on the whole
+batch. Nothing is sent in a backward pass.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from math import prod
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import norms as mistakes
-from losslang.meaning.splitting import SUMS, counted_use, why_not_counted, why_not_split
+from losslang.meaning.ranks import gathered_paths, why_not_over_ranks
+from losslang.plan.lower.across import gathered_by
+from losslang.plan.operations.call import as_tensor, fetch
 from losslang.runtime.compiled import Programs
-from losslang.tensors.lazy import torch
-from losslang.vocabulary import Tensor
+from losslang.runtime.elements import ByElements, closed, executor_of
+from losslang.runtime.executor import Executor
+from losslang.runtime.program import ROOTS
+from losslang.tensors.devices import widest
 
 
 def refuse_whole(programs: Programs) -> None:
-    """Raises LossError with every term that is no sum over samples, or whose count needs the prediction."""
+    """Raises LossError with every trained term that has no value over ranks."""
     meaning, registry = programs.meaning, programs.registry
-    wrong: list[Any] = []
-    for term in programs.denominators.terms:
-        why = why_not_split(term, registry) or why_not_counted(term, registry)
-        use = counted_use(term.body)
-        if use is not None and use.get("avg_factor") is None and use.reduction.name in SUMS:
-            why = why or "ranks are averaged, and a sum is not"
-        if why:
-            wrong.append(mistakes.not_over_ranks(term.span, term.name, why).at(meaning.source))
+    found = [(term, why_not_over_ranks(term, registry)) for term in programs.denominators.terms]
+    wrong = [mistakes.not_over_ranks(t.span, t.name, why).at(meaning.source) for t, why in found if why]
     if wrong:
         raise LossError(wrong)
 
 
-def norm_over_ranks(counts: Tensor, group: Any) -> Tensor | None:
-    """Returns the denominators of all ranks over their number, by one all-reduce; None for one rank alone."""
-    distributed = torch.distributed
-    own = None if group is True else group
-    ranks = distributed.get_world_size(own)
-    if ranks == 1:
-        return None
-    distributed.all_reduce(counts, group=own)  # pyright: ignore[reportUnknownMemberType]
-    return counts / ranks
+class Ranks:
+    """The ranks of a process group, as the steps of a plan see them."""
+
+    def __init__(self, group: Any):
+        self.group: Any = None if group is True else group
+        self.size = dist.get_world_size(self.group)
+
+    def sum(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Returns each tensor summed over the ranks, by one all-reduce; of booleans, whether any is true."""
+        kind = widest(next((part for part in parts if part.is_floating_point()), parts[0]))
+        packed = torch.cat([part.detach().to(kind).reshape(-1) for part in parts])
+        dist.all_reduce(packed, group=self.group)  # pyright: ignore[reportUnknownMemberType]
+        sums = _split(packed, [part.numel() for part in parts])
+        return [self._of(part, total.reshape(part.shape)) for part, total in zip(parts, sums, strict=True)]
+
+    def _of(self, part: Tensor, total: Tensor) -> Tensor:
+        if part.dtype == torch.bool:
+            return total > 0
+        return self.whole(part, total.to(part.dtype)) if part.is_floating_point() else total
+
+    def whole(self, part: Tensor, total: Tensor) -> Tensor:
+        """Returns a value of all ranks whose gradient is that of a part, times the number of ranks."""
+        return cast("Tensor", _Whole.apply(part, total, self.size)) if part.requires_grad else total  # pyright: ignore
+
+    def rows(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the rows of each tensor on all ranks, in their order: two all-gathers, of sizes and of rows.
+
+        Raises ValueError if the rows of a tensor differ between the ranks in size.
+        """
+        widths = [prod(part.shape[1:]) * part.element_size() for part in parts]
+        sizes = torch.tensor([[len(part), width] for part, width in zip(parts, widths, strict=True)])
+        numbers = torch.stack(self._gather(sizes.to(parts[0].device)))
+        shapes = cast("list[list[list[int]]]", numbers.tolist())  # pyright: ignore[reportUnknownMemberType]
+        if any([width for _, width in rank] != widths for rank in shapes):
+            raise ValueError("the rows of a tensor differ in size between the ranks")
+        lengths = [[rows * width for rows, width in rank] for rank in shapes]
+        everyone = self._bytes(parts, lengths)
+        mine = dist.get_rank(self.group)
+        return [
+            torch.cat(
+                [
+                    self.whole(part, part.detach()) if rank == mine else _read(found[index], part)
+                    for rank, found in enumerate(everyone)
+                ]
+            )
+            for index, part in enumerate(parts)
+        ]
+
+    def _bytes(self, parts: Sequence[Tensor], lengths: Sequence[Sequence[int]]) -> list[list[Tensor]]:
+        """Returns the bytes of each tensor of each rank, given how many there are."""
+        own = [part.detach().contiguous().reshape(-1).view(torch.uint8) for part in parts]
+        longest = max(map(sum, lengths))
+        fill = own[0].new_zeros(longest - sum(map(len, own)))
+        found = zip(self._gather(torch.cat([*own, fill])), lengths, strict=True)
+        return [_split(row[: sum(length)], length) for row, length in found]
+
+    def _gather(self, own: Tensor) -> list[Tensor]:
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(found, own, group=self.group)  # pyright: ignore[reportUnknownMemberType]
+        return found
+
+
+def _split(flat: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+    return list(torch.split(flat, list(lengths)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+def _read(found: Tensor, like: Tensor) -> Tensor:
+    """Returns bytes of another rank as rows of a tensor."""
+    return found.clone().view(like.dtype).reshape(-1, *like.shape[1:])
+
+
+class _Whole(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, total: Tensor, size: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.size = size
+        return total.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return grad_output * ctx.size, None, None
+
+
+def gathered_rows(
+    programs: Programs, executor: Executor | ByElements, roots: Sequence[Any], ranks: Ranks
+) -> dict[str, Any]:
+    """Returns the tensors of a call whose rows on all ranks its program reads, by their paths."""
+    steps = {text: step for step in executor_of(executor, roots).plan.inputs if (text := gathered_by(step))}
+    if not steps:
+        return {}
+    paths = gathered_paths(closed(executor, programs.meaning, roots), programs.registry)
+    found = {
+        text: as_tensor(fetch(roots[ROOTS.index(paths[text].root)], paths[text], cast("Any", step.site)))
+        for text, step in steps.items()
+    }
+    names = [text for text, value in found.items() if isinstance(value, Tensor) and value.ndim]
+    if names:
+        found.update(zip(names, ranks.rows([found[name] for name in names]), strict=True))
+    return found

@@ -1,10 +1,10 @@
-"""`compile(..., distributed=)`: gradients that DDP averages are those of one process on the whole batch."""
+"""`compile(..., distributed=)`: every rank has the value of the batch of all ranks, and DDP its gradients."""
 
 from __future__ import annotations
 
 import copy
-import os
 import pickle
+import random
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,27 +14,50 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from _every_loss import LAYERS, TRAINED, USES, data, masked, text_of
+from over_ranks import Case, compare, compiled, counted_collectives, over_ranks, spawned
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import losslang
+from losslang.meaning.ranks import why_not_over_ranks
+from losslang.registry import current_registry
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(sys.platform == "win32", reason="gloo by a file"),
+]
+
+# ------------------------------------------------------------ a network under DDP
 
 PROGRAMS = (
     "l1(mask=batch.m)@(pred.d, batch.y) + ce(ignore_index=255)@(pred.s, target)",
     "ce(class_weight=[1, 2, 5], ignore_index=255)@(pred.s, target) + mse@(pred.d, batch.y)",
     "tversky(softmax, alpha=0.3, beta=0.7, ignore_index=255)@(pred.s, target) + l1(mask=batch.m)@(pred.d, batch.y) + 0.5",
+    "(dice(softmax, batch=true, ignore_index=255) + ce(ignore_index=255))@(pred.s, target)",
+    "tversky(softmax, batch=true, alpha=0.3, ignore_index=255, background=false)@(pred.s, target)",
+    "infonce@(pred.a, pred.b) + mnrl(scale=exp(pred.t), symmetric=true)@(pred.a, pred.b)",
+    "ce(ignore_index=255, reduction=sum)@(pred.s, target) + 1e-3*sqrt(mse@(pred.d, batch.y))",
 )
 N = 8
+CUTS = {
+    2: (slice(0, 6), slice(6, 8)),
+    4: (slice(0, 3), slice(3, 3), slice(3, 6), slice(6, 8)),
+}
+"""Unequal parts, of four ranks one is empty; the last has nothing that counts."""
 
 
 class Heads(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body, self.s, self.d = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 3, 1), nn.Conv2d(4, 1, 1)
+        self.a, self.b, self.t = nn.Linear(16, 3), nn.Linear(16, 3), nn.Parameter(torch.tensor(0.3))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         features = self.body(x).relu()
-        return {"s": self.s(features), "d": self.d(features)}
+        rows = features.mean(1).flatten(1)
+        found = {"s": self.s(features), "d": self.d(features), "a": self.a(rows), "b": self.b(rows)}
+        return {**found, "t": self.t + 0.0}
 
 
 def _batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -42,7 +65,6 @@ def _batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x, y = torch.randn(N, 2, 4, 4, generator=r).double(), torch.randn(N, 1, 4, 4, generator=r).double()
     labels = torch.randint(3, (N, 4, 4), generator=r)
     m = torch.rand(N, 4, 4, generator=r) > 0.3
-    # The last two samples, a rank of four and half of a rank of two, have nothing that counts.
     labels[-2:], m[-2:] = 255, False
     return x, labels, y, m
 
@@ -55,58 +77,35 @@ def _model() -> nn.Module:
 def _gradients(model: nn.Module, loss: losslang.Loss, rows: slice) -> tuple[list[Tensor], losslang.Detail]:
     x, labels, y, m = (part[rows] for part in _batch())
     pred = model(x)
-    loss(pred, labels, y=y, m=m).backward()
+    # Heads that the program leaves out have a gradient of 0.
+    unused = sum(0.0 * head.sum() for head in pred.values())
+    (loss(pred, labels, y=y, m=m) + unused).backward()
     out = loss.detail({name: head.detach() for name, head in pred.items()}, labels, y=y, m=m)
     return [parameter.grad for parameter in model.parameters() if parameter.grad is not None], out
 
 
-def _rank(rank: int, ranks: int, folder: str) -> None:
+def _under_ddp(rank: int, ranks: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
     found: list[Any] = []
     for text in PROGRAMS:
-        calls = _counting(dist)
         loss = losslang.compile(text, distributed=True if ranks == 2 else dist.group.WORLD)
-        model = DistributedDataParallel(_model())
-        share = N // ranks
-        gradients, out = _gradients(model, loss, slice(share * rank, share * (rank + 1)))
-        found.append((gradients, out.names, out.values, calls[0]))
+        found.append(_gradients(DistributedDataParallel(_model()), loss, CUTS[ranks][rank]))
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
-def _counting(module: Any) -> list[int]:
-    """Counts the all-reduces of the loss, which takes them by this name."""
-    calls, real = [0], getattr(module.all_reduce, "real", module.all_reduce)
-
-    def all_reduce(*args: Any, **more: Any) -> Any:
-        calls[0] += 1
-        return real(*args, **more)
-
-    all_reduce.real = real  # pyright: ignore[reportFunctionMemberAccess]
-    module.all_reduce = all_reduce
-    return calls
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo by a file")
 @pytest.mark.parametrize("ranks", [2, 4])
-@pytest.mark.filterwarnings("ignore")
 def test_gradients_of_ranks_are_those_of_one_process(ranks: int, tmp_path: Path, monkeypatch: Any) -> None:
-    root = str(Path(__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, *sys.path]))
-    torch.multiprocessing.spawn(_rank, (ranks, str(tmp_path)), nprocs=ranks)
-    of_ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(ranks)]
+    of_ranks = spawned(_under_ddp, ranks, tmp_path, monkeypatch)
     for index, text in enumerate(PROGRAMS):
-        model = _model()
-        wanted, whole = _gradients(model, losslang.compile(text), slice(None))
-        for gradients, names, _, reduced in (found[index] for found in of_ranks):
+        wanted, whole = _gradients(_model(), compiled(text), slice(None))
+        for gradients, out in (found[index] for found in of_ranks):
             assert len(gradients) == len(wanted)  # every head has one, also where nothing counts
             for found, grad in zip(gradients, wanted, strict=True):
                 torch.testing.assert_close(found, grad, rtol=1e-6, atol=1e-12)
-            assert names == whole.names
-            assert reduced == 2  # one for `detail`, one for the call
-        values = torch.stack([found[index][2] for found in of_ranks]).mean(0)
-        torch.testing.assert_close(values, whole.values)
+            assert out.names == whole.names
+            torch.testing.assert_close(out.values, whole.values)
 
 
 @pytest.fixture
@@ -117,12 +116,138 @@ def alone() -> Any:
         dist.destroy_process_group()
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_one_rank_is_no_group_to_the_bit(alone: None) -> None:
     for text in PROGRAMS:
+        calls = counted_collectives()
         found, _ = _gradients(_model(), losslang.compile(text, distributed=True), slice(None))
         wanted, _ = _gradients(_model(), losslang.compile(text), slice(None))
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+        assert not calls
+
+
+# ------------------------------------------------------------ every loss, and drawn programs
+
+
+def _cases_of_every_loss() -> list[Case]:
+    found: list[Case] = []
+    for name, use in USES:
+        call = data(name, use)
+        for option in ("", "batch=true", "mask=batch.seen"):
+            text = text_of(name, use, *[option] * bool(option))
+            if any(d.code.startswith("E") for d in losslang.check(text)) or _refused(text):
+                continue
+            pred, target, batch = call
+            if "mask" in option:
+                batch = {**batch, "seen": masked(name, use, call, "sample")}
+            found.append(Case(text, pred, target, batch, (slice(0, 1), slice(1, len(pred))), tuple(LAYERS)))
+    return found
+
+
+def _refused(text: str) -> str:
+    return why_not_over_ranks(compiled(text).meaning.terms[0], current_registry())
+
+
+def test_every_loss_over_two_ranks_is_that_of_one_process(tmp_path: Path, monkeypatch: Any) -> None:
+    cases = _cases_of_every_loss()
+    assert len(cases) > 300
+    answers = over_ranks(cases, 2, tmp_path, monkeypatch)
+    wrong = [line for case, found in zip(cases, answers, strict=True) for line in compare(case, found)]
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_what_of_the_registry_has_no_value_over_ranks() -> None:
+    assert {name for name in TRAINED if _refused(text_of(name, *_first(name)))} == {
+        "balanced_bce",
+        "ghm_c",
+        "ghm_r",
+    }
+
+
+def _first(name: str) -> list[str]:
+    return [use for own, use in USES if own == name][:1]
+
+
+R = torch.Generator().manual_seed(11)
+C, H, W, D = 4, 3, 2, 5
+
+
+def _whole_batch() -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
+    def real(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=R, dtype=torch.float64)
+
+    pred = {"s": real(N, C, H, W), "d": real(N, C, H, W), "a": real(N, D), "b": real(N, D)}
+    labels = torch.randint(C, (N, H, W), generator=R)
+    labels[2], labels[6:] = 255, 255
+    batch = {
+        "y": real(N, C, H, W),
+        "m": torch.rand(N, H, W, generator=R) > 0.4,
+        "w": torch.rand(N, H, W, generator=R, dtype=torch.float64),
+        "k": torch.randint(3, (N,), generator=R),
+        "some": torch.arange(N) != 4,
+    }
+    return pred, labels, batch
+
+
+KINDS = (
+    "ce(ignore_index=255)@(pred.s, target)",
+    "ce(ignore_index=255, class_weight=[1, 2, 0.5, 4])@(pred.s, target)",
+    "ce(ignore_index=255, weight=batch.w, reduction=wmean)@(pred.s, target)",
+    "ce(ignore_index=255, reduction=sum)@(pred.s, target)",
+    "focal(softmax, ignore_index=255, reduction=batchmean)@(pred.s, target)",
+    "ce(ignore_index=255, reduction=mean_of_means)@(pred.s, target)",
+    "ce(ignore_index=255, reduction=mean_all, mask=batch.m)@(pred.s, target)",
+    "dice(softmax, ignore_index=255)@(pred.s, target)",
+    "dice(softmax, ignore_index=255, batch=true, empty=skip)@(pred.s, target)",
+    "dice(softmax, ignore_index=255, batch=true, squared=true, class_weight=[1, 2, 3, 4])@(pred.s, target)",
+    "tversky(softmax, ignore_index=255, batch=true, mask=batch.m, background=false)@(pred.s, target)",
+    "gdl(softmax, ignore_index=255, batch=true)@(pred.s, target)",
+    "mcc(softmax, ignore_index=255, batch=true, classes=[1, 2])@(pred.s, target)",
+    "unified_focal(softmax, ignore_index=255, batch=true, reduction=sum)@(pred.s, target)",
+    "l1(mask=batch.m)@(pred.d, batch.y)",
+    "mse(weight=batch.w)@(pred.d, batch.y)",
+    "mse(mask=batch.m, avg_factor=100)@(pred.d, batch.y)",
+    "mse(mask=batch.m, avg_factor=max(batch.n, 3))@(pred.d, batch.y)",
+    "rmse(mask=batch.m)@(pred.d, batch.y)",
+    "sqrt(mse(mask=batch.m)@(pred.d, batch.y))",
+    "ce(ignore_index=255)@(pred.s, target)*l1@(pred.d, batch.y)",
+    "max(l1@(pred.d, batch.y), 0.1)",
+    "silog@(exp(pred.d), exp(batch.y))",
+    "infonce@(pred.a, pred.b)",
+    "infonce(mask=batch.some, temperature=0.2)@(pred.a, pred.b)",
+    "infonce(reduction=sum)@(pred.a, pred.b)",
+    "supcon@(pred.a, batch.k)",
+    "barlow_twins@(pred.a, pred.b)",
+    "matryoshka(mnrl, dims=[2, 5])@(pred.a, pred.b)",
+    "cosine@(pred.a, pred.b)",
+    "kl_normal@(pred.a, pred.b)",
+)
+COMBINED = ("{} + 0.5*{} + 2*{}", "uncertainty({}, {}, {})", "gls({}, {}) + {}", "{} + metric({}) + 0.1*{}")
+
+
+def _drawn(number: int, ranks: int) -> list[Case]:
+    r = random.Random(ranks)
+    pred, labels, batch = _whole_batch()
+    cases: list[Case] = []
+    for index in range(number):
+        kinds = r.sample(KINDS, 3)
+        text = COMBINED[index % len(COMBINED)].format(*kinds)
+        ends = sorted(r.choices(range(N + 1), k=ranks - 1))
+        cuts = tuple(slice(a, b) for a, b in zip([0, *ends], [*ends, N], strict=True))
+        # What a rank hands over as its number is that of its samples.
+        counts = {"n": torch.arange(N, dtype=torch.float64)}
+        cases.append(Case(text, pred, labels, {**batch, **counts}, cuts, (), ("n",)))
+    return cases
+
+
+@pytest.mark.parametrize(("number", "ranks"), [(40, 2), (24, 4)])
+def test_drawn_programs_over_unequal_ranks(number: int, ranks: int, tmp_path: Path, monkeypatch: Any) -> None:
+    cases = _drawn(number, ranks)
+    answers = over_ranks(cases, ranks, tmp_path, monkeypatch)
+    wrong = [line for case, found in zip(cases, answers, strict=True) for line in compare(case, found)]
+    assert not wrong, "\n".join(wrong[:20])
+
+
+# ------------------------------------------------------------ copies, and what is refused
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
@@ -132,18 +257,22 @@ def test_copies_and_pickles_stay_distributed(copied: Callable[[losslang.Loss], l
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "name", "why"),
     [
-        ("ce(reduction=topk)", "ce"),
-        ("ce(reduction=ohem)", "ce"),
-        ("l1(reduction=quantile)", "l1"),
-        ("ce + dice(batch=true)", "dice"),
-        ("infonce@(pred.a, pred.b)", "infonce"),
-        ("l1(reduction=sum)", "l1"),
-        ("triplet@(pred.a, pred.b, pred.c)", "triplet"),
+        ("ce(reduction=topk)", "ce", "`topk` ranks the values"),
+        ("ce(reduction=ohem)", "ce", "`ohem` ranks the values"),
+        ("l1(reduction=quantile)", "l1", "`quantile` ranks the values"),
+        ("ce(reduction=hard_negative)", "ce", "`hard_negative` ranks the values"),
+        ("ce(reduction=logsumexp)", "ce", "neither a sum nor a mean"),
+        ("ce + lovasz_softmax(batch=true)", "lovasz_softmax", "ranks the places"),
+        ("balanced_bce(sigmoid)", "balanced_bce", "computes its weights from the whole batch"),
+        ("ghm_c(sigmoid)", "ghm_c", "remembers"),
+        ("pred.loss", "pred.loss", "nothing says what `pred.loss` was divided by"),
+        ("l1@(pred - mean(pred), target)", "l1", "`mean(pred)` reads the whole batch"),
     ],
 )
-def test_what_ranks_cannot_compute_is_refused_by_name(text: str, name: str) -> None:
+def test_what_ranks_cannot_compute_is_refused_by_name(text: str, name: str, why: str) -> None:
     with pytest.raises(losslang.LossError, match="E374") as caught:
         losslang.compile(text, distributed=True)
     assert f"`{name}` cannot be computed over ranks" in str(caught.value)
+    assert why in str(caught.value)

@@ -105,16 +105,16 @@ def no_norm(span: Span, found: str, terms: Sequence[str]) -> Diagnostic:
 @mistake(
     "E374",
     form="python",
-    example="losslang.compile('ce + dice(batch=true)', distributed=True)",
-    repair="losslang.compile('ce + dice', distributed=True)",
+    example="losslang.compile('dice + ce(reduction=topk)', distributed=True)",
+    repair="losslang.compile('dice + ce', distributed=True)",
 )
 def not_over_ranks(span: Span, term: str, why: str) -> Diagnostic:
     """A term that `compile(..., distributed=)` cannot compute as one process would on the whole batch.
 
-    Each rank computes its part of a sum over samples, divided by the count of all ranks. Order statistics,
-    regions of all samples, contrastive losses and what is no mean would need the predictions of the other
-    ranks. Without `distributed=` such a term is that of each rank by itself, and its mean over the ranks is
-    another loss than that of the whole batch.
+    Sums and counts of the ranks are added up, and losses that compare embeddings get the rows of all ranks.
+    Order statistics of all values, weights that are computed from the batch, memories, and numbers that the
+    call divided already have no such sums. Without `distributed=` such a term is that of each rank by itself,
+    and its mean over the ranks is another loss than that of the whole batch.
     """
     return Diagnostic(
         "",

@@ -11,6 +11,7 @@ from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, without_
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, is_static
 from losslang.meaning.parameter import Learned
 from losslang.meaning.time import clock_of
+from losslang.plan.lower.across import RANKS, OverRanks, gathered
 from losslang.plan.lower.kept import kept, named
 from losslang.plan.plan import Argument, Names, Ref, Step
 from losslang.primitives.primitive import Function
@@ -27,7 +28,7 @@ class Builder:
     """The steps so far.
 
     `written` is the `channels=` that some term wrote for a tensor, by its path; `program` all uses of losses;
-    `prediction` that of the use at hand, to which targets are resized.
+    `prediction` that of the use at hand, to which targets are resized; `over_ranks` how tensors are read now.
     """
 
     def __init__(self, registry: Registry, source: Source):
@@ -40,6 +41,7 @@ class Builder:
         self.prediction: Argument = None
         self.written: dict[str, str] = {}
         self.program: tuple[LossUse, ...] = ()
+        self.over_ranks: OverRanks = ""
 
     def emit(
         self,
@@ -63,7 +65,12 @@ class Builder:
         if is_static(expression):
             return self.tensor(expression)
         site = Site(str(expression), str(expression), expression.span, self.source, option=option)
-        return self.emit("scalar", self.tensor(expression), site=site)
+        before = self.over_ranks
+        # One number has no rows.
+        self.over_ranks = "" if before == "gathered" else before
+        value = self.tensor(expression)
+        self.over_ranks = before
+        return self.emit("scalar", value, site=site)
 
     def tensor(self, expression: Expression, channel: int = BY_RANK) -> Argument:
         """Emits a tensor expression; slices and vectors in it are along the axis `channel`."""
@@ -78,15 +85,7 @@ class Builder:
             case Learned():
                 return self.learned(expression)
             case Input():
-                # `pred` and `target` that nobody wrote stand where the loss does.
-                span = expression.span if expression.span.end else self.use_span
-                site = Site(self.term_name, str(expression), span, self.source)
-                path = replace(expression, resize="")
-                value = self.emit("input", site=site, path=path, **self.sliced(path, channel))
-                if not expression.resize:
-                    return value
-                how = expression.resize
-                return self.emit("resized", value, self.prediction, site=site, channel=channel, mode=how)
+                return self.read(expression, channel)
             case Apply(operator=operator, arguments=arguments):
                 kind = "integer" if operator in OF_INTEGERS else "float"
                 values = [self.numbers(argument, channel, kind) for argument in arguments]
@@ -97,12 +96,35 @@ class Builder:
                     )
                 if len(values) == 1:
                     values = [self.with_axes(expression, values[0])]
-                laid, site = self.side_by_side(arguments, values, channel), self.whole(expression)
+                laid, site = self.side_by_side(arguments, values, channel), self.place(expression)
                 return self.emit(f"math:{operator}", *laid, site=site, **dict(expression.options))
             case LossUse():
                 raise AssertionError("the checker lets no loss into a tensor expression")
 
-    def whole(self, expression: Apply) -> Site:
+    def read(self, expression: Input, channel: int) -> Ref:
+        """Emits a tensor of the call; over ranks, its rows on all of them, or the sum of a number."""
+        # `pred` and `target` that nobody wrote stand where the loss does.
+        span = expression.span if expression.span.end else self.use_span
+        site = Site(self.term_name, str(expression), span, self.source)
+        path, sliced = replace(expression, resize=""), self.sliced(expression, channel)
+        of_call = path.root in ("pred", "target", "batch")
+        if of_call and self.over_ranks == "gathered":
+            path = gathered(path)
+        value = self.emit("input", site=site, path=path, **sliced)
+        if of_call and self.over_ranks == "summed":
+            return self.whole(value)
+        if not expression.resize:
+            return value
+        how = expression.resize
+        return self.emit("resized", value, self.prediction, site=site, channel=channel, mode=how)
+
+    def whole(self, value: Argument) -> Ref:
+        """Emits a value summed over the ranks."""
+        site = Site(self.term_name, "ranks", self.use_span, self.source)
+        ranks = self.emit("input", site=site, path=RANKS)
+        return self.emit("taken", self.emit("all_reduced", ranks, value), index=0)
+
+    def place(self, expression: Apply) -> Site:
         """The place of arithmetic in the program."""
         return Site(self.term_name, expression.operator, expression.span, self.source)
 

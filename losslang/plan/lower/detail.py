@@ -26,7 +26,7 @@ def count_of(use: Use) -> Argument:
     """Emits what the sum of a use is divided by; 0 for a sum, None for what is no quotient of sums."""
     factor, name = use.use.get("avg_factor"), use.use.reduction.name
     if factor is not None:
-        return float(factor) if isinstance(factor, (int, float)) else use.out.number(factor, "avg_factor")
+        return use.factor(factor)
     if use.frame == "number" or use.use.get("batch"):
         return None
     if name in SUMS:

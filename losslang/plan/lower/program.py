@@ -19,6 +19,7 @@ from losslang.meaning.meaning import (
     below,
     loss_of,
 )
+from losslang.meaning.ranks import why_not_over_ranks
 from losslang.meaning.splitting import counted_use, is_once_a_call, needs_norm, why_not_counted
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.contests import contested
@@ -32,6 +33,7 @@ from losslang.plan.lower.detail import (
     by_class,
     count_of,
 )
+from losslang.plan.lower.ranks import OverRanks
 from losslang.plan.lower.units import norm_of, units_of
 from losslang.plan.lower.use import Use
 from losslang.plan.plan import Argument, Output, Plan, Ref, verify
@@ -46,17 +48,18 @@ def lower(
     ignore: tuple[str, ...] = (),
     detail: tuple[str, ...] = (),
     norms: Sequence[str] = (),
+    ranks: bool = False,
 ) -> Plan:
     """Returns the plan of a meaning, before any pass.
 
     `ignore` names entries of a mapping of losses that may go unread. `detail` says which outputs stand beside
     those of the terms, as metrics: COUNT (with it FACTOR and BODY, of a term that has a factor), BY_CLASS,
     UNITS. `norms` are the terms in the order in which the call hands over their denominators: each is then
-    the part of a sum, not a mean.
+    the part of a sum, not a mean. `ranks`: each rank of a process group has a part of the batch.
     """
     lowering = _Lowering(registry or current_registry(), meaning.source)
     lowering.program = meaning.loss_uses
-    lowering.norms = tuple(norms)
+    lowering.norms, lowering.ranks = tuple(norms), ranks
     lowering.written = {
         path: use.get("channels")
         for use in meaning.loss_uses
@@ -74,10 +77,13 @@ class _Lowering(Builder):
     # ------------------------------------------------------------------------------- terms
 
     norms: tuple[str, ...] = ()
+    ranks = False
+    use_of: type[Use] = Use
 
     def outputs(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
         """Emits a term, and what `detail` asks for of it."""
         self.uses: list[Use] = []
+        self.use_of = OverRanks if self.ranks and not why_not_over_ranks(term, self.registry) else Use
         mean, factor = self.term_parts(term)
         units = self.units(term) if UNITS in detail or term.name in self.norms else None
         body = mean
@@ -107,7 +113,7 @@ class _Lowering(Builder):
             return
         use = self.uses[0]
         if COUNT in detail:
-            count = count_of(use)
+            count = use.number if isinstance(use, OverRanks) else count_of(use)
             if count == 0 and counted_use(term.body, shifts=False) is None:
                 count = None
             if count is not None:
@@ -149,7 +155,7 @@ class _Lowering(Builder):
                     for a in arguments
                 ]
                 options = dict(expression.options)
-                return self.emit(f"math:{operator}", *inputs, site=self.whole(expression), **options)
+                return self.emit(f"math:{operator}", *inputs, site=self.place(expression), **options)
             case _:
                 return self.number(expression)
 
@@ -182,7 +188,7 @@ class _Lowering(Builder):
         return self.used(use).lower()
 
     def used(self, use: LossUse) -> Use:
-        lowered = Use(self, loss_of(use, self.registry), use)
+        lowered = self.use_of(self, loss_of(use, self.registry), use)
         self.uses.append(lowered)
         return lowered
 

@@ -256,9 +256,9 @@ class Use(Aligned):
         factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
-            if isinstance(factor, (int, float)):
-                return self.emit("math:/", total, float(factor))
-            number, site = self.out.number(factor, "avg_factor"), self.site("avg_factor")
+            number, site = self.factor(factor), self.site("avg_factor")
+            if isinstance(number, float):
+                return self.emit("math:/", total, number)
             self.emit("check:bounds", number, None, site=site, check=True)
             return self.emit("over_factor", total, number, site=site)
         if not self.loss.result_axes and counted is None:
@@ -276,6 +276,10 @@ class Use(Aligned):
         chosen = self.out.registry.get(Reduction, name)
         positive = [self.truth_weight()] if chosen is not None and chosen.reads_truth else []
         return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
+
+    def factor(self, value: Any) -> Argument:
+        """Emits an `avg_factor`."""
+        return float(value) if isinstance(value, (int, float)) else self.out.number(value, "avg_factor")
 
     def laid(self, expression: Expression | None, values: Ref) -> Argument:
         """Emits a weight in the shape of the values.

@@ -2,7 +2,8 @@
 
 `PASSES` is the pipeline of every plan, in order; `optimize` verifies the plan after each. The other passes
 make plans for some calls: `drop_masks` where no label is ignored, `fuse_reduction` and `share_sums` where a
-tensor is not cut into blocks, `specialize` for inputs like earlier ones, `summed` for torch.compile.
+tensor is not cut into blocks, `merge_all_reduces` over ranks, `specialize` for inputs like earlier ones,
+`summed` for torch.compile.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from losslang.plan.passes.flatten_rows import flatten_rows
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
 from losslang.plan.passes.fuse_reduction import fuse_reduction
+from losslang.plan.passes.merge_all_reduces import all_reduces, merge_all_reduces
 from losslang.plan.passes.share_sums import share_sums
 from losslang.plan.passes.specialize import may_idle, specialize
 from losslang.plan.passes.stable import stable
@@ -35,6 +37,8 @@ def optimize(plan: Plan, registry: Registry | None = None) -> Plan:
 
 __all__ = [
     "PASSES",
+    "all_reduces",
+    "merge_all_reduces",
     "flatten_rows",
     "fold",
     "fuse",

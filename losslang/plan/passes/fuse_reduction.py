@@ -48,6 +48,8 @@ def _of_number(step: Step, registry: Registry) -> Step:
     loss = loss_behind(step.operation, registry)
     if loss is None or not loss.has_total or "identity" not in loss.kernels or step.inputs[-1] is not None:
         return step
+    if dict(step.options).get("parted"):
+        return step
     by_name = zip(loss.parameters, step.inputs[:-1], strict=True)
     options = tuple((name, value) for name, value in step.options if name in loss.option_types)
     return replace(

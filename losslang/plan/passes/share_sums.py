@@ -32,7 +32,9 @@ def share_sums(plan: Plan, registry: Registry) -> Plan:
 
 def _takes_total(step: Step, registry: Registry) -> bool:
     loss = loss_behind(step.operation, registry)
-    return loss is not None and loss.has_total and step.inputs[-1] is None and not step.named
+    if loss is None or not loss.has_total or dict(step.options).get("parted"):
+        return False
+    return step.inputs[-1] is None and not step.named
 
 
 def _split(step: Step, registry: Registry) -> Iterator[Step]:

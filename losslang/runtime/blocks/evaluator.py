@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from losslang.plan.operations.sums import Sum
 from losslang.registry import Registry
-from losslang.runtime.binding import Binding, Calls
+from losslang.runtime.binding import Binding, Calls, sum_of
 from losslang.runtime.blocks.cut import Cut
 from losslang.runtime.blocks.ledger import Ledger, of_block
 from losslang.runtime.blocks.split import Walk
-from losslang.runtime.blocks.sums import Sum
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -37,7 +37,7 @@ class AutogradEvaluator:
             # The arguments may be numbers, which take slots of their own: before the template is closed.
             arguments=tuple(tuple(map(binding.slot, step.inputs)) for step in walk.sums),
             calls=binding.done(),
-            sums=tuple(Sum.of(step, registry) for step in walk.sums),
+            sums=tuple(sum_of(step, registry) for step in walk.sums),
         )
 
     def fits(self, inputs: Sequence[Any]) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from losslang.plan.operations.sums import Sum
 from losslang.runtime.blocks.cut import Block, Cut
-from losslang.runtime.blocks.sums import Sum
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 

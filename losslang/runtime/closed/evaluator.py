@@ -9,11 +9,12 @@ from math import prod
 from typing import Any, NamedTuple
 
 from losslang.plan.operations.call import float_prediction
+from losslang.plan.operations.sums import Sum
 from losslang.registry import Registry
+from losslang.runtime.binding import sum_of
 from losslang.runtime.blocks.evaluator import AutogradEvaluator
 from losslang.runtime.blocks.ledger import added, of_block
 from losslang.runtime.blocks.split import Walk
-from losslang.runtime.blocks.sums import Sum
 from losslang.runtime.closed.evaluate import along
 from losslang.runtime.closed.scratch import Scratch
 from losslang.runtime.closed.sigmoid import NEVER, Sigmoid
@@ -44,7 +45,7 @@ class ClosedForm:
     @classmethod
     def of(cls, walk: Walk, registry: Registry, given: Mapping[str, Any]) -> ClosedForm | None:
         """Traces a walk in a call with these inputs; returns None where it has no closed form."""
-        sums = [Sum.of(step, registry) for step in walk.sums]
+        sums = [sum_of(step, registry) for step in walk.sums]
         try:
             found = trace(walk, sums, registry, given)
             parts = [

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from losslang.plan.operations import views
+from losslang.plan.operations.sums import Sum
 from losslang.plan.plan import Ref, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 from losslang.runtime.binding import bound
 from losslang.runtime.blocks.split import Walk
-from losslang.runtime.blocks.sums import Sum
 from losslang.runtime.closed.algebra import ONE_HOT, Atom, Poly
 from losslang.runtime.closed.symbols import (
     LABEL,

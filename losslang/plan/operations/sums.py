@@ -1,7 +1,7 @@
-"""The sums that end a walk: their part of a block, and the arithmetic on the totals (combine).
+"""Steps that sum, in two halves: their part of a block or of a rank, and the arithmetic on the totals (combine).
 
-A loss or a reduction sums by one call of `total`. The arguments of `total` are computed block by block and
-added up; the rest of the function runs once, on a block without elements and with the totals of all blocks.
+A loss or a reduction sums by one call of `total`. The arguments of `total` are computed part by part and
+added up; the rest of the function runs once, on tensors without elements and with the totals of all parts.
 """
 
 from __future__ import annotations
@@ -9,33 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.plan.operations.regions import Region, finished, region_sums
-from losslang.plan.plan import Step
-from losslang.registry import Registry
-from losslang.runtime.binding import bound, region
+from losslang.tensors.devices import widest
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 
+class Parts(NamedTuple):
+    """The sums of a step over a part of a batch, how many elements each has, and the rest of the step.
+
+    `finish` returns the value of the step, and how many elements are behind each number of it.
+    """
+
+    sums: list[Tensor]
+    number: Tensor
+    finish: Callable[[list[Tensor], Tensor], tuple[Any, Tensor]]
+
+
 @dataclass(frozen=True)
 class Sum:
-    """A step that ends a walk.
+    """A step that sums: it ends a walk, or computes its part of a batch.
 
-    `at` is the position of `total`; None for a step that needs all values, as a sort.
+    `at` is the position of `total`; None for a step that needs all values, as a sort. `is_parted`: its value
+    are Parts, whose sums other ranks add to.
     """
 
     function: Callable[..., Any]
     at: int | None
     over: Region
     is_loss: bool
-
-    @classmethod
-    def of(cls, step: Step, registry: Registry) -> Sum:
-        function, at = bound(step, registry)
-        over = Region(0) if at is None else region(step, registry)
-        return cls(function, at, over, step.kind == "loss")
+    is_parted: bool = False
 
     @property
     def per_sample(self) -> bool:
@@ -66,7 +71,40 @@ class Sum:
         if self.at is None:
             left = iter(totals)
             return self.function(*(next(left) if isinstance(v, torch.Tensor) else v for v in arguments))
+        rest = self._parts if self.is_parted else self._value
+        return rest(arguments, totals, number)
 
+    def parted(self, *arguments: Any) -> Parts:
+        """Returns the Parts of a step, given its arguments over all elements."""
+        parts, mask = self.handed(arguments)
+        sums, number = region_sums(mask, self.over.keep, self.over.batch, parts)
+        empty = [v[:0] if isinstance(v, torch.Tensor) and v.ndim else v for v in arguments]
+        if mask is not None:
+            return self._parts(empty, [*sums, number], 0)
+        # Of nothing it is 0: another rank may have elements.
+        shape = parts[0].shape
+        return self._parts(empty, sums, prod(shape[self.over.keep :]) * (shape[0] if self.over.batch else 1))
+
+    def _parts(self, arguments: Sequence[Any], totals: Sequence[Tensor], number: Any) -> Parts:
+        """Returns the Parts, given the totals, and arguments without elements.
+
+        Whether there is a mask makes no difference: another rank may have one.
+        """
+        has_mask = arguments[-1] is not None
+        sums, number = (totals[:-1], totals[-1]) if has_mask else (totals, number)
+        like = sums[0]
+        number = torch.as_tensor(number, dtype=widest(like), device=like.device).expand(like.shape)
+
+        def finish(whole: list[Tensor], number: Tensor) -> tuple[Any, Tensor]:
+            masked = [*arguments[:-1], True]
+            value = self._value(masked, [*whole, number.to(whole[0].dtype)], 0)
+            # Of a value of several sums, such as those of all classes, any may have elements.
+            return value, number.flatten(value.ndim).amax(-1) if number.ndim > value.ndim else number
+
+        return Parts(list(sums), number, finish)
+
+    def _value(self, arguments: Sequence[Any], totals: Sequence[Tensor], number: int) -> Any:
+        """Returns the value of the step by one call of its function, whose `total` gives the totals."""
         is_called = False
 
         def total(*parts: Any) -> tuple[Any, ...]:
