@@ -220,6 +220,7 @@ KINDS = (
     "matryoshka(mnrl, dims=[2, 5])@(pred.a, pred.b)",
     "cosine@(pred.a, pred.b)",
     "kl_normal@(pred.a, pred.b)",
+    "ramp(0.5, 1, steps=10)*dice(softmax, ignore_index=255, batch=true)@(pred.s, target)",
 )
 COMBINED = ("{} + 0.5*{} + 2*{}", "uncertainty({}, {}, {})", "gls({}, {}) + {}", "{} + metric({}) + 0.1*{}")
 
