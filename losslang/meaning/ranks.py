@@ -74,6 +74,8 @@ def _of_use(use: LossUse, loss: Loss) -> str:
         return f"`{name}` ranks the values of the whole batch"
     if name not in (*SUMS, *MEANS, *MEANS_OF_SAMPLES, *WEIGHTED):
         return f"`reduction={name}` is neither a sum nor a mean"
+    if name in WEIGHTED and way_of(use, loss) == "parted" and isinstance(use.get("weight"), COMPUTED):
+        return "its `weight` lies over one region of all ranks: write `class_weight=`"
     for option in ("class_weight", "pos_weight"):
         if use.get(option) in BALANCED:
             return f"`{option}={use.get(option)}` is computed from the whole batch"

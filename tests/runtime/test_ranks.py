@@ -268,6 +268,7 @@ def test_copies_and_pickles_stay_distributed(copied: Callable[[losslang.Loss], l
         ("ce + lovasz_softmax(batch=true)", "lovasz_softmax", "ranks the places"),
         ("balanced_bce(sigmoid)", "balanced_bce", "computes its weights from the whole batch"),
         ("ghm_c(sigmoid)", "ghm_c", "remembers"),
+        ("dice(softmax, batch=true, weight=batch.w, reduction=wmean)", "dice", "write `class_weight=`"),
         ("pred.loss", "pred.loss", "nothing says what `pred.loss` was divided by"),
         ("l1@(pred - mean(pred), target)", "l1", "`mean(pred)` reads the whole batch"),
     ],

@@ -72,9 +72,11 @@ class OverRanks(Use):
 
     def factor(self, value: Any) -> Argument:
         """Emits an `avg_factor`, whose numbers of the call are added up over the ranks."""
-        before, self.out.over_ranks = self.out.over_ranks, "summed"
         self.number = super().factor(value)
-        self.out.over_ranks = before
+        if isinstance(self.number, Ref):
+            before, self.out.over_ranks = self.out.over_ranks, "summed"
+            self.number = self.out.number(value, "avg_factor")
+            self.out.over_ranks = before
         return self.number
 
     def value_mask(self, values: Ref) -> Ref | None:

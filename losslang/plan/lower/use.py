@@ -256,11 +256,10 @@ class Use(Aligned):
         factor = use.get("avg_factor")
         if factor is not None:
             total = self.emit("reduction:sum", values, weights, counted)
-            number, site = self.factor(factor), self.site("avg_factor")
+            number = self.factor(factor)
             if isinstance(number, float):
                 return self.emit("math:/", total, number)
-            self.emit("check:bounds", number, None, site=site, check=True)
-            return self.emit("over_factor", total, number, site=site)
+            return self.emit("over_factor", total, number, site=self.site("avg_factor"))
         if not self.loss.result_axes and counted is None:
             return values
         name, options = use.reduction.name, dict(use.reduction.options)
@@ -278,8 +277,12 @@ class Use(Aligned):
         return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
 
     def factor(self, value: Any) -> Argument:
-        """Emits an `avg_factor`."""
-        return float(value) if isinstance(value, (int, float)) else self.out.number(value, "avg_factor")
+        """Emits an `avg_factor`, and the check of its bounds."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        number = self.out.number(value, "avg_factor")
+        self.emit("check:bounds", number, None, site=self.site("avg_factor"), check=True)
+        return number
 
     def laid(self, expression: Expression | None, values: Ref) -> Argument:
         """Emits a weight in the shape of the values.

@@ -19,6 +19,9 @@ OPERATION = "all_reduced"
 def merge_all_reduces(plan: Plan) -> Plan:
     """Makes one step of the all-reduces of each phase, behind all that the phase computes before it."""
     phases = _phases(plan)
+    if late := [str(step) for step in plan.steps if step.kind == "check" and phases[step.name]]:
+        # Which checks run, a rank decides by its own tensors: no other would take part.
+        raise AssertionError(f"a check waits for other ranks: {late}")
     steps: list[Step] = []
     merged: dict[str, Step] = {}
     for phase in range(max(phases.values(), default=0) + 1):
