@@ -840,8 +840,91 @@ def _() -> Case:
     return Case({"a": a, "b": b}, None, total)
 
 
+def ssim_map(x: Tensor, y: Tensor, weights: Tensor, beyond: str) -> Tensor:
+    """The index of the window around every pixel, from deviations from its weighted means."""
+    low, high = (len(weights) - 1) // 2, len(weights) // 2
+    around = [low, high, low, high]
+    x, y = (torch.nn.functional.pad(image, around, mode=beyond) for image in (x, y))
+    x, y = (image.unfold(2, len(weights), 1).unfold(3, len(weights), 1) for image in (x, y))
+
+    def mean(values: Tensor) -> Tensor:
+        return (weights * values).sum((-1, -2), keepdim=True)
+
+    mx, my = mean(x), mean(y)
+    vx, vy, cov = mean((x - mx) ** 2), mean((y - my) ** 2), mean((x - mx) * (y - my))
+    light = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
+    return (light * (2 * cov + 9e-4) / (vx + vy + 9e-4)).squeeze(-1).squeeze(-1)
+
+
+def image(*shape: int) -> Tensor:
+    return torch.rand(shape, dtype=torch.float64)
+
+
+@recipe("3D Gaussian splatting (its border)")
+def _() -> Case:
+    pred, target = image(2, 3, 13, 14).requires_grad_(), image(2, 3, 13, 14)
+    line = torch.exp(-(torch.arange(-5.0, 6.0, dtype=torch.float64) ** 2) / (2 * 1.5**2))
+    window = torch.outer(line, line) / torch.outer(line, line).sum()
+
+    def total() -> Tensor:
+        index = ssim_map(pred, target, window, "constant").mean()
+        return 0.8 * (pred - target).abs().mean() + 0.2 * (1 - index)
+
+    return Case(pred, target, total)
+
+
+@recipe("Monodepth2")
+def _() -> Case:
+    """Two source frames, warped at two scales to the size of the target; the frames as they are stay."""
+    target, frames = image(2, 3, 9, 11), [image(2, 3, 9, 11) for _ in range(2)]
+    warped = [[image(2, 3, 9, 11).requires_grad_() for _ in frames] for _ in range(2)]
+    sizes = ((9, 11), (5, 6))
+    disparity = [image(2, 1, *size).requires_grad_() for size in sizes]
+    colors = [image(2, 3, *size) for size in sizes]
+    box = torch.full((3, 3), 1 / 9, dtype=torch.float64)
+
+    def photometric(view: Tensor) -> Tensor:
+        apart = ((1 - ssim_map(view, target, box, "reflect")) / 2).clamp(0, 1)
+        return 0.85 * apart.mean(1) + 0.15 * (view - target).abs().mean(1)
+
+    def smooth(disp: Tensor, color: Tensor) -> Tensor:
+        disp = disp / (disp.mean((2, 3), keepdim=True) + 1e-7)
+        parts = [
+            (disp.diff(dim=axis).abs() * torch.exp(-color.diff(dim=axis).abs().mean(1, keepdim=True))).mean()
+            for axis in (2, 3)
+        ]
+        return parts[0] + parts[1]
+
+    def total() -> Tensor:
+        sums = torch.zeros(())
+        for scale in range(2):
+            errors = torch.stack([photometric(view) for view in (*frames, *warped[scale])])
+            # Every view is the best somewhere: a frame as it is wins where nothing moved.
+            assert len(errors.argmin(0).unique()) == 4
+            sums = sums + errors.min(0).values.mean()
+            sums = sums + 1e-3 * smooth(disparity[scale], colors[scale]) / 2**scale
+        return sums / 2
+
+    pred = {f"views_{scale}": [*warped[scale], *frames] for scale in range(2)}
+    return Case({**pred, "disparity": disparity}, target, total, {"image": colors})
+
+
+@recipe("RAFT")
+def _() -> Case:
+    pred, target = [real(2, 2, 5, 6) for _ in range(4)], 300 * data(2, 2, 5, 6)
+    valid = binary(2, 5, 6)
+
+    def total() -> Tensor:
+        counts = (valid >= 0.5) & ((target**2).sum(1).sqrt() < 400)
+        assert 0 < counts.sum() < valid.sum()
+        each = [0.8 ** (3 - i) * (counts[:, None] * (pred[i] - target).abs()).mean() for i in range(4)]
+        return torch.stack(each).sum()
+
+    return Case(pred, target, total, {"valid": valid})
+
+
 def test_every_recipe_has_a_name_of_its_own_and_a_source():
-    assert len(RECIPES) == len(ENTRIES) == 49
+    assert len(RECIPES) == len(ENTRIES) == 52
     assert all(set(entry) == {"name", "source", "loss"} for entry in ENTRIES)
     assert all(entry["source"] for entry in ENTRIES)
 
