@@ -173,7 +173,9 @@ def _repair(path: Input, over: tuple[Input, ...], value: Any) -> str:
         return "hand over a list or a mapping of tensors"
     if len(over) == 2 and path == over[1]:
         return f"`over={over[0]}`: the target stays whole for every element"
-    return f"hand over `[{path.root}]`, a list of one element, or write the losses without `each`"
+    one = f"hand over `[{path.root}]`, a list of one element, or write the losses without `each`"
+    # What a network stacks has (B, outputs, C, *S).
+    return f"{one}; of outputs stacked along axis 1 `list({path}.unbind(1))`" if value.ndim > 4 else one
 
 
 def _said(names: Names) -> str:

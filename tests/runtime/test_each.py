@@ -377,6 +377,15 @@ def test_a_call_that_does_not_fit_is_refused(text: str, pred: Any, target: Any, 
     assert [d.code for d in caught.value.diagnostics] == [code]
 
 
+def test_outputs_that_a_network_stacks_are_taken_apart() -> None:
+    """As MONAI's DynUNet does, in front of the classes."""
+    loss, stacked, target = losslang.compile("each(ce, over=pred)"), torch.randn(2, 2, 3, 4, 4), torch.randint(3, (2, 4, 4))  # fmt: skip
+    with pytest.raises(LossError, match=r"of outputs stacked along axis 1 `list\(pred.unbind\(1\)\)`"):
+        loss(stacked, target)
+    wanted = sum(F.cross_entropy(stacked[:, i], target) for i in range(2))
+    torch.testing.assert_close(loss(list(stacked.unbind(1)), target), wanted)
+
+
 def test_the_repair_for_one_target_works() -> None:
     with pytest.raises(LossError, match="`over=pred`: the target stays whole"):
         losslang.compile("each(l1)")(PREDS[:1], PREDS[0].detach())
