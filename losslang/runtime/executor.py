@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losslang.diagnostics.errors import LossError
+from losslang.plan.lower.across import gathered_by
 from losslang.plan.operations.call import holds_numbers, refuse_mixed, refuse_unreadable
 from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan
@@ -127,6 +128,8 @@ class Executor:
         self.ignore_step_names = (
             tuple(step.name for step in ignore_mask_steps(plan)) if has_open_masks else ()
         )
+        self.gathered = {text: step for step in plan.inputs if (text := gathered_by(step)) is not None}
+        """What the plan reads with the rows of all ranks."""
         self.is_guarded = any(step.operation == "complete" for step in plan.steps)
         self.for_eager = for_eager
         # For what traces a call or transforms it: made now, since making it could not be traced.

@@ -19,7 +19,6 @@ from torch import Tensor
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import norms as mistakes
 from losslang.meaning.ranks import gathered_paths, why_not_over_ranks
-from losslang.plan.lower.across import gathered_by
 from losslang.plan.operations.call import as_tensor, fetch
 from losslang.runtime.compiled import Programs
 from losslang.runtime.elements import ByElements, closed, executor_of
@@ -123,7 +122,7 @@ def gathered_rows(
     programs: Programs, executor: Executor | ByElements, roots: Sequence[Any], ranks: Ranks
 ) -> dict[str, Any]:
     """Returns the tensors of a call whose rows on all ranks its program reads, by their paths."""
-    steps = {text: step for step in executor_of(executor, roots).plan.inputs if (text := gathered_by(step))}
+    steps = executor_of(executor, roots).gathered
     if not steps:
         return {}
     paths = gathered_paths(closed(executor, programs.meaning, roots), programs.registry)

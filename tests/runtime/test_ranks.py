@@ -248,6 +248,49 @@ def test_drawn_programs_over_unequal_ranks(number: int, ranks: int, tmp_path: Pa
     assert not wrong, "\n".join(wrong[:20])
 
 
+# ------------------------------------------------------------ torch.compile
+
+GRAPHS = {
+    "ce(ignore_index=255, mask=batch.m)@(pred.s, target) + dice(softmax)@(pred.s, target)": 1,
+    "tversky(softmax, ignore_index=255, batch=true)@(pred.s, target) + sqrt(mse)@(pred.d, batch.y)": 1,
+    # How many rows other ranks have is read before theirs are.
+    "infonce@(pred.a, pred.b)": 3,
+}
+"""Programs with the number of graphs that torch.compile makes of a call."""
+
+
+def _under_compile(rank: int, ranks: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
+    pred, labels, batch = _whole_batch()
+    answers: list[Any] = []
+    for text in GRAPHS:
+        loss, graphs = compiled(text, distributed=True), [0]
+
+        def counting(graph: Any, _: Any, graphs: list[int] = graphs) -> Any:
+            graphs[0] += 1
+            return graph.forward
+
+        def step(pred: Any, labels: Tensor, more: Any, loss: losslang.Loss = loss) -> Tensor:
+            return loss(pred, labels, **more)
+
+        case = Case(text, pred, labels, batch, (slice(0, 3), slice(3, N)))
+        own, target, more = case.call(case.cuts[rank])
+        leaves = [value.requires_grad_() for value in own.values()]
+        found: list[Any] = []
+        for run in (torch.compile(step, backend=counting), step):
+            total = run(own, target, more)
+            found.append([total.detach(), *torch.autograd.grad(total, leaves, allow_unused=True)])
+        torch.testing.assert_close(*found)
+        answers.append(graphs[0])
+    torch.save(answers, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_torch_compiles_an_all_reduce_in_one_graph(tmp_path: Path, monkeypatch: Any) -> None:
+    assert spawned(_under_compile, 2, tmp_path, monkeypatch) == [list(GRAPHS.values())] * 2
+
+
 # ------------------------------------------------------------ copies, and what is refused
 
 
