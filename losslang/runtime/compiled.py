@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes.configs import no_mapping
@@ -33,6 +33,8 @@ from losslang.runtime.elements import ByElements, Executors, Family
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.keywords import Keywords
 from losslang.runtime.timed import Timed
+from losslang.tensors.eager import is_eager
+from losslang.tensors.lazy import torch
 
 
 class Order(NamedTuple):
@@ -139,15 +141,31 @@ class Programs:
         reader = Reader.of(detailed.outputs, [output.name for output in plan.outputs])
         return cls(order, meaning, registry, plan, total, terms, full, keywords, reader, how)
 
+    def prepared(self, name: Literal["counting", "normed", "ranked"]) -> Any:
+        """One of the properties below, made outside of what torch traces."""
+        return getattr(self, name if is_eager() else self._made(name))
+
+    @torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType]
+    def _made(self, name: str) -> str:
+        getattr(self, name)
+        return name
+
     @cached_property
     def denominators(self) -> Denominators:
         """What each term is divided by."""
         return Denominators(self.meaning, self.registry)
 
     @cached_property
+    def counting(self) -> Denominators:
+        """The denominators, which can be counted. Raises LossError if they cannot."""
+        _ = self.denominators.counter
+        return self.denominators
+
+    @cached_property
     def normed(self) -> Programs:
         """The same terms as parts of sums, over denominators that the call hands over."""
         norms = self.denominators.splittable()
+        _ = self.denominators.outputs
         return Programs.of(self.order, self.meaning, self.registry, How(norms))
 
     @cached_property

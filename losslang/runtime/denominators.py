@@ -33,7 +33,7 @@ class Denominators:
         self.names = tuple(term.name for term in self.terms)
 
     @cached_property
-    def _outputs(self) -> tuple[Plan, list[Output | None]]:
+    def outputs(self) -> tuple[Plan, list[Output | None]]:
         """The plan that counts, and the output of it for each term; None for one that needs no denominator."""
         plan = optimize(lower(self.meaning, self.registry, detail=(UNITS,)), self.registry)
         by_name = {output.name: output for output in plan.outputs}
@@ -47,13 +47,18 @@ class Denominators:
 
     def given(self, norm: Any) -> Sequence[Any]:
         """Returns one denominator for each term. Raises LossError for a norm that does not fit the program."""
-        self.splittable()
+        if isinstance(norm, torch.Tensor) and norm.requires_grad:
+            self._raise([mistakes.norm_with_gradient(self.meaning.source.whole)])
         if isinstance(norm, torch.Tensor) and norm.ndim == 1:
             norm = norm.unbind()
-        if isinstance(norm, (list, tuple)) and len(cast("Sequence[Any]", norm)) == len(self.terms):
-            return cast("Sequence[Any]", norm)
-        is_number = isinstance(norm, (int, float)) or (isinstance(norm, torch.Tensor) and norm.ndim == 0)
-        if not is_number or not self._shared:
+        if isinstance(norm, (list, tuple)):
+            listed = cast("Sequence[Any]", norm)
+            if any(isinstance(number, torch.Tensor) and number.requires_grad for number in listed):
+                self._raise([mistakes.norm_with_gradient(self.meaning.source.whole)])
+            if len(listed) == len(self.terms) and all(map(_is_number, listed)):
+                return listed
+        is_number = _is_number(norm)
+        if not is_number or not self._shared():
             found = "one number" if is_number else _shown(norm)
             self._raise(
                 [mistakes.no_norm(self.meaning.source.whole, found, self.names if not is_number else ())]
@@ -61,13 +66,12 @@ class Denominators:
         shared: list[Any] = [norm]
         return shared * len(self.terms)
 
-    @cached_property
     def _shared(self) -> Term | None:
         """A term whose denominator all others have too, by the plan; None where no term needs one.
 
         Raises LossError for two that differ.
         """
-        pairs = zip(self.terms, self._outputs[1], strict=True)
+        pairs = zip(self.terms, self.outputs[1], strict=True)
         asked = [
             (term, None if o is None else o.value) for term, o in pairs if needs_norm(term, self.registry)
         ]
@@ -83,7 +87,7 @@ class Denominators:
         self.splittable()
         found = [(term, why_not_counted(term, self.registry)) for term in self.terms]
         self._raise([mistakes.not_counted(t.span, t.name, why) for t, why in found if why])
-        plan, outputs = self._outputs
+        plan, outputs = self.outputs
         kept = tuple(
             Output(n, 0.0, 0.0 if o is None else o.value) for n, o in zip(self.names, outputs, strict=True)
         )
@@ -102,6 +106,12 @@ class Denominators:
     def _raise(self, wrong: Sequence[Any]) -> None:
         if wrong:
             raise LossError([diagnostic.at(self.meaning.source) for diagnostic in wrong])
+
+
+def _is_number(norm: Any) -> bool:
+    if isinstance(norm, torch.Tensor):
+        return norm.ndim == 0 and not norm.is_complex()
+    return isinstance(norm, (int, float)) and not isinstance(norm, bool)
 
 
 def _shown(norm: Any) -> str:

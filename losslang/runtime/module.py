@@ -143,17 +143,18 @@ class Loss(Training):
         counts one a call; a sum, and a term with an `avg_factor`, needs none: 0. Raises LossError for terms
         that cannot be split, and for those that only the prediction can count.
         """
-        return self._programs.denominators.count((None, target, batch, self._const.of(self), {}))
+        return self._programs.prepared("counting").count((None, target, batch, self._const.of(self), {}))
 
     def _chosen(self, norm: Any, own: dict[str, Any]) -> Programs:
         """The programs of a call: those of a norm or of ranks, which become part of `own`, or those without."""
         if norm is not None:
+            normed: Programs = self._programs.prepared("normed")
             own["norm"] = self._programs.denominators.given(norm)
-            return self._programs.normed
+            return normed
         if self.distributed is None or (ranks := Ranks(self.distributed)).size == 1:
             return self._programs
         own["ranks"] = ranks
-        return self._programs.ranked
+        return self._programs.prepared("ranked")
 
     def _run(
         self,

@@ -348,8 +348,9 @@ def test_torch_compiles_count_and_norm() -> None:
     def step(pred: Tensor, labels: Tensor, m: Tensor, y: Tensor) -> Tensor:
         return loss(pred, labels, norm=2 * loss.count(labels, m=m, y=y), m=m, y=y)
 
-    wanted = step(PRED, LABELS, VALID, VALUES)
+    # The first call of all is compiled.
     found = torch.compile(step, fullgraph=True, backend="eager")(PRED, LABELS, VALID, VALUES)
+    wanted = step(PRED, LABELS, VALID, VALUES)
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(wanted, loss(PRED, LABELS, **BATCH) / 2)
 
@@ -363,3 +364,67 @@ def test_a_large_batch_in_blocks_is_the_same() -> None:
 
 def test_a_keyword_named_norm_is_still_refused_by_check() -> None:
     assert [d.code for d in losslang.check("mse@(pred, batch.norm)")] == ["E312"]
+
+
+# ------------------------------------------------------------ the numbers that are handed over
+
+
+@pytest.mark.parametrize("as_given", [list, torch.tensor, lambda n: torch.tensor(n).float().unbind()])
+@pytest.mark.parametrize(
+    ("numbers", "code", "said"),
+    [
+        ([-1.0, 9.0], "E375", "the `norm` of `ce` is -1"),
+        ([float("nan"), 9.0], "E375", "the `norm` of `ce` is nan"),
+        ([135.0, float("inf")], "E375", "the `norm` of `dice` is inf"),
+        ([135.0, 0.0], "E376", "the `norm` of `dice` is 0, and this call counts 9"),
+    ],
+)
+def test_a_number_that_is_no_count_is_refused_in_every_call(
+    as_given: Callable[[Any], Any], numbers: list[float], code: str, said: str
+) -> None:
+    loss, labels = compiled("ce + dice"), LABELS.clamp(max=3)
+    for _ in range(3):
+        loss(PRED, labels, norm=[135, 9])
+        with pytest.raises(losslang.LossError, match=code) as caught:
+            loss(PRED, labels, norm=as_given(numbers))
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "norm", [torch.ones(2, requires_grad=True), [1.0, torch.ones((), requires_grad=True)]]
+)
+def test_a_count_with_a_gradient_is_refused(norm: Any) -> None:
+    with pytest.raises(losslang.LossError, match="E377"):
+        compiled("ce + dice")(PRED, LABELS.clamp(max=3), norm=norm)
+
+
+@pytest.mark.parametrize("norm", [True, [True, 1.0], [None, 3.0], [torch.ones(1), 3.0], torch.ones(2) * 1j])
+def test_what_is_no_number_is_no_norm(norm: Any) -> None:
+    with pytest.raises(losslang.LossError, match="E373"):
+        compiled("ce + dice")(PRED, LABELS.clamp(max=3), norm=norm)
+
+
+def test_the_entry_of_a_term_that_needs_none_is_not_read() -> None:
+    loss = compiled("ce + l1(reduction=sum)@(pred, batch.y)")
+    found = loss(PRED, LABELS.clamp(max=3), y=VALUES, norm=[135, float("nan")])
+    torch.testing.assert_close(found, loss(PRED, LABELS.clamp(max=3), y=VALUES))
+
+
+def test_a_zero_that_cannot_be_looked_at_shows() -> None:
+    loss, labels = compiled("ce(ignore_index=255)"), LABELS.clamp(max=3)
+
+    def step(pred: Tensor, labels: Tensor, n: Tensor) -> Tensor:
+        return loss(pred, labels, norm=n)
+
+    run = torch.compile(step, fullgraph=True, backend="eager")
+    assert run(PRED, labels, torch.zeros(1)) == torch.inf
+    # A window in which all is masked is 0.
+    pred = PRED.clone().requires_grad_()
+    value = run(pred, torch.full_like(labels, 255), torch.zeros(1))
+    assert value == 0
+    assert not gradient(value, pred).any()
+
+
+def test_elementwise_functions_of_two_arguments_do_not_mix_samples() -> None:
+    loss = compiled("l1@(max(pred, 0), batch.y)")
+    torch.testing.assert_close(split(loss, PRED, LABELS, BATCH), loss(PRED, LABELS, **BATCH))

@@ -103,6 +103,69 @@ def no_norm(span: Span, found: str, terms: Sequence[str]) -> Diagnostic:
 
 
 @mistake(
+    "E375",
+    form="python",
+    example=DATA + "losslang.compile('ce')(x, y, norm=float('nan'))",
+    repair=DATA + "loss = losslang.compile('ce')\nloss(x, y, norm=loss.count(y))",
+)
+def no_count(span: Span, term: str, number: float) -> Diagnostic:
+    """A denominator in `norm=` that is negative, infinite or not a number.
+
+    It is how much counts in all calls of a step, or that over a number of ranks or micro-batches. It is
+    looked at where that needs no wait: not on a GPU, nor while torch traces.
+    """
+    return Diagnostic(
+        "",
+        f"the `norm` of `{term}` is {number:g}",
+        span,
+        caret="is divided by a count",
+        fix="hand over the sum of `loss.count(...)` over all calls of the step",
+    )
+
+
+@mistake(
+    "E376",
+    form="python",
+    example=DATA + "losslang.compile('ce')(x, y, norm=0)",
+    repair=DATA + "loss = losslang.compile('ce')\nloss(x, y, norm=loss.count(y))",
+)
+def nothing_for_something(span: Span, term: str, own: float) -> Diagnostic:
+    """A denominator in `norm=` of 0 for a call in which something counts.
+
+    The denominator is that of all calls of a step, this one too: it is at least what this call counts. Where
+    nothing counts in the whole step it is 0, and so are value and gradient. On a GPU, and while torch traces,
+    it is not looked at: there the value is an infinity, which shows.
+    """
+    return Diagnostic(
+        "",
+        f"the `norm` of `{term}` is 0, and this call counts {own:g}",
+        span,
+        caret="counts something",
+        fix="hand over the sum of `loss.count(...)` over all calls of the step, this one included",
+    )
+
+
+@mistake(
+    "E377",
+    form="python",
+    example=DATA + "n = torch.tensor([256.0], requires_grad=True)\nlosslang.compile('ce')(x, y, norm=n)",
+    repair=DATA + "n = torch.tensor([256.0])\nlosslang.compile('ce')(x, y, norm=n)",
+)
+def norm_with_gradient(span: Span) -> Diagnostic:
+    """A `norm` that asks for a gradient: a count is a number of the data, and has none.
+
+    It was computed from a prediction or a parameter, and training would move it.
+    """
+    return Diagnostic(
+        "",
+        "`norm` asks for a gradient",
+        span,
+        caret="a count has none",
+        fix="hand over `loss.count(...)`, or `norm.detach()`",
+    )
+
+
+@mistake(
     "E374",
     form="python",
     example="losslang.compile('dice + ce(reduction=topk)', distributed=True)",

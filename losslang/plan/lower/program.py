@@ -90,7 +90,7 @@ class _Lowering(Builder):
         if term.name in self.norms and units is not None:
             site = Site(term.name, "norm", term.span, self.source)
             number = self.emit("input", site=site, path=norm_of(self.norms.index(term.name)))
-            body = self.emit("over_norm", mean, units, number)
+            body = self.emit("over_norm", mean, units, number, site=site)
         value = body if factor is None else self.emit("math:*", factor, body)
         yield Output(term.name, term.weight, value, term.metric, term.dropped)
         if not detail or term.dropped:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from losslang.diagnostics.mistakes import norms
 from losslang.meaning.layout import channel_axis
 from losslang.plan.operations.call import as_tensor
 from losslang.plan.operations.counts import without_edge
 from losslang.plan.operations.masks import along, inside, not_ignored
-from losslang.tensors.devices import widest
-from losslang.tensors.lazy import torch
-from losslang.tensors.numerics import divided
+from losslang.tensors.devices import can_read_without_sync, widest
+from losslang.tensors.lazy import torch, traces
+from losslang.tensors.targets import Site
 from losslang.vocabulary import Tensor
 
 
@@ -73,17 +75,36 @@ def units(
     return _total(shape, seen, weights, per_sample)
 
 
-def over_norm(value: Any, own: Any, number: Any) -> Any:
+def over_norm(value: Any, own: Any, number: Any, site: Site) -> Any:
     """Returns value · own / number: a mean over `own` values as its part of a sum over `number` of them.
 
-    0, with a gradient of 0, where the number is 0.
+    0, with a gradient of 0, where both are 0. A number that is no count is refused where it can be read
+    without a wait; else a number of 0 over something gives an infinity, which shows.
     """
+    if _is_cheap(own) and _is_cheap(number):
+        _refuse_norm(float(own), float(number), site)
     if not isinstance(own, torch.Tensor) and not isinstance(number, torch.Tensor):
-        return value * (own / number if number else 0.0)
+        return value * (own / number if own else 0.0)
     like = next(part for part in (value, own, number) if isinstance(part, torch.Tensor))
     kind = widest(like)
-    share = divided(*(torch.as_tensor(part, dtype=kind, device=like.device) for part in (own, number)))
+    own, number = (torch.as_tensor(part, dtype=kind, device=like.device) for part in (own, number))
+    share = torch.where(own == 0, 0.0, own / number)
     return value * (share.to(value) if isinstance(value, torch.Tensor) else share)
+
+
+def _is_cheap(number: Any) -> bool:
+    """Whether a number can be read without a wait."""
+    if not isinstance(number, torch.Tensor):
+        return True
+    return type(number) is torch.Tensor and can_read_without_sync(number) and not traces()
+
+
+def _refuse_norm(own: float, number: float, site: Site) -> None:
+    """Raises LossError for a denominator that is no count, or is 0 where a call has something to count."""
+    if not 0 <= number < math.inf:
+        raise site.error(norms.no_count(site.span, site.term, number))
+    if number == 0 and own > 0:
+        raise site.error(norms.nothing_for_something(site.span, site.term, own))
 
 
 def _tensor(value: Any, like: Tensor) -> Tensor | None:
