@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, 
 
 from pydantic import Field
 
+
+class Why(str):
+    """The reason why an option has to be known before anything runs."""
+
+    __slots__ = ()
+
+
 if TYPE_CHECKING:
     # To a type checker `Float[Tensor, "b c"]` is a Tensor; at run time it is never looked at.
     from typing import Annotated as Float
@@ -16,19 +23,27 @@ if TYPE_CHECKING:
 
     Declared = TypeVar("Declared")
     Dynamic = Union[Declared, Tensor]  # noqa: UP007
+    from typing import Annotated as Fixed
 else:
     Float = Int = Annotated
     Tensor = Any
 
     class Dynamic:
-        """The type of an option that may also be a tensor of one number, given by a path: `Dynamic[Positive]`.
+        """The type of an option that may also be a tensor of one number: `Dynamic[Positive]`.
 
-        The loss computes with the tensor as with a number, and its gradient flows into it. It never asks
-        which one it is, nor compares it.
+        It is given by a path or a schedule. The loss computes with the tensor as with a number, by
+        `losslang.tensors.options` where torch takes numbers alone, and its gradient flows into it.
         """
 
         def __class_getitem__(cls, declared: Any) -> Any:
             return Annotated[declared, Dynamic]
+
+    class Fixed:
+        """The type of an option that has to be known before anything runs, and why: `Fixed[Count, "it counts"]`."""
+
+        def __class_getitem__(cls, given: tuple[Any, str]) -> Any:
+            declared, why = given
+            return Annotated[declared, Why(why)]
 
 
 # Single precision ends at 1e-38 and 3e38: 1e18 can be squared, and 1e-30 divides what is not huge.
@@ -130,6 +145,6 @@ elements, after it arithmetic on a few numbers, and so one text serves every exe
 """
 
 __all__ = [
-    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Axes", "Channels", "Count", "Dynamic", "Float",
-    "Fraction", "Head", "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
+    "CLASSED", "GIVEN", "IN_WORDS", "LAYERS", "TARGETS", "UNIVERSAL", "UNIVERSAL_TYPES", "VIEWS", "Axes", "Channels", "Count", "Dynamic", "Fixed",
+    "Float", "Fraction", "Head", "Int", "NonNegative", "Positive", "Proportion", "Scale", "Tensor", "Total",
 ]  # fmt: skip

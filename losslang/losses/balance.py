@@ -15,7 +15,8 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import agreement, binary_entropy, error, times_log
 from losslang.primitives.presets import MEAN_ALONE, Preset
 from losslang.tensors.lazy import torch
-from losslang.vocabulary import Count, Float, Scale, Tensor
+from losslang.tensors.options import Option, fixed, may_count
+from losslang.vocabulary import Count, Dynamic, Fixed, Float, Scale, Tensor
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
@@ -71,8 +72,8 @@ def ghm_c(
     mask: Float[Tensor, "*shape"] | None,
     memory: Float[Tensor, "bins"],
     *,
-    bins: Count = 10,
-    momentum: Momentum = 0.0,
+    bins: Fixed[Count, "it is the length of what the loss remembers"] = 10,
+    momentum: Dynamic[Momentum] = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """-w (t log p + (1 - t) log(1 - p)), w = n / (m n_bin), n_bin of the n elements as wrong as this.
 
@@ -116,9 +117,9 @@ def ghm_r(
     mask: Float[Tensor, "*shape"] | None,
     memory: Float[Tensor, "bins"],
     *,
-    mu: Scale = 0.02,
-    bins: Count = 10,
-    momentum: Momentum = 0.0,
+    mu: Dynamic[Scale] = 0.02,
+    bins: Fixed[Count, "it is the length of what the loss remembers"] = 10,
+    momentum: Dynamic[Momentum] = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """w (sqrt(e² + μ²) - μ), w = n / (m n_bin), with n_bin of the n elements of a gradient like this one's.
 
@@ -144,7 +145,7 @@ def _shares(target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     return (present * seen).sum() / number, (absent * seen).sum() / number
 
 
-def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int, momentum: float) -> Tensor:
+def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int, momentum: Option) -> Tensor:
     """n / (m n_bin) for every element: how few others have a gradient in its bin.
 
     It has no gradient itself.
@@ -155,8 +156,9 @@ def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int
     seen = torch.ones_like(which) if mask is None else mask.expand(gradient.shape).flatten().long()
     counts = empty.scatter_add(0, which, seen)
     holds, numbers = counts > 0, counts.to(gradient.dtype)
-    if momentum:
-        numbers = torch.where(holds, momentum * memory + (1 - momentum) * numbers, memory).to(gradient.dtype)
+    if may_count(momentum):
+        share = fixed(momentum)
+        numbers = torch.where(holds, share * memory + (1 - share) * numbers, memory).to(gradient.dtype)
         with torch.no_grad():
             memory.copy_(numbers)
     shares = torch.where(holds, numbers * holds.sum(), 1.0)

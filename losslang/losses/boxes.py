@@ -13,7 +13,8 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import mean_along, power
-from losslang.vocabulary import Float, Positive, Scale, Tensor
+from losslang.tensors.options import Option, smooth_l1
+from losslang.vocabulary import Dynamic, Float, Positive, Scale, Tensor
 
 Format = Literal["xyxy", "cxcywh", "xywh"]
 Corners = tuple[Tensor, Tensor]
@@ -33,7 +34,7 @@ def iou(
     *,
     mode: Literal["linear", "log", "square"] = "linear",
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Dynamic[Positive] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """1 - IoU; `mode=log` is -log IoU (not below log ε), `mode=square` is 1 - IoU²."""
     ratio = _iou(_corners(boxes, format), _corners(target, format), eps)
@@ -59,7 +60,7 @@ def giou(
     target: Float[Tensor, "*b 4"],
     *,
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Dynamic[Positive] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """1 - IoU + (hull - union) / hull, hull the area of the smallest box around both."""
     a, b = _corners(boxes, format), _corners(target, format)
@@ -84,7 +85,7 @@ def diou(
     target: Float[Tensor, "*b 4"],
     *,
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Dynamic[Positive] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """1 - IoU + d² / c², d between the centres, c the diagonal of the smallest box around both."""
     a, b = _corners(boxes, format), _corners(target, format)
@@ -103,7 +104,7 @@ def ciou(
     target: Float[Tensor, "*b 4"],
     *,
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Dynamic[Positive] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """diou + α v, v = (2/π (atan w/h - atan w'/h'))², α = v / (1 - IoU + v), no gradient through α.
 
@@ -128,7 +129,7 @@ def eiou(
     target: Float[Tensor, "*b 4"],
     *,
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Dynamic[Positive] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """diou + (w - w')² / W² + (h - h')² / H², W and H the sides of the smallest box around both.
 
@@ -149,9 +150,9 @@ def extended_iou(
     boxes: Float[Tensor, "*b 4"],
     target: Float[Tensor, "*b 4"],
     *,
-    smooth_point: Positive = 0.1,
+    smooth_point: Dynamic[Positive] = 0.1,
     format: Format = "xyxy",
-    eps: Positive = 1e-7,
+    eps: Dynamic[Positive] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """e²/2s where e < s, e - s/2 elsewhere, e = 1 - IoU whose intersection is below 0 for boxes apart.
 
@@ -166,7 +167,7 @@ def extended_iou(
     far = begin + end - near
     shared = _area(end) + _area(near) - begin[..., 0] * far[..., 1] - far[..., 0] * begin[..., 1]
     reached = shared / (sizes - shared + eps)
-    return F.smooth_l1_loss(reached, torch.ones_like(reached), reduction="none", beta=smooth_point)
+    return smooth_l1(reached, torch.ones_like(reached), smooth_point)
 
 
 @loss(
@@ -179,9 +180,9 @@ def siou(
     boxes: Float[Tensor, "*b 4"],
     target: Float[Tensor, "*b 4"],
     *,
-    theta: Positive = 4.0,
+    theta: Dynamic[Positive] = 4.0,
     format: Format = "xyxy",
-    eps: Scale = 1e-7,
+    eps: Dynamic[Scale] = 1e-7,
 ) -> Float[Tensor, "*b"]:
     """1 - IoU + (Σ (1 - exp(-γ ρ²)) + Σ (1 - exp(-ω))^θ) / 2, sums over x and y.
 
@@ -219,9 +220,9 @@ def bounded_iou(
     boxes: Float[Tensor, "*b 4"],
     target: Float[Tensor, "*b 4"],
     *,
-    beta: Positive = 0.2,
+    beta: Dynamic[Positive] = 0.2,
     format: Format = "xyxy",
-    eps: Scale = 1e-3,
+    eps: Dynamic[Scale] = 1e-3,
 ) -> Float[Tensor, "*b"]:
     """The mean over x, y, w, h of smooth_l1 with β of 1 - the largest IoU that a box so far off can have.
 
@@ -229,7 +230,7 @@ def bounded_iou(
     apart: the mean over boxes is the same, its sum four times this one.
     """
     missed = _missed(boxes, target, format, eps)
-    return mean_along(F.smooth_l1_loss(missed, torch.zeros_like(missed), reduction="none", beta=beta), -1)
+    return mean_along(smooth_l1(missed, torch.zeros_like(missed), beta), -1)
 
 
 @bounded_iou.kernel("identity")
@@ -250,7 +251,7 @@ def bounded_iou_of_boxes(
     return values.sum() if reduction == "sum" else values
 
 
-def _missed(boxes: Tensor, target: Tensor, format: Format, eps: float) -> Tensor:
+def _missed(boxes: Tensor, target: Tensor, format: Format, eps: Option) -> Tensor:
     """What the largest IoU for each of the four, as far off as they are, lacks of 1."""
     a, b = _corners(boxes, format), _corners(target, format)
     size, true = _size(a), _size(b)
@@ -268,7 +269,7 @@ def _areas(a: Corners, b: Corners) -> tuple[Tensor, Tensor]:
     return shared, _area(_size(a)) + _area(_size(b)) - shared
 
 
-def _iou(a: Corners, b: Corners, eps: float) -> Tensor:
+def _iou(a: Corners, b: Corners, eps: Option) -> Tensor:
     shared, union = _areas(a, b)
     return shared / (union + eps)
 
@@ -283,7 +284,7 @@ def _between(a: Corners, b: Corners) -> Tensor:
     return ((b[0] - a[0]) + (b[1] - a[1])) / 2
 
 
-def _apart(a: Corners, b: Corners, eps: float) -> Tensor:
+def _apart(a: Corners, b: Corners, eps: Option) -> Tensor:
     """The squared distance of the centres, in squared diagonals of the smallest box around both."""
     return _between(a, b).square().sum(-1) / (_hull(a, b).square().sum(-1) + eps)
 

@@ -15,7 +15,7 @@ from losslang.primitives.entropy import focus, pick
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import power
-from losslang.vocabulary import Dynamic, Float, Fraction, Int, NonNegative, Positive, Tensor
+from losslang.vocabulary import Dynamic, Fixed, Float, Fraction, Int, NonNegative, Positive, Tensor
 
 Degree = Annotated[int, Field(ge=1, le=4)]
 """A power of a difference of logits; torch takes 1 and 2."""
@@ -168,7 +168,7 @@ def multi_margin(
     labels: Int[Tensor, "b *space"],
     *,
     margin: Dynamic[Positive] = 1.0,
-    p: Degree = 1,
+    p: Fixed[Degree, "it is a whole number, which chooses the formula"] = 1,
 ) -> Float[Tensor, "b *space"]:
     """Σ_{c ≠ y} max(0, m - x_y + x_c)^p / C, as in torch, whose p is 1 or 2.
 

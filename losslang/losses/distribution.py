@@ -9,6 +9,7 @@ from losslang.primitives.entropy import possible, times_log
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import xlogx
+from losslang.tensors.options import is_number
 from losslang.vocabulary import Dynamic, Float, Positive, Scale, Tensor
 
 
@@ -92,7 +93,7 @@ def gaussian_nll(
     variance: Float[Tensor, "*shape"],
     *,
     full: bool = False,
-    eps: Scale = 1e-6,
+    eps: Dynamic[Scale] = 1e-6,
 ) -> Float[Tensor, "*shape"]:
     """(log v + e²/v) / 2, v the variance, not below ε; `full` adds (log 2π) / 2.
 
@@ -123,7 +124,7 @@ def poisson_nll(
     *,
     log_input: bool = True,
     full: bool = False,
-    eps: Positive = 1e-8,
+    eps: Dynamic[Positive] = 1e-8,
 ) -> Float[Tensor, "*shape"]:
     """e^x - t x of a predicted log-rate x; x - t log(x + ε) of a rate with `log_input=false`.
 
@@ -131,7 +132,11 @@ def poisson_nll(
 
     Source: torch's `poisson_nll_loss`.
     """
-    values = F.poisson_nll_loss(values, target, log_input=log_input, eps=eps, reduction="none")
+    if is_number(eps) or log_input:
+        small = eps if is_number(eps) else 0.0
+        values = F.poisson_nll_loss(values, target, log_input=log_input, eps=small, reduction="none")
+    else:
+        values = values - target * (values + eps).log()
     if not full:
         return values
     many = target.clamp(min=1)

@@ -14,7 +14,8 @@ from losslang.losses.contrast import products
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import F, torch
-from losslang.vocabulary import LARGEST, Dynamic, Float, Fraction, NonNegative, Positive, Tensor
+from losslang.tensors.options import Option
+from losslang.vocabulary import LARGEST, Dynamic, Fixed, Float, Fraction, NonNegative, Positive, Tensor
 
 Norm = Annotated[float, Field(ge=1, le=LARGEST)]
 """Below 1 it is no norm, and has no slope where two numbers are equal."""
@@ -28,7 +29,7 @@ Norm = Annotated[float, Field(ge=1, le=LARGEST)]
     like={"optax": Preset(takes="reduction")},
 )
 def cosine(
-    embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Positive = 1e-8
+    embeddings: Float[Tensor, "*b d"], target: Float[Tensor, "*b d"], *, eps: Dynamic[Positive] = 1e-8
 ) -> Float[Tensor, "*b"]:
     """1 - x·y / (|x| |y|), each norm not below ε.
 
@@ -162,7 +163,7 @@ def triplet(
     negative: Float[Tensor, "*b d"],
     *,
     margin: Dynamic[NonNegative] = 1.0,
-    p: Norm = 2.0,
+    p: Fixed[Norm, "it chooses the norm, and the formula with it"] = 2.0,
     swap: bool = False,
 ) -> Float[Tensor, "*b"]:
     """max(0, |a - p| - |a - n| + m), with p-norms whose differences carry 1e-6, as in torch; p is at least 1.
@@ -191,9 +192,9 @@ def barlow_twins(
     target: Float[Tensor, "b d"],
     counted: Float[Tensor, "b"] | None,
     *,
-    offdiag: NonNegative = 5e-3,
+    offdiag: Dynamic[NonNegative] = 5e-3,
     unbiased: bool = False,
-    eps: Positive = 1e-5,
+    eps: Dynamic[Positive] = 1e-5,
 ) -> Float[Tensor, ""]:
     """Σ_i (1 - c_ii)² + λ Σ_i≠j c_ij², c the correlations of the dimensions of two views over the batch.
 
@@ -223,10 +224,10 @@ def vicreg(
     target: Float[Tensor, "b d"],
     counted: Float[Tensor, "b"] | None,
     *,
-    invariance: NonNegative = 25.0,
-    variance: NonNegative = 25.0,
-    covariance: NonNegative = 1.0,
-    eps: Positive = 1e-4,
+    invariance: Dynamic[NonNegative] = 25.0,
+    variance: Dynamic[NonNegative] = 25.0,
+    covariance: Dynamic[NonNegative] = 1.0,
+    eps: Dynamic[Positive] = 1e-4,
 ) -> Float[Tensor, ""]:
     """λ mse(x, y) + μ mean over views and dimensions of [1 - sqrt(var + ε)]+ + ν Σ_views Σ_i≠j cov_ij² / D.
 
@@ -252,7 +253,7 @@ def _norm(rows: Tensor) -> Tensor:
     return cast("Tensor", torch.linalg.vector_norm(rows, dim=-1))  # pyright: ignore
 
 
-def _held(rows: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def _held(rows: Tensor, eps: Option) -> tuple[Tensor, Tensor]:
     """Returns norms clamped to ε, with the slope of the norm; and 1 - (norm / ε)² below ε, else 0."""
     norm = _norm(rows)
     held = norm + (norm.clamp(min=eps) - norm).detach()
@@ -288,7 +289,7 @@ def _centred(x: Tensor, rows: Tensor) -> Tensor:
     return (x - (x * rows).sum(0) / rows.sum().clamp(min=1)) * rows
 
 
-def _standard(x: Tensor, rows: Tensor, correction: int, eps: float) -> Tensor:
+def _standard(x: Tensor, rows: Tensor, correction: int, eps: Option) -> Tensor:
     """Columns of mean 0 and variance 1."""
     centred = _centred(x, rows)
     variance = centred.square().sum(0) / (rows.sum() - correction).clamp(min=1)

@@ -14,7 +14,8 @@ from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import mean_along
-from losslang.vocabulary import Float, Fraction, Int, Tensor
+from losslang.tensors.options import Option, is_number, may_count
+from losslang.vocabulary import Dynamic, Float, Fraction, Int, Tensor
 
 
 @loss(
@@ -89,7 +90,7 @@ def ce(
     labels: Int[Tensor, "b *space"],
     class_weight: Float[Tensor, "c"] | None,
     *,
-    label_smoothing: Fraction = 0.0,
+    label_smoothing: Dynamic[Fraction] = 0.0,
 ) -> Float[Tensor, "b *space"]:
     """-Σ_c w_c t_c log p_c, with t smoothed to (1 - ε) t + ε / C.
 
@@ -102,7 +103,7 @@ def ce(
     Source: the negative log-likelihood of a categorical variable; torch's `cross_entropy`.
     """
     weighted = log_probs if class_weight is None else log_probs * _along_classes(class_weight, log_probs)
-    spread = label_smoothing * mean_along(weighted, 1) if label_smoothing else 0.0
+    spread = label_smoothing * mean_along(weighted, 1) if may_count(label_smoothing) else 0.0
     return -(1 - label_smoothing) * pick(weighted, labels) - spread
 
 
@@ -112,15 +113,15 @@ def ce_of_logits(
     labels: Int[Tensor, "b *space"],
     class_weight: Float[Tensor, "c"] | None,
     *,
-    label_smoothing: Fraction = 0.0,
+    label_smoothing: Dynamic[Fraction] = 0.0,
     reduction: str = "none",
     ignore_index: int | None = None,
 ) -> Float[Tensor, "b *space"]:
     """`ce` by torch's kernel for indices; soft labels take the formula, since torch's 0 log 0 is NaN."""
     is_soft = labels.ndim == logits.ndim
-    has_gradient = class_weight is not None and class_weight.requires_grad
-    if is_soft or has_gradient or torch.compiler.is_exporting():
-        # torch's kernel has no gradient into the weights, and its ONNX exporter leaves `label_smoothing` out.
+    is_moved = (class_weight is not None and class_weight.requires_grad) or not is_number(label_smoothing)
+    if is_soft or is_moved or torch.compiler.is_exporting():
+        # torch's kernel has no gradient into weights, smooths by a number alone, and not in ONNX.
         log_probs = torch.log_softmax(logits, 1)
         truth = labels.to(logits.dtype) if is_soft else labels
         values = ce.function(log_probs, truth, class_weight, label_smoothing=label_smoothing)
@@ -135,7 +136,7 @@ def ce_of_logits(
 
 
 def _ce_ignore_index_cpu(
-    logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
+    logits: Tensor, labels: Tensor, label_smoothing: Option, reduction: str, ignore_index: int
 ) -> Tensor:
     """Returns the mean or sum by torch's kernel, without ignored labels; the mean of none is 0.
 
@@ -162,7 +163,7 @@ def _ce_ignore_index_cpu(
 
 
 def _ce_ignore_index_gpu(
-    logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str, ignore_index: int
+    logits: Tensor, labels: Tensor, label_smoothing: Option, reduction: str, ignore_index: int
 ) -> Tensor:
     """Returns the same on a GPU, without reading a value: the gradient is masked in every call."""
     from losslang.tensors.gradient_mask import masked_fill_grad
@@ -278,7 +279,7 @@ def bce(
     target: Float[Tensor, "*shape"],
     pos_weight: Float[Tensor, "c"] | None,
     *,
-    label_smoothing: Fraction = 0.0,
+    label_smoothing: Dynamic[Fraction] = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """-(w t log p + (1 - t) log(1 - p)), with t smoothed to (1 - ε) t + ε / 2.
 
@@ -301,7 +302,7 @@ def bce_of_logits(
     target: Float[Tensor, "*shape"],
     pos_weight: Float[Tensor, "c"] | None,
     *,
-    label_smoothing: Fraction = 0.0,
+    label_smoothing: Dynamic[Fraction] = 0.0,
     reduction: str = "none",
 ) -> Float[Tensor, "*shape"]:
     """`bce` of the logits, correct to one rounding at each of them: torch's kernel gives 0 for x = -15, t = 0."""
@@ -310,8 +311,8 @@ def bce_of_logits(
     return binary_entropy(logits, yes, no, reduction=reduction)
 
 
-def _smoothed(target: Tensor, epsilon: float) -> Tensor:
-    return target * (1 - epsilon) + epsilon / 2 if epsilon else target
+def _smoothed(target: Tensor, epsilon: Option) -> Tensor:
+    return target * (1 - epsilon) + epsilon / 2 if may_count(epsilon) else target
 
 
 def _along_classes(weights: Tensor, like: Tensor) -> Tensor:

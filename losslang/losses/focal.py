@@ -14,7 +14,8 @@ from losslang.primitives.functions import softplus
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import NO_IGNORED_LABEL, F, torch
 from losslang.tensors.numerics import power
-from losslang.vocabulary import Float, Fraction, Int, NonNegative, Tensor
+from losslang.tensors.options import Option, is_number
+from losslang.vocabulary import Dynamic, Float, Fraction, Int, NonNegative, Tensor
 
 
 @loss(
@@ -38,7 +39,7 @@ def quality_focal(
     log_complement: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    beta: NonNegative = 2.0,
+    beta: Dynamic[NonNegative] = 2.0,
 ) -> Float[Tensor, "*shape"]:
     """-|t - p|^β (t log p + (1 - t) log(1 - p)), t a score in [0, 1] such as the IoU of a box.
 
@@ -49,12 +50,14 @@ def quality_focal(
 
 @quality_focal.kernel("sigmoid")
 def quality_focal_of_logits(
-    logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 2.0
+    logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: Dynamic[NonNegative] = 2.0
 ) -> Float[Tensor, "*shape"]:
     """`quality_focal` of the logits, with one logarithm in place of two."""
     apart = error(logits, target)
     # An even power asks for no absolute value.
-    return binary_entropy(logits, target) * power(apart if beta % 2 == 0 else apart.abs(), beta)
+    return binary_entropy(logits, target) * power(
+        apart if is_number(beta) and beta % 2 == 0 else apart.abs(), beta
+    )
 
 
 @loss(
@@ -69,8 +72,8 @@ def varifocal(
     log_complement: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    alpha: NonNegative = 0.75,
-    gamma: NonNegative = 2.0,
+    alpha: Dynamic[NonNegative] = 0.75,
+    gamma: Dynamic[NonNegative] = 2.0,
     iou_weighted: bool = True,
 ) -> Float[Tensor, "*shape"]:
     """-w (t log p + (1 - t) log(1 - p)), w = t where t > 0, α p^γ elsewhere; t a score in [0, 1].
@@ -110,8 +113,8 @@ def gaussian_focal(
     log_complement: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    alpha: NonNegative = 2.0,
-    gamma: NonNegative = 4.0,
+    alpha: Dynamic[NonNegative] = 2.0,
+    gamma: Dynamic[NonNegative] = 4.0,
 ) -> Float[Tensor, "*shape"]:
     """-(1 - p)^α log p where t = 1, -(1 - t)^γ p^α log(1 - p) elsewhere; t a heat map of Gaussians.
 
@@ -128,8 +131,8 @@ def gaussian_focal_of_logits(
     logits: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    alpha: NonNegative = 2.0,
-    gamma: NonNegative = 4.0,
+    alpha: Dynamic[NonNegative] = 2.0,
+    gamma: Dynamic[NonNegative] = 4.0,
 ) -> Float[Tensor, "*shape"]:
     """`gaussian_focal` of the logits: with -x where t = 1 both cases are -w p^α log(1 - p), w = 1 or (1 - t)^γ."""
     peak = (target == 1).to(logits.dtype)
@@ -152,9 +155,9 @@ def asl(
     log_complement: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    gamma_pos: NonNegative = 1.0,
-    gamma_neg: NonNegative = 4.0,
-    clip: Fraction = 0.05,
+    gamma_pos: Dynamic[NonNegative] = 1.0,
+    gamma_neg: Dynamic[NonNegative] = 4.0,
+    clip: Dynamic[Fraction] = 0.05,
 ) -> Float[Tensor, "*shape"]:
     """-t (1 - p)^γ₊ log p - (1 - t) q^γ₋ log(1 - q), q = max(0, p - m): negatives below m are forgotten.
 
@@ -162,9 +165,16 @@ def asl(
     """
     missed = times_log(target * power(1 - probs, gamma_pos), log_probs)
     # 1 - q is at least m, and its logarithm finite, unless m is 0.
-    log_rest = (1 - probs + clip).clamp(max=1).log() if clip else log_complement
+    log_rest = _log_rest(1 - probs, log_complement, clip)
     found = times_log((1 - target) * power(torch.relu(probs - clip), gamma_neg), log_rest)
     return -(missed + found)
+
+
+def _log_rest(absent: Tensor, log_complement: Tensor, clip: Option) -> Tensor:
+    if is_number(clip):
+        return (absent + clip).clamp(max=1).log() if clip else log_complement
+    none = clip == 0
+    return torch.where(none, log_complement, (absent + torch.where(none, 1.0, clip)).clamp(max=1).log())
 
 
 @asl.kernel("sigmoid")
@@ -206,9 +216,9 @@ def asl_single(
     log_probs: Float[Tensor, "b c *space"],
     labels: Int[Tensor, "b *space"],
     *,
-    gamma_pos: NonNegative = 0.0,
-    gamma_neg: NonNegative = 4.0,
-    label_smoothing: Fraction = 0.1,
+    gamma_pos: Dynamic[NonNegative] = 0.0,
+    gamma_neg: Dynamic[NonNegative] = 4.0,
+    label_smoothing: Dynamic[Fraction] = 0.1,
 ) -> Float[Tensor, "b *space"]:
     """-Σ_c s_c w_c log p_c, w = (1 - p)^γ₊ for the true class, p^γ₋ for others, s = (1 - ε) t + ε / C.
 
@@ -241,7 +251,7 @@ def poly(
     log_probs: Float[Tensor, "b c *space"],
     labels: Int[Tensor, "b *space"],
     *,
-    epsilon: float = 1.0,
+    epsilon: Dynamic[float] = 1.0,
 ) -> Float[Tensor, "b *space"]:
     """-Σ_c t_c log p_c + ε (1 - Σ_c t_c p_c): the cross entropy, with ε more of the first term of its series.
 

@@ -14,7 +14,8 @@ from losslang.primitives.presets import SUM_OF_MEANS, Preset
 from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import above, root
-from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Tensor, Total
+from losslang.tensors.options import function_of, is_number, threshold
+from losslang.vocabulary import Count, Dynamic, Fixed, Float, Fraction, NonNegative, Positive, Tensor, Total
 
 
 @loss(
@@ -28,7 +29,7 @@ from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, T
     },
 )
 def mape(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: NonNegative = 1e-7
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Dynamic[NonNegative] = 1e-7
 ) -> Float[Tensor, "*shape"]:
     """|e| / max(|t|, ε): a part of the target, 1 and not 100 for all of it.
 
@@ -38,7 +39,7 @@ def mape(
     Source: keras' `MeanAbsolutePercentageError`, which is in percent.
     """
     error, size = (values - target).abs(), target.abs().clamp(min=eps)
-    return error / size if eps else _over(error, size)
+    return error / size if is_number(eps) and eps else _over(error, size)
 
 
 @loss(
@@ -50,7 +51,7 @@ def mape(
     like={"neuralforecast": Preset(ranks=(2, 3)), "pytorch_forecasting": Preset(ranks=(2,))},
 )
 def smape(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Positive = 1e-8
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Dynamic[Positive] = 1e-8
 ) -> Float[Tensor, "*shape"]:
     """2 |e| / max(|t| + |p|, ε), p the prediction: 0 to 2, and 0 where both are 0.
 
@@ -59,7 +60,7 @@ def smape(
     Unit: none, a fraction: 0.1 is ten percent.
     """
     size = torch.lerp(values.abs(), target.abs(), 0.5)
-    return (values - target).abs() / F.threshold(size, eps / 2, eps / 2)
+    return (values - target).abs() / threshold(size, eps / 2, eps / 2)
 
 
 @loss(
@@ -110,7 +111,7 @@ def mase(
     target: Float[Tensor, "*shape"],
     history: Float[Tensor, "b t"],
     *,
-    seasonality: Count = 1,
+    seasonality: Fixed[Count, "it counts steps, by which the history is shifted"] = 1,
 ) -> Float[Tensor, "*shape"]:
     """|e| / mean |h_i - h_(i-m)|, h the history (B, T) before the forecast, m the seasonality.
 
@@ -190,8 +191,8 @@ def silog(
     values: Float[Tensor, "b c *space"],
     target: Float[Tensor, "b c *space"],
     *,
-    lam: Fraction = 0.5,
-    eps: Positive = 1e-6,
+    lam: Dynamic[Fraction] = 0.5,
+    eps: Dynamic[Positive] = 1e-6,
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """sqrt(mean d² - λ (mean d)²) of each sample, d = log p - log t; targets up to ε are left out.
 
@@ -203,12 +204,12 @@ def silog(
     """
     # By arithmetic: to choose by a mask takes longer. A target that is no number is not known.
     given = torch.nan_to_num(target, 0.0, math.inf, -math.inf).flatten(1)
-    known = F.threshold(given, eps, 0.0).sign()
-    ratio = F.threshold(values.flatten(1), eps, eps) / F.threshold(given, eps, 1.0)
+    known = threshold(given, eps, 0.0).sign()
+    ratio = threshold(values.flatten(1), eps, eps) / threshold(given, eps, 1.0)
     distance, number = ratio.log() * known, known.sum(1)
     counted = number.clamp(min=1)
     # mean d² - λ m², m = mean d, is the mean of (d + s m)² for this s: a sum in which nothing cancels.
-    shift = (math.sqrt(1 - lam) - 1) * distance.sum(1) / counted
+    shift = (function_of("sqrt", 1 - lam) - 1) * distance.sum(1) / counted
     squares = torch.addcmul(distance, known, shift.unsqueeze(1)).square()
     return root(squares.sum(1) / counted), number > 0
 

@@ -27,7 +27,8 @@ from losslang.primitives.presets import Preset
 from losslang.tensors.devices import wide
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import root
-from losslang.vocabulary import SMALLEST, Count, Float, Positive, Scale, Tensor
+from losslang.tensors.options import at_least, function_of
+from losslang.vocabulary import SMALLEST, Count, Dynamic, Fixed, Float, Positive, Scale, Tensor
 
 
 @loss(
@@ -42,8 +43,8 @@ def psnr(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    max_val: Positive = 1.0,
-    eps: Positive = 1e-10,
+    max_val: Dynamic[Positive] = 1.0,
+    eps: Dynamic[Positive] = 1e-10,
 ) -> Float[Tensor, "b"]:
     """10 log10(L² / mse) in dB, mse that of a sample, not below ε L²: the index itself, write `-psnr`.
 
@@ -51,7 +52,8 @@ def psnr(
     Source: the peak signal-to-noise ratio of image coding.
     """
     error = mean((values - target).square(), mask, 1)
-    return 20 * math.log10(max_val) - 10 * error.clamp(min=max(eps * max_val**2, SMALLEST)).log10()
+    least = at_least(eps * max_val**2, SMALLEST)
+    return 20 * function_of("log10", max_val) - 10 * error.clamp(min=least).log10()
 
 
 @loss(
@@ -127,8 +129,8 @@ def lncc(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    window: Count = 3,
-    eps: Scale = 1e-5,
+    window: Fixed[Count, "it is the size of a window, in elements"] = 3,
+    eps: Dynamic[Scale] = 1e-5,
 ) -> Float[Tensor, "b c *space"]:
     """-sxy² / (sxx syy), sums of products of deviations in a window, sxx and syy not below ε.
 

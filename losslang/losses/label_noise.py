@@ -15,7 +15,8 @@ from losslang.primitives.entropy import pick
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import mean_along
-from losslang.vocabulary import Count, Dynamic, Float, Fraction, Int, Positive, Tensor
+from losslang.tensors.options import may_count
+from losslang.vocabulary import Count, Dynamic, Fixed, Float, Fraction, Int, Positive, Tensor
 
 Tail = Annotated[float, Field(ge=1, le=10)]
 """A temperature of heavy tails; 1 has none, and above 10 the sum of powers is beyond single precision."""
@@ -52,10 +53,10 @@ def bi_tempered(
     logits: Float[Tensor, "b c *space"],
     labels: Int[Tensor, "b *space"],
     *,
-    t1: Fraction = 0.8,
-    t2: Tail = 1.2,
-    label_smoothing: Fraction = 0.0,
-    iters: Count = 5,
+    t1: Fixed[Fraction, "at 1 it is another formula"] = 0.8,
+    t2: Fixed[Tail, "at 1 it is another formula"] = 1.2,
+    label_smoothing: Dynamic[Fraction] = 0.0,
+    iters: Fixed[Count, "it counts steps, which are that many operations"] = 5,
 ) -> Float[Tensor, "b *space"]:
     """Σ_c y_c (log_t1 y_c - log_t1 p_c) - (y_c^(2-t1) - p_c^(2-t1)) / (2 - t1), p = exp_t2(x - λ), Σ p = 1.
 
@@ -67,7 +68,7 @@ def bi_tempered(
     log_p = _log_tempered_softmax(logits, t2, iters)
     tempered = log_p if t1 == 1 else torch.expm1((1 - t1) * log_p) / (1 - t1)
     said = pick(tempered, labels)
-    if label_smoothing:
+    if may_count(label_smoothing):
         said = (1 - label_smoothing) * said + label_smoothing * mean_along(tempered, 1)
     # All one-hot truths say the same of themselves: one of them stands for the labels.
     soft = labels.ndim == logits.ndim

@@ -17,7 +17,8 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.devices import min_if_cheap
 from losslang.tensors.lazy import F, torch
-from losslang.vocabulary import SMALLEST, Float, Scale, Tensor
+from losslang.tensors.options import Option
+from losslang.vocabulary import SMALLEST, Dynamic, Float, Scale, Tensor
 
 Between = Annotated[float, Field(gt=1, lt=2)]
 
@@ -30,7 +31,7 @@ Between = Annotated[float, Field(gt=1, lt=2)]
     like={"pytorch_forecasting": Preset(ranks=(2,), takes="p")},
 )
 def tweedie(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Between = 1.5
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, p: Dynamic[Between] = 1.5
 ) -> Float[Tensor, "*shape"]:
     """μ^(2-p) / (2-p) - t μ^(1-p) / (1-p), μ = e^x: amounts of which many are exactly 0.
 
@@ -122,7 +123,7 @@ def negative_binomial_nll(
     target: Float[Tensor, "*shape"],
     dispersion: Float[Tensor, "*shape"],
     *,
-    eps: Scale = 1e-6,
+    eps: Dynamic[Scale] = 1e-6,
 ) -> Float[Tensor, "*shape"]:
     """r log(1 + μ/r) + t log(1 + r/μ) - log(Γ(t + r) / Γ(r) t!), μ = e^x, r = 1/α.
 
@@ -162,7 +163,7 @@ def lognormal_nll(
     variance: Float[Tensor, "*shape"],
     *,
     full: bool = False,
-    eps: Scale = 1e-6,
+    eps: Dynamic[Scale] = 1e-6,
 ) -> Float[Tensor, "*shape"]:
     """(log v + (log t - x)²/v) / 2, v the variance of log t, not below ε; `full` adds log t + (log 2π) / 2.
 
@@ -199,7 +200,7 @@ def kl_normal_slope(
     return torch.expm1(logvar).sub_(logvar).addcmul_(values, values).mul_(0.5), values
 
 
-def _times_exp(factor: Tensor, x: Tensor, slope: float) -> Tensor:
+def _times_exp(factor: Tensor, x: Tensor, slope: Option) -> Tensor:
     """f e^(s x) of f >= 0 and a finite x; 0 where f is 0, even if e^(s x) is infinite."""
     return factor * (slope * factor.sign() * x).exp()
 

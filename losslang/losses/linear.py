@@ -7,7 +7,7 @@ from functools import partial
 
 from losslang.primitives.decorators import loss
 from losslang.tensors.lazy import torch, traces
-from losslang.vocabulary import Float, Fraction, Head, Int, Positive, Tensor
+from losslang.vocabulary import Dynamic, Float, Fraction, Head, Int, Positive, Tensor
 
 
 @loss(
@@ -23,8 +23,8 @@ def linear_ce(
     head: Float[Head, "c d"],
     counted: Float[Tensor, "*b"] | None,
     *,
-    label_smoothing: Fraction = 0.0,
-    softcap: Positive | None = None,
+    label_smoothing: Dynamic[Fraction] = 0.0,
+    softcap: Dynamic[Positive | None] = None,
 ) -> Float[Tensor, "*b"]:
     """-Σ_c t_c log softmax(W x + b)_c, with t smoothed to (1 - ε) t + ε / C: the last layer and `ce` in one.
 

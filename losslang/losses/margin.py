@@ -13,7 +13,7 @@ from losslang.primitives.entropy import pick, times_log
 from losslang.primitives.functions import softplus
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import torch
-from losslang.vocabulary import Count, Dynamic, Float, Int, NonNegative, Positive, Tensor
+from losslang.vocabulary import Count, Dynamic, Fixed, Float, Int, NonNegative, Positive, Tensor
 
 
 @loss(
@@ -97,7 +97,10 @@ def multilabel_margin(
 
 @loss(aliases=("top_k_error",), metric_only=True, range=(0, 1), zero_when="perfect")
 def topk_error(
-    probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"], *, k: Count = 5
+    probs: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *space"],
+    *,
+    k: Fixed[Count, "it counts classes"] = 5,
 ) -> Float[Tensor, "b *space"]:
     """1 where the true class is not among the k most probable; of equal ones the first come first.
 

@@ -15,12 +15,12 @@ from losslang.losses.region import divide_or_zero
 from losslang.primitives.decorators import loss
 from losslang.primitives.entropy import possible, times_log
 from losslang.primitives.presets import PROBABILITIES, Preset
-from losslang.tensors.devices import min_if_cheap
-from losslang.tensors.lazy import F, torch
-from losslang.tensors.numerics import power
+from losslang.tensors.lazy import torch
+from losslang.tensors.numerics import power, power_by_logarithm
 from losslang.vocabulary import (
     SMALLEST,
     Channels,
+    Dynamic,
     Float,
     Fraction,
     NonNegative,
@@ -57,7 +57,7 @@ def gdl(
     total: Float[Total, "b c"],
     *,
     weighting: Literal["square", "simple", "uniform"] = "square",
-    smooth: NonNegative = 1e-5,
+    smooth: Dynamic[NonNegative] = 1e-5,
 ) -> Float[Tensor, "b"]:
     """1 - (2 Σ_c w Σ p t + s) / (Σ_c w Σ (p + t) + s), w = 1 / (Σ t)², inner sums over space.
 
@@ -189,7 +189,7 @@ def mcc(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    smooth: Scale = 1e-5,
+    smooth: Dynamic[Scale] = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """1 - (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), s added to each of the four.
 
@@ -215,8 +215,8 @@ def sensitivity_specificity(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    r: Fraction = 0.1,
-    smooth: NonNegative = 1e-5,
+    r: Dynamic[Fraction] = 0.1,
+    smooth: Dynamic[NonNegative] = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """r Σ e² t / (Σ t + s) + (1 - r) Σ e² (1 - t) / (Σ (1 - t) + s), e = t - p."""
     squares, absent = (target - probs).square(), 1 - target
@@ -252,10 +252,10 @@ def unified_focal(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    share: Fraction = 0.5,
-    gamma: Proportion = 0.5,
-    delta: Fraction = 0.7,
-    smooth: NonNegative = 1e-5,
+    share: Dynamic[Fraction] = 0.5,
+    gamma: Dynamic[Proportion] = 0.5,
+    delta: Dynamic[Fraction] = 0.7,
+    smooth: Dynamic[NonNegative] = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """λ F + (1 - λ) T of each class against the rest: a focal and a Tversky part that spare what is rare.
 
@@ -292,29 +292,19 @@ def exp_log(
     target: Float[Tensor, "b c *space"],
     total: Float[Total, "b c"],
     *,
-    w_dice: NonNegative = 0.8,
-    w_ce: NonNegative = 0.2,
-    gamma: Power = 0.3,
-    smooth: Positive = 1e-5,
+    w_dice: Dynamic[NonNegative] = 0.8,
+    w_ce: Dynamic[NonNegative] = 0.2,
+    gamma: Dynamic[Power] = 0.3,
+    smooth: Dynamic[Positive] = 1e-5,
 ) -> Float[Tensor, "b"]:
     """a mean_c (-log D)^γ + b Σ_c Σ t (-log p)^γ / n, D = (2 Σ p t + s) / (Σ p + Σ t + s) over n places.
 
     `w_dice` is a and `w_ce` is b. The weights that the paper gives to labels are left out. γ ends at 4:
     of a probability of 0 the power of its logarithm would be infinite.
     """
-    surprise = _power_by_logarithm(-possible(log_probs, target), gamma)
+    surprise = power_by_logarithm(-possible(log_probs, target), gamma)
     overlap, predicted, true, surprise, number = total(probs * target, probs, target, target * surprise, 1)
     alike = (2 * overlap + smooth) / (predicted + true + smooth)
     # Rounding may leave it above 1, where its logarithm would be no base of a power.
     unlike = power(-alike.clamp(max=1).log(), gamma)
     return w_dice * unlike.mean(1) + w_ce * (surprise / number).sum(1)
-
-
-def _power_by_logarithm(base: Tensor, exponent: float) -> Tensor:
-    """base^exponent, without a slope at 0: in half the time of a power and its slope."""
-    tiny = torch.finfo(base.dtype).tiny
-    if min_if_cheap(base) > 4 * tiny:
-        return torch.exp(exponent * base.log())
-    logarithm = base.clamp(min=tiny).log()
-    # What is no larger than `tiny` is 0, and its logarithm as low as can be multiplied by any exponent.
-    return torch.exp(exponent * F.threshold(logarithm, math.log(tiny) + 1e-3, -1e30))

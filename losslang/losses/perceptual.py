@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from losslang.primitives.decorators import loss
 from losslang.tensors.lazy import F, torch, traces
 from losslang.tensors.numerics import mean_along
-from losslang.vocabulary import Float, NonNegative, Tensor
+from losslang.vocabulary import Fixed, Float, NonNegative, Tensor
 
 LOCK = threading.RLock()
 
@@ -34,7 +34,7 @@ def perceptual(
     net: Float[Tensor, "net"],
     *,
     layers: list[str] | None = None,
-    layer_weights: list[NonNegative] | None = None,
+    layer_weights: Fixed[list[NonNegative] | None, "it is a list, one for each layer"] = None,
     criterion: Literal["mse", "l1", "smooth_l1"] = "mse",
 ) -> Float[Tensor, "b"]:
     """Σ_l w_l mean of criterion(f_l(x), f_l(t)), f_l the features that a frozen network gives at layer l.

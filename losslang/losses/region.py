@@ -10,7 +10,8 @@ from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import power
-from losslang.vocabulary import Float, NonNegative, Positive, Tensor, Total
+from losslang.tensors.options import Option, is_number, may_count, plus
+from losslang.vocabulary import Dynamic, Float, NonNegative, Positive, Tensor, Total
 
 
 @loss(
@@ -65,8 +66,8 @@ def dice(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    smooth: NonNegative = 1e-5,
-    eps: NonNegative = 0.0,
+    smooth: Dynamic[NonNegative] = 1e-5,
+    eps: Dynamic[NonNegative] = 0.0,
     squared: bool = False,
 ) -> Float[Tensor, "b c"]:
     """1 - (2 Σ p t + s) / (Σ p + Σ t + s), sums over space.
@@ -80,8 +81,8 @@ def dice(
     overlap, predicted, true = total(probs * target, predicted, true)
     both = predicted + true
     apart = torch.sub(both, overlap, alpha=2)
-    if eps:
-        return (apart + eps) / (both + (smooth + eps))
+    if may_count(eps):
+        return divide_or_zero(apart + eps, both + (smooth + eps), eps)
     return divide_or_zero(apart, both + smooth, smooth)
 
 
@@ -105,7 +106,7 @@ def jaccard(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    smooth: NonNegative = 1e-5,
+    smooth: Dynamic[NonNegative] = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """1 - (Σ p t + s) / (Σ p + Σ t - Σ p t + s), sums over space.
 
@@ -148,9 +149,9 @@ def tversky(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    alpha: NonNegative = 0.5,
-    beta: NonNegative = 0.5,
-    smooth: NonNegative = 1e-5,
+    alpha: Dynamic[NonNegative] = 0.5,
+    beta: Dynamic[NonNegative] = 0.5,
+    smooth: Dynamic[NonNegative] = 1e-5,
 ) -> Float[Tensor, "b c"]:
     """1 - (TP + s) / (TP + α FP + β FN + s), with TP = Σ p t, FP = Σ p - TP, FN = Σ t - TP.
 
@@ -160,7 +161,7 @@ def tversky(
     alpha + beta; 0.9 is as here. keras sums over the classes too.
     """
     overlap, predicted, true = total(probs * target, probs, target)
-    mistaken = torch.add(alpha * (predicted - overlap), true - overlap, alpha=beta)
+    mistaken = plus(alpha * (predicted - overlap), true - overlap, beta)
     return divide_or_zero(mistaken, overlap + mistaken + smooth, smooth)
 
 
@@ -174,10 +175,10 @@ def focal_tversky(
     target: Float[Tensor, "b c *space"],
     total: Total,
     *,
-    alpha: NonNegative = 0.5,
-    beta: NonNegative = 0.5,
-    smooth: NonNegative = 1e-5,
-    gamma: Positive = 0.75,
+    alpha: Dynamic[NonNegative] = 0.5,
+    beta: Dynamic[NonNegative] = 0.5,
+    smooth: Dynamic[NonNegative] = 1e-5,
+    gamma: Dynamic[Positive] = 0.75,
 ) -> Float[Tensor, "b c"]:
     """tversky ** γ, class by class. The paper writes 1/γ, with γ = 4/3.
 
@@ -186,12 +187,12 @@ def focal_tversky(
     return power(tversky.function(probs, target, total, alpha=alpha, beta=beta, smooth=smooth), gamma)
 
 
-def divide_or_zero(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
-    """a / b; with `smooth=0` it is 0 with a gradient of 0 where b is 0, for an absent class.
+def divide_or_zero(numerator: Tensor, denominator: Tensor, smooth: Option) -> Tensor:
+    """a / b; with a `smooth` of 0 it is 0 with a gradient of 0 where b is 0, for an absent class.
 
     1 - (a + s) / (b + s) is called as (b - a) / (b + s): exact where a is nearly b, and one operation less.
     """
-    if smooth:
+    if is_number(smooth) and smooth:
         return numerator / denominator
     absent = denominator == 0
     return torch.where(absent, 0.0, numerator / torch.where(absent, 1.0, denominator))

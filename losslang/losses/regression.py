@@ -10,6 +10,7 @@ import math
 
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import SUM_OF_MEANS, Preset
+from losslang.tensors import options
 from losslang.tensors.devices import min_if_cheap, vector
 from losslang.tensors.lazy import REDUCTIONS, F, kernels, torch
 from losslang.tensors.numerics import root
@@ -162,13 +163,13 @@ def l1(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Floa
     },
 )
 def smooth_l1(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: NonNegative = 1.0
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, beta: Dynamic[NonNegative] = 1.0
 ) -> Float[Tensor, "*shape"]:
     """e^2 / 2β where |e| < β, |e| - β/2 elsewhere; β = 0 is l1. It is huber(δ=β) / β.
 
     Unit: `beta` in that of the target, and so is the value.
     """
-    return F.smooth_l1_loss(values, target, reduction="none", beta=beta)
+    return options.smooth_l1(values, target, beta)
 
 
 @smooth_l1.kernel("identity")
@@ -250,7 +251,7 @@ def log_cosh(values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -
     range=(0, math.inf),
 )
 def charbonnier(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Scale = 1e-3
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, eps: Dynamic[Scale] = 1e-3
 ) -> Float[Tensor, "*shape"]:
     """sqrt(e^2 + ε^2): ε at a perfect prediction, not 0.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from losslang.primitives.decorators import loss
 from losslang.tensors.lazy import torch
-from losslang.vocabulary import Float, NonNegative, Tensor
+from losslang.vocabulary import Dynamic, Float, NonNegative, Tensor
 
 
 @loss(aliases=("weight_decay",), paper="Krogh, Hertz 1992", range=(0, float("inf")))
@@ -32,8 +32,8 @@ def elastic_net(
     parameters: Float[Tensor, "parameters"],
     *,
     match: str = "*",
-    l1: NonNegative = 1.0,
-    l2: NonNegative = 1.0,
+    l1: Dynamic[NonNegative] = 1.0,
+    l2: Dynamic[NonNegative] = 1.0,
 ) -> Float[Tensor, ""]:
     """λ₁ Σ |w| + λ₂ Σ w² / 2."""
     return _sum([l1 * w.abs().sum() + 0.5 * l2 * w.square().sum() for w in parameters])

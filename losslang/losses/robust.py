@@ -14,8 +14,10 @@ from pydantic import Field
 
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
+from losslang.tensors import options
 from losslang.tensors.devices import vector
 from losslang.tensors.lazy import F, torch
+from losslang.tensors.options import Option, function_of, is_number
 from losslang.vocabulary import (
     LARGEST,
     SMALLEST,
@@ -45,7 +47,7 @@ def barron(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    alpha: Shape = 1.0,
+    alpha: Dynamic[Shape] = 1.0,
     c: Dynamic[Scale] = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """|α - 2|/α ((e²/(c² |α - 2|) + 1)^(α/2) - 1): half a square near 0, further out what α says.
@@ -55,11 +57,21 @@ def barron(
     its adaptive form begins at α = 1.
     """
     square = ((values - target) / c).square()
+    if not is_number(alpha):
+        return _bent(square, alpha)
     if alpha == 2:
         return 0.5 * square
     if alpha == 0:
         return torch.log1p(0.5 * square)
     bend = abs(alpha - 2)
+    return bend / alpha * torch.expm1(0.5 * alpha * torch.log1p(square / bend))
+
+
+def _bent(square: Tensor, alpha: Option) -> Tensor:
+    """`barron` of an α that is a tensor: at 0 and at 2 by the formula of an α that is hardly another."""
+    least = torch.finfo(square.dtype).eps
+    bend = (alpha - 2).abs().clamp(min=least)
+    alpha = torch.where(alpha.abs() < least, least, alpha)
     return bend / alpha * torch.expm1(0.5 * alpha * torch.log1p(square / bend))
 
 
@@ -155,9 +167,9 @@ def balanced_l1(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    alpha: Pull = 0.5,
-    gamma: Most = 1.5,
-    beta: Positive = 1.0,
+    alpha: Dynamic[Pull] = 0.5,
+    gamma: Dynamic[Most] = 1.5,
+    beta: Dynamic[Positive] = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """α/b (b d + β) log(b d/β + 1) - α d where d < β, γ d + (γ/b - α) β elsewhere; d = |e|, b = e^(γ/α) - 1.
 
@@ -167,12 +179,13 @@ def balanced_l1(
 
     Raises: ValueError if `gamma` is more than 80 `alpha`.
     """
-    if gamma / alpha > 80:
+    ratio = gamma / alpha
+    if is_number(ratio) and ratio > 80:
         raise ValueError(
-            f"balanced_l1: e^(gamma / alpha) is e^{gamma / alpha:g}; take a `gamma` of at most 80 `alpha`"
+            f"balanced_l1: e^(gamma / alpha) is e^{ratio:g}; take a `gamma` of at most 80 `alpha`"
         )
     distance = (values - target).abs()
-    b = math.expm1(gamma / alpha)
+    b = function_of("expm1", ratio)
     inside = alpha / b * (b * distance + beta) * torch.log1p(b / beta * distance) - alpha * distance
     return torch.where(distance < beta, inside, gamma * distance + (gamma / b - alpha) * beta)
 
@@ -192,8 +205,8 @@ def wing(
     values: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],
     *,
-    w: Positive = 10.0,
-    epsilon: Positive = 2.0,
+    w: Dynamic[Positive] = 10.0,
+    epsilon: Dynamic[Positive] = 2.0,
 ) -> Float[Tensor, "*shape"]:
     """w log(1 + |e|/ε) where |e| < w, |e| - w + w log(1 + w/ε) elsewhere.
 
@@ -203,7 +216,7 @@ def wing(
     Unit: `w` and `epsilon` in that of the target, and so is the value.
     """
     distance = (values - target).abs()
-    shift = w - w * math.log1p(w / epsilon)
+    shift = w - w * function_of("log1p", w / epsilon)
     return torch.where(distance < w, w * torch.log1p(distance / epsilon), distance - shift)
 
 
@@ -221,7 +234,7 @@ def huber_quantile(
     target: Float[Tensor, "*shape"],
     *,
     q: Dynamic[Fraction | list[Fraction]] = 0.5,
-    delta: Positive = 1.0,
+    delta: Dynamic[Positive] = 1.0,
 ) -> Float[Tensor, "*shape"]:
     """|q - [d < 0]| huber(d, δ), d = target - prediction; half of huber at q = 0.5.
 
@@ -231,7 +244,7 @@ def huber_quantile(
     missing = target - values
     at = vector(q, values.dtype, values.device) if isinstance(q, (list, tuple)) else q
     side = (at - (missing < 0).to(values.dtype)).abs()
-    return side * F.huber_loss(missing, torch.zeros_like(missing), reduction="none", delta=delta)
+    return side * options.huber(missing, torch.zeros_like(missing), delta)
 
 
 @loss(
@@ -241,10 +254,10 @@ def huber_quantile(
     zero_when="equal",
 )
 def epsilon_insensitive(
-    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: NonNegative = 0.1
+    values: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, epsilon: Dynamic[NonNegative] = 0.1
 ) -> Float[Tensor, "*shape"]:
     """max(0, |e| - ε): an error within ε is none. The loss of support vector regression."""
-    return F.softshrink(values - target, epsilon).abs()
+    return options.softshrunk(values - target, epsilon).abs()
 
 
 @loss(

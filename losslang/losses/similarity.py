@@ -14,7 +14,8 @@ from losslang.primitives.presets import Preset
 from losslang.tensors.devices import wide, widest
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import power
-from losslang.vocabulary import SMALLEST, Count, Float, NonNegative, Positive, Tensor
+from losslang.tensors.options import Option, at_least
+from losslang.vocabulary import SMALLEST, Count, Dynamic, Fixed, Float, NonNegative, Positive, Tensor
 
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 OF_SAMPLES = {
@@ -46,11 +47,11 @@ def ssim(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    max_val: Positive = 1.0,
-    window: Count = 11,
-    sigma: Positive = 1.5,
-    k1: NonNegative = 0.01,
-    k2: Positive = 0.03,
+    max_val: Dynamic[Positive] = 1.0,
+    window: Fixed[Count, "it is the size of a window, in elements"] = 11,
+    sigma: Dynamic[Positive] = 1.5,
+    k1: Dynamic[NonNegative] = 0.01,
+    k2: Dynamic[Positive] = 0.03,
     kernel: Literal["gaussian", "box"] = "gaussian",
     padding: Literal["valid", "same", "replicate", "zeros"] = "valid",
 ) -> Float[Tensor, "b c *space"]:
@@ -88,11 +89,11 @@ def dssim(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    max_val: Positive = 1.0,
-    window: Count = 11,
-    sigma: Positive = 1.5,
-    k1: NonNegative = 0.01,
-    k2: Positive = 0.03,
+    max_val: Dynamic[Positive] = 1.0,
+    window: Fixed[Count, "it is the size of a window, in elements"] = 11,
+    sigma: Dynamic[Positive] = 1.5,
+    k1: Dynamic[NonNegative] = 0.01,
+    k2: Dynamic[Positive] = 0.03,
     kernel: Literal["gaussian", "box"] = "gaussian",
     padding: Literal["valid", "same", "replicate", "zeros"] = "valid",
 ) -> Float[Tensor, "b c *space"]:
@@ -118,12 +119,12 @@ def ms_ssim(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    max_val: Positive = 1.0,
-    window: Count = 11,
-    sigma: Positive = 1.5,
-    k1: NonNegative = 0.01,
-    k2: Positive = 0.03,
-    scale_weights: list[NonNegative] | None = None,
+    max_val: Dynamic[Positive] = 1.0,
+    window: Fixed[Count, "it is the size of a window, in elements"] = 11,
+    sigma: Dynamic[Positive] = 1.5,
+    k1: Dynamic[NonNegative] = 0.01,
+    k2: Dynamic[Positive] = 0.03,
+    scale_weights: Fixed[list[NonNegative] | None, "its length is the number of scales"] = None,
 ) -> Float[Tensor, "b"]:
     """Π_j cs_j^w_j over scales, each half the one before, the last of ssim: the index itself, `1 - ms_ssim`.
 
@@ -157,7 +158,7 @@ def ms_ssim(
 # -------------------------------------------------------------------- windows of two images
 
 
-def window_weights(kernel: str, window: int, sigma: float, like: Tensor) -> Tensor:
+def window_weights(kernel: str, window: int, sigma: Option, like: Tensor) -> Tensor:
     """Returns the weights along one axis of a `gaussian` of this sigma, or of a `box`."""
     if kernel == "box":
         return torch.full((window,), 1 / window, dtype=widest(like), device=like.device)
@@ -169,9 +170,9 @@ def similarity(
     y: Tensor,
     mask: Tensor | None,
     kernel: Tensor,
-    max_val: float,
-    k1: float,
-    k2: float,
+    max_val: Option,
+    k1: Option,
+    k2: Option,
     padding: str,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The two factors of ssim in each window, luminance and contrast-structure, and its unmasked share.
@@ -199,7 +200,7 @@ def similarity(
         ms, md, ss, dd = ms / whole, md / whole, ss / whole, dd / whole
     ms, md = ms * ms, md * md
     ms, md, vs, vd = (part.to(x.dtype) / 2 for part in (ms, md, (ss - ms).relu(), (dd - md).relu()))
-    c1, c2 = (max((k * max_val) ** 2, SMALLEST) for k in (k1, k2))
+    c1, c2 = (at_least((k * max_val) ** 2, SMALLEST) for k in (k1, k2))
     return (ms - md + c1) / (ms + md + c1), (vs - vd + c2) / (vs + vd + c2), share
 
 

@@ -13,7 +13,8 @@ from pydantic import Field
 from losslang.primitives.decorators import loss
 from losslang.primitives.presets import Preset
 from losslang.tensors.lazy import F, torch, traces
-from losslang.vocabulary import Count, Float, Positive, Tensor
+from losslang.tensors.options import Option
+from losslang.vocabulary import Count, Dynamic, Fixed, Float, Positive, Tensor
 
 Power = Annotated[float, Field(ge=0, le=4)]
 """Of a distance of up to 1e4; the paper tries 0.5 to 3."""
@@ -52,7 +53,7 @@ def hausdorff_dt(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    alpha: Power = 2.0,
+    alpha: Dynamic[Power] = 2.0,
 ) -> Float[Tensor, "b c"]:
     """Σ (p - t)² (D(p)^α + D(t)^α) / n, D(x) the distance to the other side of x > 1/2, 0 if there is none.
 
@@ -90,8 +91,8 @@ def hausdorff_er(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    alpha: Power = 2.0,
-    k: Count = 10,
+    alpha: Dynamic[Power] = 2.0,
+    k: Fixed[Count, "it counts erosions, which are that many operations"] = 10,
 ) -> Float[Tensor, "b c"]:
     """Σ_i i^α Σ E_i / n, E_0 = (p - t)², E_i its i-th erosion, `k` of them: what is thick costs more.
 
@@ -120,8 +121,8 @@ def cldice(
     target: Float[Tensor, "b c *space"],
     mask: Float[Tensor, "b c *space"] | None,
     *,
-    iters: Count = 3,
-    smooth: Positive = 1.0,
+    iters: Fixed[Count, "it counts erosions, which are that many operations"] = 3,
+    smooth: Dynamic[Positive] = 1.0,
 ) -> Float[Tensor, "b c"]:
     """1 - 2 P S / (P + S), P = (Σ K(p) t + s) / (Σ K(p) + s), S = (Σ K(t) p + s) / (Σ K(t) + s), K skeleton.
 
@@ -155,7 +156,7 @@ def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
 # -------------------------------------------------------------------- distances
 
 
-def _field(values: Tensor, alpha: float) -> Tensor:
+def _field(values: Tensor, alpha: Option) -> Tensor:
     """D^α: comparisons have no gradient, and so has nothing that follows."""
     inside = values > 0.5
     squares = _distance(inside, values.dtype) + _distance(~inside, values.dtype)

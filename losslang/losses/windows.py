@@ -7,10 +7,11 @@ from typing import cast
 
 from losslang.tensors.devices import exact, wide, widest
 from losslang.tensors.lazy import F, torch
+from losslang.tensors.options import Option
 from losslang.vocabulary import Tensor
 
 
-def gaussian(window: int, sigma: float, like: Tensor) -> Tensor:
+def gaussian(window: int, sigma: Option, like: Tensor) -> Tensor:
     """Returns the weights of a window along one axis, in float64: their sum must be 1 for a variance."""
     place = wide(torch.arange(window, device=like.device)) - (window - 1) / 2
     return torch.softmax(-0.5 * (place / sigma).square(), 0)

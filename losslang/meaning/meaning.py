@@ -248,8 +248,9 @@ def below(expression: Expression) -> Iterator[Expression]:
             for argument in arguments:
                 yield from below(argument)
         case LossUse():
-            activation = expression.activation.options if expression.activation else ()
-            options = (*expression.options, *expression.universal, *activation)
+            choices = (expression.activation, expression.reduction)
+            chosen = [option for choice in choices if choice is not None for option in choice.options]
+            options = (*expression.options, *expression.universal, *chosen)
             for value in (*(v for _, v in (*expression.operands, *options)), expression.factor):
                 if isinstance(value, (Constant, LossUse, *COMPUTED)):
                     yield from below(value)

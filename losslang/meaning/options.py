@@ -12,12 +12,12 @@ from pydantic.fields import FieldInfo
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Span
-from losslang.meaning.meaning import Constant
+from losslang.meaning.meaning import Constant, Expression, is_static
 from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value
-from losslang.primitives.primitive import Function, Primitive
+from losslang.primitives.primitive import Function, Loss, Primitive
 from losslang.syntax import tree
-from losslang.syntax.formatter import spell
-from losslang.vocabulary import LARGEST, SMALLEST, Dynamic
+from losslang.syntax.formatter import number, spell
+from losslang.vocabulary import LARGEST, SMALLEST, Dynamic, Why
 
 Evaluate = Callable[[tree.Node], Value | None]
 """Evaluates a node as an expression; None where a mistake was already reported."""
@@ -36,28 +36,75 @@ def read_all(
             )
             continue
         try:
-            values[option.name] = read(owner.name, option, owner.option_types[option.name], evaluate)
+            declared = owner.option_types[option.name]
+            values[option.name] = read(
+                owner.name, option, declared, evaluate, switched=_switched(owner, option.name)
+            )
         except MistakeError as problem:
             problems.append(problem)
     return values, problems
 
 
-def read(owner: str, option: tree.Option, declared: Any, evaluate: Evaluate, path: str = "") -> Any:
+def read(
+    owner: str,
+    option: tree.Option,
+    declared: Any,
+    evaluate: Evaluate,
+    path: str = "",
+    switched: Callable[[], str] = str,
+) -> Any:
     """The value of one option. Raises MistakeError where it is not of its declared type.
 
-    `path` is the one that this option is usually given, where it may be one.
+    `path` is the one that this option is usually given, where it may be one; `switched` makes what stands for
+    a schedule of an option that takes none.
     """
     raw = plain(option.value, bool(_words(declared)) or _takes_names(declared), evaluate)
     if isinstance(raw, TensorValue):
         if is_dynamic(declared):
             return raw.expression
-        path, wanted = str(raw.expression), wording(declared)
-        raise MistakeError(mistakes.takes_no_path(option.value.span, owner, option.name, path, wanted))
+        raise MistakeError(_no_path(owner, option, raw.expression, declared, switched))
     try:
         return validated(raw, declared)
     except ValidationError:
         problem = _refused(owner, option, raw, declared, path)
         raise MistakeError(problem) from None
+
+
+def _no_path(
+    owner: str, option: tree.Option, given: Expression, declared: Any, switched: Callable[[], str]
+) -> Diagnostic:
+    """The mistake of a tensor or a schedule in an option that has to be known before."""
+    why = next((own for own in get_args(declared)[1:] if isinstance(own, Why)), "")
+    kind, instead = ("schedule", switched()) if is_static(given) else ("path", "")
+    shown, wanted = spell(option.value), wording(declared)
+    return mistakes.takes_no_path(
+        option.value.span, owner, option.name, shown, wanted, kind=kind, why=why, switched=instead
+    )
+
+
+def _switched(owner: Primitive, name: str) -> Callable[[], str]:
+    """Makes the program that changes an option of a loss at a step; '' where it needs more than the option."""
+
+    def made() -> str:
+        default: Any = owner.defaults.get(name)
+        if not isinstance(owner, Loss) or owner.metric_only or not _is_number(default):
+            return ""
+        if any(operand.default is None for operand in owner.operands):
+            return ""
+        other: float = next(x for x in (default + 1, default - 1, default / 2) if _is_valid(x, owner, name))
+        of = "sigmoid, " if owner.inherits else ""
+        one, two = (f"{owner.name}({of}{name}={number(x)})" for x in (default, other))
+        return f"until(steps=1000)*{one} + after(steps=1000)*{two}"
+
+    return made
+
+
+def _is_valid(value: float, owner: Primitive, name: str) -> bool:
+    try:
+        validated(value, owner.option_types[name])
+    except ValidationError:
+        return False
+    return True
 
 
 def _refused(owner: str, option: tree.Option, raw: Any, declared: Any, path: str) -> Diagnostic:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from losslang.primitives.decorators import activation
 from losslang.tensors.lazy import F, torch
 from losslang.tensors.numerics import unit
-from losslang.vocabulary import Float, Positive, Tensor
+from losslang.vocabulary import Dynamic, Float, Positive, Tensor
 
 
 @activation(takes="logits", gives="probs")
@@ -51,7 +51,7 @@ def softplus(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 @activation(takes="embeddings", gives="embeddings", over="row")
-def normalize(embeddings: Float[Tensor, "*b d"], *, eps: Positive = 1e-12) -> Float[Tensor, "*b d"]:
+def normalize(embeddings: Float[Tensor, "*b d"], *, eps: Dynamic[Positive] = 1e-12) -> Float[Tensor, "*b d"]:
     """x / max(|x|, ε): rows of length 1, of every embedding that the loss reads. A row of zeros stays one."""
     return unit(embeddings, (-1,), eps)
 

@@ -8,12 +8,22 @@ with a zero gradient, never NaN.
 
 from __future__ import annotations
 
-import math
-
 from losslang.primitives.decorators import reduction
 from losslang.tensors.lazy import torch
 from losslang.tensors.numerics import divided
-from losslang.vocabulary import Count, Float, Fraction, NonNegative, Positive, Proportion, Tensor, Total
+from losslang.tensors.options import Option, function_of, is_number
+from losslang.vocabulary import (
+    Count,
+    Dynamic,
+    Fixed,
+    Float,
+    Fraction,
+    NonNegative,
+    Positive,
+    Proportion,
+    Tensor,
+    Total,
+)
 
 
 @reduction()
@@ -131,20 +141,20 @@ def topk(
     weights: Float[Tensor, "*shape"] | None,
     counted: Float[Tensor, "*shape"] | None,
     *,
-    frac: Fraction = 0.1,
-    k: Count | None = None,
+    frac: Dynamic[Fraction] = 0.1,
+    k: Fixed[Count | None, "it counts values, and is the size of what is kept; `frac` takes one"] = None,
 ) -> Float[Tensor, ""]:
     """The mean of the hardest: the `k` largest values, or the share `frac` of the counted ones.
 
     At least one value is kept where one is counted. Wu, Shen, van den Hengel 2016, arXiv:1605.06885.
     """
     flat = values.flatten()
-    if counted is None:
+    if counted is None and is_number(frac):
         number_of_hardest = min(k or max(int(frac * flat.numel()), 1), flat.numel())
         return _mean(flat.topk(number_of_hardest, sorted=False).values)
-    ranked = torch.where(counted.flatten(), flat, -torch.inf).sort(descending=True).values
-    number = counted.sum()
-    wanted = number.clamp(max=k) if k else (frac * number.double()).long().clamp(min=1).minimum(number)
+    seen = flat if counted is None else torch.where(counted.flatten(), flat, -torch.inf)
+    ranked, number = seen.sort(descending=True).values, _how_many(flat, counted)
+    wanted = number.clamp(max=k) if k else _share(frac, number).clamp(min=1).minimum(number)
     hardest = torch.arange(flat.numel(), device=flat.device) < wanted
     return torch.where(hardest, ranked, 0.0).sum() / wanted.clamp(min=1)
 
@@ -155,8 +165,8 @@ def ohem(
     weights: Float[Tensor, "*shape"] | None,
     counted: Float[Tensor, "*shape"] | None,
     *,
-    thresh: Proportion = 0.7,
-    min_kept: Count = 100_000,
+    thresh: Dynamic[Proportion] = 0.7,
+    min_kept: Fixed[Count, "it counts values"] = 100_000,
 ) -> Float[Tensor, ""]:
     """The mean of what is not learned yet: values above -log `thresh`, and at least `min_kept` of the largest.
 
@@ -165,7 +175,7 @@ def ohem(
     """
     ranked, number = _ranked(values, counted)
     rank = torch.arange(ranked.numel(), device=ranked.device)
-    hard = ((ranked > -math.log(thresh)) | (rank < min_kept)) & (rank < number)
+    hard = ((ranked > -function_of("log", thresh)) | (rank < min_kept)) & (rank < number)
     return torch.where(hard, ranked, 0.0).sum() / hard.sum().clamp(min=1)
 
 
@@ -176,7 +186,7 @@ def hard_negative(
     counted: Float[Tensor, "*shape"] | None,
     positive: Float[Tensor, "*shape"],
     *,
-    ratio: NonNegative = 3.0,
+    ratio: Dynamic[NonNegative] = 3.0,
 ) -> Float[Tensor, ""]:
     """Σ over the positives and, per sample, over the `ratio` times as many hardest negatives. Not divided.
 
@@ -201,7 +211,7 @@ def quantile(
     weights: Float[Tensor, "*shape"] | None,
     counted: Float[Tensor, "*shape"] | None,
     *,
-    q: Fraction = 0.5,
+    q: Dynamic[Fraction] = 0.5,
 ) -> Float[Tensor, ""]:
     """The q-quantile of the counted values, linear between two of them, as torch.quantile's."""
     ranked, number = _ranked(values, counted)
@@ -224,7 +234,7 @@ def logsumexp(
     weights: Float[Tensor, "*shape"] | None,
     counted: Float[Tensor, "*shape"] | None,
     *,
-    temperature: Positive = 1.0,
+    temperature: Dynamic[Positive] = 1.0,
 ) -> Float[Tensor, ""]:
     """T log (Σ e^(v / T) / n) over the n counted values: between their mean and, as T falls, their maximum."""
     flat = values.flatten()
@@ -233,6 +243,13 @@ def logsumexp(
     number = _how_many(flat, counted)
     safe = torch.cat([flat, torch.where(number > 0, -torch.inf, 0.0).to(flat.dtype).reshape(1)])
     return temperature * (torch.logsumexp(safe / temperature, 0) - number.clamp(min=1).to(flat.dtype).log())
+
+
+def _share(frac: Option, number: Tensor) -> Tensor:
+    """A share of a count, rounded down; of a tensor in single precision, which may lie a rounding below."""
+    if is_number(frac):
+        return (frac * number.double()).long()
+    return (frac.detach().double() * (1 + torch.finfo(frac.dtype).eps) * number.double()).long()
 
 
 def _sorted_down(values: Tensor) -> Tensor:

@@ -162,7 +162,8 @@ def sum_of(step: Step, registry: Registry) -> Sum:
     """Returns a step as a sum in two halves."""
     function, at = bound(step, registry)
     over = Region(0) if at is None else region(step, registry)
-    return Sum(function, at, over, step.kind == "loss", bool(dict(step.options).get("parted")))
+    is_parted, options = bool(dict(step.options).get("parted")), frozenset(place for place, _ in step.named)
+    return Sum(function, at, over, step.kind == "loss", is_parted, options)
 
 
 def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], int | None]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from losslang.tensors.eager import is_batched_grad
 from losslang.tensors.lazy import NO_IGNORED_LABEL
+from losslang.tensors.options import Option, is_number, may_count
 
 SMALL = 2**20
 """Up to so many logits all are made at once: torch's kernels are faster there, and the memory is small.
@@ -36,9 +37,15 @@ FEW = 256
 class How(NamedTuple):
     """The options of the loss, and the type in which the products are made."""
 
-    smoothing: float
-    softcap: float | None
+    smoothing: Option
+    softcap: Option | None
     kind: torch.dtype
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether an option asks for a gradient: chunks make none for it."""
+        options = (self.smoothing, self.softcap)
+        return any(isinstance(option, Tensor) and option.requires_grad for option in options)
 
 
 class Gradients(NamedTuple):
@@ -64,8 +71,8 @@ def cross_entropy(
     bias: Tensor | None,
     truth: Tensor,
     *,
-    smoothing: float,
-    softcap: float | None,
+    smoothing: Option,
+    softcap: Option | None,
     whole: bool,
 ) -> Tensor:
     """Returns the cross entropy (N,) of every row of `hidden` (N, D), in float32 at least.
@@ -74,7 +81,7 @@ def cross_entropy(
     computed so too, unless they are in half precision: the sums of chunks are in float32, and more exact.
     """
     how = How(smoothing, softcap, torch.promote_types(hidden.dtype, weight.dtype))
-    if whole:
+    if whole or how.is_learned:
         return _plain(hidden, weight, bias, truth, how)
     device = hidden.device.type
     if how.kind != torch.float64 and torch.is_autocast_enabled(device):
@@ -94,9 +101,14 @@ def _plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, truth: Tensor, h
         logits = logits.float()
     if how.softcap is not None:
         logits = how.softcap * torch.tanh(logits / how.softcap)
-    return F.cross_entropy(
-        logits, truth, reduction="none", ignore_index=NO_IGNORED_LABEL, label_smoothing=how.smoothing
+    smoothing: Any = how.smoothing
+    written = smoothing if is_number(smoothing) else 0.0
+    values = F.cross_entropy(
+        logits, truth, reduction="none", ignore_index=NO_IGNORED_LABEL, label_smoothing=written
     )
+    if not isinstance(smoothing, Tensor):
+        return values
+    return torch.lerp(values, -torch.log_softmax(logits, 1).mean(1), smoothing.to(values.dtype))
 
 
 class _Chunked(torch.autograd.Function):
@@ -227,8 +239,10 @@ def _by_chunks(
 
 def _logit_gradient(probs: Tensor, truth: Tensor, how: How, slope: Tensor | None) -> Tensor:
     """Turns a softmax into the gradient of the logits, in place: minus target, times the softcap's slope."""
-    probs.scatter_add_(1, truth, probs.new_full(truth.shape, how.smoothing - 1))
-    if how.smoothing:
+    less = how.smoothing - 1
+    share = probs.new_full(truth.shape, less) if is_number(less) else less.to(probs.dtype).expand(truth.shape)
+    probs.scatter_add_(1, truth, share)
+    if may_count(how.smoothing):
         probs.sub_(how.smoothing / probs.shape[1])
     return probs if slope is None else probs.mul_(slope)
 
@@ -253,14 +267,14 @@ def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tens
     return torch.addmm(bias, x, weight.t(), out=out)
 
 
-def _cap(z: Tensor, bound: float) -> Tensor:
+def _cap(z: Tensor, bound: Option) -> Tensor:
     """Replaces z by c tanh(z / c), and returns the derivative of that."""
     slope = 1 - z.div_(bound).tanh_().square()
     z.mul_(bound)
     return slope
 
 
-def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+def _softmax(z: Tensor, truth: Tensor, smoothing: Option) -> tuple[Tensor, Tensor]:
     """Returns the softmax of logits and the cross entropy of each row; overwrites the logits.
 
     torch's softmax is twice as fast as its exp, but allocates its result: many logits are done a few rows at
@@ -268,8 +282,9 @@ def _softmax(z: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, Tensor
     """
     most = z.amax(1, keepdim=True)
     values = most - z.gather(1, truth)
-    if smoothing:
-        values.lerp_(most - z.mean(1, keepdim=True), smoothing)
+    if may_count(smoothing):
+        evenly = most - z.mean(1, keepdim=True)
+        values.lerp_(evenly, smoothing if is_number(smoothing) else smoothing.to(values.dtype))
     if z.numel() <= PIECE:
         z = torch.softmax(z, 1)
     else:

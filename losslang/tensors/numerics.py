@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 from losslang.tensors.devices import min_if_cheap
@@ -29,7 +30,7 @@ def log_sum(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     return found if keepdim else found.reshape(())
 
 
-def unit(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+def unit(x: Tensor, axes: tuple[int, ...], eps: float | Tensor) -> Tensor:
     """x / max(|x|, ε), |x| the norm over axes; where |x| is 0 it is 0 with a gradient of 0."""
     length = cast("Tensor", torch.linalg.vector_norm(x, dim=axes, keepdim=True))  # pyright: ignore
     return torch.where(length == 0, 0.0, x / length.clamp(min=eps))
@@ -75,6 +76,16 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
         zero = base == 0
         return torch.where(zero, torch.inf if exponent < 0 else 1.0, torch.where(zero, 1.0, base) ** exponent)
     return base**exponent
+
+
+def power_by_logarithm(base: Tensor, exponent: float | Tensor) -> Tensor:
+    """base ** exponent, without a slope at 0: in half the time of a power and its slope."""
+    tiny = torch.finfo(base.dtype).tiny
+    if min_if_cheap(base) > 4 * tiny:
+        return torch.exp(exponent * base.log())
+    logarithm = base.clamp(min=tiny).log()
+    # What is no larger than `tiny` is 0, and its logarithm as low as can be multiplied by any exponent.
+    return torch.exp(exponent * F.threshold(logarithm, math.log(tiny) + 1e-3, -1e30))
 
 
 def above(slope: Tensor, x: Tensor, bound: float) -> Tensor:

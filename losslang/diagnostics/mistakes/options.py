@@ -40,19 +40,25 @@ LIMITS = {
 """Values at the end of what an option may be, where the loss is another one."""
 
 
-@mistake("E230", example="smooth_l1(beta=batch.beta)", repair="smooth_l1(beta=0.5)")
-def takes_no_path(span: Span, owner: str, name: str, path: str, wanted: str) -> Diagnostic:
-    """An option that has to be known before anything runs is given a tensor.
+@mistake("E230", example="cldice(sigmoid, iters=ramp(3, 10, epochs=50))",
+         repair="until(epochs=50)*cldice(sigmoid, iters=3) + after(epochs=50)*cldice(sigmoid, iters=10)")  # fmt: skip
+def takes_no_path(
+    span: Span, owner: str, name: str, path: str, wanted: str, *, kind: str, why: str, switched: str
+) -> Diagnostic:
+    """An option that has to be known before anything runs is given a tensor or a schedule.
 
-    Which options may be tensors is declared by the loss: `losslang show huber` says "or a path" of those that
-    may. They are tensors of one number, within the bounds of a written one, and the gradient flows into them.
+    It decides a shape, how many operations there are, or which formula runs. All options that enter a formula
+    as a number take a path and a schedule: `losslang show huber` says "or a path" of them. They are tensors
+    of one number, within the bounds of a written one, and the gradient flows into them.
     """
+    because = f": {why}" if why else ""
+    told = f"; for another from a step on: `{switched}`" if switched else ""
     return Diagnostic(
         "",
-        f"`{name}` of `{owner}` takes no path",
+        f"`{name}` of `{owner}` takes no {kind}{because}",
         span,
         caret=f"`{path}` is known only when it runs",
-        fix=f"write `{name}=...` with {wanted}",
+        fix=f"write `{name}=...` with {wanted}{told}",
     )
 
 

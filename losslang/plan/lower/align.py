@@ -8,10 +8,10 @@ from typing import Any, cast
 from losslang.meaning.frame import edge, frame, guess, lacking, other_form
 from losslang.meaning.layout import is_of_images, is_of_rows, layout, root_of
 from losslang.meaning.meaning import COMPUTED, Choice, Expression, Input, LossUse
-from losslang.meaning.options import bounds_of, wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
+from losslang.plan.lower.dynamic import dynamic
 from losslang.plan.lower.kept import channel_beside
 from losslang.plan.lower.neighbours import look_for_activated, look_for_axis, look_for_unmasked
 from losslang.plan.plan import Argument, Ref
@@ -236,7 +236,7 @@ class Aligned:
         self.logits = self.pred if whole is None else self.emit("zero_masked", self.pred, whole)
         temperature = dict(self.choice.options).get("temperature")
         if isinstance(temperature, COMPUTED):
-            number = self.dynamic("temperature", temperature, TEMPERATURE["temperature"])
+            number = dynamic(self, "temperature", temperature, TEMPERATURE["temperature"])
             self.logits = self.emit("scale_by_temperature", self.logits, number)
         elif temperature is not None:
             self.logits = self.emit("scale_by_temperature", self.logits, temperature=temperature)
@@ -255,13 +255,6 @@ class Aligned:
                 self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
             self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=guess(self.loss))
-
-    def dynamic(self, name: str, value: Expression, declared: Any) -> Argument:
-        """Emits an option that is a tensor of one number, and the check of its bounds."""
-        number = self.out.number(value, name)
-        site, bounds = self.site(name), tuple(bounds_of(declared).items())
-        self.emit("check:option", number, site=site, check=True, bounds=bounds, wanted=wording(declared))
-        return number
 
     def hidden(self, name: str, value: Ref) -> Ref:
         """Emits another operand with masked elements zeroed; one with axes of its own by whole samples."""

@@ -7,6 +7,7 @@ from typing import Any
 from losslang.meaning.meaning import COMPUTED, Apply, Expression, Input, LossUse, is_static
 from losslang.plan.lower.align import Aligned
 from losslang.plan.lower.builder import Builder
+from losslang.plan.lower.dynamic import options_of
 from losslang.plan.lower.memories import memory_name, memory_of
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Loss, Reduction
@@ -77,16 +78,22 @@ class Use(Aligned):
     def activated(self) -> Ref:
         """Emits the prediction after its activation."""
         name = self.activation.name
-        options = {n: v for n, v in self.choice.options if n != "temperature"}
         if name == "identity":
             return self.logits
         channel = self.layout.channel
         if self.over != "class" or channel == 1:
-            return self.emit(f"activation:{name}", self.logits, check=False, **options)
+            return self.activate(self.logits)
         # An activation over classes runs along axis 1: the channel axis is moved there and back.
         second = self.emit("channels_second", self.logits, channel=channel)
-        found = self.emit(f"activation:{name}", second, check=False, **options)
+        found = self.activate(second)
         return self.emit("channels_back", found, channel=channel)
+
+    def activate(self, value: Ref) -> Ref:
+        """Emits the activation of a value; its temperature has divided the logits already."""
+        chosen = tuple((n, v) for n, v in self.choice.options if n != "temperature")
+        options, dynamic, named = options_of(self, chosen, self.activation.option_types, 1)
+        name = f"activation:{self.activation.name}"
+        return self.emit(name, value, *dynamic, check=False, named=named, **options)
 
     def truth(self, what: str, view: Argument) -> Ref:
         """Emits the entries of a view for what is true: of the true class, or of yes or no in each element."""
@@ -103,10 +110,8 @@ class Use(Aligned):
             arguments = [
                 None if a is None else self.emit("flat", a, self.pred, batch=batch) for a in arguments
             ]
-        options = {n: v for n, v in use.options if not isinstance(v, COMPUTED)}
-        dynamic = [(n, v) for n, v in use.options if isinstance(v, COMPUTED)]
-        named = tuple(enumerate((name for name, _ in dynamic), len(arguments)))
-        arguments += [self.dynamic(name, value, loss.option_types[name]) for name, value in dynamic]
+        options, dynamic, named = options_of(self, use.options, loss.option_types, len(arguments))
+        arguments += dynamic
         if loss.has_total:
             options["batch"] = bool(use.get("batch"))
             arguments.append(self.region_mask())
@@ -161,7 +166,7 @@ class Use(Aligned):
         """Emits an operand beside the prediction; where rows are activated, those of every embedding are."""
         if self.over != "row" or self.loss.axes[name] != self.loss.axes[self.loss.views[0]]:
             return value
-        return self.emit(f"activation:{self.activation.name}", value, **dict(self.choice.options))
+        return self.activate(value)
 
     def counting(self) -> Ref:
         """Emits which rows or samples have an unmasked element, before their values are computed."""
@@ -176,10 +181,10 @@ class Use(Aligned):
 
     def regularize(self) -> Ref:
         """Emits a loss of the model's parameters, which reads no tensor of the call."""
-        options = dict(self.use.options)
+        options, dynamic, named = options_of(self, self.use.options, self.loss.option_types, 1)
         given = self.out.tensor(self.use.prediction)
         matched = self.emit("matching", given, site=self.site("match"), match=options.pop("match"))
-        return self.emit(f"loss:{self.loss.name}", matched, **options)
+        return self.emit(f"loss:{self.loss.name}", matched, *dynamic, named=named, **options)
 
     def view_target(self) -> Ref:
         assert self.target is not None
@@ -262,7 +267,7 @@ class Use(Aligned):
             return self.emit("over_factor", total, number, site=self.site("avg_factor"))
         if not self.loss.result_axes and counted is None:
             return values
-        name, options = use.reduction.name, dict(use.reduction.options)
+        name = use.reduction.name
         is_weighted = name in ("wmean", "wmean_all")
         if is_weighted and isinstance(weights, Ref):
             self.emit("check:bounds", weights, counted, site=self.site("weight"), check=True)
@@ -273,8 +278,10 @@ class Use(Aligned):
             weights = of_class if weights is None else self.emit("product", weights, of_class)
             self.reduced = values, weights, counted
         chosen = self.out.registry.get(Reduction, name)
-        positive = [self.truth_weight()] if chosen is not None and chosen.reads_truth else []
-        return self.emit(f"reduction:{name}", values, weights, counted, *positive, **options)
+        assert chosen is not None
+        read = [values, weights, counted, *([self.truth_weight()] if chosen.reads_truth else [])]
+        options, dynamic, named = options_of(self, use.reduction.options, chosen.option_types, len(read))
+        return self.emit(f"reduction:{name}", *read, *dynamic, named=named, **options)
 
     def factor(self, value: Any) -> Argument:
         """Emits an `avg_factor`, and the check of its bounds."""

@@ -41,6 +41,8 @@ class Sum:
     over: Region
     is_loss: bool
     is_parted: bool = False
+    options: frozenset[int] = frozenset()
+    """The arguments that are options: tensors of one number, or numbers."""
 
     @property
     def per_sample(self) -> bool:
@@ -54,10 +56,15 @@ class Sum:
         """
         if self.at is None:
             shape = arguments[0].shape
-            return [value.expand(shape) for value in arguments if isinstance(value, torch.Tensor)]
+            return [arguments[place].expand(shape) for place in self._summed(arguments)]
         parts, mask = self.handed(arguments)
         sums, count = region_sums(mask, self.over.keep, self.over.batch, parts)
         return sums if mask is None else [*sums, count]
+
+    def _summed(self, arguments: Sequence[Any]) -> list[int]:
+        """Returns the places of the arguments that are tensors, and no options."""
+        tensors = (i for i, value in enumerate(arguments) if isinstance(value, torch.Tensor))
+        return [place for place in tensors if place not in self.options]
 
     def number(self, shape: Sequence[int]) -> int:
         """Returns how many elements of a tensor of this shape each sum has, if nothing is masked."""
@@ -69,8 +76,8 @@ class Sum:
         `number`: how many elements each sum has if nothing is masked.
         """
         if self.at is None:
-            left = iter(totals)
-            return self.function(*(next(left) if isinstance(v, torch.Tensor) else v for v in arguments))
+            left, summed = iter(totals), self._summed(arguments)
+            return self.function(*(next(left) if i in summed else v for i, v in enumerate(arguments)))
         rest = self._parts if self.is_parted else self._value
         return rest(arguments, totals, number)
 

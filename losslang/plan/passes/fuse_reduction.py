@@ -46,7 +46,13 @@ def fuse_reduction(plan: Plan, registry: Registry) -> Plan:
 def _of_number(step: Step, registry: Registry) -> Step:
     """Replaces a loss that returns one number by its kernel, where nothing is masked."""
     loss = loss_behind(step.operation, registry)
-    if loss is None or not loss.has_total or "identity" not in loss.kernels or step.inputs[-1] is not None:
+    if (
+        loss is None
+        or not loss.has_total
+        or "identity" not in loss.kernels
+        or step.inputs[-1] is not None
+        or step.named
+    ):
         return step
     if dict(step.options).get("parted"):
         return step
