@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import works
-from bench.results import COMPILED, FLAT, HAND, INDUCTOR, OURS, PLAIN, Results, What
+from bench.results import COMPILED, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Results, What
 from bench.work import Shape, Work
 from bench.worker import CONFIG
 
 GRAIN = 1.005
 """Two peaks that differ by less than this are equal: pages are counted, not bytes."""
 
-BCE, CE, THREE, *_, METAS, _ = works.TABLE
+BCE, CE, THREE, *_, DEEP, METAS, _ = works.TABLE
 TOKENS, LINEAR, LAST = works.HEAVY
 SMALL = tuple(work for work in works.TABLE if work.name in ("bce+dice", "ce+dice", "focal+dice+tversky"))
 
@@ -46,6 +46,8 @@ def _rows(r: Results) -> Iterator[Row]:
         yield _no_more_memory(r, work, INDUCTOR, COMPILED)
     yield _faster(r, METAS, PLAIN, 0.95)
     yield _little_more_memory(r, METAS, PLAIN)
+    for shape in DEEP.timed:
+        yield _no_slower(r, DEEP, shape, PARTS, 1.05)
     yield _registry(r)
     for work in SMALL:
         yield _small(r, work)
@@ -92,6 +94,12 @@ def _faster(r: Results, work: Work, over: str, least: float, of: str = OURS) -> 
     return _row(
         title, over, asked, {n: r.ratio(work.name, shape, n, over, of) for n in r.threads}, least=least
     )
+
+
+def _no_slower(r: Results, work: Work, shape: Shape, over: str, most: float) -> Row:
+    """The time over that of another side, forward and backward."""
+    ratios = {n: r.ratio(work.name, shape, n, OURS, over) for n in r.threads}
+    return _row(named(work, shape), over, f"time at most {most:g}x", ratios, most=most)
 
 
 def _peak(r: Results, work: Work, shape: Shape, most: float) -> Row:

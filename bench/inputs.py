@@ -34,6 +34,12 @@ def labels(shape: Shape) -> Call:
     return Call(torch.randn(shape), torch.randint(classes, (batch, *space)))
 
 
+def levels(shape: Shape) -> Call:
+    """The same at four scales, as a network with deep supervision and nnU-Net's loader hand them over."""
+    calls = [labels((*shape[:2], *(size >> scale for size in shape[2:]))) for scale in range(4)]
+    return Call([call.pred for call in calls], [call.target for call in calls])
+
+
 def metas(shape: Shape) -> Call:
     """The same as MetaTensors, which a network hands on."""
     call, meta = labels(shape), meta_tensor()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
@@ -122,6 +122,17 @@ def of_flat_rows(program: str) -> Callable[[], Form]:
     """A loss on the rows of a sequence."""
     loss = losslang.compile(program)
     return lambda: lambda pred, target: loss(pred.flatten(0, -2), target.flatten())
+
+
+def of_levels(program: str, weights: Sequence[float]) -> Callable[[], Form]:
+    """The weighted sum of a loss over several outputs, each a call of its own."""
+    loss = losslang.compile(program)
+
+    def form(pred: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+        parts = [weight * loss(*level) for weight, *level in zip(weights, pred, target, strict=True)]
+        return torch.stack(parts).sum()
+
+    return lambda: form
 
 
 # -------------------------------------------------------------------- segmentation-models-pytorch

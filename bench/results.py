@@ -11,7 +11,7 @@ from typing import Literal
 from bench.work import Shape
 
 OURS, INDUCTOR, HAND, COMPILED, COPY = "losslang", "losslang inductor", "by hand", "torch.compile", "copy"
-PLAIN, FLAT = "losslang, plain tensors", "losslang, flat rows"
+PLAIN, FLAT, PARTS = "losslang, plain tensors", "losslang, flat rows", "losslang, level by level"
 What = Literal["forward", "both", "peak", "gradient", "note"]
 Key = tuple[str, Shape, str, What, int]
 

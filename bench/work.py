@@ -25,8 +25,8 @@ class Call:
 
     @property
     def trained(self) -> tuple[Tensor, ...]:
-        """What gets a gradient: the prediction, and the parameters of modules in `const`."""
-        return (self.pred, *(p for module in self.const.values() for p in module.parameters()))
+        """What gets a gradient: the predictions, and the parameters of modules in `const`."""
+        return (*several(self.pred), *(p for module in self.const.values() for p in module.parameters()))
 
     @property
     def others(self) -> dict[str, Any]:
@@ -38,12 +38,17 @@ class Call:
 
     def input_bytes(self) -> int:
         """The bytes that any implementation has to read."""
-        given = [self.target, *self.batch.values()]
-        return self.gradient_bytes() + sum(t.numel() * t.element_size() for t in given if t is not None)
+        given = [*several(self.target), *self.batch.values()]
+        return self.gradient_bytes() + sum(t.numel() * t.element_size() for t in given)
 
     def clear(self) -> None:
         for tensor in self.trained:
             tensor.grad = None
+
+
+def several(value: Any) -> list[Any]:
+    """The tensors of an operand, which may be one, a list of them, or none."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,17 @@ def prepared(work: Work, shape: Shape, device: str) -> Call:
     call = work.inputs(shape)
 
     def there(tensor: Any) -> Any:
+        if isinstance(tensor, list):
+            return [there(each) for each in tensor]
         return tensor.to(device) if isinstance(tensor, Tensor) else tensor
 
+    def trained(tensor: Any) -> Any:
+        if isinstance(tensor, list):
+            return [trained(each) for each in tensor]
+        return tensor.detach().requires_grad_(not work.metric)
+
     return Call(
-        pred=there(call.pred).detach().requires_grad_(not work.metric),
+        pred=trained(there(call.pred)),
         target=there(call.target),
         batch={name: there(tensor) for name, tensor in call.batch.items()},
         const={name: module.to(device) for name, module in call.const.items()},

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import by_hand, inputs, libraries
-from bench.results import FLAT, PLAIN
+from bench.results import FLAT, PARTS, PLAIN
 from bench.work import Library, Work
 
 MISSION = "0.5*bce(sigmoid) + dice(smooth=1)"
+HALVED = (8 / 15, 4 / 15, 2 / 15, 1 / 15)
 PIXELS = ((3, 1, 4, 5), (32, 1, 16, 16), (4, 1, 256, 256), (16, 1, 1024, 1024))
 
 
@@ -27,6 +28,11 @@ def ce_dice(pred: Tensor, target: Tensor) -> Tensor:
     both = (probs * true).sum(space)
     dice = 1 - (2 * both + 1e-5) / (probs.sum(space) + true.sum(space) + 1e-5)
     return F.cross_entropy(pred, target) + dice.mean()
+
+
+def ce_dice_of_levels(pred: list[Tensor], target: list[Tensor]) -> Tensor:
+    levels = zip(HALVED, pred, target, strict=True)
+    return torch.stack([weight * ce_dice(logits, labels) for weight, logits, labels in levels]).sum()
 
 
 def ce_of_sequences(pred: Tensor, target: Tensor) -> Tensor:
@@ -123,6 +129,15 @@ TABLE = (
         by_hand.ce,
         ((6, 7), (4096, 64), (8192, 4096)),
         note="As padding is: a tenth of the labels is -100.",
+    ),
+    Work(
+        "deep supervision",
+        "each(ce + dice, weights=halving(normalize=true))",
+        inputs.levels,
+        ce_dice_of_levels,
+        ((2, 3, 32, 16), (8, 8, 64, 64), (2, 14, 96, 96, 96)),
+        (Library(PARTS, libraries.of_levels("ce + dice", HALVED)),),
+        note="Four outputs, each half as wide as the one before, with labels of their own, as in nnU-Net.",
     ),
     Work(
         "ce+dice of MetaTensors",

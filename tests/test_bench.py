@@ -12,7 +12,7 @@ pytest.importorskip("bench", reason="an sdist has no benchmark")
 
 from bench import __main__ as command
 from bench import asked, hydra_config, measure, picture, report, works
-from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PLAIN, Cell, Results, read
+from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
 from bench.work import Call, Work, prepared
 from losslang.primitives.primitive import Loss
@@ -123,6 +123,7 @@ def fabricated(ours: float, *, peak: float = 1.0, device: str = "cpu") -> Result
         INDUCTOR: 0.45 if ours < 1 else 0.9,
         PLAIN: 1.0,
         FLAT: 1.0,
+        PARTS: 1.0,
         COPY: 0.01,
     }
     cells: list[Cell] = []
