@@ -127,7 +127,8 @@ def _prefix(use: LossUse, dim: int, registry: Registry) -> LossUse:
     names = embeddings(use, loss_of(use, registry))
 
     def cut(path: Input) -> Input:
-        return replace(path, steps=(*path.steps, tree.Slice(0, dim)))
+        # A target without a head is a tensor, which is cut as the prediction is.
+        return replace(path, steps=(*path.steps, tree.Slice(0, dim)), soft=path.soft and bool(path.steps))
 
     operands = tuple((n, with_inputs(v, cut) if n in names else v) for n, v in use.operands)
     return replace(use, operands=operands)

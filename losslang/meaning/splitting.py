@@ -24,6 +24,8 @@ SUMS = ("sum", "hard_negative")
 MEANS = ("mean", "mean_all")
 MEANS_OF_SAMPLES = ("batchmean", "mean_of_means")
 WEIGHTED = ("wmean", "wmean_all")
+BEST = ("min", "max")
+"""How an `each` combines its elements where it takes one of them."""
 OF_ALL = ("mean_all", "wmean_all")
 """Reductions that count what is masked, too."""
 ORDER = ("topk", "ohem", "quantile", "hard_negative")
@@ -42,8 +44,29 @@ def counted_use(body: Expression, shifts: bool = True) -> LossUse | None:
             return counted_use(inner, shifts)
         case Apply("+" | "-", (Constant(), inner)) | Apply("+" | "-", (inner, Constant())) if shifts:
             return counted_use(inner, shifts)
+        case Apply("each" | "matryoshka", (inner, *_)) if dict(body.options).get("combine") not in BEST:
+            return counted_use(inner, shifts)
         case _:
             return None
+
+
+def counted_uses(term: Term, registry: Registry) -> tuple[LossUse | None, ...]:
+    """The uses whose counts divide a term: one, or one for each element of an `each` that counts by itself.
+
+    Elements share a count where they read the same target, mask and weights.
+    """
+    each = next(
+        (part for part in below(term.body) if isinstance(part, Apply) and part.operator == "each"), None
+    )
+    if each is None or not needs_norm(term, registry):
+        return (counted_use(term.body),)
+    uses = [counted_use(body) for body in each.arguments]
+    counted = {use and (_counted(use), str(use.get("mask")), str(use.get("weight"))) for use in uses}
+    return tuple(uses) if len(counted) > 1 else (uses[0],)
+
+
+def _counted(use: LossUse) -> str:
+    return str(dict(use.operands).get(counted_operand(use)))
 
 
 def is_once_a_call(term: Term, registry: Registry) -> bool:
@@ -79,12 +102,14 @@ def why_not_split(term: Term, registry: Registry) -> str:
         return "it is a loss of parameters times a number of the call, which is handed over in each"
     if not needs_norm(term, registry) and counted_use(term.body, shifts=False) is None:
         return "a number beside a sum counts once in each part"
-    return _of_loss(use, loss) or _of_options(use) or mixes(use, registry)
+    return _of_loss(use, loss) or _of_options(use) or _of_elements(term.body, use) or mixes(use, registry)
 
 
 def _why_no_mean(body: Expression) -> str:
     if isinstance(body, Input):
         return f"nothing says what `{body}` was divided by"
+    if isinstance(body, Apply) and body.operator == "each" and dict(body.options).get("combine") in BEST:
+        return "`combine` takes the best of the values"
     uses = [part for part in below(body) if isinstance(part, LossUse)]
     if not uses:
         return "arithmetic on tensors of the call has no denominator that a plan knows"
@@ -114,6 +139,18 @@ def _of_options(use: LossUse) -> str:
             return f"`{option}={use.get(option)}` is computed from the whole batch"
     if name in WEIGHTED and reads_prediction(use.get("weight")):
         return "the sum of its weights depends on the prediction"
+    return ""
+
+
+def _of_elements(body: Expression, use: LossUse) -> str:
+    """Why the elements of an `each` have no counts; '' if they have."""
+    if not any(isinstance(part, Apply) and part.operator == "each" for part in below(body)):
+        return ""
+    operand = dict(use.operands).get(counted_operand(use))
+    if operand is None:
+        return "no tensor but each prediction says how many values it has"
+    if any(isinstance(part, Input) and part.resize for part in below(operand)):
+        return "its targets take the size of each prediction"
     return ""
 
 

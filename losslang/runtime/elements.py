@@ -73,10 +73,7 @@ class Family:
 
     def closed(self, elements: tuple[Names, ...]) -> Meaning:
         """The meaning with a body for each of these elements. Raises LossError for weights that do not fit."""
-        steps = {
-            over: tuple(tree.Key(n) if isinstance(n, str) else tree.Index(n) for n in names)
-            for over, names in zip(self.lists, elements, strict=True)
-        }
+        steps = {over: _steps(names) for over, names in zip(self.lists, elements, strict=True)}
         for each in repeats_in([term for term in self.meaning.terms if not term.dropped]):
             self._check_weights(each, len(steps[dict(each.options)["over"]]))
         terms = expanded(
@@ -95,6 +92,29 @@ class Family:
                 f"list {number} weights, or write `weights=halving()` or `weights=decay(0.8)`, for any number"
             )
             raise site.error(mistakes.wrong_weights(each.span, path, number, str(problem), fix)) from None
+
+
+def closed_by_targets(meaning: Meaning, registry: Registry, roots: Sequence[Any]) -> tuple[Any, Meaning]:
+    """The elements of the targets of a call, and the meaning with a body for each of them.
+
+    An `each` over predictions alone stays open: its targets are whole. Raises LossError for what is no list.
+    """
+    found: dict[tuple[Input, ...], Names] = {}
+    for each in repeats_in([term for term in meaning.terms if not term.dropped]):
+        over = dict(each.options)["over"]
+        if len(over) == 2:
+            found[over] = _names(over[1], each, over, roots, meaning.source)
+
+    def elements(each: Apply) -> Sequence[tree.Access] | None:
+        names = found.get(dict(each.options)["over"])
+        return None if names is None else _steps(names)
+
+    terms = expanded(meaning.terms, elements, registry)
+    return tuple(found.values()), Meaning(terms, meaning.source, meaning.settings)
+
+
+def _steps(names: Names) -> tuple[tree.Access, ...]:
+    return tuple(tree.Key(n) if isinstance(n, str) else tree.Index(n) for n in names)
 
 
 class ByElements:

@@ -21,6 +21,7 @@ from losslang.runtime.buffers import VALIDATE, Held, Validate, hold
 from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES
 from losslang.runtime.constants import refuse_missing
+from losslang.runtime.denominators import denominators_of
 from losslang.runtime.detail import Detail
 from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.elements import ByElements, executor_of
@@ -116,7 +117,7 @@ class Loss(Training):
             self._programs.keywords.refuse_positional(further, batch)
         programs, own = self._programs, self._state(self.training)
         if norm is not None or self.distributed is not None:
-            programs = self._chosen(norm, own)
+            programs = self._chosen(norm, own, (pred, target, batch, self._const.of(self)))
         if self._clocks:
             return tensor_of(self._at_this_time(programs, pred, target, batch, own))
         executor = programs.total
@@ -145,11 +146,11 @@ class Loss(Training):
         """
         return self._programs.prepared("counting").count((None, target, batch, self._const.of(self), {}))
 
-    def _chosen(self, norm: Any, own: dict[str, Any]) -> Programs:
+    def _chosen(self, norm: Any, own: dict[str, Any], roots: Sequence[Any]) -> Programs:
         """The programs of a call: those of a norm or of ranks, which become part of `own`, or those without."""
         if norm is not None:
             normed: Programs = self._programs.prepared("normed")
-            own["norm"] = self._programs.denominators.given(norm)
+            own["norm"] = denominators_of(self._programs.denominators, normed.total, roots).given(norm)
             return normed
         if self.distributed is None or (ranks := Ranks(self.distributed)).size == 1:
             return self._programs
@@ -204,7 +205,7 @@ class Loss(Training):
         if by not in (None, "class"):
             raise ValueError(f"by={by!r}: it is None or 'class'")
         own = self._own(moves=False)
-        programs = self._chosen(norm, own)
+        programs = self._chosen(norm, own, (pred, target, batch, self._const.of(self)))
         executor, reader = programs.by_class if by else (programs.full, programs.reader)
         values = self._run(executor, pred, target, batch, own)
         total = tensor_of(executor.plan.total(values))
@@ -221,7 +222,7 @@ class Loss(Training):
         if further:
             self._programs.keywords.refuse_positional(further, batch)
         own = self._own(moves=False)
-        terms = self._chosen(norm, own).terms
+        terms = self._chosen(norm, own, (pred, target, batch, self._const.of(self))).terms
         values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)
         contributions = {o.name: tensor_of(v * o.weight) for o, v in named}

@@ -428,3 +428,88 @@ def test_a_zero_that_cannot_be_looked_at_shows() -> None:
 def test_elementwise_functions_of_two_arguments_do_not_mix_samples() -> None:
     loss = compiled("l1@(max(pred, 0), batch.y)")
     torch.testing.assert_close(split(loss, PRED, LABELS, BATCH), loss(PRED, LABELS, **BATCH))
+
+
+# ------------------------------------------------------------ each, and matryoshka
+
+SIZES = (4, 2, 1)
+LEVELS = [torch.randn(N, C, s, s, generator=R, dtype=torch.float64) for s in SIZES]
+LEVEL_LABELS = [torch.randint(C, (N, s, s), generator=R) for s in SIZES]
+for _own, _ignored in zip(LEVEL_LABELS, (slice(2, 3), slice(4, 9), slice(0, 1)), strict=True):
+    _own[_ignored] = 255
+EMBEDDED = [torch.randn(N, 6, generator=R, dtype=torch.float64) for _ in range(2)]
+
+
+def cut_lists(value: Any, cut: slice) -> Any:
+    return [part[cut] for part in value] if isinstance(value, list) else rows(value, cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "pred", "target", "wanted"),
+    [
+        # Each element counts by itself, where it has a target of its own.
+        ("each(ce(ignore_index=255))", LEVELS, LEVEL_LABELS, [8 * 16, 4 * 4, 8]),
+        ("each(ce(ignore_index=255) + dice, weights=halving())", LEVELS, LEVEL_LABELS, [8 * 16, 4 * 4, 8, 8, 4, 8]),
+        ("each(ce(ignore_index=255), combine=mean, weights=[1, 0, 2]) + 0.1", LEVELS, LEVEL_LABELS, [8 * 16, 8, len(CUTS)]),
+        ("2*each(1 - 0.5*dice(softmax, ignore_index=255))", LEVELS, LEVEL_LABELS, [8, 4, 8]),
+        ("each(ce(ignore_index=255, reduction=sum))", LEVELS, LEVEL_LABELS, [0]),
+        # Elements with one target share its count.
+        ("each(ce(ignore_index=255), over=pred)", [PRED, 2 * PRED], LABELS, [7 * 15]),
+        ("each(l1, over=[pred.x, pred.y])", {"x": LEVELS[:1], "y": LEVELS[:1]}, None, None),
+        ("matryoshka(cosine, dims=[2, 6])@(pred, target)", EMBEDDED[0], EMBEDDED[1], [N]),
+    ],
+)  # fmt: skip
+def test_elements_count_by_themselves_or_share_by_the_plan(
+    text: str, pred: Any, target: Any, wanted: list[int] | None
+) -> None:
+    loss = compiled(text)
+    if wanted is None:
+        with pytest.raises(losslang.LossError, match=r"E37[01]"):
+            loss.count(target)
+        return
+    leaves = (
+        [part.clone().requires_grad_() for part in pred]
+        if isinstance(pred, list)
+        else [pred.clone().requires_grad_()]
+    )
+    pred = leaves if isinstance(pred, list) else leaves[0]
+    n = sum(loss.count(cut_lists(target, cut)) for cut in CUTS)
+    assert n.tolist() == [float(number) for number in wanted]
+    parts = [loss(cut_lists(pred, cut), cut_lists(target, cut), norm=n) for cut in CUTS]
+    whole = loss(pred, target)
+    torch.testing.assert_close(sum(parts), whole)
+    for a, b in zip(
+        *(torch.autograd.grad(v, leaves, allow_unused=True) for v in (sum(parts), whole)), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+    details = [loss.detail(cut_lists(pred, cut), cut_lists(target, cut), norm=n).values for cut in CUTS]
+    torch.testing.assert_close(sum(details), loss.detail(pred, target).values)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "why"),
+    [
+        ("each(ce, combine=min, per=place)", "E371", "`combine` takes the best of the values"),
+        ("each(ce, over=pred, resize=nearest)", "E371", "take the size of each prediction"),
+        ("each(bce(sigmoid, target=1), over=pred)", "E371", "no tensor but each prediction"),
+        ("each(ce(reduction=topk))", "E371", "`topk` ranks the values"),
+        ("each(ce*dice)", "E371", "no multiple of one mean"),
+    ],
+)
+def test_elements_that_cannot_be_split(text: str, code: str, why: str) -> None:
+    with pytest.raises(losslang.LossError, match=code) as caught:
+        compiled(text).count(LEVEL_LABELS)
+    assert why in str(caught.value)
+
+
+def test_one_number_and_a_vector_of_another_length_name_the_elements() -> None:
+    loss = compiled("each(ce(ignore_index=255))")
+    with pytest.raises(losslang.LossError, match="E372") as caught:
+        loss(LEVELS, LEVEL_LABELS, norm=9)
+    assert "`ce[0]` and `ce[1]`" in str(caught.value)
+    with pytest.raises(losslang.LossError, match="E373") as caught:
+        loss(LEVELS, LEVEL_LABELS, norm=[9, 9])
+    assert "3 numbers, for ce[0], ce[1], ce[2]" in str(caught.value)
+    shared = compiled("each(ce(ignore_index=255), over=pred)")
+    found = sum(shared([rows(PRED, c)] * 2, rows(LABELS, c), norm=7 * 15) for c in CUTS)
+    torch.testing.assert_close(found, shared([PRED] * 2, LABELS))

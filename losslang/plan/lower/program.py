@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from losslang.meaning.contests import is_contest
-from losslang.meaning.elements import is_closed, prefixes
+from losslang.meaning.elements import is_closed, prefixes, repeats_in
 from losslang.meaning.layout import tensors_of
 from losslang.meaning.meaning import (
     Apply,
@@ -20,7 +20,7 @@ from losslang.meaning.meaning import (
     loss_of,
 )
 from losslang.meaning.ranks import why_not_over_ranks
-from losslang.meaning.splitting import counted_use, is_once_a_call, needs_norm, why_not_counted
+from losslang.meaning.splitting import counted_use, counted_uses, is_once_a_call, needs_norm, why_not_counted
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.contests import contested
 from losslang.plan.lower.detail import (
@@ -79,30 +79,46 @@ class _Lowering(Builder):
     norms: tuple[str, ...] = ()
     ranks = False
     use_of: type[Use] = Use
+    position = 0
+    """Of the next denominator that the call hands over."""
 
     def outputs(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
         """Emits a term, and what `detail` asks for of it."""
         self.uses: list[Use] = []
         self.use_of = OverRanks if self.ranks and not why_not_over_ranks(term, self.registry) else Use
+        self.entries = (
+            len(counted_uses(term, self.registry)) if UNITS in detail or term.name in self.norms else 1
+        )
+        self.units_of_elements: list[Argument] = []
+        self.term = term
         mean, factor = self.term_parts(term)
-        units = self.units(term) if UNITS in detail or term.name in self.norms else None
         body = mean
-        if term.name in self.norms and units is not None:
-            site = Site(term.name, "norm", term.span, self.source)
-            number = self.emit("input", site=site, path=norm_of(self.norms.index(term.name)))
-            body = self.emit("over_norm", mean, units, number, site=site)
+        units = self.units(term) if UNITS in detail or term.name in self.norms else ()
+        if term.name in self.norms and len(units) == 1 and units[0] is not None:
+            body = self.over_norm(mean, units[0], 0)
+        self.position += len(units)
         value = body if factor is None else self.emit("math:*", factor, body)
         yield Output(term.name, term.weight, value, term.metric, term.dropped)
         if not detail or term.dropped:
             return
-        if units is not None and not term.metric:
-            yield Output(term.name + UNITS, 0.0, units, metric=True)
+        if UNITS in detail and not term.metric:
+            for name, own in zip(entry_names(term.name, len(units)), units, strict=True):
+                if own is not None:
+                    yield Output(name + UNITS, 0.0, own, metric=True)
         if factor is not None:
             yield Output(term.name + FACTOR, 0.0, factor, metric=True)
             yield Output(term.name + BODY, 0.0, body, metric=True)
-        if body is not mean:
-            yield Output(term.name + MEAN, 0.0, mean, metric=True)
-        yield from self.counts(term, detail)
+        # The outputs of a program with `each` are the same for any number of elements.
+        if not repeats_in([term]):
+            if body is not mean:
+                yield Output(term.name + MEAN, 0.0, mean, metric=True)
+            yield from self.counts(term, detail)
+
+    def over_norm(self, mean: Argument, units: Argument, entry: int) -> Ref:
+        """Emits the part that a mean over so many units has of a sum over a denominator of the call."""
+        site = Site(self.term.name, "norm", self.term.span, self.source)
+        number = self.emit("input", site=site, path=norm_of(self.position + entry))
+        return self.emit("over_norm", mean, units, number, site=site)
 
     def counts(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
         """Emits the count of a term, and its values by class, where `detail` asks for them."""
@@ -121,13 +137,16 @@ class _Lowering(Builder):
         if BY_CLASS in detail and isinstance(term.body, LossUse) and (means := by_class(use)) is not None:
             yield Output(term.name + BY_CLASS, 0.0, means, metric=True)
 
-    def units(self, term: Term) -> Argument:
-        """Emits the denominator of a term that a norm divides; None of one that needs none."""
+    def units(self, term: Term) -> Sequence[Argument]:
+        """Emits the denominators of a term that a norm divides; None of one that needs none."""
         if not needs_norm(term, self.registry):
-            return None
+            return (None,)
         if is_once_a_call(term, self.registry):
-            return 1.0
-        (use,) = self.uses
+            return (1.0,)
+        return self.units_of_elements or (self.units_of(term, self.uses[0]),)
+
+    def units_of(self, term: Term, use: Use) -> Argument:
+        """Emits how much a use of a term has to count."""
         return count_of(use) if why_not_counted(term, self.registry) else units_of(use)
 
     def term_parts(self, term: Term) -> tuple[Argument, Argument]:
@@ -198,7 +217,7 @@ class _Lowering(Builder):
         Before a call there is one body, which stands for every element; it has all weights that are listed.
         """
         options, total = dict(each.options), None
-        values = list(map(self.scalar, each.arguments))
+        values = [self.element(body, entry) for entry, body in enumerate(each.arguments)]
         weights: list[Expression] = [Constant(1.0)] * len(values)
         if isinstance(options["weights"], tuple):
             listed = cast("tuple[Expression | None, ...]", options["weights"])
@@ -210,6 +229,20 @@ class _Lowering(Builder):
         if options["combine"] == "mean" and len(values) > 1:
             total = self.emit("math:/", total, float(len(values)))
         return total
+
+    def element(self, body: Expression, entry: int) -> Argument:
+        """Emits the body of one element, as its part of a sum where the call hands over its denominator."""
+        before, value = len(self.uses), self.scalar(body)
+        if self.entries == 1:
+            return value
+        units = self.units_of(self.term, self.uses[before])
+        self.units_of_elements.append(units)
+        return self.over_norm(value, units, entry) if self.norms else value
+
+
+def entry_names(term: str, number: int) -> tuple[str, ...]:
+    """Returns the names of the denominators of a term."""
+    return (term,) if number == 1 else tuple(f"{term}[{entry}]" for entry in range(number))
 
 
 def _holds_loss(expression: Expression) -> bool:
