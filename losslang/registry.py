@@ -15,16 +15,24 @@ from importlib.metadata import entry_points
 from typing import NamedTuple, TypeVar
 
 from losslang import losses
-from losslang.primitives import activations, combinators, functions, planned, reductions, repeats, schedules
+from losslang.primitives import (
+    activations,
+    automatic,
+    combinators,
+    functions,
+    reductions,
+    repeats,
+    schedules,
+)
 from losslang.primitives.combinators import Combinator
 from losslang.primitives.decorators import DEFINED
-from losslang.primitives.primitive import KERNELS, Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.primitives.primitive import KERNELS, Activation, Function, Loss, Primitive, Reduction
 from losslang.primitives.repeats import Repeat
 from losslang.primitives.schedules import Schedule
 from losslang.syntax.tree import METRIC, RESERVED
 
 Kind = TypeVar("Kind", bound=Primitive)
-BUILTIN = (activations, combinators, functions, losses, planned, reductions, repeats, schedules)
+BUILTIN = (activations, automatic, combinators, functions, losses, reductions, repeats, schedules)
 
 
 class NamedLoss(NamedTuple):
@@ -94,7 +102,7 @@ class Registry:
         """Raises ValueError for a name that is taken, and for a default that does not exist."""
         name, kind = primitive.name, primitive.kind
         if isinstance(primitive, (Loss, Function, Schedule, Combinator)) and (
-            name in (*RESERVED, METRIC) or self.get(Planned, name) or self.get(Repeat, name)
+            name in (*RESERVED, METRIC) or self.get(Repeat, name)
         ):
             raise ValueError(f"`{name}` is a word of the language: the {kind} needs another name")
         taken = self._by_kind.get(type(primitive), {}).get(name)

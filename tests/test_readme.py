@@ -94,17 +94,6 @@ def test_what_people_look_for_is_there(text: str) -> None:
         assert cli.main(["show", name]) == 0, name
 
 
-def test_what_the_readme_promises_for_later_is_refused_today() -> None:
-    later = README[README.index("## Not yet") : README.index("## More")]
-    names = set(re.findall(r"`(\w+)=?`", later))
-    assert {"balance", "dwa"} <= names
-    for text in (
-        "dwa(ce, dice)",
-        "balance(ce, dice)",
-    ):
-        assert [d.code for d in losslang.check(text)] == ["E102"]
-
-
 def test_the_names_of_parameters_are_those_of_the_vocabulary() -> None:
     """docs/writing-a-loss.md has each of them, in order, with the words of the code."""
     page = (ROOT / "docs" / "writing-a-loss.md").read_text("utf-8")

@@ -1,8 +1,7 @@
 """Objectives of real systems, each against torch written by hand.
 
-A recipe that `check` accepts has a function here: it makes the tensors that the program names and
-computes the total itself, from the formulas of the papers, with nothing of losslang. Value and
-gradient have to agree. The others parse, and what is wrong with them is exactly what is not built.
+Each recipe has a function here: it makes the tensors that the program names and computes the total itself,
+from the formulas of the papers, with nothing of losslang. Value and gradient have to agree.
 """
 
 from __future__ import annotations
@@ -939,6 +938,31 @@ def errors(text: str) -> dict[str, set[str]]:
     return found
 
 
+@recipe("VQGAN")
+def _() -> Case:
+    """λ = 0.8 |∇ nll| / (|∇ g| + 1e-4) at the weight of the last layer, up to 1e4, from step 30001 on."""
+    last = real(3, 4)
+    features, kernel = data(2, 5, 5, 4), data(3)
+    image = (features @ last.T).permute(0, 3, 1, 2)
+    pred = {"x": image, "codebook": real(1).mean()}
+    target = data(2, 3, 5, 5)
+    d_fake = torch.einsum("bchw,c->bhw", image, kernel)
+
+    class Distance(torch.nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return (x - y).square().mean((1, 2, 3), keepdim=True)
+
+    def total() -> Tensor:
+        nll = (image - target).abs().mean() + (image - target).square().mean()
+        g = -d_fake.mean()
+        of_nll, of_g = (torch.autograd.grad(each, last, retain_graph=True)[0].norm() for each in (nll, g))
+        weight = (0.8 * of_nll / (of_g + 1e-4)).clamp(0, 1e4)
+        return nll + pred["codebook"] + weight * g
+
+    batch = {"d_fake": d_fake, "last_layer": last}
+    return Case(pred, target, total, batch, {"lpips": Distance()}, {"step": 30_001})
+
+
 def leaves(value: Any) -> Iterator[Tensor]:
     """The tensors of a call that want a gradient."""
     if isinstance(value, Tensor):
@@ -956,13 +980,13 @@ def test_a_recipe_is_the_formula_of_its_paper(name: str):
     wanting = [*leaves(case.pred), *leaves(case.batch)]
     assert wanting
     wanted = case.total()
-    expected = torch.autograd.grad(wanted, wanting, allow_unused=True)
+    expected = torch.autograd.grad(wanted, wanting, allow_unused=True, retain_graph=True)
     # The first call looks at values, the second does not; both are the same loss.
     for _ in range(2):
         found = loss(case.pred, case.target, **case.batch)
         assert found.dtype == torch.float64
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
-        gradients = torch.autograd.grad(found, wanting, allow_unused=True)
+        gradients = torch.autograd.grad(found, wanting, allow_unused=True, retain_graph=True)
         for gradient, by_hand in zip(gradients, expected, strict=True):
             assert (gradient is None) == (by_hand is None)
             if gradient is not None and by_hand is not None:
@@ -980,8 +1004,8 @@ def test_the_terms_of_a_recipe_add_up(name: str):
     assert len(set(detail.names)) == len(detail.names)
 
 
-def test_every_recipe_that_means_something_is_computed_by_hand():
-    assert set(CASES) == {name for name, text in RECIPES.items() if not errors(text)}
+def test_every_recipe_is_computed_by_hand():
+    assert set(CASES) == set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -997,13 +1021,6 @@ def test_the_spelling_of_a_recipe_is_the_same_mathematics(name: str):
     text, const = RECIPES[name], CASES[name]().const
     again = losslang.compile(losslang.format(text), const=const)
     assert again.fingerprint == losslang.compile(text, const=const).fingerprint
-
-
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in CASES])
-def test_what_is_wrong_with_a_recipe_is_what_is_not_built(name: str):
-    found = errors(RECIPES[name])
-    assert found
-    assert set(found) == {"E102"}
 
 
 # ---------------------------------------------------------------------------- beside the recipes

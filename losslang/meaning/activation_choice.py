@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses, rewrite_terms
+from losslang.meaning.meaning import Choice, LossUse, Term, loss_of, loss_uses
+from losslang.meaning.rewriting import rewrite_terms
 from losslang.primitives.primitive import Activation, Loss
 from losslang.registry import Registry
 

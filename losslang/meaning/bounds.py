@@ -54,6 +54,8 @@ def bounds(expression: Expression, registry: Registry) -> Bounds:
             return (0.0, math.inf) if root in tree.CLOCKS else None
         case LossUse():
             return _of_use(expression, registry)
+        case Apply("gradmatch"):
+            return 0.0, math.inf
         case Apply(operator=name, arguments=arguments):
             known = [bounds(argument, registry) for argument in arguments]
             found = [each for each in known if each is not None]
@@ -131,7 +133,10 @@ def of_terms(terms: Sequence[Term], registry: Registry) -> Bounds:
 def _of_term(term: Term, registry: Registry) -> Bounds:
     whole: Expression = term.body if term.factor is None else Apply("*", (term.factor, term.body))
     found = bounds(whole, registry)
-    return None if found is None else _product((term.weight, term.weight), found)
+    if found is None:
+        return None
+    weighed = found if term.automatic is None else _product((0.0, math.inf), found)
+    return _product((term.weight, term.weight), weighed)
 
 
 # ---------------------------------------------------------------------------- what falls without end
@@ -173,8 +178,15 @@ def _is_held(term: Term, s: Learned, terms: Sequence[Term]) -> bool:
         return False
     falls = -1.0 if term.weight > 0 else 1.0
     bounded = s.low if falls < 0 else s.high
-    unknown = any(_reads(other.body) and s in below(other.body) for other in terms)
+    unknown = any(_is_weighed_with_tensors(other, s) for other in terms)
     return bounded is not None or unknown or any(_grows(other, s, falls) for other in terms)
+
+
+def _is_weighed_with_tensors(term: Term, s: Learned) -> bool:
+    """True for a term in which `s` weighs tensors of the call alone, of which nobody knows the sign."""
+    if not any(isinstance(part, LossUse) for part in below(term.body)):
+        return _reads(term.body) and s in _learned_in(term)
+    return s in below(term.body)
 
 
 def _is_one_way(s: Learned, terms: Sequence[Term], registry: Registry) -> bool:
@@ -184,7 +196,7 @@ def _is_one_way(s: Learned, terms: Sequence[Term], registry: Registry) -> bool:
         weights = [e for e in (term.factor, None if _reads(term.body) else term.body) if e is not None]
         if s not in _learned_in(term):
             continue
-        if _reads(term.body) and s in below(term.body):
+        if _is_weighed_with_tensors(term, s):
             return False  # it is weighed with tensors, and known only when it runs
         try:
             rise = [

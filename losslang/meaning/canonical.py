@@ -12,7 +12,8 @@ from losslang.meaning.checker import analyze
 from losslang.meaning.expression_tree import number
 from losslang.meaning.keys import split
 from losslang.meaning.meaning import Meaning, loss_uses
-from losslang.meaning.program_tree import free_name, node_of_value, program_of, zero_bound
+from losslang.meaning.program_tree import free_name, program_of, zero_bound
+from losslang.meaning.use_tree import node_of_value
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse

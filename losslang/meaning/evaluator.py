@@ -36,14 +36,16 @@ from losslang.meaning.terms import (
     each_term,
     negate,
     power,
+    refuse_weighed,
     renamed,
 )
 from losslang.meaning.time import clock, scheduled
 from losslang.meaning.uses import Scope, bound_with_route, read_use
 from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
+from losslang.meaning.weighing import matched, weighed
 from losslang.primitives.combinators import Combinator
-from losslang.primitives.primitive import Activation, Function, Loss, Planned
+from losslang.primitives.primitive import Activation, Function, Loss
 from losslang.primitives.repeats import Repeat
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
@@ -216,10 +218,6 @@ class Evaluator:
             return self._combined(call, combinator, scope)
         if repeat := self.registry.get(Repeat, name):
             return repeated(call, repeat, scope, self)
-        if planned := self.registry.get(Planned, name):
-            self.report(MistakeError(name_mistakes.not_built(call.name_span, name, planned.summary)))
-            self._look_into(call, scope)
-            raise ReportedError
         function = self.registry.get(Function, name)
         if function is not None and (call.arguments or not self.registry.get(Activation, name)):
             values = self._numbers(call.arguments, scope)
@@ -247,8 +245,17 @@ class Evaluator:
         """The value of a combinator. Raises MistakeError for a `learn` that is bound to no name."""
         if call.name == "learn":
             raise MistakeError(learned_mistakes.anonymous(call.span, spell(call)))
-        values = self._all(call.arguments, scope)
-        return combined(call, combinator, values, self._over, self.learned_names)
+        found = [self.evaluate(argument, scope) for argument in call.arguments]
+        if not combinator.measures:
+            values = [self._need(value) for value in found]
+            return combined(call, combinator, values, self._over, self.learned_names)
+
+        def evaluate(node: tree.Node) -> Value | None:
+            return self.evaluate(node, Scope())
+
+        if combinator.gives == "weight":
+            return matched(call, combinator, found, evaluate, self.report)
+        return weighed(call, combinator, found, evaluate, self.report, self.learned_names)
 
     def _over(self, text: str, s: Learned) -> Expression:
         """The expression of a text over `s`."""
@@ -257,23 +264,6 @@ class Evaluator:
         value = inner.evaluate(parse(text).result, Scope())
         assert isinstance(value, TensorValue)
         return value.expression
-
-    def _look_into(self, call: tree.Call, scope: Scope) -> None:
-        """Reports the mistakes inside of a call that is not built yet, whose words nobody knows."""
-        for argument in call.arguments:
-            self.evaluate(argument, scope)
-        for option in call.options:
-            values = option.value.items if isinstance(option.value, tree.Items) else (option.value,)
-            for value in values:
-                if self._is_expression(value):
-                    self.evaluate(value, scope)
-
-    def _is_expression(self, value: tree.Node) -> bool:
-        """True for the value of an option that can be no word: `combine=mean` is one, `0.1*mse` is none."""
-        if not isinstance(value, tree.Call):
-            return not isinstance(value, (tree.Word, tree.Text, tree.Items))
-        is_call = bool(value.arguments or value.options)
-        return value.name in self.bindings or (is_call and bool(self.registry.kinds_of(value.name)))
 
     def _of_option(self, call: tree.Call, loss: Loss, node: tree.Node, scope: Scope) -> Value | None:
         """The value of a node in an option of a loss."""
@@ -312,4 +302,5 @@ class Evaluator:
             count = len(call.arguments) + len(call.options)
             raise MistakeError(option_mistakes.wrong_count(call.span, tree.METRIC, count, "one expression"))
         value = self._need(self.evaluate(call.arguments[0], scope))
+        refuse_weighed(value, spell(call))
         return each_term(value, lambda term: replace(term, metric=True, dropped=False))

@@ -20,7 +20,7 @@ from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.canonical import canonical
 from losslang.meaning.checker import analyze
-from losslang.meaning.expression_tree import no_loss, node_of
+from losslang.meaning.expression_tree import node_of
 from losslang.meaning.foreign_config import source_of_program
 from losslang.meaning.meaning import (
     Apply,
@@ -37,6 +37,7 @@ from losslang.meaning.ranks import in_words
 from losslang.meaning.splitting import why_not_split
 from losslang.meaning.time import said_at
 from losslang.meaning.use_in_words import Row, table, use_rows
+from losslang.primitives.combinators import Combinator
 from losslang.registry import current_registry
 from losslang.syntax import formatter, tree
 
@@ -142,13 +143,20 @@ def _weights(term: Term, at: Mapping[str, int]) -> Iterator[Row]:
     """The rows about a term's weight, its factor, and `metric`."""
     if term.metric:
         yield "metric", "logged, adds nothing to the total, has no gradient"
+    if term.automatic is not None:
+        combinator = current_registry().get(Combinator, term.automatic.method)
+        formula = "" if combinator is None else f": {combinator.summary.rstrip('.')}"
+        yield (
+            "found",
+            f"one more weight, for argument {term.automatic.member + 1} of `{term.automatic.method}`{formula}",
+        )
     if term.factor is not None and is_static(term.factor):
         scheduled = term.factor
         if term.weight != 1:
             scheduled = Apply("*", (Constant(term.weight), scheduled))
         yield (
             "weight",
-            f"{formatter.spell(node_of(scheduled, no_loss))}: {said_at(scheduled, at, current_registry())}",
+            f"{formatter.spell(node_of(scheduled, _by_name))}: {said_at(scheduled, at, current_registry())}",
         )
         return
     if not term.metric or term.weight != 1:
@@ -165,4 +173,8 @@ def _computes(body: Expression) -> Iterator[Row]:
             yield "is", f"{body} as it stands: one number that the call hands over"
         case _:
             # The names alone: what each of them reads is said below.
-            yield "computes", formatter.spell(node_of(body, lambda use: tree.Call(name=use.name)))
+            yield "computes", formatter.spell(node_of(body, _by_name))
+
+
+def _by_name(use: LossUse) -> tree.Node:
+    return tree.Call(name=use.name)

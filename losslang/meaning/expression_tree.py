@@ -97,8 +97,10 @@ def number(value: float) -> tree.Node:
     return tree.Negative(operand=tree.Number(value=-value)) if value < 0 else tree.Number(value=value)
 
 
-def option_value(value: bool | float | str | tuple[float, ...]) -> tree.Node:
-    """The value of an option of a function or a schedule as a tree."""
+def option_value(value: bool | float | str | tuple[float, ...] | Input) -> tree.Node:
+    """The value of an option of a function, a schedule or a combinator as a tree."""
+    if isinstance(value, Input):
+        return node_of(value, no_loss)
     if isinstance(value, tuple):
         return tree.Items(items=tuple(map(option_value, value)))  # type: ignore[arg-type]
     if isinstance(value, bool):

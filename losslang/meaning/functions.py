@@ -20,6 +20,7 @@ from losslang.meaning.terms import (
     applied,
     each_term,
     fold,
+    refuse_weighed,
 )
 from losslang.meaning.uses.misplaced import activation_alone
 from losslang.primitives.primitive import Activation, Function
@@ -102,4 +103,5 @@ def _detached(value: Value, call: tree.Call) -> Value:
     """The value of `detach(...)`: a constant stays one, a sum is detached term by term."""
     if not isinstance(value, TermsValue):
         return value if isinstance(value, NumberValue) else applied("detach", [value], call)
+    refuse_weighed(value, spell(call))
     return each_term(value, lambda term: replace(term, body=Apply("detach", (term.body,), term.span)))

@@ -13,7 +13,8 @@ from typing import cast
 
 from losslang.diagnostics.diagnostic import Diagnostic, Label
 from losslang.diagnostics.mistakes import meaning as mistakes
-from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, rewrite_terms, show
+from losslang.meaning.meaning import Input, LossUse, Term, loss_of, loss_uses, show
+from losslang.meaning.rewriting import rewrite_terms
 from losslang.registry import Registry
 
 OPTION = "ignore_index"

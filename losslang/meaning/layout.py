@@ -23,8 +23,8 @@ from losslang.meaning.meaning import (
     Term,
     below,
     loss_uses,
-    rewrite_terms,
 )
+from losslang.meaning.rewriting import rewrite_terms
 from losslang.primitives.primitive import Loss
 from losslang.syntax import tree
 

@@ -61,7 +61,7 @@ def combined(
         trained = [term for term in own if not term.metric]
         if isinstance(value, NumberValue) or not trained:
             raise MistakeError(mistakes.not_a_loss(node.span, call.name, spell(node)))
-        name = _free(f"{call.name}_{_named(node, trained)}", taken)
+        name = free(f"{call.name}_{_named(node, trained)}", taken)
         s = Learned(name, weighed.start, span=node.span)
         weight, cost = over(weighed.weight, s), over(weighed.plus, s)
         terms += [term if term.metric else _times(term, weight) for term in own]
@@ -77,7 +77,7 @@ def _named(node: tree.Node, terms: Sequence[Term]) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
-def _free(wanted: str, taken: set[str]) -> str:
+def free(wanted: str, taken: set[str]) -> str:
     """A name that is not taken yet, and is from here on: numbered from the second one on."""
     name, number = wanted, 1
     while name in taken:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
 from losslang.meaning.meaning import LossUse, Meaning, Term, loss_of, loss_uses, show
-from losslang.meaning.program_tree import node_in_full, program_of_named_terms
+from losslang.meaning.program_tree import program_of_named_terms
+from losslang.meaning.use_tree import node_in_full
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
 

@@ -10,7 +10,8 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import beside
 from losslang.meaning.expression_tree import node_of
 from losslang.meaning.meaning import Apply, Choice, Expression, Input, LossUse, Term, loss_of, loss_uses
-from losslang.meaning.program_tree import node_of_use, sum_of_terms
+from losslang.meaning.program_tree import sum_of_terms
+from losslang.meaning.use_tree import node_of_use
 from losslang.registry import Registry
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell

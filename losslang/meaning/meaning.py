@@ -6,11 +6,13 @@ Frozen values that print themselves. Names are inlined, aliases resolved, every 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from losslang.diagnostics.source import Source, Span
+from losslang.meaning.automatic import Automatic, lines
+from losslang.meaning.likeness import Likeness
 from losslang.meaning.parameter import Learned
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
@@ -83,15 +85,6 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """The library of a `like=`, where it is written, and the options that are written beside it."""
-
-    library: str
-    span: Span
-    written: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class LossUse:
     """One use of a loss: the tensors that it reads, its activation, options and reduction.
 
@@ -160,8 +153,9 @@ COMPUTED = (Input, Apply, Learned)
 class Term:
     """One addend of the total: `weight * factor * body`, under its log key.
 
-    A metric is logged and adds nothing. `named`: the key is a name that the program binds, or below one.
-    `dropped`: a zero is written in place (`0*ce`), so that it is not computed; other zeros are.
+    `automatic` is one more weight, which a combinator finds. A metric is logged and adds nothing. `named`:
+    the key is a name that the program binds, or below one. `dropped`: a zero is written in place (`0*ce`),
+    so that it is not computed; other zeros are.
     """
 
     name: str
@@ -169,13 +163,15 @@ class Term:
     body: Expression
     factor: Expression | None = None
     metric: bool = False
+    automatic: Automatic | None = None
     named: bool = field(default=False, compare=False, repr=False)
     dropped: bool = field(default=False, compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     def __str__(self) -> str:
         factor = "" if self.factor is None else f"{_bracketed(self.factor)}*"
-        text = f"{formatter.number(self.weight)}*{factor}{_bracketed(self.body)}"
+        found = "" if self.automatic is None else f"{self.automatic}*"
+        text = f"{formatter.number(self.weight)}*{found}{factor}{_bracketed(self.body)}"
         return f"metric({text})" if self.metric else text
 
 
@@ -191,8 +187,9 @@ class Meaning:
     def fingerprint(self) -> str:
         """A hash that is equal for programs of the same mathematics, whatever their names and order."""
         terms = [addend for term in self.terms for addend in _addends_of(term) if addend.weight]
-        lines = sorted([*(parameter.bound for parameter in self.learned), *map(str, terms)])
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        texts = lines([(term.automatic, str(replace(term, automatic=None))) for term in terms])
+        whole = sorted([*(parameter.bound for parameter in self.learned), *texts])
+        return hashlib.sha256("\n".join(whole).encode()).hexdigest()[:16]
 
     @property
     def learned(self) -> tuple[Learned, ...]:
@@ -259,16 +256,23 @@ def below(expression: Expression) -> Iterator[Expression]:
 
 
 def is_static(expression: Expression) -> bool:
-    """True if an expression reads no tensor of a call: it is made of numbers, clocks and what is learned."""
-    parts = list(below(expression))
-    return not any(
-        isinstance(p, LossUse) or (isinstance(p, Input) and p.root not in tree.CLOCKS) for p in parts
-    )
+    """True if an expression is one number outside of every reduction: it has no tensor of a call.
+
+    It is made of numbers, clocks, what is learned, and what `gradmatch` finds.
+    """
+    match expression:
+        case Apply(operator=name, arguments=arguments):
+            return name == "gradmatch" or all(map(is_static, arguments))
+        case Input(root=root):
+            return root in tree.CLOCKS
+        case _:
+            return not isinstance(expression, LossUse)
 
 
 def loss_uses(term: Term) -> Iterator[LossUse]:
-    """The uses of losses in the body of a term."""
-    return (inner for inner in below(term.body) if isinstance(inner, LossUse))
+    """The uses of losses in the body of a term, and those that its factor measures."""
+    wholes = (term.body,) if term.factor is None else (term.body, term.factor)
+    return (inner for whole in wholes for inner in below(whole) if isinstance(inner, LossUse))
 
 
 def _taken(term: Term) -> str:
@@ -286,11 +290,6 @@ def rewrite(expression: Expression, change: Callable[[LossUse], LossUse]) -> Exp
             return replace(expression, arguments=tuple(rewrite(a, change) for a in arguments))
         case _:
             return expression
-
-
-def rewrite_terms(terms: Sequence[Term], change: Callable[[LossUse], LossUse]) -> tuple[Term, ...]:
-    """The terms with every use of a loss replaced by `change(use)`."""
-    return tuple(replace(term, body=rewrite(term.body, change)) for term in terms)
 
 
 def show(value: Any) -> str:

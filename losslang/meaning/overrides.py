@@ -16,7 +16,7 @@ from losslang.diagnostics.mistakes import options as mistakes
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.inputs import core
 from losslang.meaning.keys import split
-from losslang.meaning.meaning import LossUse, Term, is_static, rewrite
+from losslang.meaning.meaning import LossUse, Term, is_static, loss_uses, rewrite
 from losslang.meaning.options import frozen, validated, wording
 from losslang.meaning.terms import MistakeError
 from losslang.registry import Registry
@@ -76,7 +76,23 @@ def overridden(
                 changed[i] = term = _with(term, option, value, registry)
             except MistakeError as problem:
                 problems.append(problem)
-    return tuple(changed), problems
+    return _measured_too(terms, changed), problems
+
+
+def _measured_too(terms: Sequence[Term], changed: Sequence[Term]) -> tuple[Term, ...]:
+    """The changed terms; what a factor measures is the loss as it is now."""
+    now = {
+        use: new
+        for before, after in zip(terms, changed, strict=True)
+        for use, new in zip(loss_uses(before), loss_uses(after), strict=False)
+        if use != new
+    }
+    return tuple(
+        term
+        if term.factor is None
+        else replace(term, factor=rewrite(term.factor, lambda use: now.get(use, use)))
+        for term in changed
+    )
 
 
 def placed(diagnostic: Diagnostic, source: Source) -> Diagnostic:

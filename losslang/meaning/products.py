@@ -9,7 +9,16 @@ from losslang.diagnostics.source import Span
 from losslang.meaning.contests import is_contest
 from losslang.meaning.keys import key
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term, is_static
-from losslang.meaning.terms import NumberValue, TensorValue, TermsValue, Value, collapse, fold, number
+from losslang.meaning.terms import (
+    NumberValue,
+    TensorValue,
+    TermsValue,
+    Value,
+    collapse,
+    fold,
+    number,
+    refuse_weighed,
+)
 from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 
@@ -32,8 +41,9 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
         if tensor is None:
             return constant
         factor = Constant(constant.value, in_place=is_zero)
+        whole = tensor if constant.value == 1 else Apply("*", (factor, tensor), node.span)
         return TensorValue(
-            tensor if constant.value == 1 else Apply("*", (factor, tensor), node.span), node.span
+            whole, node.span, *(("", None) if is_zero else _named(parts, constant.value, node))
         )
     if bent:
         return _bent(parts, constant.value, node)
@@ -45,10 +55,26 @@ def multiply(parts: Sequence[tuple[str, Value, tree.Node]], node: tree.Node) -> 
     ]
     static, tensor = _by_kind(parts, node.span)
     if tensor is not None:
+        refuse_weighed(linear, spelled)
         weighted = [_weigh(t, tensor) for t in weighted]
     if static is not None:
         weighted = [replace(t, factor=_times(t.factor, "*", static, t.span)) for t in weighted]
     return TermsValue(tuple(weighted), node.span)
+
+
+def _named(
+    parts: Sequence[tuple[str, Value, tree.Node]], constant: float, node: tree.Node
+) -> tuple[str, tuple[float, Expression | None, Expression] | None]:
+    """The name of a multiple of one bound tensor, and the multiple; '' for any other product."""
+    static, _ = _by_kind(parts, node.span)
+    moving = [(o, v) for o, v, _ in parts if isinstance(v, TensorValue) and not is_static(v.expression)]
+    if len(moving) != 1 or moving[0][0] != "*" or not moving[0][1].label:
+        return "", None
+    ((_, bound),) = moving
+    weight, factor, inside = bound.split
+    if static is not None:
+        factor = static if factor is None else _times(factor, "*", static, node.span)
+    return bound.label, (weight * constant, factor, inside)
 
 
 def _by_kind(

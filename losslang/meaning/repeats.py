@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from losslang.diagnostics.mistakes import automatic
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import repeats as mistakes
 from losslang.diagnostics.source import Span
@@ -32,6 +33,7 @@ from losslang.meaning.terms import (
     TermsValue,
     as_terms,
     collapse,
+    refuse_weighed,
 )
 from losslang.meaning.uses import Scope
 from losslang.primitives.repeats import Repeat
@@ -74,6 +76,7 @@ def _terms(call: tree.Call, scope: Scope, evaluator: Evaluates) -> tuple[Term, .
     value = evaluator.evaluate(call.arguments[0], scope)
     if value is None:
         raise ReportedError
+    refuse_weighed(value, spell(call))
     return as_terms(value)
 
 
@@ -112,6 +115,8 @@ def _problems(term: Term, options: dict[str, Any], registry: Registry) -> list[A
     parts = [p for whole in (term.body, term.factor) if whole is not None for p in below(whole)]
     if any(isinstance(part, Apply) and part.operator == EACH for part in parts):
         return [mistakes.nested(term.span)]
+    if any(isinstance(part, Apply) and part.operator == "gradmatch" for part in parts):
+        return [automatic.weighed_terms_only(term.span, "gradmatch", EACH)]
     if not any(isinstance(part, Input) and ELEMENT in part.steps for part in parts):
         over = ", ".join(map(str, options["over"]))
         return [mistakes.no_element(term.span, term.name, over)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 from losslang.diagnostics.diagnostic import Diagnostic
-from losslang.diagnostics.mistakes import beside
+from losslang.diagnostics.mistakes import automatic, beside
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
@@ -26,7 +27,7 @@ from losslang.meaning.meaning import (
     loss_uses,
     show,
 )
-from losslang.meaning.program_tree import node_of_use
+from losslang.meaning.use_tree import node_of_use
 from losslang.meaning.uses.universal import of_classes
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.presets import MEANS, Preset
@@ -56,6 +57,8 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         diagnostics.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     diagnostics += masks_as_factors(terms, registry)
+    found = ((term, part) for term in terms for part in below(term.body) if is_static(term.body))
+    diagnostics += [automatic.weighs_nothing(term.span, p.operator) for term, p in found if _is_weight(p)]
     for term in terms:
         for use in loss_uses(term):
             loss = loss_of(use, registry)
@@ -73,6 +76,10 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
         parts = [p for e in (term.body, term.factor) if e is not None for p in below(e)]
         diagnostics += [mistakes.reserved_input(p.span, "norm") for p in parts if _is_norm(p)]
     return diagnostics
+
+
+def _is_weight(part: Expression) -> TypeGuard[Apply]:
+    return isinstance(part, Apply) and part.operator == "gradmatch"
 
 
 def _names(node: tree.Node) -> set[str]:

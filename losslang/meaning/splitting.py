@@ -91,6 +91,8 @@ def why_not_split(term: Term, registry: Registry) -> str:
     """Why the values of a term on parts of a batch do not add up to that on the whole; '' if they do."""
     if is_once_a_call(term, registry):
         return ""
+    if found_by := _found_by(term):
+        return f"`{found_by}` finds its weight in each call, from the part that the call sees"
     mixed = "" if term.factor is None else mixes(term.factor, registry)
     if mixed:
         return mixed
@@ -103,6 +105,14 @@ def why_not_split(term: Term, registry: Registry) -> str:
     if not needs_norm(term, registry) and counted_use(term.body, shifts=False) is None:
         return "a number beside a sum counts once in each part"
     return _of_loss(use, loss) or _of_options(use) or _of_elements(term.body, use) or mixes(use, registry)
+
+
+def _found_by(term: Term) -> str:
+    """The combinator that finds the weight of a term in every call; '' if none does."""
+    if term.automatic is not None:
+        return term.automatic.method
+    parts = () if term.factor is None else below(term.factor)
+    return next((p.operator for p in parts if isinstance(p, Apply) and p.operator == "gradmatch"), "")
 
 
 def _why_no_mean(body: Expression) -> str:

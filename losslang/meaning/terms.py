@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
+from losslang.diagnostics.mistakes import automatic
 from losslang.diagnostics.mistakes import meaning as mistakes
 from losslang.diagnostics.source import Span
 from losslang.meaning.keys import below_name, key
@@ -38,11 +39,21 @@ class NumberValue:
 
 @dataclass(frozen=True)
 class TensorValue:
-    """The value of arithmetic on tensors of the call. `label` is the name that it is bound to."""
+    """The value of arithmetic on tensors of the call.
+
+    `label` is the name that it is bound to; a multiple of a bound one keeps the name, and `inside` is what is
+    bound, with the weight and the factor in front of it.
+    """
 
     expression: Expression
     span: Span = NOWHERE
     label: str = ""
+    inside: tuple[float, Expression | None, Expression] | None = None
+
+    @property
+    def split(self) -> tuple[float, Expression | None, Expression]:
+        """The weight, the factor and what they multiply."""
+        return self.inside or (1.0, None, self.expression)
 
 
 @dataclass(frozen=True)
@@ -141,7 +152,10 @@ def negate(value: Value, node: tree.Node) -> Value:
         case NumberValue():
             return NumberValue(-value.value, node.span)
         case TensorValue():
-            return TensorValue(Apply("neg", (value.expression,), node.span), node.span)
+            weight, factor, inside = value.split
+            negative = Apply("neg", (value.expression,), node.span)
+            split = (-weight, factor, inside) if value.label else None
+            return TensorValue(negative, node.span, value.label, split)
         case TermsValue():
             return TermsValue(tuple(replace(t, weight=-t.weight) for t in value.terms), node.span)
 
@@ -180,7 +194,8 @@ def as_terms(value: Value) -> tuple[Term, ...]:
                 for weight, part, dropped in addends(value.expression)
             )
         case TensorValue():
-            return (Term(value.label, 1.0, value.expression, named=True, span=value.span),)
+            weight, factor, inside = value.split
+            return (Term(value.label, weight, inside, factor, named=True, span=value.span),)
 
 
 def collapse(value: Value, outside: str) -> Expression:
@@ -191,6 +206,7 @@ def collapse(value: Value, outside: str) -> Expression:
         case TensorValue():
             return value.expression
         case TermsValue():
+            refuse_weighed(value, outside)
             total: Expression | None = None
             for term in value.terms:
                 if term.metric:
@@ -205,13 +221,20 @@ def collapse(value: Value, outside: str) -> Expression:
             return total
 
 
+def refuse_weighed(value: Value, outside: str) -> None:
+    """Raises MistakeError for terms whose weights are found in every call: they stand in the total alone."""
+    found = [t.automatic for t in value.terms if t.automatic] if isinstance(value, TermsValue) else []
+    if found:
+        raise MistakeError(automatic.weighed_terms_only(found[0].span, found[0].method, outside))
+
+
 def renamed(value: Value, name: str) -> Value:
     """A bound value where it is used: its terms are logged under the name."""
     match value:
         case NumberValue():
             return value
         case TensorValue():
-            return replace(value, label=name)
+            return replace(value, label=name, inside=None)
         case TermsValue(terms=(only,)):
             return replace(value, terms=(replace(only, name=name, named=True),))
         case TermsValue():

@@ -79,7 +79,11 @@ def scheduled(
 
 def is_scheduled(expression: Expression) -> bool:
     """True if an expression is made of numbers and clocks alone: at one time it is one number."""
-    return is_static(expression) and not any(isinstance(part, Learned) for part in below(expression))
+    return is_static(expression) and not any(_is_found_later(part) for part in below(expression))
+
+
+def _is_found_later(part: Expression) -> bool:
+    return isinstance(part, Learned) or (isinstance(part, Apply) and part.operator == "gradmatch")
 
 
 def clock_of(expression: Apply, schedule: Schedule) -> tuple[str, dict[str, Any]]:
@@ -116,6 +120,8 @@ def said_at(expression: Expression, times: Mapping[str, int], registry: Registry
     """A static expression in words: `0.3 at step=3000`; clocks that `times` does not have stand at 0."""
     now = {name: times.get(name, 0) for name in tree.CLOCKS}
     read = [name for name in tree.CLOCKS if name in _clocks_in(expression, registry)]
+    if any(isinstance(part, Apply) and part.operator == "gradmatch" for part in below(expression)):
+        return "found in every call"
     shown = formatted(float(f"{number_at(expression, now, registry):.6g}"))
     learns = any(isinstance(part, Learned) for part in below(expression))
     when = [f"{name}={now[name]}" for name in read] + ["the start"] * learns

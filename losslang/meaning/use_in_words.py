@@ -9,11 +9,11 @@ from dataclasses import replace
 from losslang.diagnostics.source import Source
 from losslang.meaning.expression_tree import node_of
 from losslang.meaning.layout import lies
+from losslang.meaning.likeness import Likeness
 from losslang.meaning.meaning import (
     Apply,
     Expression,
     Input,
-    Likeness,
     LossUse,
     loss_of,
     show,

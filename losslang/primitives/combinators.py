@@ -1,18 +1,23 @@
-"""Combinators: what weighs whole expressions by parameters that are learned beside the network.
+"""Combinators: what weighs whole expressions by numbers that are learned, or found in every call.
 
-A combinator that weighs each of its arguments says so in the language itself: L becomes `weight*L + plus`,
-where `s` is a parameter of the loss, one for each argument.
+A combinator whose weights are learned says so in the language itself: L becomes `weight*L + plus`, where `s`
+is a parameter of the loss, one for each argument. One whose weights are found is a function of what a call
+measures: `primitives/automatic.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 from losslang.primitives.decorators import DEFINED, name_of
-from losslang.primitives.primitive import Primitive
+from losslang.primitives.primitive import Primitive, declared
 from losslang.vocabulary import Tensor
+
+WRT = "wrt"
+"""The option that names the tensor at which gradients are measured."""
 
 
 class Weighed(NamedTuple):
@@ -25,14 +30,51 @@ class Weighed(NamedTuple):
 
 @dataclass(frozen=True)
 class Combinator(Primitive):
-    """A combinator: a function of expressions. Its function gives a Weighed, or what it computes."""
+    """A combinator: a function of expressions. Its function gives a Weighed, or what it computes.
+
+    `measures` says from what of the losses its weights are found in every call; it is empty where they are
+    not. It gives its arguments as weighed terms, or one weight. From call to call it keeps `rows` of one
+    number a loss, of which the first `ones` start at 1 and the others at 0, and `numbers`. `clock` is the
+    clock that it reads. What measures gradients has the option `wrt`, a path; `needs_wrt`: it is written.
+    """
+
+    measures: Literal["", "values", "gradients"] = ""
+    rows: int = 0
+    ones: int = 1
+    numbers: int = 0
+    clock: str = ""
+    gives: Literal["terms", "weight"] = "terms"
+    needs_wrt: bool = False
+
+    @cached_property
+    def option_types(self) -> dict[str, Any]:
+        """The declared types of the options, or what they take in words."""
+        return {**declared(self.function), **({WRT: "a path"} if self.measures == "gradients" else {})}
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the options that have one."""
+        own = {name: self.signature.parameters[name].default for name in declared(self.function)}
+        return {**own, **({WRT: None} if WRT in self.option_types and not self.needs_wrt else {})}
 
 
-def combinator(*, paper: str = "") -> Callable[[Callable[..., object]], Combinator]:
+def combinator(
+    *,
+    paper: str = "",
+    measures: Literal["", "values", "gradients"] = "",
+    rows: int = 0,
+    ones: int = 1,
+    numbers: int = 0,
+    clock: str = "",
+    gives: Literal["terms", "weight"] = "terms",
+    needs_wrt: bool = False,
+) -> Callable[[Callable[..., object]], Combinator]:
     """Registers a combinator of the language."""
 
     def define(function: Callable[..., object]) -> Combinator:
-        made = Combinator(name_of(function), function, (), paper)
+        made = Combinator(
+            name_of(function), function, (), paper, measures, rows, ones, numbers, clock, gives, needs_wrt
+        )
         DEFINED.append(made)
         return made
 

@@ -45,7 +45,7 @@ class Primitive:
 
     @property
     def kind(self) -> str:
-        """Its kind in lower case: `loss`, `activation`, `reduction`, `function`, `schedule` or `planned`."""
+        """Its kind in lower case: `loss`, `activation`, `reduction`, `function`, `schedule` or `combinator`."""
         return type(self).__name__.lower()
 
     @property
@@ -293,13 +293,6 @@ class Function(Primitive):
 
     reduces: bool = False
     fold: Callable[..., float] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class Planned(Primitive):
-    """A name that the language reserves and this version cannot compile yet."""
-
-    role: str = "combinator"
 
 
 def declared(function: Callable[..., Any]) -> dict[str, Any]:

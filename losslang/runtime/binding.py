@@ -11,11 +11,13 @@ from typing import Any
 from losslang.diagnostics.mistakes import tensors
 from losslang.meaning.meaning import Input
 from losslang.plan.operations import MATH, OPERATIONS, ieee
+from losslang.plan.operations.automatic import found_weights
 from losslang.plan.operations.call import as_tensor
 from losslang.plan.operations.regions import Region, of_totals, region_total
 from losslang.plan.operations.sums import Sum
 from losslang.plan.plan import Ref, Step
 from losslang.primitives import functions
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Activation, Function, Loss, Reduction
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, loss_behind
@@ -175,6 +177,8 @@ def _function(operation: str, registry: Registry) -> tuple[Callable[..., Any], i
             return _arithmetic(_found(registry.get(Function, name), operation)), None
         case "schedule":
             return _found(registry.get(Schedule, name), operation).function, None
+        case "combinator":
+            return partial(found_weights, combinator=_found(registry.get(Combinator, name), operation)), None
         case "activation":
             return _found(registry.get(Activation, name), operation).function, None
         case "reduction":

@@ -11,9 +11,10 @@ from weakref import ref
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs
-from losslang.plan.lower.memories import memory_of
+from losslang.plan.lower.memories import memory_of, weights_of
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 from losslang.tensors.lazy import torch
@@ -154,24 +155,46 @@ def _once(parameters: Iterable[Tensor]) -> list[Tensor]:
     return list({id(value): value for value in parameters}.values())
 
 
+MEMORY, WEIGHTS = "memory_", "weights_"
+"""What the names of the buffers begin with: those of losses, and those of combinators."""
+
+
 class Memory(NamedTuple):
-    """The buffer of one use of a loss: its length, and whether anything is kept in it from call to call."""
+    """A buffer of a loss or a combinator: its length, and how many numbers from the front start at 1.
+
+    `is_kept`: anything is kept in it from call to call.
+    """
 
     length: int
-    is_kept: bool
+    is_kept: bool = True
+    ones: int = 0
+
+    def fresh(self, device: torch.device | None = None) -> Tensor:
+        """Returns the buffer as it starts."""
+        zeros = torch.zeros(self.length, dtype=torch.float32, device=device)
+        zeros[: self.ones] = 1
+        return zeros
 
 
 def memories(plan: Plan, registry: Registry) -> dict[str, Memory]:
-    """Returns the buffers that the losses of a plan keep, by name."""
-    names = {step.name: name for step in plan.inputs if (name := memory_of(step)) is not None}
+    """Returns the buffers that a plan keeps in its module, by their names there."""
+    losses = {step.name: name for step in plan.inputs if (name := memory_of(step)) is not None}
+    groups = {step.name: group for step in plan.inputs if (group := weights_of(step)) is not None}
     found: dict[str, Memory] = {}
     for step in plan.steps:
-        for name in (names[read] for read in step.input_names if read in names):
+        options = dict(step.options)
+        for name in (losses[read] for read in step.input_names if read in losses):
             loss = registry.get(Loss, step.loss_name)
             assert loss is not None
             (length,) = loss.axes["memory"]
-            options = dict(step.options)
-            found[name] = Memory(int(options[length]), options.get("momentum") != 0)
+            found[MEMORY + name] = Memory(int(options[length]), options.get("momentum") != 0)
+        for group in (groups[read] for read in step.input_names if read in groups):
+            combinator = registry.get(Combinator, step.op)
+            assert combinator is not None
+            number = max(options["members"]) + 1
+            # Each row starts at 1 if it holds weights: the first ones do.
+            length = combinator.rows * number + combinator.numbers
+            found[WEIGHTS + group] = Memory(length, ones=combinator.ones * number)
     return found
 
 

@@ -13,7 +13,8 @@ from losslang.diagnostics.errors import LossError
 from losslang.plan.lower.across import gathered_by
 from losslang.plan.operations.call import holds_numbers, refuse_mixed, refuse_unreadable
 from losslang.plan.passes import drop_masks
-from losslang.plan.plan import Plan
+from losslang.plan.plan import Plan, Step
+from losslang.primitives.combinators import Combinator
 from losslang.registry import Registry
 from losslang.runtime import block_sizes, program
 from losslang.runtime.arguments import name_heads
@@ -25,7 +26,7 @@ from losslang.runtime.program import Program
 from losslang.runtime.runners import RunFn, Runner
 from losslang.runtime.ways import SPECIALIZED, Way, choose
 from losslang.tensors import lazy
-from losslang.tensors.eager import is_eager
+from losslang.tensors.eager import compiles, is_eager
 from losslang.tensors.subclasses import is_dressed
 
 lazy.load()
@@ -34,6 +35,11 @@ Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
 Signature = tuple[Any, ...]
 """The number of threads, and what of the inputs decides how a call runs."""
+WHY_IT_BREAKS = (
+    "`balance`, `gradnorm` and `gradmatch` measure gradients inside of the call: leave `fullgraph=True` out, or "
+    "weigh by values, as `dwa` and `relobralo` do"
+)
+"""What torch.compile says of a loss that it does not take into its graph."""
 SIGNATURES = 256
 """Signatures of which a plan keeps how they run."""
 
@@ -130,6 +136,7 @@ class Executor:
         )
         self.gathered = {text: step for step in plan.inputs if (text := gathered_by(step)) is not None}
         """What the plan reads with the rows of all ranks."""
+        self.measures = any(_measures_gradients(step, registry) for step in plan.steps)
         self.is_guarded = any(step.operation == "complete" for step in plan.steps)
         self.for_eager = for_eager
         # For what traces a call or transforms it: made now, since making it could not be traced.
@@ -141,7 +148,7 @@ class Executor:
     def run(self, roots: Sequence[Any], look: int) -> list[Any]:
         """The value of every output; `look` says which values of the tensors are looked at."""
         if not (self.for_eager or is_eager()):
-            return self.traced.run(*roots)
+            return self._measuring(roots, look) if self.measures and compiles() else self.traced.run(*roots)
         inputs = self.read(roots)
         try:
             case = self.cases.get(_signature(inputs)) or self.case(inputs)
@@ -154,6 +161,11 @@ class Executor:
         if self.is_guarded:
             self.guard.run(*roots)
         return values
+
+    @torch.compiler.disable(reason=WHY_IT_BREAKS)  # pyright: ignore[reportUnknownMemberType, reportUntypedFunctionDecorator]
+    def _measuring(self, roots: Sequence[Any], look: int) -> list[Any]:
+        """Runs outside of the graph of torch.compile."""
+        return self.run(roots, look)
 
     def case(self, inputs: Sequence[Any]) -> Case:
         """Returns the Case of the signature of these inputs; makes it if there is none yet."""
@@ -235,6 +247,11 @@ class Executor:
         if known not in self._specialized:
             self._specialized[known] = program.specialized(self.plan, self.registry, noops, filled=filled)
         return self._specialized[known]
+
+
+def _measures_gradients(step: Step, registry: Registry) -> bool:
+    combinator = registry.get(Combinator, step.op) if step.kind == "combinator" else None
+    return combinator is not None and combinator.measures == "gradients"
 
 
 def _signature(inputs: Sequence[Any]) -> Signature:

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from losslang.plan.lower.memories import memory_name
+from losslang.runtime.buffers import MEMORY
 from losslang.runtime.checkpoint import Lock
-
-PREFIX = "memory_"
 
 
 class Place(NamedTuple):
@@ -31,8 +30,8 @@ def places(lock: Lock, losses: Iterable[str]) -> list[Place]:
     use = re.compile(rf"(?<![\w.])({'|'.join(map(re.escape, losses))})\(")
     for term, text in lock.terms.items():
         for number, name in enumerate(use.findall(text), 1):
-            key = PREFIX + memory_name(term, number)
-            found.append(Place(term, number, key, f"{PREFIX}{name}_{len(found) + 1}"))
+            key = MEMORY + memory_name(term, number)
+            found.append(Place(term, number, key, f"{MEMORY}{name}_{len(found) + 1}"))
     return found
 
 
@@ -51,7 +50,7 @@ def current_keys(kept: Iterable[str], lock: Lock | None, now: Lock, losses: Iter
     owners = {place.numbered if is_numbered else place.key: place for place in there}
     renamed = _renamed(lock, now)
     found = {
-        key: PREFIX + memory_name(renamed.get(place.term, place.term), place.number)
+        key: MEMORY + memory_name(renamed.get(place.term, place.term), place.number)
         for key in kept
         if (place := owners.get(key)) is not None
     }

@@ -209,7 +209,7 @@ class Loss(Training):
         executor, reader = programs.by_class if by else (programs.full, programs.reader)
         values = self._run(executor, pred, target, batch, own)
         total = tensor_of(executor.plan.total(values))
-        self._remember_in_backward([total], own["memory"])
+        self._remember_in_backward([total], own["kept"])
         return reader.detail(values, total)
 
     def terms(
@@ -226,7 +226,7 @@ class Loss(Training):
         values = self._run(terms, pred, target, batch, own)
         named = zip(terms.plan.outputs, values, strict=True)
         contributions = {o.name: tensor_of(v * o.weight) for o, v in named}
-        self._remember_in_backward(contributions.values(), own["memory"])
+        self._remember_in_backward(contributions.values(), own["kept"])
         return contributions
 
     def train(self, mode: bool = True) -> Loss:

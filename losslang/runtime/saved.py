@@ -17,13 +17,13 @@ from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source
 from losslang.meaning import keys
 from losslang.runtime import checkpoint
-from losslang.runtime.buffers import Held, Validate, losses_with_memory, memories
+from losslang.runtime.buffers import MEMORY, WEIGHTS, Held, Validate, losses_with_memory, memories
 from losslang.runtime.checkpoint import KEY, Lock
 from losslang.runtime.clocks import Clocks
 from losslang.runtime.compiled import Programs
 from losslang.runtime.constants import Constants
 from losslang.runtime.learned import Learned
-from losslang.runtime.memory_keys import PREFIX, current_keys, places
+from losslang.runtime.memory_keys import current_keys, places
 from losslang.syntax.parser import parse
 from losslang.syntax.tree import CLOCKS
 
@@ -35,8 +35,8 @@ class Saved(nn.Module):
     """A module of programs, constants and buffers of losses, with its keys in a `state_dict`.
 
     A Parameter or a trained network in `const` is saved as `const_NAME`, the buffer of a loss as
-    `memory_KEY` with the log key of its term, a clock that it reads as `step` or `epoch`, what it learns as
-    `learned.NAME`, and beside them the lock text.
+    `memory_KEY` with the log key of its term, what a combinator keeps as `weights_NAME`, a clock that it
+    reads as `step` or `epoch`, what it learns as `learned.NAME`, and beside them the lock text.
 
     A module without any of these has no key.
     """
@@ -73,22 +73,22 @@ class Saved(nn.Module):
         # Not in inference mode: training could not write to a buffer made there.
         with torch.inference_mode(mode=False):
             for name, memory in self._memories.items():
-                self.register_buffer(f"memory_{name}", torch.zeros(memory.length))
+                self.register_buffer(name, memory.fresh())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves everything; buffers of losses stay in float32, which holds their counts exactly."""
-        memories = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        before = {name: getattr(self, name) for name in self._memories}
         hollow = self._clocks.without_data(self)
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         self._const.move(self, fn)
         self._clocks.restart(self, hollow)
-        for name, memory in memories.items():
-            now = getattr(self, f"memory_{name}")
+        for name, memory in before.items():
+            now = getattr(self, name)
             if memory.is_meta and not now.is_meta:
-                now = torch.zeros_like(now, dtype=torch.float32)
+                now = self._memories[name].fresh(now.device)
             elif now.dtype != torch.float32:
                 now = memory.to(now.device)
-            setattr(self, f"memory_{name}", now)
+            setattr(self, name, now)
         return self
 
     # ---------------------------------------------------------------------------- checkpoints
@@ -155,28 +155,29 @@ class Saved(nn.Module):
         missing: list[str] = []
         rest = (local_metadata, strict, missing, unexpected_keys, error_msgs)
         super()._load_from_state_dict(state_dict, prefix, *rest)  # pyright: ignore
-        own = (KEY, *(f"memory_{name}" for name in self._memories), *self._clocks)
+        own = (KEY, *self._memories, *self._clocks)
         may_miss = {prefix + name for name in own}
         missing_keys += [key for key in missing if key not in may_miss and not isinstance(lock, dict)]
         for name in self._memories:
-            memory = getattr(self, f"memory_{name}")
+            memory = getattr(self, name)
             if memory.dtype != torch.float32:
-                setattr(self, f"memory_{name}", memory.float())
+                setattr(self, name, memory.float())
 
     def _call_memories(self, state: dict[str, Any], prefix: str, lock: Lock | None) -> None:
         """Gives the memories of a file the keys that their terms have here."""
-        start = prefix + PREFIX
+        start = prefix + MEMORY
         kept = [key.removeprefix(prefix) for key in state if key.startswith(start)]
         now = current_keys(kept, lock, self._lock, losses_with_memory(self._programs.registry))
         moved = {new: state.pop(prefix + old) for old, new in now.items()}
         state.update({prefix + key: memory for key, memory in moved.items()})
 
     def _lost(self, state: Mapping[str, Any], prefix: str) -> list[str]:
-        """Returns the terms that remember something and whose memory is not in a file."""
+        """Returns what remembers something and whose memory is not in a file: terms, calls of combinators."""
         names = losses_with_memory(self._programs.registry)
-        kept = {f"{PREFIX}{name}" for name, memory in self._memories.items() if memory.is_kept}
-        missing = [p for p in places(self._lock, names) if p.key in kept and prefix + p.key not in state]
-        return list(dict.fromkeys(place.term for place in missing))
+        gone = [name for name, m in self._memories.items() if m.is_kept and prefix + name not in state]
+        terms = [place.term for place in places(self._lock, names) if place.key in gone]
+        groups = [name.removeprefix(WEIGHTS) for name in gone if name.startswith(WEIGHTS)]
+        return list(dict.fromkeys((*terms, *groups)))
 
     def _load_frozen(
         self, state: dict[str, Any], prefix: str, metadata: Mapping[str, Any], error_msgs: list[str]
@@ -194,7 +195,9 @@ class Saved(nn.Module):
 
     def _has_place(self, key: str, value: Any, prefix: str) -> bool:
         name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or not name.startswith(("memory_", "const_", "learned.", *CLOCKS)):
+        if not key.startswith(prefix) or not name.startswith(
+            (MEMORY, WEIGHTS, "const_", "learned.", *CLOCKS)
+        ):
             return True
         here = getattr(self, name.partition(".")[0], None)
         return isinstance(here, nn.Module) or (

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from losslang.plan.operations import automatic
+from losslang.runtime.buffers import MEMORY, WEIGHTS
 from losslang.runtime.described import Described
 from losslang.runtime.learned import refuse_optimizer_without
 from losslang.tensors.eager import is_eager, is_transformed
@@ -54,24 +56,30 @@ class Training(Described):
     def _state(self, moves: bool) -> dict[str, Any]:
         """Parameters of the model, what is learned, and what losses remember."""
         held = self.held.now() if self.held else self.held
-        own: dict[str, Any] = {"parameters": held, "memory": {}}
+        own: dict[str, Any] = {"parameters": held, "kept": {}}
         if self._starts:
             own["learned"] = self.learned.read()
         if not self._memories:
             return own
-        memory = {name: getattr(self, f"memory_{name}") for name in self._memories}
+        kept: dict[str, Tensor] = {name: getattr(self, name) for name in self._memories}
         if not moves or is_transformed():
-            memory = {name: value.clone() for name, value in memory.items()}
-        return {**own, "memory": memory}
+            kept = {name: value.clone() for name, value in kept.items()}
+        of_losses = {n.removeprefix(MEMORY): v for n, v in kept.items() if n.startswith(MEMORY)}
+        found = {
+            name.removeprefix(WEIGHTS): automatic.Held(value, self.training)
+            for name, value in kept.items()
+            if name.startswith(WEIGHTS)
+        }
+        return {**own, "kept": kept, "memory": of_losses, "weights": found}
 
-    def _remember_in_backward(self, values: Iterable[Tensor], memory: Mapping[str, Tensor]) -> None:
-        """Makes `memory` that of the module once one of the values is differentiated in training."""
-        if not memory or not self.training or not is_eager():
+    def _remember_in_backward(self, values: Iterable[Tensor], kept: Mapping[str, Tensor]) -> None:
+        """Makes `kept` the buffers of the module once one of the values is differentiated in training."""
+        if not kept or not self.training or not is_eager():
             return
 
         def remember(_: Tensor) -> None:
-            for name, value in memory.items():
-                getattr(self, f"memory_{name}").copy_(value)
+            for name, value in kept.items():
+                getattr(self, name).copy_(value)
 
         for value in values:
             if value.requires_grad:

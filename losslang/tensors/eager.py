@@ -19,12 +19,12 @@ from losslang.tensors.torch_private import (
     tracing_state,
 )
 
-_compiles = torch.compiler.is_dynamo_compiling
+compiles = torch.compiler.is_dynamo_compiling
 
 
 def traces() -> bool:
     """Returns whether torch traces, transforms or fakes the call: values cannot be read then."""
-    if _compiles() or current_transform() is not None or tracing_state() is not None:
+    if compiles() or current_transform() is not None or tracing_state() is not None:
         return True
     return count_dispatch_modes() > 0 and is_faked_or_recorded()
 
@@ -36,7 +36,7 @@ def is_eager() -> bool:
 
 def is_transformed() -> bool:
     """Returns whether torch.func transforms the call: no tensor outside of it can be written to."""
-    return not _compiles() and current_transform() is not None
+    return not compiles() and current_transform() is not None
 
 
 def has_modes() -> bool:

@@ -106,7 +106,7 @@ def test_what_check_prints_of_every_preset_is_the_program() -> None:
         ("gaussian_nll(variance=pred.var)@(pred.mu, target)", "gaussian_nll@(pred.mu, target, pred.var)"),
         ("gaussian_nll(variance=batch.v)@d", "gaussian_nll(variance=batch.v)@d"),
         ("batch.w*(2 - 3*(batch.v*l1)) - mse/batch.n", "batch.w*(2 - 3*(batch.v*l1)) - (1/batch.n)*mse"),
-        ("x = pred.a - 2; metric(2*x) + ce - 0.1*sqrt(mse)", "metric(2*pred.a) + metric(-4) + ce(softmax) - 0.1*sqrt(mse)"),
+        ("x = pred.a - 2; metric(2*x) + ce - 0.1*sqrt(mse)", "metric(2*(pred.a - 2)) + ce(softmax) - 0.1*sqrt(mse)"),
     ],
 )  # fmt: skip
 def test_the_line_says_what_is_in_force(text: str, line: str) -> None:

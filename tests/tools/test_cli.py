@@ -370,12 +370,10 @@ def test_list(capsys: Capture, kind: str) -> None:
 
 
 def names() -> list[str]:
-    from losslang.primitives.primitive import Planned
     from losslang.registry import current_registry
     from losslang.tools.cli.listing import KINDS
 
-    known = [name for kind in (*KINDS.values(), Planned) for name in current_registry().names(kind)]
-    return sorted({name.removeprefix("reduction:") for name in known})
+    return sorted({name for kind in KINDS.values() for name in current_registry().names(kind)})
 
 
 @pytest.mark.parametrize("name", [*names(), "pred", "metric", "mask", "smooth", "class_weight"])

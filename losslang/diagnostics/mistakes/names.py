@@ -23,20 +23,6 @@ def unknown_name(span: Span, name: str, what: str, known: Sequence[str], fix: st
     return Diagnostic("", f"there is no {what} `{name}`", span, caret="unknown", fix=fix)
 
 
-@mistake("E102", example="balance(ce, dice)", repair="ce + dice")
-def not_built(span: Span, name: str, role: str) -> Diagnostic:
-    """A part of the language that this version does not compile yet.
-
-    The text is right and will keep its meaning. Some combinators are still to come.
-    """
-    return Diagnostic(
-        "",
-        f"`{name}` ({role}) is part of the language, but this version cannot compile it yet",
-        span,
-        fix="write the value it stands for, or leave the term out for now",
-    )
-
-
 @mistake("E103", example="ce(topk)", repair="ce(reduction=topk)")
 def wrong_kind(span: Span, name: str, found: str, wanted: str, fix: str) -> Diagnostic:
     """A name stands where another kind of name belongs.

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 from losslang.diagnostics.mistakes import presets as preset_mistakes
 from losslang.diagnostics.source import Source, Span
-from losslang.meaning.meaning import Likeness
+from losslang.meaning.likeness import Likeness
 from losslang.meaning.terms import MistakeError
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Loss

@@ -14,7 +14,7 @@ from losslang.meaning.meaning import Choice
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read
 from losslang.meaning.terms import MistakeError, TensorValue, TermsValue
 from losslang.meaning.uses.activation import read_choice
-from losslang.primitives.primitive import Loss, Planned, Reduction
+from losslang.primitives.primitive import Loss, Reduction
 from losslang.registry import Registry
 from losslang.syntax import formatter, tree
 from losslang.vocabulary import UNIVERSAL, UNIVERSAL_TYPES
@@ -239,9 +239,6 @@ def _reduction(
     reduction = registry.get(Reduction, written.name)
     if reduction is not None:
         return read_choice(reduction, written, evaluate, problems)
-    planned = registry.get(Planned, f"reduction:{written.name}")
-    if planned is not None:
-        raise MistakeError(name_mistakes.not_built(written.span, written.name, planned.summary))
     known = registry.names(Reduction)
     fix = f"here it is `reduction={REDUCTIONS[written.name]}`" if written.name in REDUCTIONS else ""
     if not fix and not nearest(written.name, known):

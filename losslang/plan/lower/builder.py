@@ -29,6 +29,7 @@ class Builder:
 
     `written` is the `channels=` that some term wrote for a tensor, by its path; `program` all uses of losses;
     `prediction` that of the use at hand, to which targets are resized; `over_ranks` how tensors are read now.
+    `ranks`: each rank of a process group has a part of the batch.
     """
 
     def __init__(self, registry: Registry, source: Source):
@@ -42,6 +43,7 @@ class Builder:
         self.written: dict[str, str] = {}
         self.program: tuple[LossUse, ...] = ()
         self.over_ranks: OverRanks = ""
+        self.ranks = False
 
     def emit(
         self,
@@ -86,6 +88,8 @@ class Builder:
                 return self.learned(expression)
             case Input():
                 return self.read(expression, channel)
+            case Apply("gradmatch"):
+                return self.matched(expression)
             case Apply(operator=operator, arguments=arguments):
                 kind = "integer" if operator in OF_INTEGERS else "float"
                 values = [self.numbers(argument, channel, kind) for argument in arguments]
@@ -123,6 +127,10 @@ class Builder:
         site = Site(self.term_name, "ranks", self.use_span, self.source)
         ranks = self.emit("input", site=site, path=RANKS)
         return self.emit("taken", self.emit("all_reduced", ranks, value), index=0)
+
+    def matched(self, expression: Apply) -> Ref:
+        """Emits a weight that is found from gradients. Raises AssertionError where there are no losses."""
+        raise AssertionError(f"the checker lets no loss in here: {expression}")
 
     def place(self, expression: Apply) -> Site:
         """The place of arithmetic in the program."""

@@ -12,8 +12,8 @@ from losslang.registry import Registry
 
 
 def has_scheduled_factor(term: Term) -> bool:
-    """Returns whether the factor of a term is a number at one time."""
-    return term.factor is not None and is_scheduled(term.factor)
+    """Returns whether the factor of a term is a number at one time, by which nothing is measured."""
+    return term.factor is not None and term.automatic is None and is_scheduled(term.factor)
 
 
 def without_scheduled_factors(meaning: Meaning) -> Meaning:

@@ -24,3 +24,18 @@ def memory_of(step: Step) -> str | None:
             return name
         case _:
             return None
+
+
+def weights_path(group: str) -> Input:
+    """Returns the path of what a call of a combinator keeps."""
+    return Input("module", (tree.Key("weights"), tree.Key(group)))
+
+
+def weights_of(step: Step) -> str | None:
+    """Returns the call of a combinator whose memory a step reads; None if it reads none."""
+    path = dict(step.options).get("path")
+    match path:
+        case Input("module", (tree.Key("weights"), tree.Key(group))):
+            return group
+        case _:
+            return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+from losslang.diagnostics.source import Source
 from losslang.meaning.contests import is_contest
 from losslang.meaning.elements import is_closed, prefixes, repeats_in
 from losslang.meaning.layout import tensors_of
@@ -21,6 +22,7 @@ from losslang.meaning.meaning import (
 )
 from losslang.meaning.ranks import why_not_over_ranks
 from losslang.meaning.splitting import counted_use, counted_uses, is_once_a_call, needs_norm, why_not_counted
+from losslang.plan.lower.automatic import found_in, with_found_weights
 from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.contests import contested
 from losslang.plan.lower.detail import (
@@ -66,7 +68,8 @@ def lower(
         if use.get("channels") is not None
         for path in tensors_of(use.prediction)
     }
-    outputs = tuple(output for term in meaning.terms for output in lowering.outputs(term, detail))
+    lowered = [(term, tuple(lowering.outputs(term, detail))) for term in meaning.terms]
+    outputs = tuple(with_found_weights(lowering, lowered, detailed=bool(detail)))
     lowering.completeness(meaning, ignore)
     return verify(Plan(tuple(lowering.steps), outputs))
 
@@ -77,10 +80,13 @@ class _Lowering(Builder):
     # ------------------------------------------------------------------------------- terms
 
     norms: tuple[str, ...] = ()
-    ranks = False
     use_of: type[Use] = Use
     position = 0
     """Of the next denominator that the call hands over."""
+
+    def __init__(self, registry: Registry, source: Source):
+        super().__init__(registry, source)
+        self.matches: dict[Apply, Ref] = {}
 
     def outputs(self, term: Term, detail: tuple[str, ...]) -> Iterator[Output]:
         """Emits a term, and what `detail` asks for of it."""
@@ -155,6 +161,21 @@ class _Lowering(Builder):
         body = self.scalar(term.body)
         return body, None if term.factor is None else self.number(term.factor)
 
+    def matched(self, expression: Apply) -> Ref:
+        """Emits `gradmatch(a, b)`, the weight with which the gradient of b is as long as that of a.
+
+        Equal ones are one, which keeps its weight under a name of its own.
+        """
+        known = self.matches.get(expression)
+        if known is None:
+            own, self.uses = self.uses, []
+            values = list(map(self.scalar, expression.arguments))
+            self.uses = own
+            number = len(self.matches) + 1
+            group = expression.operator if number == 1 else f"{expression.operator}_{number}"
+            known = self.matches[expression] = found_in(self, expression, values, group)
+        return known
+
     def scalar(self, expression: Expression) -> Argument:
         """Emits an expression of reduced losses, numbers and scalars."""
         match expression:
@@ -162,6 +183,8 @@ class _Lowering(Builder):
                 return value
             case LossUse():
                 return self.loss_value(expression)
+            case Apply("gradmatch"):
+                return self.matched(expression)
             case Apply("each"):
                 if is_contest(expression):
                     return contested(self, expression, self.used)

@@ -8,6 +8,7 @@ from typing import Any
 
 from losslang.plan.operations import (
     arithmetic,
+    automatic,
     call,
     checks,
     compared,
@@ -148,6 +149,7 @@ for _function in (
     counts.class_means,
     units.units,
     units.over_norm,
+    automatic.found_weight,
     views.scale_by_temperature,
     views.channels_second,
     views.channels_back,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from losslang.losses import FAMILIES
 from losslang.primitives.combinators import Combinator
-from losslang.primitives.primitive import Activation, Function, Loss, Planned, Primitive, Reduction
+from losslang.primitives.primitive import Activation, Function, Loss, Primitive, Reduction
 from losslang.primitives.repeats import Levels, Repeat
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, current_registry
@@ -46,7 +46,6 @@ def run(arguments: Namespace) -> Outcome:
     kinds = [arguments.kind] if arguments.kind else list(KINDS)
     parts = ["\n".join(_section(kind, registry)) for kind in kinds]
     if not arguments.kind:
-        parts.append("\n".join(_planned(registry)))
         parts.append("`losslang show NAME` says everything about one of them.")
     return Outcome(0, "\n\n".join(filter(None, parts)))
 
@@ -91,11 +90,3 @@ def _rows(primitives: Sequence[Primitive], width: int) -> Iterator[str]:
             # A blank inside `sigmoid_ce = bce(sigmoid)` is no place to break a line.
             wrapped = textwrap.wrap(also.replace(" = ", "\0=\0"), WIDTH - len(indent), break_on_hyphens=False)
             yield from (indent + line.replace("\0", " ") for line in wrapped)
-
-
-def _planned(registry: Registry) -> Iterator[str]:
-    """The lines of names that are not built yet."""
-    names = [planned.name.removeprefix("reduction:") for planned in registry.all(Planned)]
-    if names:
-        yield "in the language, not built yet"
-        yield from textwrap.wrap(", ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ")

@@ -19,7 +19,7 @@ from losslang.meaning.uses.preset import listed
 from losslang.meaning.uses.universal import TENSORS
 from losslang.primitives.combinators import Combinator
 from losslang.primitives.libraries import LIBRARIES
-from losslang.primitives.primitive import Activation, Loss, Planned, Primitive, Reduction
+from losslang.primitives.primitive import Activation, Loss, Primitive, Reduction
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry, current_registry
 from losslang.tools.cli.listing import KINDS, WIDTH
@@ -75,7 +75,7 @@ def _names(kind: type[Primitive]) -> tuple[str, ...]:
 
 
 def _pages(name: str, registry: Registry) -> Iterator[str]:
-    """The pages of a name: primitive, alias, planned name, root, mistake, option."""
+    """The pages of a name: primitive, alias, root, mistake, option."""
     for kind in KINDS.values():
         primitive = registry.get(kind, name)
         if primitive is not None:
@@ -84,9 +84,6 @@ def _pages(name: str, registry: Registry) -> Iterator[str]:
     if alias is not None and alias.loss.name != name:
         stands = f"{alias.loss.name}({alias.activation})" if alias.activation else alias.loss.name
         yield "\n".join([f"`{name}` is `{stands}`", "", *_page(alias.loss)])
-    for planned in registry.all(Planned):
-        if planned.name.removeprefix("reduction:") == name:
-            yield f"{name} ({planned.role}): {planned.summary}\n\nIn the language, but not built yet."
     if name in NAMES:
         # A name of the field; those of classes are refused, because their defaults differ.
         yield f"{name}: here it is spelled `{NAMES[name]}`"
@@ -117,9 +114,9 @@ def _page(primitive: Primitive) -> Iterator[str]:
 def _signature(primitive: Primitive) -> str:
     """The call of a primitive with its defaults: `dice(sigmoid, smooth=1e-5, squared=false)`."""
     inside: list[str] = []
-    if isinstance(primitive, Combinator) and not primitive.parameters:
-        return f"{primitive.name}(a, b, ...)"
-    if isinstance(primitive, Loss) and _activation_of(primitive):
+    if isinstance(primitive, Combinator) and primitive.name != "learn":
+        inside += ["a", "b", "..."]
+    elif isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
     elif not isinstance(primitive, (Loss, Activation, Reduction)):
         named = [p for p in primitive.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY]
