@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from losslang.meaning.automatic import Automatic
 from losslang.meaning.contests import is_contest
 from losslang.meaning.layout import is_of_rows, without_slices
 from losslang.meaning.meaning import (
@@ -29,6 +30,7 @@ from losslang.meaning.splitting import (
     mixes,
 )
 from losslang.meaning.uses.universal import BALANCED
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 
@@ -116,7 +118,16 @@ def in_words(meaning: Meaning, registry: Registry) -> str:
     reduced, gathered = exchange(meaning, registry)
     said = [f"one all-reduce a step ({', '.join(reduced)})"] if reduced else []
     said += [f"two all-gathers, of sizes and rows ({', '.join(gathered)})"] if gathered else []
+    measured = dict.fromkeys(
+        t.automatic.method for t in trained if t.automatic and _measures(t.automatic, registry)
+    )
+    said += [f"one more all-reduce, of the lengths of gradients ({name})" for name in measured]
     return ", ".join(said) or "nothing is exchanged"
+
+
+def _measures(automatic: Automatic, registry: Registry) -> bool:
+    combinator = registry.get(Combinator, automatic.method)
+    return combinator is not None and combinator.measures == "gradients"
 
 
 def gathered_paths(meaning: Meaning, registry: Registry) -> dict[str, Input]:

@@ -38,6 +38,10 @@ PROGRAMS = (
     "tversky(softmax, batch=true, alpha=0.3, ignore_index=255, background=false)@(pred.s, target)",
     "infonce@(pred.a, pred.b) + mnrl(scale=exp(pred.t), symmetric=true)@(pred.a, pred.b)",
     "ce(ignore_index=255, reduction=sum)@(pred.s, target) + 1e-3*sqrt(mse@(pred.d, batch.y))",
+    "balance((dice(softmax, batch=true, ignore_index=255) + ce(ignore_index=255))@(pred.s, target), "
+    "l1(mask=batch.m)@(pred.d, batch.y), infonce@(pred.a, pred.b))",
+    "ce(ignore_index=255)@(pred.s, target) + "
+    "gradmatch(ce(ignore_index=255)@(pred.s, target), mse@(pred.d, batch.y), wrt=batch.w)*mse@(pred.d, batch.y)",
 )
 N = 8
 CUTS = {
@@ -77,10 +81,11 @@ def _model() -> nn.Module:
 def _gradients(model: nn.Module, loss: losslang.Loss, rows: slice) -> tuple[list[Tensor], losslang.Detail]:
     x, labels, y, m = (part[rows] for part in _batch())
     pred = model(x)
+    shared = next(p for name, p in model.named_parameters() if name.endswith("body.weight"))
     # Heads that the program leaves out have a gradient of 0.
     unused = sum(0.0 * head.sum() for head in pred.values())
-    (loss(pred, labels, y=y, m=m) + unused).backward()
-    out = loss.detail({name: head.detach() for name, head in pred.items()}, labels, y=y, m=m)
+    (loss(pred, labels, y=y, m=m, w=shared) + unused).backward()
+    out = loss.detail({name: head.detach() for name, head in pred.items()}, labels, y=y, m=m, w=shared)
     return [parameter.grad for parameter in model.parameters() if parameter.grad is not None], out
 
 
