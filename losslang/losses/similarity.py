@@ -22,6 +22,7 @@ OF_SAMPLES = {
     "reduction=sum": "MONAI adds up the means of the samples",
     "reduction=none": "MONAI keeps the mean of each sample",
 }
+NEEDS = {"sigma": ("kernel", "gaussian")}
 
 
 def _edge(*, window: int, padding: str, **_: object) -> tuple[int, int]:
@@ -37,6 +38,7 @@ def _edge(*, window: int, padding: str, **_: object) -> tuple[int, int]:
     whole=True,
     edge=_edge,
     index=True,
+    needs=NEEDS,
     like={
         "monai": Preset(ranks=(4, 5), refuses=OF_SAMPLES, takes="reduction"),
         "kornia": Preset("padding=same", ranks=(4,)),
@@ -82,6 +84,7 @@ def ssim(
     zero_when="equal",
     whole=True,
     edge=_edge,
+    needs=NEEDS,
     like={"kornia": Preset("padding=same", ranks=(4,), takes="reduction")},
 )
 def dssim(

@@ -67,6 +67,8 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
             diagnostics += _yes_or_no(use, registry)
             diagnostics += _without_background(use, registry)
             diagnostics += _not_compared(use, registry)
+            diagnostics += _without_effect(use, loss)
+            diagnostics += [] if term.metric else _ranked(use, loss)
             if loss.index and core(term.body) is use and term.weight * use.scale > 0 and not term.metric:
                 fix = f"1 - {loss.name}" if loss.range is not None else f"-{loss.name}"
                 diagnostics.append(mistakes.index_as_loss(use.span, use.loss, fix))
@@ -108,6 +110,26 @@ def _yes_or_no(use: LossUse, registry: Registry) -> list[Diagnostic]:
     weight = use.get("pos_weight")
     fix = of_classes(show(weight), isinstance(weight, (int, float)))
     return [option_mistakes.does_not_apply(span, use.loss, "pos_weight", why, fix)]
+
+
+def _without_effect(use: LossUse, loss: Loss) -> list[Diagnostic]:
+    """The mistakes of options that do nothing beside another one. Their defaults may be written, as locks do."""
+    given, found = dict(use.options), list[Diagnostic]()
+    for name, (other, value) in loss.needs.items():
+        if given[name] != loss.defaults[name] and given[other] != value:
+            needed, why = f"{other}={show(value)}", f"it has no effect beside `{other}={show(given[other])}`"
+            fix = f"remove `{name}`, or write `{needed}`"
+            found.append(option_mistakes.does_not_apply(use.span_of(name), use.loss, name, why, fix))
+    return found
+
+
+def _ranked(use: LossUse, loss: Loss) -> list[Diagnostic]:
+    """The mistake of a reduction to the hardest values, of an index whose largest values are the best."""
+    if not loss.index or use.reduction.name not in ("topk", "ohem"):
+        return []
+    meant = "`dssim`, which is (1 - ssim) / 2, ranks the other way" if use.loss == "ssim" else ""
+    fix = meant or "write `reduction=mean`"
+    return [option_mistakes.best_ranked(use.span_of("reduction"), use.loss, use.reduction.name, fix)]
 
 
 def _without_background(use: LossUse, registry: Registry) -> list[Diagnostic]:

@@ -31,6 +31,7 @@ def loss(
     whole: bool = False,
     edge: Callable[..., tuple[int, int]] | None = None,
     index: bool = False,
+    needs: Mapping[str, tuple[str, Any]] | None = None,
     version: int = 1,
     like: Mapping[str, str | Preset] | None = None,
 ) -> Callable[[Callable[..., Any]], Loss]:
@@ -54,6 +55,8 @@ def loss(
         edge: A function of the options that says how many pixels at both ends of each axis of space have no
             value: where windows must lie inside an image.
         index: Larger is better, as of a similarity: `check` warns where it would be made small.
+        needs: Options that have an effect only beside a value of another one, as
+            `{"sigma": ("kernel", "gaussian")}`.
         version: One more whenever the same text gives other numbers than before. It is in every lock, and in
             the fingerprint from 2 on.
         like: The options, or a Preset, that give the number of a library, by the names of LIBRARIES.
@@ -92,6 +95,7 @@ def loss(
             whole=whole,
             edge=edge,
             index=index,
+            needs=dict(needs or {}),
             version=version,
             like={name: as_preset(declared) for name, declared in (like or {}).items()},
         )

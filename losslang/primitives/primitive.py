@@ -5,9 +5,8 @@
               delta: Positive = 1.0) -> Float[Tensor, "*shape"]:
         \"\"\"e^2 / 2 inside delta, delta (|e| - delta / 2) outside.\"\"\"
 
-The names of the parameters say what the loss reads (VIEWS, TARGETS, GIVEN), the annotations which
-axes, the keyword-only parameters which options with which bounds, the docstring the formula. The
-annotations of tensors stay strings: nothing here imports torch.
+The names of the parameters say what the loss reads (VIEWS, TARGETS, GIVEN), the annotations which axes,
+the keywords which options with which bounds, the docstring the formula. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -116,6 +115,7 @@ class Loss(Primitive):
     whole: bool = False
     edge: Callable[..., tuple[int, int]] | None = field(default=None, repr=False)
     index: bool = False
+    needs: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]], hash=False)
     version: int = 1
     like: dict[str, Preset] = field(default_factory=dict[str, Preset], hash=False)
     kernels: dict[str, Callable[..., Any]] = field(

@@ -162,6 +162,7 @@ PIECES = [
     ("ce(mask=target.seg != -1)@a", "E142", "mask=target.seg != -1", "ignore_index=-1"),
     ("ce(mask=target >= 0)", "E142", "mask=target >= 0", "ignore_index=-1"),
     ("ce(mask=target > 3)", "E142", "mask=target > 3", "mask=batch.valid"),
+    ("dssim(kernel=box, sigma=2)", "E205", "kernel=box", "kernel=gaussian"),
     ("dssim(padding=reflect)", "E202", "padding=reflect", "padding=same"),
     ("dssim(kernel_type=uniform)", "E201", "kernel_type=uniform", "kernel=box"),
     ("dssim(padding_mode=zeros)", "E201", "padding_mode=zeros", "padding=zeros"),

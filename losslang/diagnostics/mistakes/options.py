@@ -109,6 +109,21 @@ def does_not_apply(span: Span, owner: str, name: str, why: str, fix: str = "") -
     return Diagnostic("", said, span, fix=fix or "remove the option")
 
 
+@mistake("E347", example="1 - ssim(reduction=topk)", repair="dssim(reduction=topk)")
+def best_ranked(span: Span, name: str, reduction: str, fix: str) -> Diagnostic:
+    """A reduction that takes the largest values, of an index that is large where the prediction is good.
+
+    `1 - ssim(reduction=topk)` would train the pixels that are learned best: 1 stands beside what is reduced.
+    """
+    return Diagnostic(
+        "",
+        f"`{reduction}` takes the largest values, which of `{name}` are the best ones",
+        span,
+        why="what is hard would have no gradient",
+        fix=fix,
+    )
+
+
 @mistake("E206", example="l1(reduction=sum, avg_factor=10)", repair="l1(avg_factor=10)")
 def contradict(span: Span, first: str, second: str, why: str, fix: str) -> Diagnostic:
     """Two options that cannot both hold."""
