@@ -78,9 +78,6 @@ def _of_use(use: LossUse, loss: Loss) -> str:
         return f"`reduction={name}` is neither a sum nor a mean"
     if name in WEIGHTED and way_of(use, loss) == "parted" and isinstance(use.get("weight"), COMPUTED):
         return "its `weight` lies over one region of all ranks: write `class_weight=`"
-    for option in ("class_weight", "pos_weight"):
-        if use.get(option) in BALANCED:
-            return f"`{option}={use.get(option)}` is computed from the whole batch"
     return ""
 
 
@@ -88,15 +85,21 @@ def _of_use(use: LossUse, loss: Loss) -> str:
 
 
 class Exchange(NamedTuple):
-    """What a step exchanges over ranks: the terms of its one all-reduce, and those whose rows are gathered."""
+    """The terms of what a step exchanges over ranks.
+
+    Those of its all-reduce, those of one before it, of the numbers of classes, and those whose rows are
+    gathered.
+    """
 
     reduced: tuple[str, ...]
+    balanced: tuple[str, ...]
     gathered: tuple[str, ...]
 
 
 def exchange(meaning: Meaning, registry: Registry) -> Exchange:
     """Returns what a step of the trained terms exchanges."""
     reduced: list[str] = []
+    balanced: list[str] = []
     gathered: list[str] = []
     for term in meaning.terms:
         if term.metric or term.dropped or why_not_over_ranks(term, registry):
@@ -106,7 +109,21 @@ def exchange(meaning: Meaning, registry: Registry) -> Exchange:
         gathered += [term.name] if "gathered" in ways else []
         is_divided = any(isinstance(use.get("avg_factor"), COMPUTED) for use, _ in losses)
         reduced += [term.name] if is_divided or ways - {"gathered"} else []
-    return Exchange(tuple(reduced), tuple(gathered))
+        balanced += [term.name] if any(map(_is_balanced, losses)) else []
+    return Exchange(tuple(reduced), tuple(balanced), tuple(gathered))
+
+
+def _is_balanced(part: tuple[LossUse, Loss]) -> bool:
+    """True for a use whose sums need weights that are computed from the numbers of classes of the whole batch.
+
+    Values of a region are weighed when they are those of the whole batch.
+    """
+    use, loss = part
+    way = way_of(use, loss)
+    return any(
+        use.get(option) in BALANCED and (way == "summed" or (way == "parted" and option in loss.parameters))
+        for option in ("class_weight", "pos_weight")
+    )
 
 
 def in_words(meaning: Meaning, registry: Registry) -> str:
@@ -115,8 +132,12 @@ def in_words(meaning: Meaning, registry: Registry) -> str:
     refused = [(term.name, why) for term in trained if (why := why_not_over_ranks(term, registry))]
     if refused:
         return "; ".join(f"refused, `{name}`: {why}" for name, why in refused)
-    reduced, gathered = exchange(meaning, registry)
+    reduced, balanced, gathered = exchange(meaning, registry)
     said = [f"one all-reduce a step ({', '.join(reduced)})"] if reduced else []
+    if balanced:
+        said = [
+            f"two all-reduces a step, of classes ({', '.join(balanced)}), then of sums ({', '.join(reduced)})"
+        ]
     said += [f"two all-gathers, of sizes and rows ({', '.join(gathered)})"] if gathered else []
     measured = dict.fromkeys(
         t.automatic.method for t in trained if t.automatic and _measures(t.automatic, registry)

@@ -138,16 +138,18 @@ def over_ranks(cases: Sequence[Case], ranks: int, folder: Path, monkeypatch: Any
     return [list(by_rank) for by_rank in zip(*spawned(_run, ranks, folder, monkeypatch), strict=True)]
 
 
-def compare(case: Case, of_ranks: Sequence[Found]) -> list[str]:
+def compare(case: Case, of_ranks: Sequence[Found], relative: float = 1e-6) -> list[str]:
     """What differs from one process on the whole batch; nothing if all is well."""
     whole = found(compiled(case.text), *case.call(slice(None)))
     said = exchange(compiled(case.text).meaning, current_registry())
-    wanted = ["all_gather"] * (2 if said.gathered else 0) + ["all_reduce"] * (1 if said.reduced else 0)
+    wanted = ["all_gather"] * (2 if said.gathered else 0) + ["all_reduce"] * (
+        bool(said.reduced) + bool(said.balanced)
+    )
     wrong: list[str] = []
 
     def near(what: str, a: Tensor, b: Tensor) -> None:
         try:
-            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-10, equal_nan=True)
+            torch.testing.assert_close(a, b, rtol=relative, atol=1e-4 * relative, equal_nan=True)
         except AssertionError as error:
             wrong.append(f"{case.text}: {what}: {' '.join(str(error).split())}")
 

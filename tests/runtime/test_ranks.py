@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 import losslang
 from losslang.meaning.ranks import why_not_over_ranks
 from losslang.registry import current_registry
+from losslang.runtime.explain import names_of_ways
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -230,6 +231,9 @@ KINDS = (
     "kl_normal@(pred.a, pred.b)",
     "each(ce(ignore_index=255), over=[pred.levels, target.levels], weights=halving())",
     "each(dice(softmax, ignore_index=255, batch=true), over=[pred.levels, target.levels])",
+    "ce(ignore_index=255, class_weight=balanced)@(pred.s, target.all)",
+    "bce(sigmoid, ignore_index=255, pos_weight=balanced)@(pred.s, target.all)",
+    "dice(softmax, ignore_index=255, class_weight=complement, batch=true)@(pred.s, target.all)",
     "each(infonce@(pred, target), over=[pred.rows, batch.rows], combine=mean)",
     "ramp(0.5, 1, steps=10)*dice(softmax, ignore_index=255, batch=true)@(pred.s, target.all)",
 )
@@ -257,6 +261,25 @@ def test_drawn_programs_over_unequal_ranks(number: int, ranks: int, tmp_path: Pa
     answers = over_ranks(cases, ranks, tmp_path, monkeypatch)
     wrong = [line for case, found in zip(cases, answers, strict=True) for line in compare(case, found)]
     assert not wrong, "\n".join(wrong[:20])
+
+
+def test_large_parts_in_blocks(tmp_path: Path, monkeypatch: Any) -> None:
+    pred = torch.randn(3, C, 160, 160, generator=R)
+    labels = torch.randint(C, (3, 160, 160), generator=R)
+    labels[0, :50] = 255
+    cuts = (slice(0, 2), slice(2, 3))
+    texts = (
+        "ce + dice(ignore_index=255, batch=true)",
+        "ce(ignore_index=255, class_weight=balanced) + dice(batch=true)",
+        "bce(sigmoid, ignore_index=255) + tversky(batch=true)",
+        "mcc(softmax, ignore_index=255, batch=true)",
+    )
+    cases = [Case(text, pred, labels, {}, cuts) for text in texts]
+    answers = over_ranks(cases, 2, tmp_path, monkeypatch)
+    wrong = [line for case, found in zip(cases, answers, strict=True) for line in compare(case, found, 1e-5)]
+    assert not wrong, "\n".join(wrong)
+    ranked = compiled(texts[0])._programs.ranked.total  # pyright: ignore[reportPrivateUsage]
+    assert names_of_ways(ranked, (pred, labels, {}, {}, {"ranks": object()}), 0)[-1] == "in blocks"
 
 
 # ------------------------------------------------------------ torch.compile

@@ -64,6 +64,12 @@ class OverRanks(Use):
             if self.loss.result_axes:
                 self.skipped = emit("counted_of", both)
             return emit("values_of", both)
+        if self.way != "gathered" and operation.startswith("class_weight_"):
+            how = operation.removeprefix("class_weight_")
+            counts = self.whole(emit("class_counts", *inputs, how=how, **options))
+            return emit("class_weight_of", counts, inputs[1], how=how)
+        if self.way != "gathered" and operation == "pos_weight_balanced":
+            return emit("pos_weight_of", self.whole(emit("positive_counts", *inputs)))
         found = emit(operation, *inputs, **options)
         is_sum = operation == "reduction:sum" and self.use.get("avg_factor") is not None
         if (self.way == "parted" and operation == "present") or (self.way == "summed" and is_sum):

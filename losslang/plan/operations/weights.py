@@ -7,7 +7,7 @@ from typing import Any, cast
 from losslang.diagnostics.mistakes import tensors
 from losslang.diagnostics.mistakes.counts import nothing_counted, one_class_to_balance
 from losslang.plan.operations.notices import warn_once
-from losslang.tensors.devices import can_read_without_sync, vector
+from losslang.tensors.devices import can_read_without_sync, vector, widest
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.numerics import divided
 from losslang.tensors.targets import Site
@@ -81,15 +81,30 @@ def _shorter(weights: Tensor, classes: int, dropped: int) -> str:
 
 def class_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
     """N / (C N_c): every class of the batch weighs the same in total; 0 for an absent class."""
-    counts, places = _class_counts(target, pred, mask, site, "balanced")
-    held = torch.where(counts > 0, counts, 1.0)
-    return torch.where(counts > 0, places / (counts.numel() * held), 0.0).to(pred.dtype)
+    return _weights_of(*_class_counts(target, pred, mask, site, "balanced"), "balanced").to(pred.dtype)
 
 
 def class_weight_complement(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site) -> Tensor:
     """(N - N_c) / N of the batch."""
-    counts, places = _class_counts(target, pred, mask, site, "complement")
-    return ((places - counts) / places.clamp(min=1)).to(pred.dtype)
+    return _weights_of(*_class_counts(target, pred, mask, site, "complement"), "complement").to(pred.dtype)
+
+
+def class_counts(target: Tensor, pred: Tensor, mask: Tensor | None, site: Site, how: str) -> Tensor:
+    """Returns the number of places of each class, and of all places, (2, C), for `class_weight_of`."""
+    counts, places = _class_counts(target, pred, mask, site, how)
+    return torch.stack([part.to(widest(pred)) for part in (counts, places.expand(counts.shape))])
+
+
+def class_weight_of(counts: Tensor, pred: Tensor, how: str) -> Tensor:
+    """Returns the weights of classes that are balanced, or complements, by their numbers of places."""
+    return _weights_of(counts[0], counts[1], how).to(pred.dtype)
+
+
+def _weights_of(counts: Tensor, places: Tensor, how: str) -> Tensor:
+    if how == "complement":
+        return (places - counts) / places.clamp(min=1)
+    held = torch.where(counts > 0, counts, 1.0)
+    return torch.where(counts > 0, places / (counts.numel() * held), 0.0)
 
 
 def _class_counts(
@@ -116,10 +131,20 @@ def positives(signs: Tensor) -> Tensor:
 
 def pos_weight_balanced(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
     """Returns negatives / positives of the batch; 1 if there is no positive."""
+    return pos_weight_of(positive_counts(target, pred, mask))
+
+
+def positive_counts(target: Tensor, pred: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns the number of positives, and of all elements, for `pos_weight_of`."""
     target = target.detach()
     seen = torch.ones_like(target) if mask is None else mask.to(target.dtype).expand_as(target)
-    number = (target * seen).sum()
-    weight = (seen.sum() - number) / torch.where(number > 0, number, 1.0)
+    return torch.stack([(target * seen).sum(), seen.sum()])
+
+
+def pos_weight_of(counts: Tensor) -> Tensor:
+    """Returns negatives / positives, given the number of positives and of all; 1 if there is no positive."""
+    number, places = counts.unbind()
+    weight = (places - number) / torch.where(number > 0, number, 1.0)
     return torch.where(number > 0, weight, 1.0)
 
 

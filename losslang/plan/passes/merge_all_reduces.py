@@ -40,11 +40,23 @@ def all_reduces(plan: Plan) -> tuple[Step, ...]:
 
 
 def _phases(plan: Plan) -> dict[str, int]:
-    """How many all-reduces each step waits for, one after the other; an all-reduce counts itself."""
+    """How many all-reduces stand before each step; an all-reduce counts itself, and is as late as can be.
+
+    So what is computed for the first, as the numbers of classes, waits for nothing else.
+    """
+    depth: dict[str, int] = {}
+    for step in plan.steps:
+        before = max((depth[name] for name in step.input_names), default=0)
+        depth[step.name] = before + (step.operation == OPERATION)
+    last = max(depth.values(), default=0)
+    latest = dict.fromkeys(depth, last)
+    for step in reversed(plan.steps):
+        for name in step.input_names:
+            latest[name] = min(latest[name], latest[step.name] - (step.operation == OPERATION))
     phases: dict[str, int] = {}
     for step in plan.steps:
         before = max((phases[name] for name in step.input_names), default=0)
-        phases[step.name] = before + (step.operation == OPERATION)
+        phases[step.name] = latest[step.name] if step.operation == OPERATION else before
     return phases
 
 
