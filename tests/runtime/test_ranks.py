@@ -264,8 +264,8 @@ def test_drawn_programs_over_unequal_ranks(number: int, ranks: int, tmp_path: Pa
 
 
 def test_large_parts_in_blocks(tmp_path: Path, monkeypatch: Any) -> None:
-    pred = torch.randn(3, C, 160, 160, generator=R)
-    labels = torch.randint(C, (3, 160, 160), generator=R)
+    pred = torch.randn(3, C, 400, 400, generator=R)
+    labels = torch.randint(C, (3, 400, 400), generator=R)
     labels[0, :50] = 255
     cuts = (slice(0, 2), slice(2, 3))
     texts = (
