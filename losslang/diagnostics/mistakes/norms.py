@@ -175,8 +175,9 @@ def not_over_ranks(span: Span, term: str, why: str) -> Diagnostic:
     """A term that `compile(..., distributed=)` cannot compute as one process would on the whole batch.
 
     Sums and counts of the ranks are added up, and losses that compare embeddings get the rows of all ranks.
-    Order statistics of all values, memories, and numbers that the call divided already have no such sums. Without `distributed=` such a term is that of each rank by itself,
-    and its mean over the ranks is another loss than that of the whole batch.
+    Order statistics of all values, memories, and numbers that the call divided already have no such sums.
+    Without `distributed=` such a term is that of each rank by itself, and its mean over the ranks is another
+    loss than that of the whole batch.
     """
     return Diagnostic(
         "",
