@@ -56,4 +56,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis examples/digits/out
+	rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis examples/*/out

@@ -102,3 +102,15 @@ def test_the_masks_cannot_be_read_off_the_noise(demo):
         demo.damage(clean, hole=2, sigma=1.0, generator=torch.Generator().manual_seed(3)) for _ in "12"
     )
     assert torch.equal(one, other)
+
+
+def test_the_picture_of_shares_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 60 steps already: what the plain sum loses, `balance` keeps."""
+    monkeypatch.syspath_prepend(DIGITS.parent / "balance")
+    import shares  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(shares, "OUT", tmp_path)
+    shares.main(60)
+    assert (tmp_path / "shares.png").stat().st_size > 10_000
+    plain, balanced = (shares.trained(text, 60)[0][-1][0] for text in shares.PROGRAMS)
+    assert plain < 0.1 < 0.3 < balanced < 0.7
