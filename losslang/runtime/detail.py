@@ -25,6 +25,8 @@ class Detail(NamedTuple):
     a sum 0, of a term on parameters or a constant 1 a call. Both are NaN where a value is no quotient of
     sums: with `batch=true`, `topk`, `quantile`, products, roots, losses that are one number. `by_class` is
     empty, or maps names of terms to values by channel: see `Loss.detail`.
+
+    Of a loss over ranks (`compile(..., distributed=)`) all of them are those of the whole batch already.
     """
 
     total: Tensor

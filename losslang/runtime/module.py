@@ -69,7 +69,7 @@ def compile(
     gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
     and later ones run as generated code.
 
-    `distributed`, a process group or True for the default one: each rank has a part of the batch, and gets
+    `distributed`, a process group, or True for the default one (False is None): each rank has a part of the batch, and gets
     the value of the whole, by one all-reduce a call. Gradients that DDP averages are those of one process.
 
     Raises LossError with every mistake of the program at once, before anything is built.
@@ -86,7 +86,7 @@ def compile(
         warnings.warn(full(diagnostic), LossWarning, stacklevel=2)
     refuse_missing(programs.plan, const or {})
     loss = Loss(programs, const or {}, hold(programs.plan, params), validate)
-    if distributed is not None:
+    if distributed is not None and distributed is not False:
         refuse_whole(programs)
         loss.distributed = distributed
     return loss if device is None else loss.to(device)
@@ -152,7 +152,7 @@ class Loss(Training):
             normed: Programs = self._programs.prepared("normed")
             own["norm"] = denominators_of(self._programs.denominators, normed.total, roots).given(norm)
             return normed
-        if self.distributed is None or (ranks := Ranks(self.distributed)).size == 1:
+        if self.distributed is None or (ranks := Ranks(self.distributed, self.meaning.source)).size == 1:
             return self._programs
         own["ranks"] = ranks
         return self._programs.prepared("ranked")

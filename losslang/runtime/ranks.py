@@ -8,7 +8,7 @@ batch. Nothing is sent in a backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import norms as mistakes
+from losslang.diagnostics.source import Source
 from losslang.meaning.ranks import gathered_paths, why_not_over_ranks
 from losslang.plan.operations.call import as_tensor, fetch
 from losslang.runtime.compiled import Programs
@@ -39,9 +40,12 @@ def refuse_whole(programs: Programs) -> None:
 class Ranks:
     """The ranks of a process group, as the steps of a plan see them."""
 
-    def __init__(self, group: Any):
+    def __init__(self, group: Any, source: Source):
         self.group: Any = None if group is True else group
-        self.size = dist.get_world_size(self.group)
+        has_group = dist.is_available() and dist.is_initialized()
+        self.size = dist.get_world_size(self.group) if has_group else -1
+        if self.size < 0:
+            raise LossError([mistakes.no_rank(source.whole, has_group).at(source)])
 
     def sum(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """Returns each tensor summed over the ranks, by one all-reduce; of booleans, whether any is true."""
@@ -60,29 +64,31 @@ class Ranks:
         """Returns a value of all ranks whose gradient is that of a part, times the number of ranks."""
         return cast("Tensor", _Whole.apply(part, total, self.size)) if part.requires_grad else total  # pyright: ignore
 
-    def rows(self, parts: Sequence[Tensor]) -> list[Tensor]:
+    def rows(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the rows of each tensor on all ranks, in their order: two all-gathers, of sizes and of rows.
 
-        Raises ValueError if the rows of a tensor differ between the ranks in size.
+        Raises ValueError if the rows of one differ between the ranks in size.
         """
+        parts = list(named.values())
         widths = [prod(part.shape[1:]) * part.element_size() for part in parts]
         sizes = torch.tensor([[len(part), width] for part, width in zip(parts, widths, strict=True)])
         numbers = torch.stack(self._gather(sizes.to(parts[0].device)))
         shapes = cast("list[list[list[int]]]", numbers.tolist())  # pyright: ignore[reportUnknownMemberType]
-        if any([width for _, width in rank] != widths for rank in shapes):
-            raise ValueError("the rows of a tensor differ in size between the ranks")
+        for index, name in enumerate(named):
+            if len({rank[index][1] for rank in shapes}) > 1:
+                raise ValueError(f"the rows of `{name}` differ in size between the ranks")
         lengths = [[rows * width for rows, width in rank] for rank in shapes]
         everyone = self._bytes(parts, lengths)
         mine = dist.get_rank(self.group)
-        return [
-            torch.cat(
+        return {
+            name: torch.cat(
                 [
                     self.whole(part, part.detach()) if rank == mine else _read(found[index], part)
                     for rank, found in enumerate(everyone)
                 ]
             )
-            for index, part in enumerate(parts)
-        ]
+            for index, (name, part) in enumerate(named.items())
+        }
 
     def _bytes(self, parts: Sequence[Tensor], lengths: Sequence[Sequence[int]]) -> list[list[Tensor]]:
         """Returns the bytes of each tensor of each rank, given how many there are."""
@@ -130,7 +136,5 @@ def gathered_rows(
         text: as_tensor(fetch(roots[ROOTS.index(paths[text].root)], paths[text], cast("Any", step.site)))
         for text, step in steps.items()
     }
-    names = [text for text, value in found.items() if isinstance(value, Tensor) and value.ndim]
-    if names:
-        found.update(zip(names, ranks.rows([found[name] for name in names]), strict=True))
-    return found
+    named = {text: value for text, value in found.items() if isinstance(value, Tensor) and value.ndim}
+    return {**found, **ranks.rows(named)} if named else found

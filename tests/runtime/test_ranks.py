@@ -334,6 +334,16 @@ def test_copies_and_pickles_stay_distributed(copied: Callable[[losslang.Loss], l
     assert copied(losslang.compile("ce")).distributed is None
 
 
+def test_a_process_that_is_no_rank_is_told_so() -> None:
+    loss = losslang.compile("mse", distributed=True)
+    with pytest.raises(losslang.LossError, match="E570") as caught:
+        loss(torch.zeros(3), torch.zeros(3))
+    assert "init_process_group" in str(caught.value)
+    assert losslang.compile("mse", distributed=False)(torch.zeros(3), torch.zeros(3)) == 0
+    loss.distributed = None
+    assert loss(torch.zeros(3), torch.zeros(3)) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "name", "why"),
     [

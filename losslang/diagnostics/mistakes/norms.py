@@ -186,3 +186,24 @@ def not_over_ranks(span: Span, term: str, why: str) -> Diagnostic:
         caret=why,
         fix="leave `distributed=` out and train on the loss of each rank by itself; or log the term: `metric(...)`",
     )
+
+
+@mistake(
+    "E570",
+    form="python",
+    example=DATA + "losslang.compile('ce', distributed=True)(x, y)",
+    repair=DATA + "losslang.compile('ce', distributed=torch.distributed.is_initialized())(x, y)",
+)
+def no_rank(span: Span, is_initialized: bool) -> Diagnostic:
+    """A call over ranks in a process that is none: there is no process group, or it is no member of it.
+
+    `compile(..., distributed=)` needs `torch.distributed.init_process_group` before the first call. A process
+    that evaluates alone sets `loss.distributed = None`.
+    """
+    found = "is no rank of the group that it was given" if is_initialized else "has no process group"
+    fix = (
+        "hand over a group of which this process is a member"
+        if is_initialized
+        else "call `torch.distributed.init_process_group` first, or hand over `distributed=None`"
+    )
+    return Diagnostic("", f"the loss is computed over ranks, and this process {found}", span, fix=fix)
