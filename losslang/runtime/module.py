@@ -69,7 +69,7 @@ def compile(
     gradient. `fuse="inductor"` hands the same plan to torch.compile instead: the first call takes a minute,
     and later ones run as generated code.
 
-    `distributed`, a process group, or True for the default one (False is None): each rank has a part of the batch, and gets
+    `distributed`, a process group or True for the default one: each rank has a part of the batch, and gets
     the value of the whole, by one all-reduce a call. Gradients that DDP averages are those of one process.
 
     Raises LossError with every mistake of the program at once, before anything is built.
