@@ -74,6 +74,16 @@ def test_every_term_is_in_the_table(demo, result, capsys):
     assert len({len(row) for row in rows}) == 1
 
 
+def test_the_weight_of_a_schedule_is_in_the_table(demo, result, capsys):
+    """The strokes count more from epoch to epoch: 0.1, then 0.19 of what they will; bce half of that."""
+    weights = [[round(w, 4) for w in terms.weights.tolist()] for terms in result.history]
+    assert weights == [[1.0, 0.05, 0.1, 0.0], [1.0, 0.095, 0.19, 0.0]]
+    demo.print_terms(result.history, result.held_out)
+    first, second, held_out = (line.split() for line in capsys.readouterr().out.splitlines()[4:])
+    assert [first[5], second[5]] == ["0.050", "0.095"]
+    assert [first[8], second[8], held_out[9]] == ["0.100", "0.190", "0.280"]
+
+
 def test_the_picture_shows_something(result):
     from matplotlib.image import imread
 

@@ -121,6 +121,7 @@ def train(model: nn.Module, loss: losslang.Loss, scans: Digits, config: dict[str
             schedule.step()
             details.append(detail)
         history.append(average(details))
+        loss.tick("epoch")  # the clock that `ramp(..., epochs=10)` reads
         show_progress(epoch + 1, config["epochs"], history[-1])
     return history
 
@@ -164,19 +165,22 @@ def show_progress(epoch: int, epochs: int, mean: Detail) -> None:
 
 
 def print_terms(history: Sequence[Detail], held_out: Detail) -> None:
-    """Every term of every epoch: its value, and the weighted part of the total that it is."""
-    print("Each term: its value, and what it adds to the total, weight x value (-: only logged)\n")
-    print("          " + "".join(f"{name:>19}" for name in held_out.names))
-    print("   epoch  " + f"{'value':>10}{'adds':>9}" * len(held_out.names) + f"{'total':>10}")
+    """Every term of every epoch: its value, the weight in force, and the part of the total that it is."""
+    print("Each term: its value, its weight then, and what it adds, weight x value (-: only logged)\n")
+    print("          " + "".join(f"{name:>24}" for name in held_out.names))
+    print("   epoch  " + f"{'value':>9}{'weight':>7}{'adds':>8}" * len(held_out.names) + f"{'total':>9}")
     for epoch, mean in enumerate(history, start=1):
         print(_row(str(epoch), mean))
     print(_row("held out", held_out))
 
 
 def _row(label: str, terms: Detail) -> str:
-    pairs = zip(terms.values.tolist(), terms.contributions.tolist(), terms.weights.tolist(), strict=True)
-    cells = [f"{value:10.4f}" + (f"{adds:9.4f}" if weight else f"{'-':>9}") for value, adds, weight in pairs]
-    return f"{label:>8}  " + "".join(cells) + f"{terms.total:10.4f}"
+    parts = zip(terms.values.tolist(), terms.weights.tolist(), terms.contributions.tolist(), strict=True)
+    cells = [
+        f"{value:9.4f}" + (f"{weight:7.3f}{adds:8.4f}" if weight else f"{'-':>7}{'-':>8}")
+        for value, weight, adds in parts
+    ]
+    return f"{label:>8}  " + "".join(cells) + f"{terms.total:9.4f}"
 
 
 def print_scores(scores: dict[str, Score], count: int) -> None:

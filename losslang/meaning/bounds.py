@@ -1,4 +1,4 @@
-"""Bounds of a program: between which numbers it lies, and whether what is learned holds it.
+"""Bounds of a program: between which numbers it lies.
 
 A loss says its range in its decorator. A tensor of the call has none that anybody knows: where one is read,
 the bounds are unknown (None), and nothing is said.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from typing import Any, cast
 
-from losslang.diagnostics.diagnostic import Diagnostic
-from losslang.diagnostics.mistakes import learned as mistakes
 from losslang.meaning.meaning import (
     Apply,
     Constant,
@@ -19,12 +17,9 @@ from losslang.meaning.meaning import (
     Input,
     LossUse,
     Term,
-    addends,
-    below,
     loss_of,
 )
 from losslang.meaning.parameter import Learned
-from losslang.meaning.time import number_at
 from losslang.registry import Registry
 from losslang.syntax import tree
 
@@ -41,6 +36,19 @@ GROWING: dict[str, Callable[[float], float]] = {
     "tanh": math.tanh,
 }
 """Functions that never fall, at the ends of an interval (softplus from below)."""
+OF_ANYTHING: dict[str, tuple[float, float]] = {
+    "norm": (0.0, math.inf),
+    "softmax": (0.0, 1.0),
+    "log_softmax": (-math.inf, 0.0),
+    "normalize": (-1.0, 1.0),
+    "abs": (0.0, math.inf),
+    "exp": (0.0, math.inf),
+    "sqrt": (0.0, math.inf),
+    "softplus": (0.0, math.inf),
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
+"""Between which numbers a function lies, whatever it is given."""
 
 
 def bounds(expression: Expression, registry: Registry) -> Bounds:
@@ -56,10 +64,56 @@ def bounds(expression: Expression, registry: Registry) -> Bounds:
             return _of_use(expression, registry)
         case Apply("gradmatch"):
             return 0.0, math.inf
+        case Apply(operator="each" | "matryoshka"):
+            return _of_elements(expression, registry)
         case Apply(operator=name, arguments=arguments):
             known = [bounds(argument, registry) for argument in arguments]
             found = [each for each in known if each is not None]
-            return _of_operator(name, found) if len(found) == len(known) else None
+            is_known = len(found) == len(known)
+            inside = _of_operator(name, found) if is_known else None
+            return _within(inside or _of_anything(name, known), OF_ANYTHING.get(name))
+
+
+def _of_elements(repeat: Apply, registry: Registry) -> Bounds:
+    """The bounds of a body over the elements of a list, of which nobody knows how many there are."""
+    options = dict(repeat.options)
+    of_body = bounds(repeat.arguments[0], registry)
+    given: Any = options["weights"]
+    listed = cast("tuple[Expression | None, ...]", given if isinstance(given, tuple) else ())
+    weights = [bounds(weight, registry) for weight in listed if weight is not None]
+    if of_body is None or any(own is None or own[0] < 0 for own in weights):
+        return None
+    if options.get("combine") in ("min", "max", "mean") and not weights and given is None:
+        return of_body
+    return _of_sum(of_body)
+
+
+def _of_sum(of_one: tuple[float, float]) -> tuple[float, float]:
+    """The bounds of a sum of any number of numbers."""
+    low, high = of_one
+    return (0.0 if low >= 0 else -math.inf), (0.0 if high <= 0 else math.inf)
+
+
+def _of_anything(name: str, known: Sequence[Bounds]) -> Bounds:
+    """The bounds of an operator where some operands are not known: a square, what is held by a number."""
+    match name, known:
+        case "**", [_, (power, same)] if power == same and power > 0 and power % 2 == 0:
+            return 0.0, math.inf
+        case "max", [_, *_] if len(known) > 1:
+            return max(own[0] for own in known if own is not None), math.inf
+        case "min", [_, *_] if len(known) > 1:
+            return -math.inf, min(own[1] for own in known if own is not None)
+        case "clip", [_, (least, _), (_, most)]:
+            return least, most
+        case _:
+            return None
+
+
+def _within(found: Bounds, most: Bounds) -> Bounds:
+    """The bounds of what has two of them."""
+    if found is None or most is None:
+        return found or most
+    return max(found[0], most[0]), min(found[1], most[1])
 
 
 def _of_use(use: LossUse, registry: Registry) -> Bounds:
@@ -70,12 +124,15 @@ def _of_use(use: LossUse, registry: Registry) -> Bounds:
     weighs = use.get("class_weight") is not None or use.get("pos_weight") is not None
     is_mean = use.reduction.name in MEANS and use.get("avg_factor") is None
     if weighs or not is_mean:
-        low, high = (0.0 if low >= 0 else -math.inf), (0.0 if high <= 0 else math.inf)
+        low, high = _of_sum((low, high))
     shifted = _sum((use.shift, use.shift), _product((use.scale, use.scale), (low, high)))
-    if use.factor is None:
-        return shifted
-    factor = bounds(use.factor, registry)
-    return None if factor is None else _product(factor, shifted)
+    for weight in (use.factor, use.get("weight")):
+        if weight is not None:
+            own = bounds(weight, registry)
+            if own is None:
+                return None
+            shifted = _product(own, shifted)
+    return shifted
 
 
 def _of_operator(name: str, of: Sequence[tuple[float, float]]) -> Bounds:
@@ -94,6 +151,16 @@ def _of_operator(name: str, of: Sequence[tuple[float, float]]) -> Bounds:
             return (0.0 if low <= 0 <= high else min(abs(low), abs(high))), max(abs(low), abs(high))
         case "detach", [a]:
             return a
+        case "mean" | "gls", [(low, high), *_] if name == "mean" or low >= 0:
+            return low if name == "mean" else min(x for x, _ in of), max(x for _, x in of)
+        case "sum", [a]:
+            return _of_sum(a)
+        case "logsumexp", [(low, _)]:
+            return low, math.inf
+        case "**", [(low, high), (power, same)] if power == same and power > 0:
+            ends = [end**power for end in (low, high)] if low >= 0 else None
+            even = (0.0, max(abs(low), abs(high)) ** power) if power % 2 == 0 else None
+            return even if ends is None else (ends[0], ends[1])
         case "min" | "max", _:
             pick = min if name == "min" else max
             return pick(low for low, _ in of), pick(high for _, high in of)
@@ -125,138 +192,16 @@ def of_terms(terms: Sequence[Term], registry: Registry) -> Bounds:
     for term in terms:
         if term.metric or term.dropped:
             continue
-        own = _of_term(term, registry)
+        own = of_term(term, registry)
         total = None if total is None or own is None else _sum(total, own)
     return total
 
 
-def _of_term(term: Term, registry: Registry) -> Bounds:
+def of_term(term: Term, registry: Registry) -> Bounds:
+    """Between which numbers a term lies, its weight included."""
     whole: Expression = term.body if term.factor is None else Apply("*", (term.factor, term.body))
     found = bounds(whole, registry)
     if found is None:
         return None
     weighed = found if term.automatic is None else _product((0.0, math.inf), found)
     return _product((term.weight, term.weight), weighed)
-
-
-# ---------------------------------------------------------------------------- what falls without end
-
-
-def falling(terms: Sequence[Term], registry: Registry) -> list[Diagnostic]:
-    """The mistakes of learned weights that nothing holds, and the warnings about losses that are subtracted."""
-    trained = [part for term in terms if not (term.metric or term.dropped) for part in _parts(term)]
-    diagnostics: list[Diagnostic] = []
-    told: set[Learned] = set()
-    for term in trained:
-        found = _of_term(term, registry)
-        learned = _learned_in(term)
-        for s in learned:
-            endless = found is not None and found[0] == -math.inf and not _is_held(term, s, trained)
-            if s not in told and (endless or _is_one_way(s, trained, registry)):
-                told.add(s)
-                diagnostics.append(_unheld(term, s, is_endless=endless))
-        if not learned and isinstance(term.body, LossUse):
-            diagnostics += _subtracted(term, term.body, found, registry)
-    return diagnostics
-
-
-def _parts(term: Term) -> list[Term]:
-    """A term; one that reads no loss as its addends."""
-    if term.factor is not None or any(isinstance(part, LossUse) for part in below(term.body)):
-        return [term]
-    return [replace(term, weight=weight, body=body) for weight, body, _ in addends(term.body, term.weight)]
-
-
-def _learned_in(term: Term) -> list[Learned]:
-    wholes = (term.body,) if term.factor is None else (term.factor, term.body)
-    return [part for whole in wholes for part in below(whole) if isinstance(part, Learned)]
-
-
-def _is_held(term: Term, s: Learned, terms: Sequence[Term]) -> bool:
-    """True for `c*s` beside a loss whose weight `exp(k*s)` grows without end where `c*s` falls."""
-    if term.body != s or term.factor is not None:
-        return False
-    falls = -1.0 if term.weight > 0 else 1.0
-    bounded = s.low if falls < 0 else s.high
-    unknown = any(_is_weighed_with_tensors(other, s) for other in terms)
-    return bounded is not None or unknown or any(_grows(other, s, falls) for other in terms)
-
-
-def _is_weighed_with_tensors(term: Term, s: Learned) -> bool:
-    """True for a term in which `s` weighs tensors of the call alone, of which nobody knows the sign."""
-    if not any(isinstance(part, LossUse) for part in below(term.body)):
-        return _reads(term.body) and s in _learned_in(term)
-    return s in below(term.body)
-
-
-def _is_one_way(s: Learned, terms: Sequence[Term], registry: Registry) -> bool:
-    """True if the total only falls as `s` moves one way, in which it has no bound: its weight becomes nothing."""
-    ways: set[float] = set()
-    for term in terms:
-        weights = [e for e in (term.factor, None if _reads(term.body) else term.body) if e is not None]
-        if s not in _learned_in(term):
-            continue
-        if _is_weighed_with_tensors(term, s):
-            return False  # it is weighed with tensors, and known only when it runs
-        try:
-            rise = [
-                number_at(_with(e, s, 1.0), {}, registry) - number_at(_with(e, s, -1.0), {}, registry)
-                for e in weights
-            ]
-        except (ArithmeticError, ValueError, KeyError):
-            return False  # what is known only when it runs
-        ways.update(math.copysign(1.0, term.weight * change) for change in rise if change)
-    return (ways == {1.0} and s.low is None) or (ways == {-1.0} and s.high is None)
-
-
-def _reads(body: Expression) -> bool:
-    return any(isinstance(part, (LossUse, Input)) for part in below(body))
-
-
-def _with(expression: Expression, s: Learned, value: float) -> Expression:
-    """An expression with a number in the place of a parameter."""
-    match expression:
-        case Apply(arguments=arguments):
-            return replace(expression, arguments=tuple(_with(a, s, value) for a in arguments))
-        case Learned() if expression == s:
-            return Constant(value)
-        case _:
-            return expression
-
-
-def _grows(term: Term, s: Learned, towards: float) -> bool:
-    """True if a term grows without end as `s` goes to minus or plus infinity."""
-    factors = _factors(term.factor) if term.factor is not None else []
-    slopes = [_slope(f.arguments[0], s) for f in factors if isinstance(f, Apply) and f.operator == "exp"]
-    holds_loss = any(isinstance(part, LossUse) for part in below(term.body))
-    return term.weight > 0 and holds_loss and any(slope * towards > 0 for slope in slopes)
-
-
-def _factors(expression: Expression) -> list[Expression]:
-    match expression:
-        case Apply("*", (left, right)):
-            return [*_factors(left), *_factors(right)]
-        case _:
-            return [expression]
-
-
-def _slope(expression: Expression, s: Learned) -> float:
-    """The number that multiplies `s` in a sum; 0 where it stands in anything else."""
-    slope = 0.0
-    for weight, part, _ in addends(expression):
-        slope += weight if part == s else 0.0
-    return slope
-
-
-def _unheld(term: Term, s: Learned, *, is_endless: bool) -> Diagnostic:
-    loss = term.body.loss if isinstance(term.body, LossUse) else "ce"
-    fix = f"`exp(-{s.name})*{loss} + {s.name}` with `{s.name} = learn(0)`, or `uncertainty({loss})`"
-    return mistakes.unbounded(s.span, s.name, fix, is_endless=is_endless)
-
-
-def _subtracted(term: Term, use: LossUse, found: Bounds, registry: Registry) -> list[Diagnostic]:
-    loss = loss_of(use, registry)
-    reads_truth = any(operand.name == "target" for operand in loss.operands)
-    if term.weight >= 0 or loss.index or loss.range is None or found is None or not reads_truth:
-        return []
-    return [mistakes.falls_without_end(term.span, use.loss, is_endless=found[0] == -math.inf)]

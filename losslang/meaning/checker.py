@@ -15,7 +15,6 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import names as name_mistakes
 from losslang.diagnostics.source import Source
 from losslang.meaning.activation_choice import resolve_activations
-from losslang.meaning.bounds import falling
 from losslang.meaning.evaluator import Evaluator
 from losslang.meaning.foreign import refined
 from losslang.meaning.foreign_config import file_named, source_of_program
@@ -41,6 +40,7 @@ from losslang.meaning.terms import (
     Value,
     as_terms,
 )
+from losslang.meaning.unbounded import falling
 from losslang.meaning.uses import Scope
 from losslang.registry import Registry, current_registry
 from losslang.syntax import tree

@@ -33,6 +33,7 @@ from losslang.meaning.meaning import (
     is_static,
     loss_uses,
 )
+from losslang.meaning.ranges import of_one, of_program
 from losslang.meaning.ranks import in_words
 from losslang.meaning.splitting import why_not_split
 from losslang.meaning.time import said_at
@@ -64,6 +65,9 @@ def explain(text_or_code: str | Source) -> str:
           reads        pred against target
           activation   identity (default): pred is read as it stands
           reduction    mean (default): Σ v / n over the n counted values; weights do not change n
+          range        0 and up
+        <BLANKLINE>
+        range of the total: 0 and up
         <BLANKLINE>
         over ranks: one all-reduce a step (mse)
         <BLANKLINE>
@@ -116,6 +120,7 @@ def _parts(meaning: Meaning, warnings: Sequence[Diagnostic], at: Mapping[str, in
         names = ", ".join(f"`{name}`" for name in dropped)
         yield f"dropped, because a 0 is written in place: {names}"
     yield from map(full, warnings)
+    yield f"range of the total: {of_program(meaning.terms, current_registry())}"
     yield f"over ranks: {in_words(meaning, current_registry())}"
     yield f"fingerprint {meaning.fingerprint}"
 
@@ -129,6 +134,7 @@ def _term(term: Term, source: Source, at: Mapping[str, int]) -> Iterator[str]:
         rows += _computes(term.body)
     elif isinstance(term.body, LossUse):
         rows += use_rows(term.body, source)
+    rows.append(("range", of_one(term, current_registry())))
     why = "" if term.metric else why_not_split(term, current_registry())
     if why:
         rows.append(("parts", f"cannot be split over micro-batches: {why}"))

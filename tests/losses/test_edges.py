@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from torch import Tensor
 
 from losslang.primitives.primitive import Sloped
+from losslang.vocabulary import Dynamic
 
 HALVES = (torch.float16, torch.bfloat16)
 COARSE = {("negative_binomial_nll", "target"): "between counts of 1000 its slope is a difference of digammas"}
@@ -137,6 +138,8 @@ def are_finite(label: str, value: Tensor, slopes: dict[str, Tensor]) -> None:
 def ends(declared: Any, number: int = 3) -> list[str]:
     """What to write at the ends of a declared range, and just inside of them; lists of as many."""
     origin, arguments = get_origin(declared), get_args(declared)
+    if declared == Dynamic[float]:
+        return []
     if origin is Annotated and arguments[0] not in (int, float):  # `Dynamic` of several types
         return ends(arguments[0], number)
     if origin is Annotated:

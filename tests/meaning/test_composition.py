@@ -142,6 +142,7 @@ EQUAL += [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:warning.W347")
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=[f"{a} == {b}" for a, b in EQUAL])
 def test_equal_programs(one: str, other: str):
     (value, grad), (wanted, gradient) = call(one), call(other)

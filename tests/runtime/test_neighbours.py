@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -166,3 +167,49 @@ def test_a_softmax_of_the_network_in_half_precision_is_told() -> None:
         len(told("W363", "ce", pred.double() / pred.double().sum(1, True), torch.zeros(8, dtype=torch.long)))
         == 1
     )
+
+
+# ---------------------------------------------------------------------------- logits in the place of logarithms
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("nll", "nll(log_softmax)"),
+        ("nll(ignore_index=2)", "nll(log_softmax, ignore_index=2)"),
+        ("nll(identity, mask=batch.m)", "nll(log_softmax, mask=batch.m)"),
+        ("kl(exp)", "kl(softmax)"),
+    ],
+)
+def test_logits_that_are_read_as_log_probabilities(text: str, written: str) -> None:
+    logits = torch.tensor([[3.0, -1, 0.5], [0.2, 2, -3]])
+    target: Any = logits.softmax(1) if "kl" in text else torch.tensor([0, 1])
+    batch = {"m": torch.tensor([True, True])} if "mask" in text else {}
+    with pytest.warns(losslang.LossWarning, match="W347") as told:
+        losslang.compile(text)(logits, target, **batch)
+    assert f"fix: write `{written}`" in str(told[0].message)
+    loss = losslang.compile(text)
+    for fine in (logits.log_softmax(1), -logits.abs(), torch.full((2, 3), -torch.inf)):
+        loss(fine, target, **batch)
+    losslang.compile(written)(logits, target, **batch)
+
+
+def test_masked_garbage_is_no_log_probability() -> None:
+    logs = torch.randn(2, 3).log_softmax(1)
+    logs[1] = 7.0
+    losslang.compile("nll(mask=batch.m)")(logs, torch.tensor([0, 1]), m=torch.tensor([True, False]))
+
+
+def test_logits_of_several_channels_may_want_either_activation() -> None:
+    pred, truth = 3 * torch.randn(2, 4, 5), torch.rand(2, 4, 5)
+    for text, wanted in (("dice", "`dice(softmax)` where a place has one class, `dice(sigmoid)` where"),
+                         ("tversky(alpha=0.3)", "`tversky(softmax, alpha=0.3)` where"), ("bce", "`bce(sigmoid)`")):  # fmt: skip
+        with pytest.warns(losslang.LossWarning) if text != "bce" else nullcontext():
+            loss = losslang.compile(text)
+        with pytest.raises(losslang.LossError) as refused:
+            loss(pred, truth)
+        assert wanted in refused.value.diagnostics[0].fix
+        assert ("softmax" in refused.value.diagnostics[0].fix) == (text != "bce")
+    with pytest.warns(losslang.LossWarning), pytest.raises(losslang.LossError) as refused:
+        losslang.compile("dice")(pred[:, :1], truth[:, :1])
+    assert refused.value.diagnostics[0].fix == "if these are logits, write `dice(sigmoid)`"

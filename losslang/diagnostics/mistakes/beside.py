@@ -123,3 +123,23 @@ def activated_already(span: Span, term: str, activation: str, fix: str) -> Diagn
         why="the softmax would be applied twice; training runs, with every gradient shrunk",
         fix=fix,
     )
+
+
+@mistake(
+    "W347",
+    form="python",
+    example="losslang.compile('nll')(3*torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+    repair="losslang.compile('nll(log_softmax)')(3*torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))",
+)
+def no_log_probabilities(span: Span, term: str, high: float, written: str) -> Diagnostic:
+    """Values above 0 in a prediction that is read as log-probabilities: the network returns logits.
+
+    A logarithm of a probability is at most 0. Said once, in the first call.
+    """
+    return Diagnostic(
+        "",
+        f"`{term}` reads log-probabilities, and the prediction holds {high:.4g}: these are logits",
+        span,
+        why="nothing divides by the other classes: a larger logit is a smaller loss, without end",
+        fix=f"write `{written}`",
+    )

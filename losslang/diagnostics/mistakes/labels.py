@@ -92,18 +92,21 @@ def ignoring(term: str, label: int, ignored: Sequence[int] = ()) -> str:
     example="losslang.compile('dice')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
     repair="losslang.compile('dice(sigmoid)')(3*torch.randn(1, 1, 8, 8), torch.ones(1, 1, 8, 8))",
 )
-def not_probabilities(span: Span, term: str, low: float, high: float, written: str) -> Diagnostic:
+def not_probabilities(span: Span, term: str, low: float, high: float, written: Sequence[str]) -> Diagnostic:
     """A term reads its prediction as probabilities, and the values are not in [0, 1].
 
     Nothing in the program says which activation to apply, so the prediction was taken as it
-    stands. Checked in the first eager call.
+    stands. Of several channels a place may have one class, which is a softmax, or several. Checked in the
+    first eager call.
     """
+    one, *other = (f"`{text}`" for text in written)
+    told = f"{one} where a place has one class, {other[0]} where it may have several" if other else one
     return Diagnostic(
         "",
         f"`{term}` reads probabilities, and the prediction holds {low:.4g} to {high:.4g}",
         span,
         caret="no activation is written",
-        fix=f"if these are logits, write `{written}`",
+        fix=f"if these are logits, write {told}",
     )
 
 

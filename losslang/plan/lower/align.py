@@ -13,7 +13,12 @@ from losslang.plan.lower.builder import Builder
 from losslang.plan.lower.compared import check_compared
 from losslang.plan.lower.dynamic import dynamic
 from losslang.plan.lower.kept import channel_beside
-from losslang.plan.lower.neighbours import look_for_activated, look_for_axis, look_for_unmasked
+from losslang.plan.lower.neighbours import (
+    look_for_activated,
+    look_for_axis,
+    look_for_logits,
+    look_for_unmasked,
+)
 from losslang.plan.plan import Argument, Ref
 from losslang.primitives.primitive import Activation, Loss
 from losslang.tensors.targets import Site
@@ -254,7 +259,10 @@ class Aligned:
                 form = dict(self.use.options).get("format", "xyxy")
                 self.emit("check:boxes", value, self.mask, site=self.site(name), check=True, format=form)
         if self.activation.name == "identity" and self.loss.wants == "probs":
-            self.emit("check:probs", self.logits, site=self.site("pred"), check=True, over=guess(self.loss))
+            how: dict[str, Any] = {"either": True} if self.loss.is_region else {}
+            over, site = guess(self.loss), self.site("pred")
+            self.emit("check:probs", self.logits, site=site, check=True, over=over, **how)
+        look_for_logits(self)
 
     def hidden(self, name: str, value: Ref) -> Ref:
         """Emits another operand with masked elements zeroed; one with axes of its own by whole samples."""

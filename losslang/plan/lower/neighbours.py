@@ -56,6 +56,14 @@ def look_for_activated(own: Aligned) -> None:
     own.emit("check:activated", own.pred, site=site, check=True, activation=name, fix=fix, **own.along())
 
 
+def look_for_logits(own: Aligned) -> None:
+    """Emits the look at a prediction that is read as log-probabilities: it may be logits."""
+    given, name = own.loss.given == "log_probs", own.activation.name
+    if name == "exp" or (name == "identity" and own.loss.wants == "log_probs"):
+        meant = "log_softmax" if given else "softmax"
+        own.emit("check:log_probs", own.logits, site=own.site("pred"), check=True, meant=meant)
+
+
 SOFTMAXES = ("softmax", "log_softmax")
 
 

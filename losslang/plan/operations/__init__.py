@@ -112,6 +112,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "check:unmasked": neighbours.warn_of_unmasked,
     "check:axis": neighbours.warn_of_untold_axis,
     "check:activated": neighbours.warn_of_activated,
+    "check:log_probs": neighbours.warn_of_logits,
 }
 """Operation to function. Operations that are not listed here have the name of their function."""
 

@@ -72,21 +72,28 @@ def check_region(pred: Tensor, site: Site, batch: bool, background: bool) -> Non
         raise site.error(tensors.wrong_prediction(site.span, site.term, shape, wanted, fix))
 
 
-def check_probs(value: Any, site: Site, over: str) -> None:
-    """Refuses values outside of [0, 1] where probabilities are read, and NaN, which is no probability."""
+def check_probs(value: Any, site: Site, over: str, either: bool = False) -> None:
+    """Refuses values outside of [0, 1] where probabilities are read, and NaN, which is no probability.
+
+    `either`: of several channels a softmax may be meant as well as `over`.
+    """
     probs = values_of(value)
     if probs is None:
         return
     low, high = (float(bound) for bound in probs.aminmax())
     if not (low >= -1e-4 and high <= 1 + 1e-4):
-        written = _activated(site, over)
+        several = either and value.ndim > 1 and value.shape[1] > 1
+        written = [activated(site, name) for name in (("softmax", over) if several else (over,))]
         raise site.error(labels.not_probabilities(site.span, site.term, low, high, written))
 
 
-def _activated(site: Site, activation: str) -> str:
+READ_AS_IT_STANDS = re.compile(r"^(identity|exp)\b")
+
+
+def activated(site: Site, activation: str) -> str:
     """Returns the use of a loss with an activation in it, its options as they are written."""
     name, _, inside = site.source.text[slice(*site.span)].partition("(")
-    options = inside.rstrip().removesuffix(")").strip().removeprefix("identity").removeprefix(",").strip()
+    options = READ_AS_IT_STANDS.sub("", inside.rstrip().removesuffix(")").strip()).removeprefix(",").strip()
     if name.strip().isidentifier() and options:
         return f"{name.strip()}({activation}, {options})"
     return f"{site.loss}({activation})"

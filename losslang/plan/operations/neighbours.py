@@ -6,6 +6,7 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import beside
 from losslang.meaning.layout import channel_axis
+from losslang.plan.operations.checks import activated
 from losslang.plan.operations.compared import values_of
 from losslang.plan.operations.notices import warn_once
 from losslang.tensors.repairs import has_shape
@@ -28,6 +29,14 @@ def warn_of_untold_axis(pred: Tensor, site: Site, first: str, last: str) -> None
     """Warns, once, of three axes of which no label and no word tells which one the classes are."""
     if pred.ndim == 3:
         warn_once(site, beside.untold_axis(site.span, site.term, tuple(pred.shape), first, last))
+
+
+def warn_of_logits(value: Any, site: Site, meant: str) -> None:
+    """Warns, once, of log-probabilities above 0, which are none."""
+    values = values_of(value)
+    if values is None or not values.numel() or not (high := float(values.max())) > 1e-4:
+        return
+    warn_once(site, beside.no_log_probabilities(site.span, site.term, high, activated(site, meant)))
 
 
 def warn_of_activated(pred: Tensor, site: Site, activation: str, fix: str, channel: int = 1) -> None:

@@ -40,6 +40,7 @@ CHECKS = tuple(
         "indexed",
         "unmasked",
         "activated",
+        "log_probs",
     ]
 )
 """Checks that find the same in rows."""

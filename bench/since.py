@@ -1,0 +1,166 @@
+"""Time of this losslang beside that of an earlier commit: `python -m bench.since COMMIT`, from the top of the project.
+
+Each of the two has a process of its own, on one thread, whose time on the processor counts. They take turns, a
+few milliseconds each, so that a slow moment of the machine strikes both. Medians of pairs are printed as a
+table, with what a scheduled weight costs beside a constant one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+MASK, CLASSES, NUMBERS = "mask", "classes", "numbers"
+ROWS = {
+    "mse, 10x32": ("mse", NUMBERS, (10, 32)),
+    "0.5*bce + dice, 32x1x16x16": ("0.5*bce(sigmoid) + dice(smooth=1)", MASK, (32, 1, 16, 16)),
+    "0.5*bce + dice, 1 MB": ("0.5*bce(sigmoid) + dice(smooth=1)", MASK, (4, 1, 256, 256)),
+    "focal + tversky, 32x1x16x16": ("focal(sigmoid) + tversky(alpha=0.3, beta=0.7)", MASK, (32, 1, 16, 16)),
+    "focal + tversky, 1 MB": ("focal(sigmoid) + tversky(alpha=0.3, beta=0.7)", MASK, (4, 1, 256, 256)),
+    "ce(label_smoothing=0.1) + dice, 1 MB": ("ce(label_smoothing=0.1) + dice", CLASSES, (2, 8, 128, 128)),
+}
+"""Programs without a clock: the text, what its target is, and the shape of the prediction."""
+CONSTANT, SCHEDULED = "l1 + 0.3*mse", "l1 + ramp(0.3, 0.3001, steps=1000000)*mse"
+SAMPLE = 0.004
+"""Seconds of one turn."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.since", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("commit", help="the commit to compare with, as git names it")
+    parser.add_argument("--pairs", type=int, default=150, help="turns of each side in every row")
+    given = parser.parse_args()
+    with _checked_out(given.commit) as before, _Side(before) as old, _Side(ROOT) as new:
+        print(f"| program | at {given.commit} | now | now / then |\n|---|---|---|---|")
+        for name, row in ROWS.items():
+            _compare(name, (old, repr(row)), (new, repr(row)), given.pairs)
+        standing, moved = (repr((SCHEDULED, NUMBERS, (10, 32), moves)) for moves in (False, True))
+        constant = repr((CONSTANT, NUMBERS, (10, 32), True))
+        print("\n| scheduled weight | constant | scheduled | costs |\n|---|---|---|---|")
+        _compare("the clock stands", (new, constant), (new, standing), given.pairs, costs=True)
+        _compare("the clock has moved", (new, constant), (new, moved), given.pairs, costs=True)
+
+
+class _Side:
+    """A process that measures the losslang of one checkout, a turn at a time."""
+
+    def __init__(self, root: Path):
+        here = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        command = [sys.executable, "-c", _PROGRAM, str(Path(__file__).resolve()), str(root)]
+        self.process = subprocess.Popen(command, env=here, cwd=root, text=True, stdin=-1, stdout=-1)
+
+    def __enter__(self) -> _Side:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def turn(self, row: str) -> float:
+        """Seconds of a call of a row, forward and backward."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(row + "\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+
+_PROGRAM = "import runpy, sys; runpy.run_path(sys.argv[1])['serve'](sys.argv[2])"
+
+
+def serve(root: str) -> None:
+    """Measures each row that is asked for, in the process of a side."""
+    import torch
+
+    import losslang
+
+    assert str(Path(losslang.__file__).parent.parent) == root, losslang.__file__
+    torch.set_num_threads(1)
+    known: dict[str, tuple[Callable[[], float], int]] = {}
+    for line in sys.stdin:
+        row = line.strip()
+        if row not in known:
+            run = _call(*eval(row))
+            once = statistics.median([run() for _ in range(50)])
+            known[row] = run, max(1, round(SAMPLE / once))
+        run, number = known[row]
+        print(sum(run() for _ in range(number)) / number, flush=True)
+
+
+def _call(text: str, kind: str, shape: tuple[int, ...], moves: bool = False) -> Callable[[], float]:
+    """Makes the function that times one step; `moves`: the clock has moved before it, which is not timed."""
+    import torch
+
+    import losslang
+
+    loss: Any = losslang.compile(text)
+    pred = torch.randn(shape).requires_grad_()
+    places = (shape[0], *shape[2:])
+    truth = {
+        MASK: lambda: (torch.rand(shape) > 0.5).float(),
+        CLASSES: lambda: torch.randint(shape[1], places),
+        NUMBERS: lambda: torch.randn(shape),
+    }[kind]()
+
+    def run() -> float:
+        if moves:
+            loss.tick()
+        pred.grad = None
+        start = time.thread_time()
+        loss(pred, truth).backward()
+        return time.thread_time() - start
+
+    return run
+
+
+def _compare(
+    name: str, one: tuple[_Side, str], two: tuple[_Side, str], pairs: int, *, costs: bool = False
+) -> None:
+    """Prints a row: the medians of both, and the median of what the second is to the first, pair by pair."""
+    for side, row in (one, two) * 3:
+        side.turn(row)
+    found: list[tuple[float, float]] = []
+    for turn in range(pairs):
+        order = (one, two) if turn % 2 == 0 else (two, one)
+        times = {row: side.turn(row) for side, row in order} if costs else None
+        if times is None:
+            first, second = (side.turn(row) for side, row in order)
+            found.append((first, second) if turn % 2 == 0 else (second, first))
+        else:
+            found.append((times[one[1]], times[two[1]]))
+    medians = [f"{1e6 * statistics.median(times):.1f} us" for times in zip(*found, strict=True)]
+    if costs:
+        last = f"{1e6 * statistics.median(b - a for a, b in found):.1f} us"
+    else:
+        last = f"{statistics.median(b / a for a, b in found):.3f}"
+    print(f"| {name} | {' | '.join(medians)} | {last} |", flush=True)
+
+
+@contextlib.contextmanager
+def _checked_out(commit: str) -> Iterator[Path]:
+    """The project as it was at a commit, in a folder that goes again."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "then")
+        subprocess.run(
+            ["git", "worktree", "add", "--detach", "--quiet", str(place), commit], cwd=ROOT, check=True
+        )
+        try:
+            yield place.resolve()
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(place)], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
