@@ -18,7 +18,8 @@ from torch import Tensor
 
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Meaning, Term
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, Term
+from losslang.meaning.program import Meaning
 from losslang.syntax import tree
 
 # What a loss wants of its target, and which axes its natural values have.

@@ -10,20 +10,24 @@ from losslang.diagnostics.source import Span
 from losslang.syntax import formatter
 
 if TYPE_CHECKING:
-    from losslang.meaning.meaning import Input
+    from losslang.meaning.meaning import Expression, Input
 
 
 @dataclass(frozen=True)
 class Automatic:
     """The weight of one argument of a combinator.
 
-    `group` names the call in the program, `member` counts its arguments from 0, and `wrt` is the tensor at
-    which gradients are measured: None for the predictions.
+    `group` names the call in the program, `member` counts its `number` arguments from 0, and `wrt` is the
+    tensor at which gradients are measured: None for the predictions. `weight` and `factor` are those of the
+    term inside of the call: what stands in front of it is not measured.
     """
 
     method: str
     group: str
     member: int
+    number: int
+    weight: float = 1.0
+    factor: Expression | None = None
     options: tuple[tuple[str, Any], ...] = ()
     wrt: Input | None = None
     written: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -44,17 +48,7 @@ def _shown(value: Any) -> str:
     return formatter.number(value) if isinstance(value, (int, float)) else str(value)
 
 
-def lines(parts: Sequence[tuple[Automatic | None, str]]) -> list[str]:
-    """The terms of a program as lines, those that a combinator weighs as one line: its name is left out."""
-    found = [text for automatic, text in parts if automatic is None]
-    groups: dict[str, dict[int, list[str]]] = {}
-    calls: dict[str, Automatic] = {}
-    for automatic, text in parts:
-        if automatic is not None:
-            calls.setdefault(automatic.group, automatic)
-            groups.setdefault(automatic.group, {}).setdefault(automatic.member, []).append(text)
-    for group, members in groups.items():
-        inside = [" + ".join(sorted(members[member])) for member in sorted(members)]
-        call = calls[group]
-        found.append(f"{call.method}({', '.join([*inside, *call.in_words()])})")
-    return found
+def line(front: str, found: Automatic, members: Sequence[Sequence[str]]) -> str:
+    """A call of a combinator as one line, given the texts of its arguments; its name is left out."""
+    inside = [" + ".join(sorted(member)) for member in members]
+    return f"{front}*{found.method}({', '.join([*inside, *found.in_words()])})"

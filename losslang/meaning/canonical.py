@@ -11,7 +11,8 @@ from losslang.diagnostics.source import Source, Span
 from losslang.meaning.checker import analyze
 from losslang.meaning.expression_tree import number
 from losslang.meaning.keys import split
-from losslang.meaning.meaning import Meaning, loss_uses
+from losslang.meaning.meaning import loss_uses
+from losslang.meaning.program import Meaning
 from losslang.meaning.program_tree import free_name, program_of, zero_bound
 from losslang.meaning.use_tree import node_of_value
 from losslang.registry import Registry

@@ -21,7 +21,7 @@ from losslang.meaning.foreign_config import file_named, source_of_program
 from losslang.meaning.ignored_label import resolve_ignored_labels
 from losslang.meaning.keys import distinct
 from losslang.meaning.layout import resolve_channels
-from losslang.meaning.meaning import Meaning, Term
+from losslang.meaning.meaning import Term
 from losslang.meaning.override_names import nothing_called
 from losslang.meaning.overrides import (
     OVERRIDES,
@@ -33,6 +33,7 @@ from losslang.meaning.overrides import (
     plain,
     settable,
 )
+from losslang.meaning.program import Meaning
 from losslang.meaning.rules import of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,

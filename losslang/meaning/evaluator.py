@@ -149,7 +149,7 @@ class Evaluator:
     @property
     def _callable(self) -> tuple[str, ...]:
         """The names that may be called."""
-        kinds = (Loss, Function, Schedule, Repeat)
+        kinds = (Loss, Function, Schedule, Combinator, Repeat)
         names = (name for kind in kinds for name in self.registry.names(kind))
         return (*self.bindings, *names, tree.METRIC)
 

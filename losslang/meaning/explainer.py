@@ -28,11 +28,11 @@ from losslang.meaning.meaning import (
     Expression,
     Input,
     LossUse,
-    Meaning,
     Term,
     is_static,
     loss_uses,
 )
+from losslang.meaning.program import Meaning
 from losslang.meaning.ranges import of_one, of_program
 from losslang.meaning.ranks import in_words
 from losslang.meaning.splitting import why_not_split
@@ -154,7 +154,8 @@ def _weights(term: Term, at: Mapping[str, int]) -> Iterator[Row]:
         formula = "" if combinator is None else f": {combinator.summary.rstrip('.')}"
         yield (
             "found",
-            f"one more weight, for argument {term.automatic.member + 1} of `{term.automatic.method}`{formula}",
+            f"one more weight, for argument {term.automatic.member + 1} of "
+            f"`{term.automatic.method}({', '.join(term.automatic.in_words())})`{formula}",
         )
     if term.factor is not None and is_static(term.factor):
         scheduled = term.factor

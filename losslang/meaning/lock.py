@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import LossUse, Meaning, Term, loss_of, loss_uses, show
+from losslang.meaning.meaning import LossUse, Term, loss_of, loss_uses, show
+from losslang.meaning.program import Meaning
 from losslang.meaning.program_tree import program_of_named_terms
 from losslang.meaning.use_tree import node_in_full
 from losslang.registry import Registry

@@ -19,6 +19,7 @@ from losslang.meaning.keys import split
 from losslang.meaning.meaning import LossUse, Term, is_static, loss_uses, rewrite
 from losslang.meaning.options import frozen, validated, wording
 from losslang.meaning.terms import MistakeError
+from losslang.meaning.weighed_together import in_front
 from losslang.registry import Registry
 
 Result = TypeVar("Result")
@@ -148,6 +149,11 @@ def _with(term: Term, option: str, value: Any, registry: Registry) -> Term:
         weight = number(value, term.span, term.name, option)
         # A number in the place of the whole weight: of a schedule too.
         factor = None if term.factor is not None and is_static(term.factor) else term.factor
+        if term.automatic is not None:
+            # The weight inside of the call; what stands in front of it stays.
+            outside, beyond = in_front(term)
+            inside = replace(term.automatic, weight=weight, factor=factor)
+            return replace(term, weight=outside * weight, factor=beyond, automatic=inside, dropped=False)
         return replace(term, weight=weight, factor=factor, dropped=False)
     body = core(term.body)
     named = registry.loss(body.loss) if isinstance(body, LossUse) else None

@@ -15,11 +15,11 @@ from losslang.meaning.meaning import (
     Choice,
     Constant,
     LossUse,
-    Meaning,
     Term,
     loss_uses,
 )
 from losslang.meaning.parameter import Learned
+from losslang.meaning.program import Meaning
 from losslang.meaning.use_tree import node_of_use, node_of_value
 from losslang.meaning.weighed_together import Group, as_argument, weighed_together
 from losslang.primitives.primitive import Activation

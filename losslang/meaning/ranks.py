@@ -14,12 +14,12 @@ from losslang.meaning.meaning import (
     Expression,
     Input,
     LossUse,
-    Meaning,
     Term,
     below,
     loss_of,
     loss_uses,
 )
+from losslang.meaning.program import Meaning
 from losslang.meaning.splitting import (
     MEANS,
     MEANS_OF_SAMPLES,

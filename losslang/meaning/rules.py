@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeGuard
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import automatic, beside
@@ -57,8 +56,7 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     elif not any(term.weight and _learns(term.body) for term in terms if not term.metric):
         diagnostics.append(mistakes.nothing_to_learn(span, "multiplied by 0"))
     diagnostics += masks_as_factors(terms, registry)
-    found = ((term, part) for term in terms for part in below(term.body) if is_static(term.body))
-    diagnostics += [automatic.weighs_nothing(term.span, p.operator) for term, p in found if _is_weight(p)]
+    diagnostics += [wrong for term in terms for wrong in _weighs_nothing(term)]
     for term in terms:
         for use in loss_uses(term):
             loss = loss_of(use, registry)
@@ -80,8 +78,11 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
     return diagnostics
 
 
-def _is_weight(part: Expression) -> TypeGuard[Apply]:
-    return isinstance(part, Apply) and part.operator == "gradmatch"
+def _weighs_nothing(term: Term) -> list[Diagnostic]:
+    """The mistakes of `gradmatch` where it multiplies no term: alone, and inside of a use of a loss."""
+    wholes = [term.body] if is_static(term.body) else list(loss_uses(term))
+    found = [part for whole in wholes for part in below(whole) if isinstance(part, Apply)]
+    return [automatic.weighs_nothing(p.span, p.operator) for p in found if p.operator == "gradmatch"]
 
 
 def _names(node: tree.Node) -> set[str]:

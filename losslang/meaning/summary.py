@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from losslang.meaning.meaning import LossUse, Meaning, show
+from losslang.meaning.meaning import LossUse, show
+from losslang.meaning.program import Meaning
 from losslang.meaning.program_tree import program_of
 from losslang.registry import current_registry
 from losslang.syntax import formatter

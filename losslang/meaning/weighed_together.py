@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from losslang.meaning.automatic import Automatic
-from losslang.meaning.meaning import Expression, Term
+from losslang.meaning.meaning import Apply, Expression, Term
 
 
 class Group(NamedTuple):
-    """One call of a combinator: its arguments as terms, and the weight and factor that all of them have."""
+    """One call of a combinator: its arguments as terms, and the weight and the factor in front of it."""
 
     found: Automatic
     members: tuple[tuple[Term, ...], ...]
@@ -33,15 +33,35 @@ def weighed_together(terms: Sequence[Term]) -> list[Term | Group]:
 
 
 def _group(automatic: Automatic, terms: Sequence[Term]) -> Group:
-    of_call = [(t.automatic.member, t) for t in terms if t.automatic and t.automatic.group == automatic.group]
-    outside = {(term.weight, term.factor) for _, term in of_call}
-    common = outside.pop() if len(outside) == 1 else (1.0, None)
-    plain = {"weight": 1.0, "factor": None} if common != (1.0, None) else {}
+    of_call = [(t.automatic, t) for t in terms if t.automatic and t.automatic.group == automatic.group]
     members = [
-        tuple(replace(term, automatic=None, **plain) for member, term in of_call if member == wanted)
-        for wanted in sorted({member for member, _ in of_call})
+        tuple(
+            replace(term, automatic=None, weight=found.weight, factor=found.factor)
+            for found, term in of_call
+            if found.member == wanted
+        )
+        for wanted in sorted({found.member for found, _ in of_call})
     ]
-    return Group(automatic, tuple(members), common)
+    return Group(automatic, tuple(members), in_front(of_call[0][1]))
+
+
+def in_front(term: Term) -> tuple[float, Expression | None]:
+    """The weight and the factor in front of the call that a term is an argument of."""
+    found = term.automatic
+    assert found is not None
+    return term.weight / found.weight if found.weight else 1.0, _beyond(term.factor, found.factor)
+
+
+def _beyond(whole: Expression | None, inside: Expression | None) -> Expression | None:
+    """What a factor is multiplied by further out."""
+    match whole:
+        case _ if whole == inside:
+            return None
+        case Apply("*", (left, right)) if inside is not None:
+            more = _beyond(left, inside)
+            return right if more is None else Apply("*", (more, right), whole.span)
+        case _:
+            return whole
 
 
 def as_argument(terms: Sequence[Term]) -> tuple[Automatic | None, Sequence[Term]]:

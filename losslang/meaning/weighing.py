@@ -10,8 +10,10 @@ from losslang.diagnostics.mistakes import automatic as mistakes
 from losslang.diagnostics.mistakes import learned as learned_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.meaning.automatic import Automatic
+from losslang.meaning.expression_tree import node_of
+from losslang.meaning.layout import without_slices
 from losslang.meaning.learned import free
-from losslang.meaning.meaning import Apply, Input, LossUse, Term, is_static
+from losslang.meaning.meaning import Apply, Input, Term, below, is_static
 from losslang.meaning.options import Evaluate, ReportedError, frozen, read_all
 from losslang.meaning.terms import (
     MistakeError,
@@ -32,7 +34,7 @@ Report = Callable[[MistakeError], None]
 def weighed(
     call: tree.Call,
     combinator: Combinator,
-    found: Sequence[Value | None],
+    arguments: Sequence[Value | None],
     evaluate: Evaluate,
     report: Report,
     taken: set[str],
@@ -43,7 +45,7 @@ def weighed(
     of options.
     """
     options, wrt, written = _options(call, combinator, evaluate, report)
-    values = _all(found)
+    values = _all(arguments)
     if len(values) < 2:
         raise MistakeError(
             mistakes.nothing_to_weigh_against(call.span, call.name, list(map(spell, call.arguments)))
@@ -52,8 +54,12 @@ def weighed(
     if shares is not None and len(shares) != len(values):
         raise MistakeError(mistakes.shares_do_not_fit(call.span, call.name, len(shares), len(values)))
     group = free(call.name, taken)
+    kept = [not all(t.dropped or t.metric for t in as_terms(value)) for value in values]
+    if shares is not None:
+        left = tuple(share for share, is_kept in zip(shares, kept, strict=True) if is_kept)
+        options = tuple((name, left if name == "shares" else value) for name, value in options)
     terms: list[Term] = []
-    for member, (value, node) in enumerate(zip(values, call.arguments, strict=True)):
+    for at, (value, node) in enumerate(zip(values, call.arguments, strict=True)):
         own = as_terms(value)
         trained = [term for term in own if not term.metric]
         if isinstance(value, NumberValue) or not trained:
@@ -61,15 +67,19 @@ def weighed(
         inner = next((term.automatic for term in trained if term.automatic), None)
         if inner is not None:
             raise MistakeError(mistakes.weighed_twice(node.span, call.name, spell(node), inner.method))
-        if (
-            call.name == "balance"
-            and len(trained) == 1
-            and trained[0].weight != 1
-            and trained[0].factor is None
-        ):
-            _say_weight_is_lost(call, trained[0], member, node, report)
-        weight = Automatic(call.name, group, member, options, wrt, written, call.span)
-        terms += [term if term.metric else replace(term, automatic=weight) for term in own]
+        if combinator.measures == "gradients" and wrt is None and not _reads_prediction(trained):
+            raise MistakeError(mistakes.reads_no_prediction(node.span, call.name, spell(node)))
+        if "shares" in combinator.option_types:
+            _say_weight_is_no_share(call, trained, node, report)
+        found = Automatic(
+            call.name, group, sum(kept[:at]), sum(kept), 1.0, None, options, wrt, written, call.span
+        )
+        terms += [
+            term
+            if term.metric or not kept[at]
+            else replace(term, automatic=replace(found, weight=term.weight, factor=term.factor))
+            for term in own
+        ]
     return TermsValue(tuple(terms), call.span)
 
 
@@ -114,14 +124,16 @@ def _options(
     for problem in problems:
         report(problem)
     wrt: Input | None = None
-    if WRT in named and combinator.measures == "gradients":
-        value = evaluate(named[WRT].value)
-        if value is None:
+    is_written = WRT in named and named[WRT].value != tree.Word(value=None)
+    if is_written and combinator.measures == "gradients":
+        value = None if _is_name(named[WRT].value) else evaluate(named[WRT].value)
+        if value is None and not _is_name(named[WRT].value):
             raise ReportedError
         if (
             not isinstance(value, TensorValue)
             or not isinstance(value.expression, Input)
             or value.expression.root == "target"
+            or value.expression != without_slices(value.expression)
         ):
             raise MistakeError(
                 mistakes.no_tensor_to_measure_at(named[WRT].value.span, call.name, spell(named[WRT].value))
@@ -136,7 +148,26 @@ def _options(
     return tuple(kept), wrt, tuple(named)
 
 
-def _say_weight_is_lost(call: tree.Call, term: Term, member: int, node: tree.Node, report: Report) -> None:
-    """Warns of a number inside of `balance`, which finds the weight of the whole."""
-    body = term.body.name if isinstance(term.body, LossUse) else term.name
-    report(MistakeError(mistakes.weight_is_lost(node.span, number(term.weight), body)))
+def _is_name(node: tree.Node) -> bool:
+    """True for a name alone, or a text, where a path is meant."""
+    return isinstance(node, tree.Text) or (
+        isinstance(node, tree.Call) and not node.arguments and not node.options
+    )
+
+
+def _say_weight_is_no_share(call: tree.Call, terms: Sequence[Term], node: tree.Node, report: Report) -> None:
+    """Warns of a weight of a whole argument, a schedule too, where each argument has its share."""
+    (term,) = terms if len(terms) == 1 else (None,)
+    if term is None or term.dropped or term.weight <= 0 or (term.weight == 1 and term.factor is None):
+        return
+    shown = [] if term.weight == 1 else [number(term.weight)]
+    shown += (
+        [] if term.factor is None else [spell(node_of(term.factor, lambda use: tree.Call(name=use.name)))]
+    )
+    report(MistakeError(mistakes.weight_is_no_share(node.span, call.name, "*".join(shown))))
+
+
+def _reads_prediction(terms: Sequence[Term]) -> bool:
+    """True if a term reads a tensor of the call that may come from the network."""
+    parts = (part for term in terms for part in below(term.body))
+    return any(isinstance(part, Input) and part.root in ("pred", "batch") for part in parts)

@@ -6,11 +6,12 @@ kept next; the first row of that are the weights in force. Nothing in it waits f
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from losslang.primitives.combinators import combinator
+from losslang.tensors.devices import vector
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Fraction, NonNegative, Positive, Tensor
 
@@ -24,7 +25,8 @@ class Measured(NamedTuple):
 
     values: Tensor
     norms: Tensor
-    epoch: Tensor
+    epoch: Any
+    """A number in an eager call on a CPU, and a 0-d tensor elsewhere."""
 
 
 class Kept(NamedTuple):
@@ -59,39 +61,41 @@ def dwa(measured: Measured, kept: Kept, *, temperature: Positive = 2.0) -> Kept:
     count = count + 1
     mean = torch.where(count > 1, mean + (measured.values - mean) / count, measured.values)
     ended = ended.clamp(max=2)
-    return Kept(torch.stack([weights, mean, last, before]), torch.stack([count, measured.epoch, ended]))
+    now = torch.zeros_like(epoch) + measured.epoch
+    return Kept(torch.stack([weights, mean, last, before]), torch.stack([count, now, ended]))
 
 
 @combinator(
     measures="gradients",
-    rows=2,
-    numbers=1,
+    rows=3,
     paper="the running mean of Défossez et al. 2022, High Fidelity Neural Audio Compression, arXiv:2210.13438, 3.4",
 )
 def balance(
     measured: Measured,
     kept: Kept,
     *,
-    momentum: Fraction = 0.7,
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.7,
     shares: Shares | None = None,
     max: Positive = 1e4,
 ) -> Kept:
     """s_i Σ g / g_i, g_i the running mean of the length of the gradient of L_i at the prediction.
 
     Each loss has its share s_i of the gradient, the same for all if no `shares` are written, and the lengths
-    add up to what they do in the plain sum. Weights inside say nothing, `balance(0.5*a, b)` is
-    `balance(a, b)`: that is what `shares` are for. No weight is larger than `max`. `wrt=pred.features`
-    measures at a tensor that the predictions are computed from.
+    add up to what they do in the plain sum. So a weight inside is no share: `balance(2*a, b)` makes the whole
+    longer. A call in which a loss has no gradient, as without positives, leaves its mean as it is. No weight
+    is larger than `max`. `wrt=pred.features` measures at a tensor that the predictions are computed from.
     """
-    _, mean = kept.rows
-    (sum_of_weights,) = kept.numbers
-    mean = momentum * mean + (1 - momentum) * measured.norms
-    sum_of_weights = momentum * sum_of_weights + (1 - momentum)
-    norms = mean / sum_of_weights
-    wanted = torch.ones_like(mean) if shares is None else mean.new_tensor(shares)
+    _, mean, counted = kept.rows
+    moves = measured.norms > 0
+    mean = torch.where(moves, momentum * mean + (1 - momentum) * measured.norms, mean)
+    counted = torch.where(moves, momentum * counted + (1 - momentum), counted)
+    is_known = counted > 0
+    norms = torch.where(is_known, mean / counted, torch.zeros_like(mean))
+    wanted = torch.ones_like(mean) if shares is None else vector(shares, mean.dtype, mean.device)
+    wanted = torch.where(is_known, wanted, torch.zeros_like(wanted))
     weights = (wanted / wanted.sum() * norms.sum() / norms).clamp(max=max)
-    weights = torch.where(norms.sum() > 0, weights, torch.ones_like(weights))
-    return Kept(torch.stack([weights, mean]), sum_of_weights[None])
+    weights = torch.where(is_known, weights, torch.ones_like(weights))
+    return Kept(torch.stack([weights, mean, counted]), kept.numbers)
 
 
 @combinator(

@@ -191,7 +191,7 @@ def memories(plan: Plan, registry: Registry) -> dict[str, Memory]:
         for group in (groups[read] for read in step.input_names if read in groups):
             combinator = registry.get(Combinator, step.op)
             assert combinator is not None
-            number = max(options["members"]) + 1
+            number = options["number"]
             # Each row starts at 1 if it holds weights: the first ones do.
             length = combinator.rows * number + combinator.numbers
             found[WEIGHTS + group] = Memory(length, ones=combinator.ones * number)

@@ -7,12 +7,13 @@ text carries its own hash, so that changed bytes are not read as another program
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from losslang.meaning.changes import changes
 from losslang.meaning.keys import modern_key
-from losslang.meaning.meaning import Meaning
+from losslang.meaning.program import Meaning
 from losslang.registry import Registry
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
@@ -30,6 +31,13 @@ class Lock(NamedTuple):
     @classmethod
     def of(cls, meaning: Meaning) -> Lock:
         return cls(meaning.fingerprint, {term.name: str(term) for term in meaning.terms})
+
+    def weighed(self, group: str) -> Mapping[str, str]:
+        """Returns the terms that a call of a combinator weighs, each with the number of its argument."""
+        numbers = {
+            name: re.search(rf"\b{re.escape(group)}\((\d+)", text) for name, text in self.terms.items()
+        }
+        return {name: found[1] for name, found in numbers.items() if found is not None}
 
     def changes(self, now: Lock, registry: Registry) -> tuple[str, ...]:
         """Returns what differs in another program, in words, a line for each term."""

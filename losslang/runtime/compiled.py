@@ -12,8 +12,9 @@ from losslang.diagnostics.mistakes.configs import no_mapping
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import Checked, analyze
 from losslang.meaning.elements import repeats_in
-from losslang.meaning.meaning import Apply, LossUse, Meaning, below, loss_of
+from losslang.meaning.meaning import Apply, LossUse, below, loss_of
 from losslang.meaning.overrides import flattened
+from losslang.meaning.program import Meaning
 from losslang.plan.lower import (
     BY_CLASS,
     COUNT,

@@ -10,7 +10,8 @@ from typing import Any, cast
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import norms as mistakes
 from losslang.meaning.elements import repeats_in
-from losslang.meaning.meaning import Meaning, Term
+from losslang.meaning.meaning import Term
+from losslang.meaning.program import Meaning
 from losslang.meaning.splitting import counted_uses, needs_norm, why_not_counted, why_not_split
 from losslang.plan.lower import UNITS, entry_names, lower
 from losslang.plan.passes import optimize

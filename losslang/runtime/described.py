@@ -5,7 +5,7 @@ from __future__ import annotations
 from losslang.meaning.canonical import canonical
 from losslang.meaning.explainer import in_force
 from losslang.meaning.lock import locked
-from losslang.meaning.meaning import Meaning
+from losslang.meaning.program import Meaning
 from losslang.plan.plan import Plan
 from losslang.runtime.executor import Fuse
 from losslang.runtime.saved import Saved

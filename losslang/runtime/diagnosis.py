@@ -10,7 +10,7 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes.inside import gradient_not_finite, not_finite
 from losslang.diagnostics.rendering import full
 from losslang.diagnostics.source import Source, Span
-from losslang.meaning.meaning import Meaning
+from losslang.meaning.program import Meaning
 from losslang.plan.plan import Output, Ref, Step
 from losslang.runtime.compiled import Programs
 from losslang.runtime.elements import closed

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, cast
 from losslang.diagnostics.mistakes import repeats as mistakes
 from losslang.diagnostics.source import Source
 from losslang.meaning.elements import expanded, repeats_in, weights_of
-from losslang.meaning.meaning import Apply, Input, Meaning
+from losslang.meaning.meaning import Apply, Input
+from losslang.meaning.program import Meaning
 from losslang.plan.operations.call import fetch
 from losslang.plan.plan import Plan
 from losslang.primitives.repeats import LIMIT

@@ -12,7 +12,8 @@ from losslang.diagnostics.elsewhere import nearest
 from losslang.diagnostics.mistakes.inputs import further_by_position, keyword_without_effect
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import Input, LossUse, Meaning, show
+from losslang.meaning.meaning import Input, LossUse, show
+from losslang.meaning.program import Meaning
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
 from losslang.registry import Registry

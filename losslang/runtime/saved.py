@@ -149,7 +149,7 @@ class Saved(nn.Module):
         self._call_memories(state_dict, prefix, of_file)
         self._load_frozen(state_dict, prefix, local_metadata, error_msgs)
         for key in list(state_dict) if self._changes(of_file) else ():
-            if not self._has_place(key, state_dict[key], prefix):
+            if not self._has_place(key, state_dict[key], prefix) or self._is_of_others(key, prefix, of_file):
                 del state_dict[key]
         self.warn_if_other(of_file, "checkpoint", self._lost(state_dict, prefix))
         missing: list[str] = []
@@ -192,6 +192,14 @@ class Saved(nn.Module):
                     network.load_state_dict(named, assign=metadata.get("assign_to_params_buffers", False))
                 except RuntimeError as error:
                     error_msgs.append(str(error))
+
+    def _is_of_others(self, key: str, prefix: str, of_file: Lock | None) -> bool:
+        """Returns whether a key is what a combinator keeps of other losses, or of them in another order."""
+        name = key.removeprefix(prefix)
+        if of_file is None or not name.startswith(WEIGHTS):
+            return False
+        group = name.removeprefix(WEIGHTS)
+        return of_file.weighed(group) != self._lock.weighed(group)
 
     def _has_place(self, key: str, value: Any, prefix: str) -> bool:
         name = key.removeprefix(prefix)

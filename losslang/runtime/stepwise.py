@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes.inside import not_eager
-from losslang.meaning.meaning import Input, Meaning
+from losslang.meaning.meaning import Input
+from losslang.meaning.program import Meaning
 from losslang.plan.lower import lower
 from losslang.plan.passes import cse, drop_dead_steps, fold, fuse, stable
 from losslang.plan.plan import Plan, Step, verify

@@ -15,7 +15,7 @@ from losslang.diagnostics.source import Source
 from losslang.meaning.changes import changes
 from losslang.meaning.checker import analyze
 from losslang.meaning.lock import locked
-from losslang.meaning.meaning import Meaning
+from losslang.meaning.program import Meaning
 from losslang.primitives.decorators import DEFINED
 from losslang.primitives.primitive import Loss
 from losslang.registry import _registry, current_registry

@@ -16,8 +16,8 @@ import losslang
 from losslang.diagnostics.source import Source
 from losslang.meaning import keys
 from losslang.meaning.checker import analyze
-from losslang.meaning.meaning import Meaning
 from losslang.meaning.overrides import settable
+from losslang.meaning.program import Meaning
 from losslang.registry import current_registry
 from losslang.runtime.checkpoint import Lock, understood, written
 

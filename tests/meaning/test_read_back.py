@@ -19,8 +19,8 @@ import losslang
 from losslang.diagnostics.source import Source
 from losslang.meaning.canonical import canonical
 from losslang.meaning.checker import Checked, analyze
-from losslang.meaning.meaning import Meaning
 from losslang.meaning.overrides import settable
+from losslang.meaning.program import Meaning
 from losslang.meaning.summary import summary
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry

@@ -274,15 +274,38 @@ def test_what_is_not_finite_moves_nothing(text: str, bad: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["balance(mse@a, l1@b)", "dwa(mse@a, l1@b)", "relobralo(mse@a, l1@b)"])
-def test_a_head_without_anything_to_learn_from_is_no_poison(text: str) -> None:
-    """The gradient of a head is 0 for a while: the other weights stay numbers, and it comes back."""
+def test_a_head_with_nothing_to_learn_from_comes_back(text: str) -> None:
+    """Its gradient is 0 for a while, as without positives: the weights stay numbers, and small ones."""
     loss = losslang.compile(text)
-    z = {name: torch.zeros(3, requires_grad=True) for name in "ab"}
-    for _ in range(3):
-        loss(z, {"a": torch.zeros(3), "b": torch.ones(3)}).backward()
-    out = loss.detail(z, {"a": torch.ones(3), "b": torch.ones(3)})
-    assert out.weights.isfinite().all()
-    assert out.total.isfinite()
+    target = {"a": torch.zeros(3), "b": torch.ones(3)}
+    for value in (1.0, *[0.0] * 50, 1.0):
+        z = {"a": torch.full((3,), value, requires_grad=True), "b": torch.zeros(3, requires_grad=True)}
+        out = loss.detail(z, target)
+        loss(z, target).backward()
+        assert out.total.isfinite()
+        assert (out.weights < 10).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [
+        ("balance(mse@a, l1@b, wrt=pred.a)", "at `pred.a`, and `l1.b` is not computed from it"),
+        ("balance(mse@a, l1@c)", "at the predictions, and `l1.c` is not computed from it"),
+        (
+            "gradnorm(mse@a, l1@b, wrt=batch.other)",
+            "at `batch.other`, and `mse.a` and `l1.b` are not computed",
+        ),
+        ("mse@a + gradmatch(mse@a, l1@b, wrt=pred.b)*l1@b", "at `pred.b`, and `argument 1` is not computed"),
+    ],
+)
+def test_a_loss_without_a_gradient_there_is_named(text: str, missed: str) -> None:
+    """Its weight would be as large as it may be, for a loss that other parameters learn from."""
+    loss = losslang.compile(text)
+    heads = {name: torch.randn(3, requires_grad=True) for name in "ab"} | {"c": torch.randn(3)}
+    with pytest.raises(losslang.LossError) as found:
+        loss(heads, {name: torch.ones(3) for name in "abc"}, other=torch.zeros(3, requires_grad=True))
+    assert [d.code for d in found.value.diagnostics] == ["E545"]
+    assert missed in str(found.value)
 
 
 def test_half_precision_measures_what_it_cannot_hold() -> None:
@@ -467,3 +490,97 @@ def test_an_option_that_is_overridden_is_measured_as_it_is_trained() -> None:
     found = losslang.compile(text, overrides={"h.delta": 0.1}).detail(pred, target)
     wanted = losslang.compile(text.replace("huber", "huber(delta=0.1)")).detail(pred, target)
     torch.testing.assert_close(found.weights, wanted.weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "inner"),
+    [
+        ("ramp(0, 1, steps=6)*gradnorm(mse, l1, wrt=batch.z)", "gradnorm(mse, l1, wrt=batch.z)"),
+        ("(1 + epoch)*dwa(mse, l1)", "dwa(mse, l1)"),
+        ("after(steps=2)*relobralo(mse, l1, beta=0)", "relobralo(mse, l1, beta=0)"),
+        ("ramp(0, 1, steps=6)*balance(mse, l1)", "balance(mse, l1)"),
+    ],
+)
+def test_what_stands_in_front_is_not_measured(text: str, inner: str) -> None:
+    loss, alone, step = losslang.compile(text), losslang.compile(inner), steps(text)
+    for at in range(9):
+        step(loss, at)
+        step(alone, at)
+    kept = [key for key in loss.state_dict() if key.startswith("weights_")]
+    for key in kept:
+        assert torch.equal(loss.state_dict()[key], alone.state_dict()[key])
+    assert losslang.compile(text).fingerprint != alone.fingerprint
+    assert losslang.compile(losslang.compile(text).lock).fingerprint == loss.fingerprint
+
+
+def test_a_weight_from_outside_is_that_inside_of_the_call() -> None:
+    loss = losslang.compile("2*dwa(mse, l1)", overrides={"mse.weight": 3})
+    pred, target = torch.randn(5, requires_grad=True), torch.randn(5)
+    assert loss.detail(pred, target).weights.tolist() == [6, 2]
+    assert loss.fingerprint == losslang.compile("2*dwa(3*mse, l1)").fingerprint
+    assert losslang.compile(loss.canonical).fingerprint == loss.fingerprint
+
+
+def test_a_term_that_is_dropped_is_no_argument() -> None:
+    pred, target = torch.randn(5, requires_grad=True), torch.randn(5)
+    wanted = losslang.compile("balance(mse, l1, shares=[1, 3])").detail(pred, target)
+    for text in (
+        "balance(mse, l1, 0*huber, shares=[1, 3, 9])",
+        "balance(0*huber, mse, l1, shares=[9, 1, 3])",
+    ):
+        found = losslang.compile(text).detail(pred, target)
+        torch.testing.assert_close(found.total, wanted.total)
+    zero = losslang.compile("balance(mse, l1, huber)", overrides={"huber.weight": 0}).detail(pred, target)
+    torch.testing.assert_close(zero.total, losslang.compile("balance(mse, l1)").detail(pred, target).total)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 40.0])
+def test_float16_moves_whatever_its_size(scale: float) -> None:
+    """Large gradients overflow when they are multiplied, small ones vanish when they are not."""
+    loss = losslang.compile("balance(mse(reduction=sum), l1, momentum=0)")
+    exact = losslang.compile("balance(mse(reduction=sum), l1, momentum=0)")
+    pred = (scale * torch.randn(64)).half()
+    loss(pred.clone().requires_grad_(), torch.zeros(64))
+    exact(pred.float().requires_grad_(), torch.zeros(64))
+    assert loss.weights_balance[1] != 1
+    torch.testing.assert_close(loss.weights_balance[:2], exact.weights_balance[:2], rtol=0.01, atol=0)
+
+
+def test_types_may_differ_between_the_heads() -> None:
+    heads = {
+        "a": torch.randn(4, requires_grad=True),
+        "b": torch.randn(4, dtype=torch.float64, requires_grad=True),
+    }
+    target = {name: torch.zeros(4) for name in "ab"}
+    one = losslang.compile("balance(mse@a, l1@b)").detail(heads, target).weights
+    other = losslang.compile("balance(l1@b, mse@a)").detail(heads, target).weights
+    torch.testing.assert_close(one, other.flip(0))
+
+
+def test_a_long_gradient_is_measured_exactly() -> None:
+    pred = torch.full((3, 10_000_000), 2.0, requires_grad=True)
+    loss = losslang.compile("balance(mse(reduction=sum), l1(reduction=sum), momentum=0)")
+    loss(pred, torch.zeros_like(pred))
+    # |2 e| = 4 and |sign e| = 1 in every place.
+    torch.testing.assert_close(loss.weights_balance[:2], torch.tensor([5 / 8, 5 / 2]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("text", METHODS[3:])
+def test_evaluation_needs_nothing_to_measure_at(text: str) -> None:
+    loss, step = losslang.compile(text), steps(text)
+    step(loss, 0)
+    with pytest.raises(losslang.LossError) as found:
+        loss(torch.randn(6, requires_grad=True), torch.zeros(6))
+    assert [d.code for d in found.value.diagnostics] == ["E547"]
+    assert loss.eval()(torch.randn(6), torch.zeros(6)).isfinite()
+
+
+@pytest.mark.filterwarnings("ignore::losslang.LossWarning")
+@pytest.mark.parametrize("other", ["balance(l1, mse)", "balance(mse, huber)", "balance(mse, l1, huber)"])
+def test_what_was_kept_of_other_losses_is_not_taken(other: str) -> None:
+    loss, step = losslang.compile("balance(mse, l1)"), steps("balance(mse, l1)")
+    step(loss, 0)
+    new = losslang.compile(other)
+    fresh = new.weights_balance.clone()
+    new.load_state_dict(loss.state_dict(), strict=False)
+    assert torch.equal(new.weights_balance, fresh)

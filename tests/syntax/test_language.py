@@ -13,7 +13,7 @@ from programs import NOISE, PROGRAMS
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
 from losslang.meaning.checker import check
-from losslang.meaning.meaning import Meaning
+from losslang.meaning.program import Meaning
 from losslang.syntax import tree
 from losslang.syntax.formatter import format, render
 from losslang.syntax.parser import grammar, parse

@@ -38,12 +38,18 @@ def where_to_measure(span: Span, name: str, arguments: str) -> Diagnostic:
 
 @mistake("E334", example="balance(ce, dice, wrt=target)", repair="balance(ce, dice, wrt=pred.features)")
 def no_tensor_to_measure_at(span: Span, name: str, found: str) -> Diagnostic:
-    """`wrt` of a combinator is no tensor that a loss is computed from."""
+    """`wrt` of a combinator is no path to a tensor that a loss is computed from.
+
+    It is read from the call: `wrt=pred.features` for a tensor that the model hands over beside its
+    predictions, `wrt=batch.shared` for a keyword, as in `loss(pred, target, shared=model.neck.weight)`.
+    """
+    known = found.strip("'\"")
+    word = known if known.isidentifier() and known != "target" else "features"
     return Diagnostic(
         "",
         f"`{name}` can not measure gradients at `{found}`",
         span,
-        fix="a path to a tensor of the model: `wrt=pred.features`, `wrt=batch.shared`",
+        fix=f"a path: `wrt=pred.{word}` of what the model returns, or `wrt=batch.{word}` and `loss(..., {word}=...)`",
     )
 
 
@@ -58,7 +64,7 @@ def weighed_twice(span: Span, name: str, found: str, inner: str) -> Diagnostic:
     )
 
 
-@mistake("E336", example="sqrt(balance(ce, dice))", repair="balance(sqrt(ce), sqrt(dice))")
+@mistake("E336", example="sqrt(balance(ce, dice))", repair="0.5*balance(sqrt(ce), sqrt(dice))")
 def weighed_terms_only(span: Span, name: str, outside: str) -> Diagnostic:
     """Weights that are found in every call, in arithmetic that needs a number.
 
@@ -69,7 +75,7 @@ def weighed_terms_only(span: Span, name: str, outside: str) -> Diagnostic:
         "",
         f"`{name}` weighs terms of the total, and stands inside of `{outside}` here",
         span,
-        fix=f"inside of its arguments: `{name}(sqrt(a), sqrt(b))`",
+        fix=f"beside other terms, times a number or a schedule: `0.5*{name}(a, b) + c`; the rest inside of `a` and `b`",
     )
 
 
@@ -85,25 +91,44 @@ def shares_do_not_fit(span: Span, name: str, count: int, wanted: int) -> Diagnos
 
 
 @mistake("W338", example="balance(0.5*ce, dice)", repair="balance(ce, dice, shares=[1, 2])")
-def weight_is_lost(span: Span, weight: str, body: str) -> Diagnostic:
-    """A weight inside of `balance`, which gives each argument its share whatever it is multiplied by."""
+def weight_is_no_share(span: Span, name: str, weight: str) -> Diagnostic:
+    """A weight of a whole argument of `balance`, which gives each its share whatever it is multiplied by.
+
+    It makes the whole sum longer or shorter, and no argument heavier beside the others: neither does a
+    schedule. Shares are numbers: `shares=[1, 2]`. What comes in later stands beside the call, or is a term of
+    a sum in it: `balance(a + ramp(0, 1, epochs=3)*b, c)`.
+    """
     return Diagnostic(
         "",
-        f"the weight {weight} has no effect: `balance` gives each argument its share of the gradient",
+        f"the weight `{weight}` is no share: `{name}` gives each argument its own, whatever it is multiplied by",
         span,
-        fix=f"write `{body}`, and the shares: `balance(..., shares=[1, 2])`",
+        fix="leave it out; `shares=[...]` has a number for each argument",
+    )
+
+
+@mistake("E358", example="balance(ce, 1e-4*l2_reg)", repair="balance(ce, dice) + 1e-4*l2_reg")
+def reads_no_prediction(span: Span, name: str, found: str) -> Diagnostic:
+    """Gradients are measured at the predictions, and a loss reads none: it has no gradient there."""
+    return Diagnostic(
+        "",
+        f"`{name}` measures gradients at the predictions, and `{found}` reads none",
+        span,
+        fix=f"add it behind, `{name}(...) + {found}`, or name a tensor that all losses are computed from: `wrt=batch.shared`",
     )
 
 
 @mistake("E339", example="mse + gradmatch(mse, l1)", repair="mse + gradmatch(mse, l1)*l1")
 def weighs_nothing(span: Span, name: str) -> Diagnostic:
-    """A weight that multiplies no loss.
+    """A weight that multiplies no loss: it stands alone, in an option, or in what a loss reads.
 
     `gradmatch(a, b)` is the weight with which the gradient of b is as long as that of a, and no loss itself:
     it has no gradient.
     """
     return Diagnostic(
-        "", f"`{name}(a, b)` is a weight, and multiplies nothing", span, fix=f"`a + {name}(a, b)*b`"
+        "",
+        f"`{name}(a, b)` is the weight of a term, and multiplies none here",
+        span,
+        fix=f"`a + {name}(a, b)*b`",
     )
 
 
@@ -116,18 +141,40 @@ loss(torch.zeros(2, requires_grad=True), torch.ones(2), shared=torch.zeros(2))""
 shared = torch.zeros(2, requires_grad=True)
 loss(2 * shared, torch.ones(2), shared=shared)""",
 )
-def not_computed_from(span: Span, name: str, path: str, *, needs_gradient: bool) -> Diagnostic:
-    """Gradients are measured at a tensor that no loss is computed from, so that all of them are nothing.
+def not_computed_from(span: Span, name: str, path: str, losses: Sequence[str]) -> Diagnostic:
+    """Gradients are measured where a loss has none: its weight would be as large as it may be.
 
-    It has to be the very tensor that the model goes on with, or a parameter of it: a copy, and what is
-    detached, is not part of the graph.
+    A tensor that is named has to be the very one that the model goes on with, or a parameter of it, and all
+    losses have to be computed from it: the last layer of one head is not shared. A copy, and what is
+    detached, is not part of the graph. Without a name it is the predictions, and each loss has to read one
+    that asks for a gradient.
     """
-    found = "is no part of the graph of any of its losses" if needs_gradient else "asks for no gradient"
+    listed = " and ".join(f"`{loss}`" for loss in losses)
+    verb = "are" if len(losses) > 1 else "is"
     return Diagnostic(
         "",
-        f"`{name}` measures gradients at `{path}`, which {found}",
+        f"`{name}` measures gradients at {path}, and {listed} {verb} not computed from it",
         span,
-        fix="hand over the tensor that the predictions are computed from, as the model has it",
+        fix="name a tensor that all of them are computed from, as the model has it: `wrt=pred.features`",
+    )
+
+
+@mistake(
+    "E547",
+    form="python",
+    example="""loss = losslang.compile("balance(mse, l1, wrt=batch.shared)")
+loss(torch.zeros(2, requires_grad=True), torch.ones(2))""",
+    repair="""loss = losslang.compile("balance(mse, l1, wrt=batch.shared)")
+shared = torch.zeros(2, requires_grad=True)
+loss(2 * shared, torch.ones(2), shared=shared)""",
+)
+def not_handed_over(span: Span, name: str, path: str) -> Diagnostic:
+    """The tensor at which gradients are measured is not in the call. In evaluation it is not needed."""
+    return Diagnostic(
+        "",
+        f"`{name}` measures gradients at {path}, which this call does not have",
+        span,
+        fix="hand it over in training: `loss(pred, target, shared=model.neck.weight)` for `wrt=batch.shared`",
     )
 
 
@@ -146,5 +193,5 @@ def measures_gradients(span: Span, name: str, where: str) -> Diagnostic:
         "",
         f"`{name}` measures gradients in every call, and {where} has none to give inside of it",
         span,
-        fix="call the loss outside of it, or weigh by values: `dwa`, `relobralo`, `uncertainty`",
+        fix="call the loss outside of it, or in evaluation, `loss.eval()`, with the weights of the last step",
     )

@@ -52,7 +52,10 @@ def no_losses(span: Span, name: str) -> Diagnostic:
 def not_a_loss(span: Span, name: str, found: str) -> Diagnostic:
     """An argument of a combinator that is no loss: a number, or a metric."""
     return Diagnostic(
-        "", f"`{name}` weighs losses, and `{found}` is none", span, fix="leave it out, or add it: `... + 2`"
+        "",
+        f"`{name}` weighs losses, and `{found}` is none",
+        span,
+        fix=f"leave it out, or add it behind: `{name}(...) + {found}`",
     )
 
 

@@ -26,26 +26,30 @@ class Weighed:
     term: Term
     found: Automatic
     outputs: tuple[Output, ...]
+    body: Argument
 
-    @property
-    def value(self) -> Argument:
-        """The value of the term."""
-        return self.outputs[0].value
+    def measured(self, out: Builder) -> Argument:
+        """Emits the value that is measured: without what stands in front of the call."""
+        if self.found.factor is None:
+            return self.body
+        if self.found.factor == self.term.factor:
+            return self.outputs[0].value
+        return out.emit("math:*", out.number(self.found.factor), self.body)
 
 
 def with_found_weights(
-    out: Builder, lowered: Sequence[tuple[Term, tuple[Output, ...]]], *, detailed: bool
+    out: Builder, lowered: Sequence[tuple[Term, tuple[Output, ...], Argument]], *, detailed: bool
 ) -> Iterator[Output]:
-    """The outputs of all terms, those that a combinator weighs with their weights."""
+    """The outputs of all terms, given with their bodies: those that a combinator weighs with their weights."""
     waiting = [
-        Weighed(term, term.automatic, outputs)
-        for term, outputs in lowered
+        Weighed(term, term.automatic, outputs, body)
+        for term, outputs, body in lowered
         if term.automatic is not None and not term.dropped
     ]
     groups = dict.fromkeys(part.found.group for part in waiting)
     weights = {group: _weights(out, [p for p in waiting if p.found.group == group]) for group in groups}
     by_name = {part.term.name: part for part in waiting}
-    for term, outputs in lowered:
+    for term, outputs, _ in lowered:
         part = by_name.get(term.name)
         if part is None:
             yield from outputs
@@ -75,8 +79,12 @@ def _weights(out: Builder, parts: Sequence[Weighed]) -> Ref:
     """Emits the weights of all arguments of one call."""
     found = parts[0].found
     out.term_name = parts[0].term.name
-    values = [Value(part.value, part.found.member, part.term.weight, part.term.body) for part in parts]
-    return _emit(out, found.method, found.group, found.wrt, found.options, found.span, values)
+    number = found.number
+    values = [
+        Value(part.measured(out), part.found.member, part.found.weight, part.term.body, part.term.name)
+        for part in parts
+    ]
+    return _emit(out, found.method, found.group, found.wrt, found.options, found.span, values, number)
 
 
 def found_in(out: Builder, expression: Apply, values: Sequence[Argument], group: str) -> Ref:
@@ -84,8 +92,10 @@ def found_in(out: Builder, expression: Apply, values: Sequence[Argument], group:
     options = dict(expression.options)
     wrt = options.pop("wrt", None)
     pairs = enumerate(zip(values, expression.arguments, strict=True))
-    measured = [Value(value, member, 1.0, body) for member, (value, body) in pairs]
-    weights = _emit(out, expression.operator, group, wrt, tuple(options.items()), expression.span, measured)
+    measured = [Value(value, member, 1.0, body, f"argument {member + 1}") for member, (value, body) in pairs]
+    weights = _emit(
+        out, expression.operator, group, wrt, tuple(options.items()), expression.span, measured, 2
+    )
     return out.emit("found_weight", weights, member=1)
 
 
@@ -96,6 +106,7 @@ class Value(NamedTuple):
     member: int
     scale: float
     body: Expression
+    name: str
 
 
 def _emit(
@@ -106,15 +117,20 @@ def _emit(
     options: tuple[tuple[str, Any], ...],
     span: Span,
     values: Sequence[Value],
+    number: int,
 ) -> Ref:
     combinator = out.registry.get(Combinator, method)
     assert combinator is not None
-    site = Site(method, method if wrt is None else str(wrt), span, out.source)
+    site = Site(method, "the predictions" if wrt is None else f"`{wrt}`", span, out.source)
+    names: dict[int, str] = {}
+    for part in values:
+        names.setdefault(part.member, part.name)
     held = out.emit("input", site=site, path=weights_path(group))
     ranks = out.emit("input", site=site, path=RANKS) if out.ranks else None
     clock = out.clock(combinator.clock, span) if combinator.clock else None
     paths = _measured_at(wrt, values) if combinator.measures == "gradients" else ()
-    tensors = [out.emit("input", site=_site(out, path, span), path=path) for path in paths]
+    may_miss: dict[str, Any] = {} if wrt is None else {"may_miss": True}
+    tensors = [out.emit("input", site=_site(out, path, span), path=path, **may_miss) for path in paths]
     return out.emit(
         f"combinator:{method}",
         held,
@@ -124,7 +140,8 @@ def _emit(
         *(part.value for part in values),
         site=site,
         at=len(tensors),
-        is_named=wrt is not None,
+        names=tuple(names.values()),
+        number=number,
         members=tuple(part.member for part in values),
         scales=tuple(part.scale for part in values),
         options=options,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from losslang.meaning.meaning import Meaning, Term
+from losslang.meaning.meaning import Term
+from losslang.meaning.program import Meaning
 from losslang.meaning.time import is_scheduled
 from losslang.plan.lower.builder import Builder
 from losslang.plan.plan import Argument, Output, Plan, verify

@@ -15,11 +15,11 @@ from losslang.meaning.meaning import (
     Expression,
     Input,
     LossUse,
-    Meaning,
     Term,
     below,
     loss_of,
 )
+from losslang.meaning.program import Meaning
 from losslang.meaning.ranks import why_not_over_ranks
 from losslang.meaning.splitting import counted_use, counted_uses, is_once_a_call, needs_norm, why_not_counted
 from losslang.plan.lower.automatic import found_in, with_found_weights
@@ -68,7 +68,7 @@ def lower(
         if use.get("channels") is not None
         for path in tensors_of(use.prediction)
     }
-    lowered = [(term, tuple(lowering.outputs(term, detail))) for term in meaning.terms]
+    lowered = [(term, tuple(lowering.outputs(term, detail)), lowering.body) for term in meaning.terms]
     outputs = tuple(with_found_weights(lowering, lowered, detailed=bool(detail)))
     lowering.completeness(meaning, ignore)
     return verify(Plan(tuple(lowering.steps), outputs))
@@ -81,6 +81,8 @@ class _Lowering(Builder):
 
     norms: tuple[str, ...] = ()
     use_of: type[Use] = Use
+    body: Argument = None
+    """Of the term that was lowered last."""
     position = 0
     """Of the next denominator that the call hands over."""
 
@@ -103,6 +105,7 @@ class _Lowering(Builder):
         if term.name in self.norms and len(units) == 1 and units[0] is not None:
             body = self.over_norm(mean, units[0], 0)
         self.position += len(units)
+        self.body = body
         value = body if factor is None else self.emit("math:*", factor, body)
         yield Output(term.name, term.weight, value, term.metric, term.dropped)
         if not detail or term.dropped:

@@ -14,8 +14,9 @@ from losslang.tensors.targets import Site
 from losslang.vocabulary import Tensor
 
 HALF = 4096.0
-"""What gradients in half precision are multiplied by as they are measured: the mean over a large image has
-gradients below what float16 holds."""
+"""What gradients in half precision are multiplied by as they are measured."""
+PIECE = 2**20
+"""Numbers of a gradient whose squares are added up at once."""
 
 
 class AllReduces(Protocol):
@@ -47,7 +48,8 @@ def found_weights(
     combinator: Combinator,
     site: Site,
     at: int,
-    is_named: bool,
+    names: tuple[str, ...],
+    number: int,
     members: tuple[int, ...],
     scales: tuple[float, ...],
     options: tuple[tuple[str, Any], ...],
@@ -58,9 +60,8 @@ def found_weights(
     has the weights of the last one. What is not finite moves nothing.
 
     `inputs` are `at` tensors at which gradients are measured, then the values of terms: term i is part of the
-    loss `members[i]`, with the weight `scales[i]`.
+    loss `members[i]`, with the weight `scales[i]`. `names` are those of the losses.
     """
-    number = max(members) + 1
     losses: list[Any] = [0.0] * number
     for value, member, scale in zip(inputs[at:], members, scales, strict=True):
         losses[member] = losses[member] + value * scale
@@ -69,22 +70,27 @@ def found_weights(
     memory = held.memory.to(like.device, torch.promote_types(held.memory.dtype, like.dtype))
     length = combinator.rows * number
     kept = Kept(memory[:length].view(-1, number), memory[length:])
-    learns = torch.is_grad_enabled() and any(_asks(loss) for loss in losses)
+    # Of ranks all go the same way: each sends, also if it has nothing to learn from.
+    learns = torch.is_grad_enabled() and (ranks is not None or any(map(_asks, losses)))
     if not (held.moves and learns):
         return kept.rows[0].clone()
     norms = None
     if combinator.measures == "gradients":
-        norms = _norms(losses, inputs[:at], site, memory, ranks, is_named=is_named)
+        norms = _norms(losses, inputs[:at], site, memory, ranks, names)
     with torch.no_grad():
-        values = torch.stack([torch.as_tensor(loss, device=memory.device).to(memory) for loss in losses])
-        time = torch.as_tensor(0 if epoch is None else epoch, device=memory.device).to(memory)
-        measured = Measured(values.detach(), values if norms is None else norms, time)
-        found: Kept = combinator.function(measured, kept, **dict(options))
+        values = torch.stack([_as_number(loss, memory) for loss in losses])
+        found: Kept = combinator.function(
+            Measured(values, values if norms is None else norms, epoch), kept, **dict(options)
+        )
         moved = torch.cat([found.rows.flatten(), found.numbers])
-        is_sound = torch.isfinite(measured.values).all() & torch.isfinite(measured.norms).all()
-        moved = torch.where(is_sound, moved, memory)
+        measured = values if norms is None else torch.cat([values, norms])
+        moved = torch.where(torch.isfinite(measured).all(), moved, memory)
         held.memory.copy_(moved)
         return moved[:number]
+
+
+def _as_number(loss: Any, memory: Tensor) -> Tensor:
+    return loss.detach().to(memory) if isinstance(loss, torch.Tensor) else torch.full_like(memory[0], loss)
 
 
 def found_weight(weights: Tensor, member: int) -> Tensor:
@@ -102,52 +108,76 @@ def _norms(
     site: Site,
     memory: Tensor,
     ranks: AllReduces | None,
-    *,
-    is_named: bool,
+    names: Sequence[str],
 ) -> Tensor:
     """Returns the length of the gradient of each loss, all tensors as one vector."""
     if eager.is_transformed():
         raise site.error(mistakes.measures_gradients(site.span, site.term, "a transformation of torch.func"))
+    if any(tensor is None for tensor in given):
+        raise site.error(mistakes.not_handed_over(site.span, site.term, site.operand))
     tensors = [tensor for tensor in given if _asks(tensor)]
-    if is_named and not tensors:
-        raise site.error(mistakes.not_computed_from(site.span, site.term, site.operand, needs_gradient=False))
-    unit = HALF if any(tensor.dtype == torch.float16 for tensor in tensors) else 1.0
-    reached = False
-    squares: list[Tensor] = []
-    for loss in losses:
-        total = memory.new_zeros(())
-        for tensor, gradient in zip(tensors, _gradients(loss, tensors, unit), strict=True):
-            if gradient is not None:
-                reached = True
-                total = total + _square(tensor, gradient, memory, ranks)
-        squares.append(total)
-    if is_named and not reached:
-        raise site.error(mistakes.not_computed_from(site.span, site.term, site.operand, needs_gradient=True))
-    found = torch.stack(squares)
-    if ranks is not None:
-        # On each rank it is the gradient of the whole, times their number, by a part of the batch.
-        (found,) = ranks.sum([found])
-        found = found / ranks.size**2
-    return found.sqrt() / unit
+    rows = [_gradients(loss, tensors) for loss in losses]
+    missed = [
+        name
+        for name, row, loss in zip(names, rows, losses, strict=True)
+        if not _is_any(row) and (ranks is None or _asks(loss))
+    ]
+    if missed:
+        raise site.error(mistakes.not_computed_from(site.span, site.term, site.operand, missed))
+    lengths = torch.stack([_length(row, memory) for row in rows])
+    if ranks is None:
+        return lengths
+    # On each rank it is the gradient of the whole, times their number: by its own samples, or by its own part
+    # of what all have, a parameter, whose gradients add up.
+    shared = [at for at, tensor in enumerate(tensors) if isinstance(tensor, torch.nn.Parameter)]
+    own = torch.stack([_length([g for at, g in enumerate(row) if at not in shared], memory) for row in rows])
+    parts = [
+        torch.zeros_like(tensors[at]) if row[at] is None else cast("Tensor", row[at])
+        for row in rows
+        for at in shared
+    ]
+    squares, *sums = ranks.sum([own.square(), *parts])
+    width = len(shared)
+    of_shared = [_length(sums[i * width : (i + 1) * width], memory) for i in range(len(rows))]
+    return (squares + torch.stack(of_shared).square()).sqrt() / ranks.size
 
 
-def _gradients(loss: Any, tensors: Sequence[Tensor], unit: float) -> Sequence[Tensor | None]:
-    """Returns `unit` times the gradient of a loss at each tensor; None where it is not computed from it."""
+def _is_any(row: Sequence[Any]) -> bool:
+    return any(gradient is not None for gradient in row)
+
+
+def _gradients(loss: Any, tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Returns the gradient of a loss at each tensor; None where it is not computed from it.
+
+    Of half precision they are measured a second time, larger, and taken from there unless that overflows: the
+    mean over a large image has gradients below what float16 holds.
+    """
     if not tensors or not _asks(loss):
         return [None] * len(tensors)
-    start = torch.full_like(loss, unit)
-    return torch.autograd.grad(loss, tensors, start, retain_graph=True, allow_unused=True)
+
+    def times(unit: float) -> Sequence[Tensor | None]:
+        start = torch.full_like(loss, unit)
+        return torch.autograd.grad(loss, tensors, start, retain_graph=True, allow_unused=True)
+
+    plain = times(1.0)
+    if not any(tensor.dtype == torch.float16 for tensor in tensors):
+        return plain
+    return [
+        one
+        if one is None or large is None
+        else torch.where(large.isfinite().all(), large.float() / HALF, one.float())
+        for one, large in zip(plain, times(HALF), strict=True)
+    ]
 
 
-def _square(tensor: Tensor, gradient: Tensor, memory: Tensor, ranks: AllReduces | None) -> Tensor:
-    """Returns the squared length of a gradient, in the part that this rank has of it.
+def _length(gradients: Sequence[Tensor | None], memory: Tensor) -> Tensor:
+    """Returns the length of gradients as one vector.
 
-    The ranks have a parameter in common, and its gradient is the sum of theirs; of what is computed from a
-    batch each has its own samples.
+    It is summed in pieces: in single precision torch's norm of 3e7 numbers is off by a hundredth on a CPU.
     """
-    share = 1
-    if ranks is not None and tensor.is_leaf:
-        (gradient,) = ranks.sum([gradient])
-        share = ranks.size
-    length = cast("Tensor", torch.linalg.vector_norm(gradient, dtype=memory.dtype))  # pyright: ignore
-    return length.to(memory).square() / share
+    pieces: list[Tensor] = []
+    for gradient in (g.detach().reshape(-1) for g in gradients if g is not None):
+        for start in range(0, max(len(gradient), 1), PIECE):
+            piece = gradient[start : start + PIECE].to(memory)
+            pieces.append(cast("Tensor", torch.linalg.vector_norm(piece)))  # pyright: ignore
+    return cast("Tensor", torch.linalg.vector_norm(torch.stack(pieces))) if pieces else memory.new_zeros(())  # pyright: ignore

@@ -20,10 +20,11 @@ from losslang.tensors.targets import Site
 from losslang.vocabulary import Head, Tensor
 
 
-def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
+def fetch(root: Any, path: Input, site: Site, channel: int = 1, may_miss: bool = False) -> Any:
     """Returns the value at a path.
 
-    A `soft` path ends at the first tensor; a slice is along the `channel` axis.
+    A `soft` path ends at the first tensor; a slice is along the `channel` axis. What `may_miss` is None where
+    the call does not have it.
     """
     value: Any = root
     for depth, step in enumerate(path.steps):
@@ -40,9 +41,11 @@ def fetch(root: Any, path: Input, site: Site, channel: int = 1) -> Any:
             value = cast("Sequence[Any]", value)[step.start : step.stop]
         elif isinstance(step, tree.Index) and _holds(value, step.position):
             value = value[step.position]
+        elif may_miss:
+            return None
         else:
             raise _no_way(value, path, depth, site)
-    if value is None:
+    if value is None and not may_miss:
         last = path.steps[-1] if path.steps else None
         key = last.name if isinstance(last, tree.Key) else path.root
         before = site.source.text[: site.span.start].rstrip(" =")

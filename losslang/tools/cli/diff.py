@@ -11,7 +11,7 @@ from losslang.meaning.canonical import canonical
 from losslang.meaning.changes import changes, renamed
 from losslang.meaning.checker import analyze
 from losslang.meaning.lock import outdated
-from losslang.meaning.meaning import Meaning
+from losslang.meaning.program import Meaning
 from losslang.registry import current_registry
 from losslang.tools.cli.inputs import from_either
 from losslang.tools.cli.outcome import Outcome, failed

@@ -7,7 +7,8 @@ from typing import Any
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.source import Source
-from losslang.meaning.meaning import Input, Meaning
+from losslang.meaning.meaning import Input
+from losslang.meaning.program import Meaning
 from losslang.plan.lower import has_scheduled_factor
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
