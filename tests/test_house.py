@@ -43,6 +43,7 @@ TORCH = {
     "runtime.ranks",
     "runtime.saved",
     "runtime.training",
+    "tensors.bounded",
     "tensors.custom_gradient",
     "tensors.eager",
     "tensors.gradient_mask",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from losslang.diagnostics.errors import LossError
+from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Loss
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
@@ -18,6 +19,8 @@ from losslang.syntax import formatter, tree
 from losslang.syntax.parser import parse
 
 CALLED = re.compile(r"\b([a-z_]\w*)\(")
+NUMBERED = re.compile(r"_[0-9]+\Z")
+"""The number of a second call of a combinator."""
 PATTERN = re.compile(r"\bmatch=([^\s,()']+)")
 """The pattern of a parameter's name, which a lock writes without its quotes."""
 UNWRITTEN = {"version": "1", "batch": "false", "background": "true"}
@@ -30,10 +33,10 @@ def changes(old: Mapping[str, str], new: Mapping[str, str], registry: Registry) 
     gone = {name: text for name, text in old.items() if new.get(name) != text and name not in moved}
     come = {name: text for name, text in new.items() if old.get(name) != text and name not in moved.values()}
     now = {**{name: name for name in gone if name in come}, **_rewritten(gone, come, registry)}
-    lines: list[str] = []
+    lines = _of_combinators(old, new, registry)
     for name, text in gone.items():
         changed = ", ".join(_of_term(text, come[now[name]], registry)) if name in now else "gone"
-        lines.append(f"{name}: {changed}")
+        lines += [f"{name}: {changed}"] if changed else []
     return (*lines, *(f"{name}: added" for name in come if name not in now.values()))
 
 
@@ -68,9 +71,11 @@ def renamed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
 def _of_term(old: str, new: str, registry: Registry) -> Sequence[str]:
     """The changes of one term. What the language does not read, as text of another version, stays as it is."""
     try:
-        nodes = [parse(PATTERN.sub(r"match='\1'", text)).result for text in (old, new)]
+        nodes = [_parsed(text) for text in (old, new)]
     except LossError:
         return [f"{old} -> {new}"]
+    calls = [_combinator(node, registry) for node in nodes]
+    nodes = [_without(node, call) for node, call in zip(nodes, calls, strict=True)]
     logged = [_is_metric(node) for node in nodes]
     (weight, body), (weight_now, body_now) = (_weighed(node, registry) for node in nodes)
     found = (
@@ -80,6 +85,9 @@ def _of_term(old: str, new: str, registry: Registry) -> Sequence[str]:
     )
     if weight != weight_now:
         found.append(f"weight {weight} -> {weight_now}")
+    members = [_member(call) for call in calls]
+    if members[0] != members[1]:
+        found.append(f"weighed as {members[0]} -> {members[1]}")
     # What is more than one loss names the loss of each option.
     is_one = all(_call(node) is not None for node in (body, body_now))
     return found + list(_Comparison(registry, named=not is_one).of(body, body_now))
@@ -121,6 +129,66 @@ def _is_number(node: tree.Node) -> bool:
 
 def _node_of(value: object) -> tree.Node:
     return tree.Number(value=value) if isinstance(value, (int, float)) else tree.Call(name=str(value))
+
+
+# ---------------------------------------------------------------------------- combinators
+
+
+def _parsed(text: str) -> tree.Node:
+    return parse(PATTERN.sub(r"match='\1'", text)).result
+
+
+def _of_combinators(old: Mapping[str, str], new: Mapping[str, str], registry: Registry) -> list[str]:
+    """A line for each combinator whose options differ, however many terms it weighs."""
+    before, now = (_combinators(terms, registry) for terms in (old, new))
+    lines: list[str] = []
+    for name in (name for name in before if name in now):
+        of = _Comparison(registry, named=False).options(before[name], now[name])
+        lines += [f"{name}: {', '.join(changed)}"] if (changed := list(of)) else []
+    return lines
+
+
+def _combinators(terms: Mapping[str, str], registry: Registry) -> dict[str, tree.Call]:
+    """The combinators that weigh terms, by the names of their calls."""
+    found: dict[str, tree.Call] = {}
+    for text in terms.values():
+        try:
+            call = _combinator(_parsed(text), registry)
+        except LossError:
+            continue
+        if call is not None:
+            found.setdefault(call.name, call)
+    return found
+
+
+def _factors(node: tree.Node) -> tuple[tree.Node, ...]:
+    if isinstance(node, tree.Call) and node.name == tree.METRIC:
+        node = node.arguments[0]
+    return node.factors if isinstance(node, tree.Product) else ()
+
+
+def _combinator(node: tree.Node, registry: Registry) -> tree.Call | None:
+    """The combinator that finds the weight of a term: `balance(1, max=1e4)`, 1 for its first argument."""
+    for factor in _factors(node):
+        match factor:
+            case tree.Call(name=name, arguments=(tree.Number(),)):
+                if registry.get(Combinator, NUMBERED.sub("", name)) is not None:
+                    return factor
+            case _:
+                pass
+    return None
+
+
+def _without(node: tree.Node, call: tree.Call | None) -> tree.Node:
+    """A term without the combinator that weighs it."""
+    if call is None or not isinstance(node, tree.Product):
+        return node
+    kept = tuple(factor for factor in node.factors if factor is not call)
+    return node.model_copy(update={"factors": kept, "operators": node.operators[: len(kept) - 1]})
+
+
+def _member(call: tree.Call | None) -> str:
+    return "none" if call is None else f"argument {formatter.spell(call.arguments[0])} of {call.name}"
 
 
 # ---------------------------------------------------------------------------- what is weighed
@@ -166,6 +234,10 @@ class _Comparison:
             spelled = [_spelled(one), _spelled(other)]
             if spelled[0] != spelled[1]:
                 yield f"activation {spelled[0]} -> {spelled[1]}"
+        yield from self.options(old, new, is_same=is_same)
+
+    def options(self, old: tree.Call, new: tree.Call, *, is_same: bool = True) -> Iterator[str]:
+        """The options that differ; of calls of two names only those that both have."""
         before = {option.name: _written(option.value, self.registry) for option in old.options}
         now = {option.name: _written(option.value, self.registry) for option in new.options}
         for name in dict.fromkeys((*before, *now)):

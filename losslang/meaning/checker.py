@@ -34,7 +34,7 @@ from losslang.meaning.overrides import (
     settable,
 )
 from losslang.meaning.program import Meaning
-from losslang.meaning.rules import of_the_whole, unused
+from losslang.meaning.rules import given_twice, of_the_whole, unused
 from losslang.meaning.terms import (
     MistakeError,
     NumberValue,
@@ -119,7 +119,7 @@ def _terms(
     for name, binding in bindings.items():
         evaluator.bound[name] = _bind(name, binding, evaluator, overrides)
     result = evaluator.evaluate(program.result, Scope())
-    diagnostics += evaluator.diagnostics
+    diagnostics += given_twice(program) + evaluator.diagnostics
     if result is None:
         return None, diagnostics
     terms, wrong = resolve_activations(distinct(as_terms(result)), registry)
@@ -139,7 +139,7 @@ def _terms(
     terms, problems = overridden(terms, of_terms, registry)
     diagnostics += [problem.diagnostic for problem in problems]
     diagnostics += of_the_whole(terms, program.result.span, registry)
-    diagnostics += falling(terms, registry)
+    diagnostics += falling(terms, program, registry)
     return terms, diagnostics
 
 

@@ -151,7 +151,7 @@ class Evaluator:
         """The names that may be called."""
         kinds = (Loss, Function, Schedule, Combinator, Repeat)
         names = (name for kind in kinds for name in self.registry.names(kind))
-        return (*self.bindings, *names, tree.METRIC)
+        return (*self.bindings, *names, tree.METRIC, *tree.CLOCKS)
 
     def _need(self, value: Value | None) -> Value:
         """Raises ReportedError for a value that is missing: its mistake has been reported."""

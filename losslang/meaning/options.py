@@ -159,8 +159,8 @@ def _one_text_each(owner: str, option: tree.Option) -> str:
 
 def _wrong_part(node: tree.Node, raw: Any, declared: Any) -> tuple[Span, Any, Any]:
     """The place of a wrong value, the value, and its declared type: of a list the first item that is wrong."""
-    inner = get_args(declared)[0] if get_origin(declared) is Annotated else declared
-    lists = [kind for kind in (inner, *get_args(inner)) if get_origin(kind) is list]
+    inner = _bare(declared)
+    lists = [found for kind in (inner, *get_args(inner)) if get_origin(found := _bare(kind)) is list]
     if isinstance(node, tree.Items) and isinstance(raw, list) and lists:
         (kind,) = get_args(lists[0])
         for item, value in zip(node.items, cast("list[Any]", raw), strict=True):
@@ -169,6 +169,11 @@ def _wrong_part(node: tree.Node, raw: Any, declared: Any) -> tuple[Span, Any, An
             except ValidationError:
                 return item.span, value, kind
     return node.span, cast(Any, raw), declared
+
+
+def _bare(declared: Any) -> Any:
+    """A declared type without its bounds."""
+    return get_args(declared)[0] if get_origin(declared) is Annotated else declared
 
 
 def validated(raw: Any, declared: Any) -> Any:
@@ -264,8 +269,13 @@ def _bounds(annotations: Sequence[Any], beyond: bool) -> str:
         if bounds["ge"] == SMALLEST:
             bounds = {"gt": 0}
     if bounds.keys() == {"ge", "le"}:
-        return f" from {bounds['ge']:g} to {bounds['le']:g}"
-    return "".join(f" {words[key]} {value:g}" for key, value in bounds.items())
+        return f" from {_bound(bounds['ge'])} to {_bound(bounds['le'])}"
+    return "".join(f" {words[key]} {_bound(value)}" for key, value in bounds.items())
+
+
+def _bound(value: float) -> str:
+    """A bound: a whole number whole, unless single precision holds none larger."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else f"{value:g}"
 
 
 def _read_bounds(annotations: Sequence[Any]) -> dict[str, float]:

@@ -37,7 +37,7 @@ def read_options(call: tree.Call, repeat: Repeat, scope: Scope, evaluator: Evalu
     is_reported = False
     for option in call.options:
         try:
-            _check_name(call, option, repeat, seen)
+            _check_name(call, option, repeat)
             seen[option.name] = option
             found[option.name] = _value(call, option, repeat, scope, evaluator)
         except MistakeError as problem:
@@ -54,14 +54,11 @@ def read_options(call: tree.Call, repeat: Repeat, scope: Scope, evaluator: Evalu
     return {name: found[name] for name in repeat.option_types}
 
 
-def _check_name(call: tree.Call, option: tree.Option, repeat: Repeat, seen: dict[str, tree.Option]) -> None:
-    """Raises MistakeError for an option that the word does not have, or has already."""
+def _check_name(call: tree.Call, option: tree.Option, repeat: Repeat) -> None:
+    """Raises MistakeError for an option that the word does not have."""
     if option.name not in repeat.option_types:
         known = tuple(repeat.option_types)
         raise MistakeError(option_mistakes.unknown_option(option.span, call.name, option.name, known))
-    if option.name in seen:
-        first = seen[option.name].span
-        raise MistakeError(option_mistakes.given_twice(option.span, option.name, first))
 
 
 def _incomplete(

@@ -36,6 +36,18 @@ from losslang.syntax import tree
 from losslang.syntax.formatter import spell
 
 
+def given_twice(program: tree.Program) -> list[Diagnostic]:
+    """The mistakes of options that a call has twice, whatever it is that is called."""
+    found: list[Diagnostic] = []
+    for call in (node for node in tree.walk(program) if isinstance(node, tree.Call)):
+        first: dict[str, Span] = {}
+        for option in call.options:
+            if option.name in first:
+                found.append(option_mistakes.given_twice(option.span, option.name, first[option.name]))
+            first.setdefault(option.name, option.span)
+    return found
+
+
 def unused(program: tree.Program) -> list[Diagnostic]:
     """The warnings about bound names that the result does not use."""
     used = _names(program.result)

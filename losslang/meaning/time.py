@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from losslang.diagnostics.mistakes import options as option_mistakes
@@ -10,7 +12,7 @@ from losslang.diagnostics.mistakes import time as mistakes
 from losslang.meaning.meaning import Apply, Constant, Expression, Input, below, is_static
 from losslang.meaning.options import Evaluate, ReportedError, read_all
 from losslang.meaning.parameter import Learned
-from losslang.meaning.terms import MistakeError, TensorValue, TermsValue, Value, collapse
+from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value, collapse
 from losslang.primitives.primitive import Function
 from losslang.primitives.schedules import Schedule
 from losslang.registry import Registry
@@ -47,7 +49,11 @@ def scheduled(
     ends, count = schedule.ends, len(values)
     if count != len(ends):
         wanted = f"{len(ends)} argument{'s' * (len(ends) != 1)}"
-        fix = "" if ends else f"write `{call.name}({next(iter(schedule.units))}=...)`"
+        unit = next(iter(schedule.units))
+        fix = "" if ends else f"write `{call.name}({unit}=...)`"
+        if count == len(ends) + 1 and isinstance(values[-1], NumberValue) and not call.options:
+            given = ", ".join([*map(spell, call.arguments[:-1]), f"{unit}={spell(call.arguments[-1])}"])
+            fix = f"write `{call.name}({given})`"
         raise MistakeError(option_mistakes.wrong_count(call.span, call.name, count, wanted, fix))
     for value, node in zip(values, call.arguments, strict=True):
         if isinstance(value, TermsValue) or (
@@ -59,7 +65,7 @@ def scheduled(
         report(problem)
     if problems:
         raise ReportedError
-    units = [option for option in call.options if option.name in schedule.units]
+    units = list({option.name: option for option in call.options if option.name in schedule.units}.values())
     if len(units) != 1:
         at = units[1].span if units else call.span
         raise MistakeError(mistakes.no_unit(at, spell(call), call.name, tuple(schedule.units), len(units)))
@@ -137,3 +143,21 @@ def _clocks_in(expression: Expression, registry: Registry) -> set[str]:
         elif isinstance(part, Apply) and (schedule := registry.get(Schedule, part.operator)):
             found.add(clock_of(part, schedule)[0])
     return found
+
+
+def value_at(factors: Sequence[Expression], times: Mapping[str, float], registry: Registry) -> float:
+    """The product of scheduled factors at these times of the clocks."""
+    return math.prod(number_at(factor, times, registry) for factor in factors)
+
+
+def moments(several: Sequence[Sequence[Expression]], registry: Registry) -> list[dict[str, float]]:
+    """Times of the clocks between those at which the schedules in these expressions begin and end."""
+    parts = [part for factors in several for factor in factors for part in below(factor)]
+    ends: dict[str, set[float]] = {name: {0.0, 1.0, 1e3, 1e6} for name in tree.CLOCKS}
+    for part in parts:
+        if isinstance(part, Apply) and (schedule := registry.get(Schedule, part.operator)):
+            name, options = clock_of(part, schedule)
+            start, length = float(options.get("start", 0.0)), float(options["length"])
+            ends[name] |= {start, start + length}
+    between = {name: [(a + b) / 2 for a, b in pairwise(sorted(own))] for name, own in ends.items()}
+    return [{"step": step, "epoch": epoch} for step in between["step"] for epoch in between["epoch"]]

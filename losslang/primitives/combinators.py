@@ -87,9 +87,12 @@ def learn(value: Tensor, *, min: float | None = None, max: float | None = None) 
 
     It is bound to a name, which is its name in the module: `s = learn(0); exp(-s)*ce + s` has the parameter
     `learned.s`. The optimizer must be given it: `loss.param_groups()`. A weight that is learned needs a
-    price: `learn(1)*ce` is smallest at minus infinity and is refused.
+    price: `learn(1)*ce` is smallest at minus infinity and is refused. Where a step has moved it over a bound,
+    the value stays at the bound, and a gradient that leads back passes.
     """
-    return value.clamp(min, max)
+    from losslang.tensors.bounded import held_between
+
+    return held_between(value, min, max)
 
 
 @combinator(

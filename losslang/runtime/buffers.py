@@ -12,6 +12,7 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs
 from losslang.plan.lower.memories import memory_of, weights_of
+from losslang.plan.operations import automatic
 from losslang.plan.operations.notices import warn_once
 from losslang.plan.plan import Plan
 from losslang.primitives.combinators import Combinator
@@ -174,6 +175,17 @@ class Memory(NamedTuple):
         zeros = torch.zeros(self.length, dtype=torch.float32, device=device)
         zeros[: self.ones] = 1
         return zeros
+
+
+def read_memories(kept: Mapping[str, Tensor], training: bool) -> dict[str, Any]:
+    """Returns what a call reads of the buffers of a module: those of losses, and those of combinators."""
+    of_losses = {n.removeprefix(MEMORY): v for n, v in kept.items() if n.startswith(MEMORY)}
+    found = {
+        name.removeprefix(WEIGHTS): automatic.Held(value, training)
+        for name, value in kept.items()
+        if name.startswith(WEIGHTS)
+    }
+    return {"kept": kept, "memory": of_losses, "weights": found}
 
 
 def memories(plan: Plan, registry: Registry) -> dict[str, Memory]:

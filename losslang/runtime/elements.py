@@ -89,9 +89,7 @@ class Family:
         except ValueError as problem:
             path = str(dict(each.options)["over"][0])
             site = _site(each, path, self.meaning.source)
-            fix = (
-                f"list {number} weights, or write `weights=halving()` or `weights=decay(0.8)`, for any number"
-            )
+            fix = f"list {number} weight{'s' * (number != 1)}, or write `weights=halving()` or `weights=decay(0.8)`, for any number"
             raise site.error(mistakes.wrong_weights(each.span, path, number, str(problem), fix)) from None
 
 

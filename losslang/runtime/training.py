@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from losslang.plan.operations import automatic
-from losslang.runtime.buffers import MEMORY, WEIGHTS
+from losslang.runtime.buffers import read_memories
 from losslang.runtime.described import Described
 from losslang.runtime.learned import refuse_optimizer_without
+from losslang.syntax.tree import CLOCKS
 from losslang.tensors.eager import is_eager, is_transformed
 
 
@@ -22,14 +23,26 @@ class Training(Described):
         """Sets the clocks that schedules read: how many steps of the optimizer, and epochs, have been taken.
 
         Of a fraction the whole part counts. A clock that the program does not read is left out, so that one
-        training loop serves all programs.
+        training loop serves all programs. Raises ValueError for a time below 0.
         """
         for name, time in (("step", step), ("epoch", epoch)):
             if time is not None:
+                if not 0 <= time < math.inf:
+                    raise ValueError(
+                        f"{name}={time} is no time: write `loss.set_clock({name}=0)`, or a later one"
+                    )
                 self._clocks.set(self, name, int(time))
 
     def tick(self, clock: Literal["step", "epoch"] = "step") -> None:
-        """Moves a clock on by one: after each step of the optimizer, or at the end of an epoch."""
+        """Moves a clock on by one: after each step of the optimizer, or at the end of an epoch.
+
+        Raises ValueError for any other name.
+        """
+        if clock not in CLOCKS:
+            ours = (
+                'write `loss.tick()` after each step of the optimizer, `loss.tick("epoch")` after each epoch'
+            )
+            raise ValueError(f"there is no clock {clock!r}: {ours}")
         self._clocks.tick(self, clock)
 
     def param_groups(self, **options: Any) -> list[dict[str, Any]]:
@@ -64,13 +77,7 @@ class Training(Described):
         kept: dict[str, Tensor] = {name: getattr(self, name) for name in self._memories}
         if not moves or is_transformed():
             kept = {name: value.clone() for name, value in kept.items()}
-        of_losses = {n.removeprefix(MEMORY): v for n, v in kept.items() if n.startswith(MEMORY)}
-        found = {
-            name.removeprefix(WEIGHTS): automatic.Held(value, self.training)
-            for name, value in kept.items()
-            if name.startswith(WEIGHTS)
-        }
-        return {**own, "kept": kept, "memory": of_losses, "weights": found}
+        return {**own, **read_memories(kept, self.training)}
 
     def _remember_in_backward(self, values: Iterable[Tensor], kept: Mapping[str, Tensor]) -> None:
         """Makes `kept` the buffers of the module once one of the values is differentiated in training."""

@@ -36,10 +36,27 @@ def refused_character(text: str, at: int) -> Diagnostic:
         return _comparison(compared)
     if char in "~!" and (inverted := INVERTED.match(text, at)):
         return syntax.unexpected_character(Span(at, at + 1), char, _counting(inverted))
+    if char in "<>" and (clock := CLOCK_BEFORE.search(text, 0, at)):
+        return syntax.unexpected_character(Span(at, at + 1), char, _from_a_time_on(text, clock[1], at))
     percent = PERCENT.search(text, 0, at) if char == "%" else None
     meant = _with_number(text, percent.span(), f"{float(percent[0]) / 100:g}", at + 1) if percent else ""
     meant = f"write a percentage as a number: `{meant}`" if meant else ""
     return syntax.unexpected_character(Span(at, at + 1), char, meant)
+
+
+CLOCK_BEFORE = re.compile(r"(?<![\w.])(step|epoch)s?\s*\Z")
+"""A clock at the end of a text."""
+TIME_AFTER = re.compile(r"[<>]=?\s*([0-9]+)\s*(?:\)\s*\*\s*([A-Za-z_]\w*)(?![\w(]))?")
+"""A clock's comparison with a number, and the plain name that it multiplies."""
+
+
+def _from_a_time_on(text: str, clock: str, at: int) -> str:
+    """The schedule that `step > 1000` means, with the name that it multiplies."""
+    compared = TIME_AFTER.match(text, at)
+    time, loss = (compared[1], compared[2] or "ce") if compared else ("1000", "ce")
+    names = ("after", "until") if text[at] == ">" else ("until", "after")
+    meant, other = (f"`{name}({clock}s={time})*{loss}`" for name in names)
+    return f"there are no comparisons: write {meant}; the other part of the time is {other}"
 
 
 PERCENT = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]*)?\s*\Z")
@@ -168,7 +185,7 @@ def refused_token(text: str, token: Token, tokens: Iterable[Token]) -> Diagnosti
     if before.type == "_AT" or (kind == "_AT" and after_operand):
         return syntax.bad_route(span, written, _element(text, span.start) if before.type == "_AT" else "")
     if "_DOT" in (kind, before.type) or id(inside) in before.indexing:
-        return syntax.bad_access(span, written)
+        return syntax.bad_access(span, written, of_all=kind == "NAME" and id(inside) in before.indexing)
     if kind in ("STRING", "_LSQB") and not after_operand:
         return syntax.value_outside_option(span, "text" if kind == "STRING" else "list")
     if kind == "_LSQB":

@@ -48,6 +48,7 @@ INSIDE = (
     "losslang.tensors.linear_cross_entropy",
     "losslang.tensors.gradient_mask",
     "losslang.tensors.custom_gradient",
+    "losslang.tensors.bounded",
 )
 """Modules that import torch and are imported inside functions."""
 

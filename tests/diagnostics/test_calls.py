@@ -193,3 +193,47 @@ def test_losses_that_nothing_reads_are_added_as_printed() -> None:
     pred = {name: torch.tensor(1.0) for name in ("cls", "box", "rpn")}
     _, fix = refused(lambda: losslang.compile("pred.cls")(pred))
     assert losslang.compile(f"pred.cls {offered(fix)[0]}")(pred) == 3
+
+
+# ---------------------------------------------------------------------------- twice, one too many, of a list
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "balance(mse, l1, momentum=0.7, momentum=0.8)",
+        "balance(mse, l1, wrt=pred.a, wrt=pred.b)",
+        "mse + gradmatch(mse, l1, scale=1, scale=2)*l1",
+        "s = learn(0, min=-1, min=-2); exp(-s)*mse + s",
+        "huber(delta=1, delta=2)",
+        "ramp(0, 1, steps=4, steps=5)*mse",
+        "mse + mean(max(pred, dim=1, dim=2))",
+        "each(ce, combine=mean, combine=mean)",
+        "ce(reduction=topk(frac=0.1, frac=0.2))",
+        "ce(weight=batch.w, weight=batch.v)",
+    ],
+)
+def test_an_option_is_given_once_whatever_is_called(text: str) -> None:
+    assert [found.code for found in losslang.check(text)] == ["E203"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ramp(0, 1, 100)*mse", "`ramp(0, 1, steps=100)`"),
+        ("after(1000)*mse", "`after(steps=1000)`"),
+        ("balance(mse, l1, shares=[1, 0])", "each entry of `shares` is a number above 0"),
+        ("relobralo(mse, l1, seed=2000000)", "1048576"),
+        ("(step > 1000)*mse", "`after(steps=1000)*mse`"),
+        ("mse*(epoch < 3)", "`until(epochs=3)*ce`"),
+        ("mse if step else l1", "`after(steps=1000)*dice`"),
+        ("deep_supervision(ce)", "`each(ce, weights=halving())`"),
+        ("steps/1000*mse", "did you mean `step`?"),
+        ("epochs/10*mse", "did you mean `epoch`?"),
+        ("sum(mse@p for p in pred)", "`each(ce)`"),
+        ("mse@pred[i] for i in pred", "`each(ce)`"),
+    ],
+)
+def test_what_was_meant(text: str, wanted: str) -> None:
+    (found,) = losslang.check(text)
+    assert wanted in found.fix + found.caret

@@ -243,3 +243,39 @@ def test_the_lock_of_a_file_is_compared_with_the_file(
     assert main(["lock", "ce + dise"]) == 1
     assert main(["lock", "--set", "w=3", "w = 1; w*ce"]) == 0
     assert "3*ce(" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        (
+            "balance(mse, l1, shares=[1, 2])",
+            "balance(mse, l1, shares=[1, 4])",
+            ["balance: shares [1, 2] -> [1, 4]"],
+        ),
+        ("balance(mse, l1)", "balance(mse, l1, wrt=pred.a)", ["balance: wrt none -> pred.a"]),
+        (
+            "balance(mse, l1)",
+            "balance(mse(reduction=sum), l1, momentum=0.5)",
+            ["balance: momentum 0.7 -> 0.5", "mse: reduction mean -> sum"],
+        ),
+        (
+            "balance(mse, l1)",
+            "gradnorm(mse, l1, wrt=pred.a)",
+            [
+                "mse: weighed as argument 1 of balance -> argument 1 of gradnorm",
+                "l1: weighed as argument 2 of balance -> argument 2 of gradnorm",
+            ],
+        ),
+        (
+            "balance(mse, l1)",
+            "mse + 2*l1",
+            [
+                "mse: weighed as argument 1 of balance -> none",
+                "l1: weight 1 -> 2, weighed as argument 2 of balance -> none",
+            ],
+        ),
+    ],
+)
+def test_a_combinator_changes_once_whatever_it_weighs(old: str, new: str, wanted: list[str]) -> None:
+    assert list(changes(terms(old), terms(new), current_registry())) == wanted

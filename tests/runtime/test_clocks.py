@@ -311,3 +311,29 @@ def test_it_is_not_told_in_evaluation_nor_where_it_is_moved() -> None:
 def test_both_clocks_are_told() -> None:
     loss = losslang.compile("ramp(0, 1, steps=2)*l1 + ramp(0, 1, epochs=2)*mse")
     assert told(loss, 100) == 2
+
+
+# ---------------------------------------------------------------------------- names and times that are none
+
+
+@pytest.mark.parametrize("name", ["steps", "foo", None])
+def test_another_clock_is_refused(name: Any) -> None:
+    for text in (TEXT, "ce"):
+        with pytest.raises(ValueError, match=r"write `loss.tick\(\)`"):
+            losslang.compile(text).tick(name)
+
+
+@pytest.mark.parametrize("time", [-3, -0.5, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(time: float) -> None:
+    for text in (TEXT, "ce"):
+        with pytest.raises(ValueError, match=r"write `loss.set_clock\(epoch=0\)`"):
+            losslang.compile(text).set_clock(epoch=time)
+
+
+def test_a_clock_that_only_weights_read_is_told_in_their_words() -> None:
+    loss = losslang.compile("dwa(l1, mse)")
+    ALREADY_GIVEN.clear()
+    for _ in range(99):
+        loss(PRED, TARGET)
+    with pytest.warns(losslang.LossWarning, match="weights of `dwa`"):
+        loss(PRED, TARGET)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +46,55 @@ def test_bounds_hold_it() -> None:
     for value, held in ((0.1, 0.5), (1.5, 1.5), (9.0, 2.0)):
         found = set_to(loss, s=value)(PRED, TARGET)
         torch.testing.assert_close(found, parts()[0] / held + torch.tensor(held).log())
+
+
+@pytest.mark.parametrize(
+    ("value", "gradient", "wanted"),
+    [
+        (3.0, 2.0, 2.0),
+        (3.0, -2.0, 0.0),
+        (-1.0, 2.0, 0.0),
+        (-1.0, -2.0, -2.0),
+        (1.0, -2.0, -2.0),
+        (2.0, -2.0, -2.0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by torch._dynamo
+def test_a_gradient_leads_back_from_outside_of_the_bounds(
+    value: float, gradient: float, wanted: float
+) -> None:
+    """A step goes against the gradient: from 3 down to the bounds 0.5 and 2 where it is above 0."""
+    loss = losslang.compile("s = learn(1, min=0.5, max=2); s*batch.w + exp(-s)*mse@a + exp(s)*mse@a")
+
+    def total(s: Tensor, w: Tensor) -> Tensor:
+        return torch.func.functional_call(loss, {"learned.s": s}, (TARGET, TARGET), {"w": w})
+
+    s, w = torch.tensor(value), torch.tensor(gradient)
+    assert torch.func.grad(total)(s, w) == wanted
+    several = torch.func.vmap(torch.func.grad(total), in_dims=(0, None))(torch.stack([s, s]), w)
+    assert several.tolist() == [wanted, wanted]
+    inside = float(0.5 <= value <= 2)
+    assert torch.func.jvp(lambda s: total(s, w), (s,), (torch.ones(()),))[1] == gradient * inside
+    compiled: Any = torch.compile(set_to(loss, s=value), backend="aot_eager", fullgraph=True)  # pyright: ignore
+    compiled(TARGET, TARGET, w=w).backward()
+    assert loss.get_parameter("learned.s").grad == wanted
+
+
+def test_one_step_too_far_is_taken_back() -> None:
+    loss = losslang.compile("s = learn(0, min=-0.5, max=5); exp(-s)*mse@a + s")
+    optimizer = torch.optim.SGD(loss.param_groups(), lr=1)
+    far = {"a": TARGET["a"] + 3}
+    for pred in [TARGET, *[far] * 30]:
+        optimizer.zero_grad()
+        loss(pred, TARGET).backward()
+        optimizer.step()
+    assert loss.get_parameter("learned.s").item() == pytest.approx(math.log(9), abs=0.01)
+
+
+def test_bounds_are_exported() -> None:
+    loss = set_to(losslang.compile("s = learn(0, max=1); exp(-s)*mse@a + s"), s=3.0)
+    exported = torch.export.export(loss, (PRED, TARGET))
+    torch.testing.assert_close(exported.module()(PRED, TARGET), loss(PRED, TARGET))
 
 
 def test_uncertainty_is_the_form_of_libmtl_and_torchjd() -> None:

@@ -604,3 +604,12 @@ def test_an_option_is_no_expression(capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         main(["check", "-e", "--strict"])
     assert "expected one argument" in capsys.readouterr().err
+
+
+def test_show_writes_a_combinator_as_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "gradmatch"]) == 0
+    assert "gradmatch(a, b, scale=1" in capsys.readouterr().out
+    assert main(["show", "balance"]) == 0
+    page = capsys.readouterr().out
+    assert "balance(a, b, ..., " in page
+    assert "wrt=none" not in page

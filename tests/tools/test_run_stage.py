@@ -93,3 +93,26 @@ def test_a_shape_that_is_none(shape: str, capsys: pytest.CaptureFixture[str]) ->
         main(["plan", "--stage", "run", "--shape", shape, "ce"])
     assert stopped.value.code == 2
     assert "is no shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "balance(bce(sigmoid), dice)",
+        "dwa(bce(sigmoid), dice)",
+        "relobralo(bce(sigmoid), dice)",
+        "gradnorm(bce(sigmoid), dice, wrt=pred)",
+        "bce(sigmoid) + gradmatch(bce(sigmoid), dice)*dice",
+    ],
+)
+@pytest.mark.parametrize("call", ["first", "later", "traced"])
+def test_weights_that_are_found_in_every_call(
+    text: str, call: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--stage", "run", text, "--shape", "2,1,16,16", "--call", call]) == 0
+    assert "found_weight" in capsys.readouterr().out
+
+
+def test_what_a_loss_remembers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--stage", "run", "ghm_c(sigmoid, momentum=0.5)", "--shape", "2,1,16,16"]) == 0
+    assert "ghm_c" in capsys.readouterr().out

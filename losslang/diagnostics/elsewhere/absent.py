@@ -92,9 +92,7 @@ NOT_HERE: Mapping[str, Absent] = {
     "gradient_penalty": Absent("a penalty on the gradient of a critic, which your code computes"),
     "r1_penalty": Absent("a penalty on the gradient of a critic, which your code computes"),
     "path_length_penalty": Absent("a penalty on the gradient of a generator, which your code computes"),
-    "DeepSupervisionLoss": Absent(
-        "one loss at several outputs", "ce@(pred[0], target) + 0.5*ce@(pred[1], target)"
-    ),
+    "DeepSupervisionLoss": Absent("one loss at several outputs", "each(ce, weights=halving())"),
     "PatchAdversarialLoss": GAN,
     "AdversarialLoss": GAN,
     "GANLoss": GAN,

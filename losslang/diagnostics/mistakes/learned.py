@@ -77,6 +77,26 @@ def unbounded(span: Span, name: str, fix: str, *, is_endless: bool) -> Diagnosti
     )
 
 
+@mistake(
+    "W344",
+    example="uncertainty(mse@a, after(steps=1000)*mse@b)",
+    repair="uncertainty(mse@a) + after(steps=1000)*uncertainty(mse@b)",
+)
+def held_for_a_time(span: Span, name: str, factor: str, fix: str) -> Diagnostic:
+    """A schedule turns a loss off, and what its learned weight costs goes on being trained.
+
+    While the loss is 0 the price alone moves the weight, further at every step: after 1000 steps of Adam at
+    0.01 it is in the thousands. The schedule multiplies both: the loss and its price.
+    """
+    return Diagnostic(
+        "",
+        f"nothing holds the learned `{name}` while `{factor}` is 0",
+        span,
+        why="the price of the weight is trained then, and its loss is not: the weight runs away",
+        fix=fix,
+    )
+
+
 @mistake("W356", example="dice(sigmoid) - bce(sigmoid)", repair="dice(sigmoid) + bce(sigmoid)")
 def falls_without_end(span: Span, loss: str, *, is_endless: bool) -> Diagnostic:
     """A loss is subtracted: training makes it as large as it can.

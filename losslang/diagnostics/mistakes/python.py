@@ -8,7 +8,7 @@ from losslang.diagnostics.source import Span
 
 CONDITION = (
     "there are no conditions: a mask chooses elements, `ce(mask=batch.valid)`, "
-    "and a number of the call a term, `batch.on*dice`"
+    "a number of the call a term, `batch.on*dice`, and a clock the time, `after(steps=1000)*dice`"
 )
 WORDS = {
     **dict.fromkeys(["if", "else", "elif", "then", "unless", "when", "where", "case"], CONDITION),
@@ -17,7 +17,10 @@ WORDS = {
     **dict.fromkeys(["times"], "a factor is written `0.5*ce`"),
     **dict.fromkeys(["with"], "options stand in brackets: `ce(label_smoothing=0.1)`"),
     **dict.fromkeys(["on", "of"], "a head is written `ce@seg`, the tensors `mse@(pred.mu, batch.noise)`"),
-    **dict.fromkeys(["for", "while", "in"], "there are no loops: each output is a term, `ce@a + 0.5*ce@b`"),
+    **dict.fromkeys(
+        ["for", "while", "in"],
+        "there are no loops: `each(ce)` takes every output of a list, and two of them are terms, `ce@a + 0.5*ce@b`",
+    ),
     **dict.fromkeys(
         ["not", "is"], "there are no comparisons: a mask says what counts, `ce(mask=batch.valid)`"
     ),

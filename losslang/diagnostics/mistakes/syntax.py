@@ -263,13 +263,15 @@ def bad_route(span: Span, found: str, element: str = "") -> Diagnostic:
 
 
 @mistake("E016", example="pred.a['x']", repair="pred.a.x")
-def bad_access(span: Span, found: str) -> Diagnostic:
+def bad_access(span: Span, found: str, *, of_all: bool = False) -> Diagnostic:
     """A way into a tensor that the language does not have.
 
     A path is `.key`, `[1]` (an element of a list) or `[0:1]` (channels of a tensor, or part of a
     list). Only `pred`, `target`, `batch` and `const` have paths; what a call returns has none.
     """
     fix = "a path is `.key`, `[1]` or `[0:1]`, after `pred`, `target`, `batch` or `const`"
+    if of_all:
+        fix += "; every element of a list is `each(ce)`"
     if found == ",":
         fix = "slices of several axes are Python, before the call: `loss(pred[:, :-1], target[:, 1:])`"
     return Diagnostic("", f"`{found}` cannot follow here", span, fix=fix)

@@ -48,7 +48,7 @@ def end_is_a_tensor(span: Span, name: str, found: str) -> Diagnostic:
 [(loss(torch.zeros(3), torch.ones(3)), loss.tick()) for _ in range(200)]""",
 )
 def clock_stands(span: Span, clock: str, time: int, calls: int) -> Diagnostic:
-    """A clock that nobody moves: the schedule stays where it starts.
+    """A clock that nobody moves: schedules, and the weights of `dwa`, stay where they start.
 
     It is told once, after 100 calls in training. Call `loss.tick()` after each step of the optimizer, or
     `loss.set_clock(step=trainer.global_step, epoch=trainer.current_epoch)` before each call. Both clocks are
@@ -62,6 +62,6 @@ def clock_stands(span: Span, clock: str, time: int, calls: int) -> Diagnostic:
         "",
         f"`{clock}` still stands at {time} after {calls} calls in training: nothing moves it",
         span,
-        why="the schedule stays where it is",
+        why="what follows from it stays as it is, schedules and the weights of `dwa`",
         fix=fixes[clock],
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from losslang.diagnostics.mistakes import options as option_mistakes
-from losslang.diagnostics.source import Span
 from losslang.meaning.keys import at_head
 from losslang.meaning.meaning import Choice, LossUse
 from losslang.meaning.options import Evaluate, frozen, read_all
@@ -74,14 +72,8 @@ def _sorted(
 ) -> tuple[list[tree.Option], dict[str, tree.Option], dict[str, tree.Option]]:
     """The written options in three groups: those of the loss, the universal ones, the operands by name."""
     of_loss, universal, operands = list[tree.Option](), dict[str, tree.Option](), dict[str, tree.Option]()
-    seen: dict[str, Span] = {}
     names = [operand.name for operand in loss.operands]
     for option in call.options:
-        if option.name in seen:
-            problems.append(
-                MistakeError(option_mistakes.given_twice(option.span, option.name, seen[option.name]))
-            )
-        seen[option.name] = option.span
         if option.name in loss.option_types:
             of_loss.append(option)
         elif option.name in names:

@@ -12,7 +12,7 @@ from losslang.meaning.program import Meaning
 from losslang.plan.lower import has_scheduled_factor
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import current_registry
-from losslang.runtime.buffers import memories
+from losslang.runtime.buffers import memories, read_memories
 from losslang.runtime.compiled import Order, Programs, understand
 from losslang.runtime.conditions import LABELS, VALUES
 from losslang.runtime.elements import executor_of
@@ -83,10 +83,11 @@ def _roots(programs: Programs, shape: tuple[int, ...], ignored: bool) -> tuple[A
         if path.root != "module":
             value = _value(step, path.root, plan, shape, chance, ignored)
             roots[path.root] = _put(roots.get(path.root), path.steps, value)
-    kept = {name: torch.zeros(own.length) for name, own in memories(plan, programs.registry).items()}
+    kept = {name: own.fresh() for name, own in memories(plan, programs.registry).items()}
     patterns = [str(dict(step.options)["match"]) for step in plan.steps if step.operation == "matching"]
     module: dict[str, Any] = dict.fromkeys(tree.CLOCKS, 0)
-    module |= {"parameters": {pattern: [torch.ones(())] for pattern in patterns}, "memory": kept}
+    module |= {"parameters": {pattern: [torch.ones(())] for pattern in patterns}}
+    module |= read_memories(kept, training=False)
     module["learned"] = {own.name: torch.tensor(own.start) for own in programs.meaning.learned}
     return roots.get("pred"), roots.get("target"), roots["batch"], roots["const"], module
 

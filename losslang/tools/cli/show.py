@@ -17,7 +17,7 @@ from losslang.meaning.options import wording
 from losslang.meaning.uses.activation import TEMPERATURE
 from losslang.meaning.uses.preset import listed
 from losslang.meaning.uses.universal import TENSORS
-from losslang.primitives.combinators import Combinator
+from losslang.primitives.combinators import WRT, Combinator
 from losslang.primitives.libraries import LIBRARIES
 from losslang.primitives.primitive import Activation, Loss, Primitive, Reduction
 from losslang.primitives.schedules import Schedule
@@ -115,7 +115,7 @@ def _signature(primitive: Primitive) -> str:
     """The call of a primitive with its defaults: `dice(sigmoid, smooth=1e-5, squared=false)`."""
     inside: list[str] = []
     if isinstance(primitive, Combinator) and primitive.name != "learn":
-        inside += ["a", "b", "..."]
+        inside += ["a", "b"] if primitive.gives == "weight" else ["a", "b", "..."]
     elif isinstance(primitive, Loss) and _activation_of(primitive):
         inside.append(_activation_of(primitive))
     elif not isinstance(primitive, (Loss, Activation, Reduction)):
@@ -125,10 +125,16 @@ def _signature(primitive: Primitive) -> str:
     units = list(primitive.units) if isinstance(primitive, Schedule) else []
     inside += ["|".join(f"{unit}=..." for unit in units)] if units else []
     options = [name for name in primitive.option_types if name not in units]
-    inside += [f"{n}={show(primitive.defaults.get(n, '...'))}" for n in options]
+    inside += [f"{n}={_default(primitive, n)}" for n in options]
     if isinstance(primitive, Activation) and primitive.takes == "logits":
         inside.append("temperature=1")
     return f"{primitive.name}({', '.join(inside)})" if inside else primitive.name
+
+
+def _default(primitive: Primitive, option: str) -> str:
+    """The default of an option in a signature; `...` where it has none that can be written."""
+    is_path = isinstance(primitive, Combinator) and option == WRT
+    return "..." if is_path else show(primitive.defaults.get(option, "..."))
 
 
 def _activation_of(loss: Loss) -> str:
@@ -205,7 +211,9 @@ def _needed(primitive: Primitive) -> str:
 def _options(primitive: Primitive) -> list[str]:
     """A line for each option: its type and its default."""
     rows = [
-        (name, f"{wording(declared)}; default {show(primitive.defaults[name])}")
+        (name, f"{wording(declared)}; default the predictions")
+        if name in primitive.defaults and _default(primitive, name) == "..."
+        else (name, f"{wording(declared)}; default {show(primitive.defaults[name])}")
         if name in primitive.defaults
         else (name, f"{wording(declared)}; {_needed(primitive)}")
         for name, declared in primitive.option_types.items()
