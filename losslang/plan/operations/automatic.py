@@ -124,9 +124,8 @@ def _norms(
     ]
     if missed:
         raise site.error(mistakes.not_computed_from(site.span, site.term, site.operand, missed))
-    lengths = torch.stack([_length(row, memory) for row in rows])
     if ranks is None:
-        return lengths
+        return torch.stack([_length(row, memory) for row in rows])
     # On each rank it is the gradient of the whole, times their number: by its own samples, or by its own part
     # of what all have, a parameter, whose gradients add up.
     shared = [at for at, tensor in enumerate(tensors) if isinstance(tensor, torch.nn.Parameter)]
@@ -173,7 +172,7 @@ def _gradients(loss: Any, tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
 def _length(gradients: Sequence[Tensor | None], memory: Tensor) -> Tensor:
     """Returns the length of gradients as one vector.
 
-    It is summed in pieces: in single precision torch's norm of 3e7 numbers is off by a hundredth on a CPU.
+    It is summed in pieces: on a CPU torch's norm of 1e8 numbers in single precision is 0.6 % too small.
     """
     pieces: list[Tensor] = []
     for gradient in (g.detach().reshape(-1) for g in gradients if g is not None):
