@@ -208,6 +208,19 @@ def test_gradmatch_is_the_ratio_of_two_gradients() -> None:
     torch.testing.assert_close(found, wanted)
 
 
+def test_what_is_computed_from_the_prediction_is_measured_there() -> None:
+    """The score of a critic is handed over, and its gradient counts where the prediction is."""
+    torch.manual_seed(3)
+    pred, y, critic = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3), nn.Linear(3, 1)
+    score = critic(pred)
+    loss = losslang.compile("g = -mean(batch.score); l1 + gradmatch(l1, g)*g")
+    of_l1, of_g = (
+        torch.autograd.grad(each, pred, retain_graph=True)[0].norm()
+        for each in (F.l1_loss(pred, y), -score.mean())
+    )
+    torch.testing.assert_close(loss.detail(pred, y, score=score).weights[1], of_l1 / (of_g + 1e-4))
+
+
 # ---------------------------------------------------------------------------- in training
 
 

@@ -153,7 +153,10 @@ def _site(out: Builder, path: Input, span: Span) -> Site:
 
 
 def _measured_at(wrt: Input | None, values: Iterable[Value]) -> tuple[Input, ...]:
-    """The paths at which gradients are measured: the one that is named, or all predictions that are read."""
+    """The paths at which gradients are measured: the one that is named, or all predictions that are read.
+
+    Tensors of the batch are predictions where no loss reads `pred`: beside it they may be computed from it.
+    """
     if wrt is not None:
         return (wrt,)
     paths: dict[Input, None] = {}
@@ -163,4 +166,5 @@ def _measured_at(wrt: Input | None, values: Iterable[Value]) -> tuple[Input, ...
         for read in (inner for value in [*operands, part.body] for inner in below(value)):
             if isinstance(read, Input) and read.root in ("pred", "batch"):
                 paths[replace(without_slices(read), resize="", soft=False)] = None
-    return tuple(paths)
+    predictions = [path for path in paths if path.root == "pred"]
+    return tuple(predictions or paths)
