@@ -72,15 +72,23 @@ def weighed(
         if "shares" in combinator.option_types:
             _say_weight_is_no_share(call, trained, node, report)
         found = Automatic(
-            call.name, group, sum(kept[:at]), sum(kept), 1.0, None, options, wrt, written, call.span
+            call.name,
+            group,
+            member=sum(kept[:at]),
+            number=sum(kept),
+            options=options,
+            wrt=wrt,
+            written=written,
+            span=call.span,
         )
-        terms += [
-            term
-            if term.metric or not kept[at]
-            else replace(term, automatic=replace(found, weight=term.weight, factor=term.factor))
-            for term in own
-        ]
+        terms += [_as_argument(term, found) if kept[at] else term for term in own]
     return TermsValue(tuple(terms), call.span)
+
+
+def _as_argument(term: Term, found: Automatic) -> Term:
+    """A term as it stands inside of a call; a metric is logged beside it."""
+    inside = replace(found, weight=term.weight, factor=term.factor)
+    return term if term.metric else replace(term, automatic=inside)
 
 
 def matched(
