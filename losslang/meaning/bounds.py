@@ -17,6 +17,7 @@ from losslang.meaning.meaning import (
     Input,
     LossUse,
     Term,
+    is_found,
     loss_of,
 )
 from losslang.meaning.parameter import Learned
@@ -62,7 +63,7 @@ def bounds(expression: Expression, registry: Registry) -> Bounds:
             return (0.0, math.inf) if root in tree.CLOCKS else None
         case LossUse():
             return _of_use(expression, registry)
-        case Apply("gradmatch"):
+        case _ if is_found(expression):
             return 0.0, math.inf
         case Apply(operator="each" | "matryoshka"):
             return _of_elements(expression, registry)

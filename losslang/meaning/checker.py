@@ -43,6 +43,7 @@ from losslang.meaning.terms import (
 )
 from losslang.meaning.unbounded import falling
 from losslang.meaning.uses import Scope
+from losslang.meaning.weighing import with_names
 from losslang.registry import Registry, current_registry
 from losslang.syntax import tree
 from losslang.syntax.parser import parse
@@ -122,7 +123,9 @@ def _terms(
     diagnostics += given_twice(program) + evaluator.diagnostics
     if result is None:
         return None, diagnostics
-    terms, wrong = resolve_activations(distinct(as_terms(result)), registry)
+    terms, wrong = resolve_activations(
+        with_names(distinct(as_terms(result)), evaluator.learned_names), registry
+    )
     diagnostics += wrong
     terms, wrong = resolve_ignored_labels(terms, registry)
     diagnostics += wrong

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.elsewhere import is_known, nearest
@@ -43,7 +44,7 @@ from losslang.meaning.time import clock, scheduled
 from losslang.meaning.uses import Scope, bound_with_route, read_use
 from losslang.meaning.uses.foreign_option import unbound
 from losslang.meaning.uses.misplaced import activation_alone, as_option, key_with_minus
-from losslang.meaning.weighing import matched, weighed
+from losslang.meaning.weighing import in_call, matched, weighed
 from losslang.primitives.combinators import Combinator
 from losslang.primitives.primitive import Activation, Function, Loss
 from losslang.primitives.repeats import Repeat
@@ -62,6 +63,7 @@ class Evaluator:
         self.bindings = bindings
         self.bound: dict[str, Value | None] = {}
         self.learned_names = set(bindings)
+        self.calls = count()
         self.diagnostics: list[Diagnostic] = []
 
     def report(self, problem: MistakeError) -> None:
@@ -255,7 +257,7 @@ class Evaluator:
 
         if combinator.gives == "weight":
             return matched(call, combinator, found, evaluate, self.report)
-        return weighed(call, combinator, found, evaluate, self.report, self.learned_names)
+        return weighed(call, combinator, found, evaluate, self.report)
 
     def _over(self, text: str, s: Learned) -> Expression:
         """The expression of a text over `s`."""
@@ -280,7 +282,15 @@ class Evaluator:
         if call.name not in self.bound:
             bound_span = self.bindings[call.name].name_span
             raise MistakeError(name_mistakes.used_too_early(call.span, call.name, bound_span))
-        return renamed(self._need(self.bound[call.name]), call.name)
+        return self._apart(renamed(self._need(self.bound[call.name]), call.name))
+
+    def _apart(self, value: Value) -> Value:
+        """A bound value where it is used: a combinator in it weighs each use by itself, as if written there."""
+        if not isinstance(value, TermsValue):
+            return value
+        groups = {term.automatic.group for term in value.terms if term.automatic}
+        fresh = {group: f"{group}{next(self.calls)}" for group in groups}
+        return each_term(value, lambda term: in_call(term, fresh))
 
     def _unknown(self, call: tree.Call) -> Diagnostic:
         """The mistake of a name that can not be called, with a repair by the kinds that have it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from losslang.diagnostics.source import Span
 from losslang.meaning.automatic import Automatic
@@ -206,14 +206,19 @@ def below(expression: Expression) -> Iterator[Expression]:
             return
 
 
+def is_found(expression: Expression) -> TypeGuard[Apply]:
+    """True for `gradmatch(a, b)`: a weight that is found in every call, from the losses in it."""
+    return isinstance(expression, Apply) and expression.operator == "gradmatch"
+
+
 def is_static(expression: Expression) -> bool:
     """True if an expression is one number outside of every reduction: it has no tensor of a call.
 
     It is made of numbers, clocks, what is learned, and what `gradmatch` finds.
     """
     match expression:
-        case Apply(operator=name, arguments=arguments):
-            return name == "gradmatch" or all(map(is_static, arguments))
+        case Apply(arguments=arguments):
+            return is_found(expression) or all(map(is_static, arguments))
         case Input(root=root):
             return root in tree.CLOCKS
         case _:

@@ -91,8 +91,8 @@ def program_of_named_terms(
             inside = replace(whole, weight=1.0, factor=None, metric=False, automatic=None)
             value = _term(inside, spell, zero)
         else:
-            found, inside = as_argument(members)
-            whole = Term(name, 1.0, members[0].body, automatic=found)
+            argument, inside = as_argument(members)
+            whole = argument or Term(name, 1.0, members[0].body)
             value = _signed_sum(inside, spell, zero)
         bindings.append(tree.Binding(name=name, value=value))  # type: ignore[arg-type]
         called.append(replace(whole, body=LossUse(name, (), None, "", (), Choice("mean"), ())))

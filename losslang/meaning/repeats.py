@@ -22,6 +22,7 @@ from losslang.meaning.meaning import (
     Input,
     Term,
     below,
+    is_found,
     is_static,
     loss_of,
     loss_uses,
@@ -115,8 +116,8 @@ def _problems(term: Term, options: dict[str, Any], registry: Registry) -> list[A
     parts = [p for whole in (term.body, term.factor) if whole is not None for p in below(whole)]
     if any(isinstance(part, Apply) and part.operator == EACH for part in parts):
         return [mistakes.nested(term.span)]
-    if any(isinstance(part, Apply) and part.operator == "gradmatch" for part in parts):
-        return [automatic.weighed_terms_only(term.span, "gradmatch", EACH)]
+    if found := next(filter(is_found, parts), None):
+        return [automatic.weighed_terms_only(term.span, found.operator, EACH)]
     if not any(isinstance(part, Input) and ELEMENT in part.steps for part in parts):
         over = ", ".join(map(str, options["over"]))
         return [mistakes.no_element(term.span, term.name, over)]

@@ -21,6 +21,7 @@ from losslang.meaning.meaning import (
     LossUse,
     Term,
     below,
+    is_found,
     is_static,
     loss_of,
     loss_uses,
@@ -93,8 +94,8 @@ def of_the_whole(terms: Sequence[Term], span: Span, registry: Registry) -> list[
 def _weighs_nothing(term: Term) -> list[Diagnostic]:
     """The mistakes of `gradmatch` where it multiplies no term: alone, and inside of a use of a loss."""
     wholes = [term.body] if is_static(term.body) else list(loss_uses(term))
-    found = [part for whole in wholes for part in below(whole) if isinstance(part, Apply)]
-    return [automatic.weighs_nothing(p.span, p.operator) for p in found if p.operator == "gradmatch"]
+    found = [part for whole in wholes for part in below(whole) if is_found(part)]
+    return [automatic.weighs_nothing(part.span, part.operator) for part in found]
 
 
 def _names(node: tree.Node) -> set[str]:

@@ -13,6 +13,7 @@ from losslang.meaning.meaning import (
     LossUse,
     Term,
     below,
+    is_found,
     is_static,
     loss_of,
 )
@@ -112,7 +113,7 @@ def _found_by(term: Term) -> str:
     if term.automatic is not None:
         return term.automatic.method
     parts = () if term.factor is None else below(term.factor)
-    return next((p.operator for p in parts if isinstance(p, Apply) and p.operator == "gradmatch"), "")
+    return next((part.operator for part in parts if is_found(part)), "")
 
 
 def _why_no_mean(body: Expression) -> str:

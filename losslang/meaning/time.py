@@ -9,7 +9,7 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import options as option_mistakes
 from losslang.diagnostics.mistakes import time as mistakes
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, below, is_static
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, below, is_found, is_static
 from losslang.meaning.options import Evaluate, ReportedError, read_all
 from losslang.meaning.parameter import Learned
 from losslang.meaning.terms import MistakeError, NumberValue, TensorValue, TermsValue, Value, collapse
@@ -89,7 +89,7 @@ def is_scheduled(expression: Expression) -> bool:
 
 
 def _is_found_later(part: Expression) -> bool:
-    return isinstance(part, Learned) or (isinstance(part, Apply) and part.operator == "gradmatch")
+    return isinstance(part, Learned) or is_found(part)
 
 
 def clock_of(expression: Apply, schedule: Schedule) -> tuple[str, dict[str, Any]]:
@@ -126,7 +126,7 @@ def said_at(expression: Expression, times: Mapping[str, int], registry: Registry
     """A static expression in words: `0.3 at step=3000`; clocks that `times` does not have stand at 0."""
     now = {name: times.get(name, 0) for name in tree.CLOCKS}
     read = [name for name in tree.CLOCKS if name in _clocks_in(expression, registry)]
-    if any(isinstance(part, Apply) and part.operator == "gradmatch" for part in below(expression)):
+    if any(map(is_found, below(expression))):
         return "found in every call"
     shown = formatted(float(f"{number_at(expression, now, registry):.6g}"))
     learns = any(isinstance(part, Learned) for part in below(expression))

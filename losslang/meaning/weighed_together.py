@@ -35,11 +35,7 @@ def weighed_together(terms: Sequence[Term]) -> list[Term | Group]:
 def _group(automatic: Automatic, terms: Sequence[Term]) -> Group:
     of_call = [(t.automatic, t) for t in terms if t.automatic and t.automatic.group == automatic.group]
     members = [
-        tuple(
-            replace(term, automatic=None, weight=found.weight, factor=found.factor)
-            for found, term in of_call
-            if found.member == wanted
-        )
+        tuple(_inside(term) for found, term in of_call if found.member == wanted)
         for wanted in sorted({found.member for found, _ in of_call})
     ]
     return Group(automatic, tuple(members), in_front(of_call[0][1]))
@@ -64,10 +60,23 @@ def _beyond(whole: Expression | None, inside: Expression | None) -> Expression |
             return whole
 
 
-def as_argument(terms: Sequence[Term]) -> tuple[Automatic | None, Sequence[Term]]:
-    """Terms that are one argument of a call, or part of it, without its weight; None where they are none."""
-    weighed = {term.automatic for term in terms if not term.metric}
-    if len(weighed) != 1:
+def as_argument(terms: Sequence[Term]) -> tuple[Term | None, Sequence[Term]]:
+    """Terms that are an argument of a call: what stands for them there, and they as they are inside of it.
+
+    None where they are no argument: they are a whole call, or none of it.
+    """
+    weighed = {(t.automatic.group, t.automatic.member) for t in terms if t.automatic and not t.metric}
+    if len(weighed) != 1 or any(t.automatic is None and not t.metric for t in terms):
         return None, terms
-    (found,) = weighed
-    return found, [replace(term, automatic=None) for term in terms]
+    first = next(term for term in terms if term.automatic)
+    assert first.automatic is not None
+    weight, factor = in_front(first)
+    found = replace(first.automatic, weight=1.0, factor=None)
+    return replace(first, weight=weight, factor=factor, automatic=found), [_inside(term) for term in terms]
+
+
+def _inside(term: Term) -> Term:
+    found = term.automatic
+    if found is None:
+        return term
+    return replace(term, automatic=None, weight=found.weight, factor=found.factor)

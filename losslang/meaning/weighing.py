@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,6 @@ def weighed(
     arguments: Sequence[Value | None],
     evaluate: Evaluate,
     report: Report,
-    taken: set[str],
 ) -> TermsValue:
     """The terms of `balance(a, b)`, each with the weight that its argument will be given.
 
@@ -53,7 +52,6 @@ def weighed(
     shares = dict(options).get("shares")
     if shares is not None and len(shares) != len(values):
         raise MistakeError(mistakes.shares_do_not_fit(call.span, call.name, len(shares), len(values)))
-    group = free(call.name, taken)
     kept = [not all(t.dropped or t.metric for t in as_terms(value)) for value in values]
     if shares is not None:
         left = tuple(share for share, is_kept in zip(shares, kept, strict=True) if is_kept)
@@ -73,7 +71,7 @@ def weighed(
             _say_weight_is_no_share(call, trained, node, report)
         found = Automatic(
             call.name,
-            group,
+            f"{call.name}@{call.span.start}",
             member=sum(kept[:at]),
             number=sum(kept),
             options=options,
@@ -83,6 +81,21 @@ def weighed(
         )
         terms += [_as_argument(term, found) if kept[at] else term for term in own]
     return TermsValue(tuple(terms), call.span)
+
+
+def with_names(terms: Sequence[Term], taken: set[str]) -> tuple[Term, ...]:
+    """The terms of a program, each call of a combinator under a name of its own: `balance`, `balance_2`."""
+    methods = {term.automatic.group: term.automatic.method for term in terms if term.automatic}
+    names = {group: free(method, taken) for group, method in methods.items()}
+    return tuple(in_call(term, names) for term in terms)
+
+
+def in_call(term: Term, names: Mapping[str, str]) -> Term:
+    """A term as an argument of a call of another name."""
+    found = term.automatic
+    if found is None or found.group not in names:
+        return term
+    return replace(term, automatic=replace(found, group=names[found.group]))
 
 
 def _as_argument(term: Term, found: Automatic) -> Term:

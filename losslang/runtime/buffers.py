@@ -204,7 +204,7 @@ def memories(plan: Plan, registry: Registry) -> dict[str, Memory]:
             combinator = registry.get(Combinator, step.op)
             assert combinator is not None
             number = options["number"]
-            # Each row starts at 1 if it holds weights: the first ones do.
+            # The first rows are weights, which start at 1.
             length = combinator.rows * number + combinator.numbers
             found[WEIGHTS + group] = Memory(length, ones=combinator.ones * number)
     return found

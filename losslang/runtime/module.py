@@ -131,8 +131,10 @@ class Loss(Training):
         if self.training and (times is not None or is_eager()):
             self._clocks.count(self)
         timed = programs.timed if times is not None else None
-        if times is None or timed is None or timed.reads_clocks:
+        if times is None:
             own.update(self._clocks.read(self))
+        elif timed is None or timed.reads_clocks:
+            own.update(zip(self._clocks, times, strict=True))
         if times is None or timed is None:
             return programs.total.plan.total(self._run(programs.total, pred, target, batch, own))
         return timed.total(self._run(timed.executor, pred, target, batch, own), times)

@@ -20,7 +20,7 @@ from losslang.tensors.targets import Site
 
 
 @dataclass(frozen=True)
-class Weighed:
+class Waiting:
     """A term that waits for the weight that a combinator finds: its outputs as they are without it."""
 
     term: Term
@@ -42,7 +42,7 @@ def with_found_weights(
 ) -> Iterator[Output]:
     """The outputs of all terms, given with their bodies: those that a combinator weighs with their weights."""
     waiting = [
-        Weighed(term, term.automatic, outputs, body)
+        Waiting(term, term.automatic, outputs, body)
         for term, outputs, body in lowered
         if term.automatic is not None and not term.dropped
     ]
@@ -57,7 +57,7 @@ def with_found_weights(
             yield from _times(out, part, weights[part.found.group], detailed=detailed)
 
 
-def _times(out: Builder, part: Weighed, weights: Ref, *, detailed: bool) -> Iterator[Output]:
+def _times(out: Builder, part: Waiting, weights: Ref, *, detailed: bool) -> Iterator[Output]:
     """The outputs of a term with its weight; what `detail` says of its factor is with the weight too."""
     out.term_name = part.term.name
     weight = out.emit("found_weight", weights, member=part.found.member)
@@ -75,7 +75,7 @@ def _times(out: Builder, part: Weighed, weights: Ref, *, detailed: bool) -> Iter
     yield from named.values()
 
 
-def _weights(out: Builder, parts: Sequence[Weighed]) -> Ref:
+def _weights(out: Builder, parts: Sequence[Waiting]) -> Ref:
     """Emits the weights of all arguments of one call."""
     found = parts[0].found
     out.term_name = parts[0].term.name

@@ -8,7 +8,7 @@ from typing import Any
 
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.layout import AXIS, BY_RANK, root_of, tensors_of, without_slices
-from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, is_static
+from losslang.meaning.meaning import Apply, Constant, Expression, Input, LossUse, is_found, is_static
 from losslang.meaning.parameter import Learned
 from losslang.meaning.time import clock_of
 from losslang.plan.lower.across import RANKS, OverRanks, gathered
@@ -88,7 +88,7 @@ class Builder:
                 return self.learned(expression)
             case Input():
                 return self.read(expression, channel)
-            case Apply("gradmatch"):
+            case _ if is_found(expression):
                 return self.matched(expression)
             case Apply(operator=operator, arguments=arguments):
                 kind = "integer" if operator in OF_INTEGERS else "float"

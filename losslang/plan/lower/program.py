@@ -17,6 +17,7 @@ from losslang.meaning.meaning import (
     LossUse,
     Term,
     below,
+    is_found,
     loss_of,
 )
 from losslang.meaning.program import Meaning
@@ -186,7 +187,7 @@ class _Lowering(Builder):
                 return value
             case LossUse():
                 return self.loss_value(expression)
-            case Apply("gradmatch"):
+            case _ if is_found(expression):
                 return self.matched(expression)
             case Apply("each"):
                 if is_contest(expression):
