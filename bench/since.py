@@ -8,18 +8,13 @@ table, with what a scheduled weight costs beside a constant one.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+from bench.turns import ROOT, Side, checked_out
+
 MASK, CLASSES, NUMBERS = "mask", "classes", "numbers"
 ROWS = {
     "mse, 10x32": ("mse", NUMBERS, (10, 32)),
@@ -42,61 +37,32 @@ def main() -> None:
     parser.add_argument("commit", help="the commit to compare with, as git names it")
     parser.add_argument("--pairs", type=int, default=150, help="turns of each side in every row")
     given = parser.parse_args()
-    with _checked_out(given.commit) as before, _Side(before) as old, _Side(ROOT) as new:
+    with (
+        checked_out(given.commit) as before,
+        Side(before, "bench.since") as old,
+        Side(ROOT, "bench.since") as new,
+    ):
         print(f"| program | at {given.commit} | now | now / then |\n|---|---|---|---|")
         for name, row in ROWS.items():
-            _compare(name, (old, repr(row)), (new, repr(row)), given.pairs)
-        standing, moved = (repr((SCHEDULED, NUMBERS, (10, 32), moves)) for moves in (False, True))
-        constant = repr((CONSTANT, NUMBERS, (10, 32), True))
+            _compare(name, (old, row), (new, row), given.pairs)
+        standing, moved = ((SCHEDULED, NUMBERS, (10, 32), moves) for moves in (False, True))
+        constant = (CONSTANT, NUMBERS, (10, 32), True)
         print("\n| scheduled weight | constant | scheduled | costs |\n|---|---|---|---|")
         _compare("the clock stands", (new, constant), (new, standing), given.pairs, costs=True)
         _compare("the clock has moved", (new, constant), (new, moved), given.pairs, costs=True)
 
 
-class _Side:
-    """A process that measures the losslang of one checkout, a turn at a time."""
-
-    def __init__(self, root: Path):
-        here = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-        command = [sys.executable, "-c", _PROGRAM, str(Path(__file__).resolve()), str(root)]
-        self.process = subprocess.Popen(command, env=here, cwd=root, text=True, stdin=-1, stdout=-1)
-
-    def __enter__(self) -> _Side:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def turn(self, row: str) -> float:
-        """Seconds of a call of a row, forward and backward."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(row + "\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+_KNOWN: dict[tuple[Any, ...], tuple[Callable[[], float], int]] = {}
 
 
-_PROGRAM = "import runpy, sys; runpy.run_path(sys.argv[1])['serve'](sys.argv[2])"
-
-
-def serve(root: str) -> None:
-    """Measures each row that is asked for, in the process of a side."""
-    import torch
-
-    import losslang
-
-    assert str(Path(losslang.__file__).parent.parent) == root, losslang.__file__
-    torch.set_num_threads(1)
-    known: dict[str, tuple[Callable[[], float], int]] = {}
-    for line in sys.stdin:
-        row = line.strip()
-        if row not in known:
-            run = _call(*eval(row))
-            once = statistics.median([run() for _ in range(50)])
-            known[row] = run, max(1, round(SAMPLE / once))
-        run, number = known[row]
-        print(sum(run() for _ in range(number)) / number, flush=True)
+def answer(*row: Any) -> float:
+    """Seconds of a call of a row, forward and backward, in the process of a side."""
+    if row not in _KNOWN:
+        run = _call(*row)
+        once = statistics.median([run() for _ in range(50)])
+        _KNOWN[row] = run, max(1, round(SAMPLE / once))
+    run, number = _KNOWN[row]
+    return sum(run() for _ in range(number)) / number
 
 
 def _call(text: str, kind: str, shape: tuple[int, ...], moves: bool = False) -> Callable[[], float]:
@@ -126,17 +92,22 @@ def _call(text: str, kind: str, shape: tuple[int, ...], moves: bool = False) -> 
 
 
 def _compare(
-    name: str, one: tuple[_Side, str], two: tuple[_Side, str], pairs: int, *, costs: bool = False
+    name: str,
+    one: tuple[Side, tuple[Any, ...]],
+    two: tuple[Side, tuple[Any, ...]],
+    pairs: int,
+    *,
+    costs: bool = False,
 ) -> None:
     """Prints a row: the medians of both, and the median of what the second is to the first, pair by pair."""
     for side, row in (one, two) * 3:
-        side.turn(row)
+        side.ask(*row)
     found: list[tuple[float, float]] = []
     for turn in range(pairs):
         order = (one, two) if turn % 2 == 0 else (two, one)
-        times = {row: side.turn(row) for side, row in order} if costs else None
+        times = {row: side.ask(*row) for side, row in order} if costs else None
         if times is None:
-            first, second = (side.turn(row) for side, row in order)
+            first, second = (side.ask(*row) for side, row in order)
             found.append((first, second) if turn % 2 == 0 else (second, first))
         else:
             found.append((times[one[1]], times[two[1]]))
@@ -146,20 +117,6 @@ def _compare(
     else:
         last = f"{statistics.median(b / a for a, b in found):.3f}"
     print(f"| {name} | {' | '.join(medians)} | {last} |", flush=True)
-
-
-@contextlib.contextmanager
-def _checked_out(commit: str) -> Iterator[Path]:
-    """The project as it was at a commit, in a folder that goes again."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder, "then")
-        subprocess.run(
-            ["git", "worktree", "add", "--detach", "--quiet", str(place), commit], cwd=ROOT, check=True
-        )
-        try:
-            yield place.resolve()
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(place)], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

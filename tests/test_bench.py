@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import warnings
 from pathlib import Path
 
@@ -11,7 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("bench", reason="an sdist has no benchmark")
 
 from bench import __main__ as command
-from bench import asked, hydra_config, measure, picture, report, works
+from bench import asked, busy, hydra_config, measure, picture, report, turns, works
 from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
 from bench.work import Call, Work, prepared
@@ -228,3 +230,47 @@ def test_only_the_whole_table_replaces_the_one_that_is_committed() -> None:
     assert command.arguments(["--quick"]).out != home
     assert command.arguments(["--only", "dice,bce+dice"]).out != home
     assert command.arguments(["--quick", "--out", "there"]).out == Path("there")
+
+
+# -------------------------------------------------------------------- processes in turns
+
+
+def test_a_side_is_a_process_with_the_losslang_of_its_checkout() -> None:
+    with turns.Side(turns.ROOT, "tests.test_bench") as side:
+        assert side.ask("a", (1, 2)) == ("a", (1, 2))
+        with pytest.raises(RuntimeError, match="ended"):
+            side.ask("leave")
+
+
+def answer(*row: object) -> object:
+    """Hands back what a side is asked, but leaves when it is told to."""
+    if row == ("leave",):
+        raise SystemExit
+    return row
+
+
+def test_the_rows_of_a_busy_machine_are_works() -> None:
+    shapes = {work.name: work.shapes for work in works.EVERYTHING}
+    assert busy.ROWS[0][1] == shapes["bce+dice"][-1]
+    assert busy.ROWS[1][0] in shapes
+    assert all(busy.answer("ce", (2, 3, 4, 5), by_hand) > 0 for by_hand in (False, True))
+
+
+def test_each_side_has_its_median_and_its_worst_beside_that_by_hand() -> None:
+    table = [*busy.lines("ce", "idle", {OURS: [0.002, 0.001, 0.009], HAND: [0.004, 0.004, 0.018]})]
+    assert table == [
+        "| ce | idle | losslang | 2.0 ms | 9.0 ms | 0.50 | 0.50 |",
+        "| ce | idle | by hand | 4.0 ms | 18.0 ms | 1.00 | 1.00 |",
+    ]
+
+
+def test_other_processes_are_busy_until_the_end_of_the_block(tmp_path: Path) -> None:
+    program = f"import os\nopen(r'{tmp_path}/' + str(os.getpid()), 'w')\nwhile True: pass"
+    with busy.busy(program, 2):
+        while len(numbers := [int(file.name) for file in tmp_path.iterdir()]) < 2:
+            time.sleep(0.01)
+        for number in numbers:
+            os.kill(number, 0)
+    for number in numbers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
