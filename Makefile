@@ -5,6 +5,7 @@
 # make test-torch  runs them with the oldest torch that pyproject.toml declares and the newest, or TORCH="2.9.1 2.10.0"
 # make lint      ruff and pyright, both strict
 # make bench     measures against hand-written torch and other libraries
+# make bench-sweep  measures against hand-written torch at every size, half an hour
 #
 # Each of them first makes .venv with the versions of constraints.txt.
 
@@ -13,7 +14,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo examples test test-all test-torch lint format bench clean
+.PHONY: demo examples test test-all test-torch lint format bench bench-sweep clean
 
 demo: $(READY)
 	@$(BIN)/python examples/digits/demo.py
@@ -41,6 +42,9 @@ format: $(READY)
 
 bench: $(READY) .venv/.bench
 	$(BIN)/python -m bench
+
+bench-sweep: $(READY) .venv/.bench
+	$(BIN)/python -m bench.sweep
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

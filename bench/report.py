@@ -68,7 +68,7 @@ def asked(results: Results) -> str:
         (r.work, r.against, r.asked, r.measured, words[None if on_a_gpu else r.holds])
         for r in promises.rows(results)
     ]
-    return _table(("work", "against", "asked", "measured", "holds"), lines)
+    return table(("work", "against", "asked", "measured", "holds"), lines)
 
 
 def duration(seconds: float | None) -> str:
@@ -89,14 +89,14 @@ def _three(value: float) -> str:
     return f"{value:.0f}" if value >= 99.5 else f"{value:.3g}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 5) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 5) -> str:
     """A Markdown table; columns after the first `left` are numbers and stand to the right."""
     rule = [":--" if i < left else "--:" for i in range(len(head))]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
 
 
 def _machine(results: Results) -> str:
-    return _table(("", ""), list(results.machine.items()))
+    return table(("", ""), list(results.machine.items()))
 
 
 def _threads(results: Results) -> Iterator[tuple[int, str]]:
@@ -144,7 +144,7 @@ def _sides(r: Results, work: Work, shape: Shape) -> str:
             units = r.gradients(work.name, shape, side)
             row += [size(r.peak(work.name, shape, side)), times(units) if units is not None else "-"]
         rows.append(row)
-    return _table([*head, *(["peak", "in gradients"] if peaks else [])], rows, left=1)
+    return table([*head, *(["peak", "in gradients"] if peaks else [])], rows, left=1)
 
 
 def _any(r: Results, work: Work, shape: Shape, threads: int, what: What) -> bool:
@@ -162,7 +162,7 @@ def _config(r: Results) -> Iterator[str]:
         rows = [
             (side, duration(r.seconds(CONFIG, (), side, found[-1]))) for side in (OURS, NEW_TEXT, "Hydra")
         ]
-        yield _table(("", "median"), rows, left=1)
+        yield table(("", "median"), rows, left=1)
 
 
 def _registry(r: Results) -> str:
@@ -180,7 +180,7 @@ def _registry(r: Results) -> str:
     if not rows:
         return "Not measured."
     head = ["program", "prediction", *(PASSES[what] + words for _, words, what in timed)]
-    return f"losslang's time over that of the hand-written form: below 1 losslang is faster.\n\n{_table(head, rows, 2)}"
+    return f"losslang's time over that of the hand-written form: below 1 losslang is faster.\n\n{table(head, rows, 2)}"
 
 
 def _missing(results: Results) -> Iterator[str]:

@@ -90,15 +90,17 @@ class Work:
         return self.shapes[-1]
 
 
-def prepared(work: Work, shape: Shape, device: str) -> Call:
-    """The tensors of a work on a device, the same in every process."""
+def prepared(work: Work, shape: Shape, device: str, dtype: torch.dtype = torch.float32) -> Call:
+    """The tensors of a work on a device, the same in every process; floats of `dtype`."""
     torch.manual_seed(0)
     call = work.inputs(shape)
 
     def there(tensor: Any) -> Any:
         if isinstance(tensor, list):
             return [there(each) for each in tensor]
-        return tensor.to(device) if isinstance(tensor, Tensor) else tensor
+        if not isinstance(tensor, Tensor):
+            return tensor
+        return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
     def trained(tensor: Any) -> Any:
         if isinstance(tensor, list):
@@ -109,5 +111,5 @@ def prepared(work: Work, shape: Shape, device: str) -> Call:
         pred=trained(there(call.pred)),
         target=there(call.target),
         batch={name: there(tensor) for name, tensor in call.batch.items()},
-        const={name: module.to(device) for name, module in call.const.items()},
+        const={name: module.to(device, dtype) for name, module in call.const.items()},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
@@ -13,9 +14,23 @@ pytest.importorskip("torch")
 pytest.importorskip("bench", reason="an sdist has no benchmark")
 
 from bench import __main__ as command
-from bench import asked, busy, hydra_config, measure, picture, report, turns, works
+from bench import (
+    asked,
+    busy,
+    hydra_config,
+    measure,
+    picture,
+    report,
+    sweep,
+    sweep_picture,
+    sweep_report,
+    turns,
+    works,
+)
 from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
+from bench.sweep_points import Point, Sweep
+from bench.sweep_rows import ROWS, Row
 from bench.work import Call, Work, prepared
 from losslang.primitives.primitive import Loss
 from losslang.registry import current_registry
@@ -274,3 +289,86 @@ def test_other_processes_are_busy_until_the_end_of_the_block(tmp_path: Path) -> 
     for number in numbers:
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
+
+
+# -------------------------------------------------------------------- every size
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_row_of_the_sweep_computes_the_number_by_hand(row: Row, dtype: str) -> None:
+    import torch
+
+    call = prepared(row.work, row.work.tiny, "cpu", getattr(torch, dtype))
+    by_hand, ours = (outcome(side, call, gradients=True) for side in sides(row.work, row.work.tiny, call))
+    if dtype == "float32":
+        assert difference(ours, by_hand) == ""
+    else:
+        torch.testing.assert_close(ours.value.float(), by_hand.value.float(), rtol=0.03, atol=0.03)
+        assert ours.gradients[0].dtype == torch.bfloat16
+
+
+def test_a_masked_row_stays_finite_by_hand_too() -> None:
+    """It is held to a form that may be used where what is masked is NaN; torch's own cross entropy may not."""
+    for row in ROWS:
+        if row.variant == "mask" and row.family in ("bce+dice", "focal+dice+tversky", "mse"):
+            call = prepared(row.work, row.work.tiny, "cpu")
+            call.pred.data = call.pred.data.masked_fill(~call.batch["valid"], float("nan"))
+            for side in sides(row.work, row.work.tiny, call):
+                found = outcome(side, call, gradients=True)
+                assert found.value.isfinite(), (row.name, side.name)
+                assert found.gradients[0].isfinite().all(), (row.name, side.name)
+
+
+def test_the_sweep_has_sizes_in_steps_of_the_square_root_of_two() -> None:
+    assert (sweep.SIZES[0], sweep.SIZES[1], sweep.SIZES[-1]) == (2**10, 1448, 2**26)
+    for row in ROWS:
+        for size in sweep.SIZES:
+            assert 0.9 < math.prod(row.shape(size)) / size < 1.15, (row.name, size)
+
+
+def points() -> tuple[Point, ...]:
+    """A row that is fast, one that is slow at one size, and one that may take ten microseconds more."""
+    return (
+        Point("ce", "plain", 1024, 1, "float32", 1.0, 0.5, 2.0),
+        Point("ce", "mask", 1024, 1, "float32", 1.0, 1.2, 1.1),
+        Point("ce", "mask", 1448, 1, "float32", 1.0, 1.1, 1.1),
+        Point("mse", "plain", 1024, 2, "bfloat16", 10e-6, 1.9, 2.1),
+    )
+
+
+def test_what_is_too_slow_is_said() -> None:
+    found = Sweep({"processor": "an abacus"}, points(), "v1")
+    assert [point.holds for point in found.points] == [True, False, True, True]
+    assert sweep_report.summary(found) == "1 of 4 points. At v1: 2."
+    text = sweep_report.page(found, None)
+    assert "| ce, mask | **1.20** at 2^10 | - |" in text
+    assert "| mse, plain | - | 1.90 at 2^10 |" in text
+    assert "| ce, mask | float32, 1 thread | 2^10: 1.20 |" in text
+
+
+def test_the_sweep_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    assert sweep_picture.draw(Sweep({}, points()), tmp_path / "sweep.png")
+    assert imread(tmp_path / "sweep.png")[..., :3].std() > 0.1
+    assert not sweep_picture.draw(Sweep({}, ()), tmp_path / "nothing.png")
+
+
+def test_a_part_of_the_sweep_does_not_replace_what_is_committed(capsys: pytest.CaptureFixture[str]) -> None:
+    home = Path(command.__file__).parent
+    assert sweep.arguments([]).out == home
+    quick = sweep.arguments(["--quick"])
+    assert (quick.out != home, quick.threads, quick.dtypes, len(quick.sizes)) == (True, (1,), ("float32",), 9)
+    assert {row.family for row in sweep.arguments(["--only", "mse"]).rows} == {"mse"}
+    with pytest.raises(SystemExit):
+        sweep.arguments(["--only", "dise"])
+    assert "bce+dice, plain" in capsys.readouterr().err
+
+
+def test_a_point_is_measured_in_turns() -> None:
+    with turns.Side(turns.ROOT, "bench.sweep") as here, turns.Side(turns.ROOT, "bench.sweep") as before:
+        point = sweep.measured(ROWS[0], 1, "bfloat16", 1024, here, before)
+    assert (point.row, point.panel, point.size) == (("bce+dice", "plain"), (1, "bfloat16"), 1024)
+    assert min(point.by_hand, point.ratio, point.then or 0) > 0

@@ -1,0 +1,207 @@
+"""Time beside the hand-written form at every size: `make bench-sweep`, or `python -m bench.sweep`.
+
+    python -m bench.sweep                     everything, about 25 minutes on two cores
+    python -m bench.sweep --quick             one thread, float32, every fourth size: about three minutes
+    python -m bench.sweep --only ce,mse       some programs: their family, or a part of their name
+    python -m bench.sweep --against COMMIT    beside losslang as it was at a commit, or in a folder
+
+Sizes are 2^10 to 2^26 elements in steps of the square root of two. The sides take turns of a few milliseconds,
+forward and backward; what counts is the median of the ratios of the turns. With one thread it is the time
+on the processor, with more that of the clock. Writes SWEEP.md and sweep.png; a part goes into build/bench.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import machine, sweep_picture, sweep_report
+from bench.results import HAND, OURS
+from bench.sweep_points import DTYPES, Point, Sweep
+from bench.sweep_rows import ROWS, Row
+from bench.turns import ROOT, Side, checked_out
+
+SIZES = tuple(round(2 ** (k / 2)) for k in range(20, 53))
+SAMPLE = 0.004
+"""Seconds of one turn; a longer call is one turn."""
+TURNS, FEWEST, SPENT = 9, 2, 0.5
+"""Turns of each side, but no more than the fewest once so many seconds are spent on them."""
+
+
+def main() -> None:
+    given = arguments()
+    start, points = time.perf_counter(), list[Point]()
+    with contextlib.ExitStack() as stack:
+        there = _folder(given.against, stack) if given.against else None
+        for threads in given.threads:
+            with contextlib.ExitStack() as processes:
+                here = processes.enter_context(Side(ROOT, "bench.sweep", threads))
+                before = there and processes.enter_context(Side(there, "bench.sweep", threads))
+                for point in _points(given, threads, here, before):
+                    points.append(point)
+                    if not point.holds:
+                        print(sweep_report.line(point), flush=True)
+    sweep = Sweep(machine.described("cpu"), tuple(points), given.against)
+    given.out.mkdir(parents=True, exist_ok=True)
+    image = given.out / "sweep.png"
+    drawn = sweep_picture.draw(sweep, image)
+    page = given.out / "SWEEP.md"
+    page.write_text(sweep_report.page(sweep, image.name if drawn else None), encoding="utf-8")
+    print(f"\n{sweep_report.summary(sweep)}\n{time.perf_counter() - start:.0f} s, written to {page}")
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sweep",
+        description="Measures losslang beside the hand-written form at every size.",
+    )
+    parser.add_argument("--against", metavar="COMMIT", help="a commit, or a folder with a checkout")
+    parser.add_argument("--threads", type=_numbers, default=(1, 2), help="1,2 unless given")
+    parser.add_argument("--dtypes", type=_words, default=DTYPES, metavar="DTYPE,...", help=", ".join(DTYPES))
+    parser.add_argument("--sizes", type=_numbers, metavar="N,...", help="elements of a prediction")
+    parser.add_argument(
+        "--only", type=_words, default=(), metavar="NAME,...", help="parts of the names of rows"
+    )
+    parser.add_argument("--quick", action="store_true", help="one thread, float32, every fourth size")
+    parser.add_argument("--out", type=Path, metavar="DIR")
+    given = parser.parse_args(words)
+    if given.quick:
+        given.threads, given.dtypes, given.sizes = (1,), DTYPES[:1], given.sizes or SIZES[::4]
+    given.sizes = given.sizes or SIZES
+    given.rows = [row for row in ROWS if not given.only or any(part in row.name for part in given.only)]
+    if not given.rows or not set(given.dtypes) <= set(DTYPES):
+        parser.error(f"dtypes are {', '.join(DTYPES)}; rows are {'; '.join(row.name for row in ROWS)}")
+    asked = (given.threads, given.dtypes, given.sizes, len(given.rows))
+    whole = asked == ((1, 2), DTYPES, SIZES, len(ROWS))
+    given.out = given.out or (ROOT / "bench" if whole else ROOT / "build" / "bench")
+    return given
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(sorted({int(part) for part in text.split(",")}))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _folder(against: str, stack: contextlib.ExitStack) -> Path:
+    folder = Path(against)
+    return folder.resolve() if folder.is_dir() else stack.enter_context(checked_out(against))
+
+
+# -------------------------------------------------------------------- turns
+
+
+def _points(given: argparse.Namespace, threads: int, here: Side, before: Side | None) -> Iterator[Point]:
+    for dtype in given.dtypes:
+        for size in given.sizes:
+            print(f"{threads} threads, {dtype}, {size} elements", flush=True)
+            for row in given.rows:
+                if size <= row.most:
+                    yield measured(row, threads, dtype, size, here, before)
+
+
+def measured(row: Row, threads: int, dtype: str, size: int, here: Side, before: Side | None) -> Point:
+    """One point: the sides in turns, there and back."""
+    key = row.name, size, dtype
+    calls = {OURS: partial(here.ask, *key, False), HAND: partial(here.ask, *key, True)}
+    if before is not None:
+        calls["then"] = partial(before.ask, *key, False)
+    once = {name: call(0) for name, call in calls.items()}
+    number = {name: max(1, round(SAMPLE / seconds)) for name, seconds in once.items()}
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    start = time.perf_counter()
+    for turn in range(TURNS):
+        if turn >= FEWEST and time.perf_counter() - start > SPENT:
+            break
+        for name in [*calls] if turn % 2 == 0 else [*calls][::-1]:
+            found[name].append(calls[name](number[name]))
+    ratios = [ours / hand for ours, hand in zip(found[OURS], found[HAND], strict=True)]
+    then = [ours / hand for ours, hand in zip(found.get("then", []), found[HAND], strict=False)]
+    return Point(
+        row.family,
+        row.variant,
+        size,
+        threads,
+        dtype,
+        statistics.median(found[HAND]),
+        statistics.median(ratios),
+        statistics.median(then) if then else None,
+    )
+
+
+# -------------------------------------------------------------------- in the process of a side
+
+_ROW: dict[tuple[Any, ...], dict[bool, Callable[[], object]]] = {}
+_LOSSES: dict[str, Any] = {}
+
+
+def answer(name: str, size: int, dtype: str, is_by_hand: bool, number: int) -> float:
+    """Seconds of a call of a row, forward and backward, in a turn of so many; 0 to get ready."""
+    key = name, size, dtype
+    if key not in _ROW:
+        _ROW.clear()
+        _ROW[key] = _runs(next(row for row in ROWS if row.name == name), size, dtype)
+    run = _ROW[key][is_by_hand]
+    if number == 0:
+        return _ready(run)
+    clock = _clock()
+    gc.disable()
+    try:
+        start = clock()
+        for _ in range(number):
+            run()
+        return (clock() - start) / number
+    finally:
+        gc.enable()
+
+
+def _clock() -> Callable[[], float]:
+    import torch
+
+    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def _ready(run: Callable[[], object]) -> float:
+    """Runs a few times, so that what is built in a first call is not timed; returns the shortest seconds."""
+    found: list[float] = []
+    while len(found) < 3 or (sum(found) < SAMPLE and len(found) < 20):
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+        if sum(found) > 1.5:
+            break
+    return min(found)
+
+
+def _runs(row: Row, size: int, dtype: str) -> dict[bool, Callable[[], object]]:
+    import torch
+
+    import losslang
+    from bench.sides import Side as Form
+    from bench.work import prepared
+
+    if not _LOSSES:
+        # Until a large tensor is freed glibc gives memory back to the system after every call.
+        torch.empty(28 * 2**20, dtype=torch.uint8).fill_(1)
+    if row.name not in _LOSSES:
+        _LOSSES[row.name] = losslang.compile(row.work.program)
+    loss, call = _LOSSES[row.name], prepared(row.work, row.shape(size), "cpu", getattr(torch, dtype))
+    forms = {
+        False: Form(OURS, lambda: loss(call.pred, call.target, **call.batch)),
+        True: Form(HAND, lambda: row.work.by_hand(call.pred, call.target, **call.batch)),
+    }
+    return {by_hand: form.both(call) for by_hand, form in forms.items()}
+
+
+if __name__ == "__main__":
+    main()

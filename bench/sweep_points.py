@@ -1,0 +1,66 @@
+"""The points of a sweep, and which of them are too slow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+DTYPES = ("float32", "bfloat16")
+MOST, SPARE = 1.15, 10e-6
+"""What is allowed: so many times the time by hand, or so many seconds more."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row at one size: seconds by hand, and the ratios of losslang now and then to that."""
+
+    family: str
+    variant: str
+    size: int
+    threads: int
+    dtype: str
+    by_hand: float
+    ratio: float
+    then: float | None = None
+
+    @property
+    def row(self) -> tuple[str, str]:
+        return self.family, self.variant
+
+    @property
+    def panel(self) -> tuple[int, str]:
+        return self.threads, self.dtype
+
+    @property
+    def allowed(self) -> float:
+        return max(MOST, 1 + SPARE / self.by_hand)
+
+    @property
+    def holds(self) -> bool:
+        return self.ratio <= self.allowed
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All points of one run."""
+
+    machine: dict[str, str]
+    points: tuple[Point, ...]
+    against: str | None = None
+
+    @cached_property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        return tuple(dict.fromkeys(point.row for point in self.points))
+
+    @cached_property
+    def panels(self) -> tuple[tuple[int, str], ...]:
+        return tuple(dict.fromkeys(point.panel for point in self.points))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(sorted({point.size for point in self.points}))
+
+    def of(self, row: tuple[str, str], panel: tuple[int, str]) -> list[Point]:
+        """The points of a row with so many threads, by size."""
+        found = [point for point in self.points if point.row == row and point.panel == panel]
+        return sorted(found, key=lambda point: point.size)
