@@ -35,6 +35,7 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 TORCH = {
+    "runtime.beside_dynamo",
     "runtime.blocks.walk",
     "runtime.constants",
     "runtime.executor",

@@ -35,7 +35,6 @@ from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.keywords import Keywords
 from losslang.runtime.timed import Timed
 from losslang.tensors.eager import is_eager
-from losslang.tensors.lazy import torch
 
 
 class Order(NamedTuple):
@@ -144,10 +143,14 @@ class Programs:
 
     def prepared(self, name: Literal["counting", "normed", "ranked"]) -> Any:
         """One of the properties below, made outside of what torch traces."""
-        return getattr(self, name if is_eager() else self._made(name))
+        if is_eager():
+            return getattr(self, name)
+        from losslang.runtime.beside_dynamo import constant
 
-    @torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType]
-    def _made(self, name: str) -> str:
+        return getattr(self, constant(self, "made", name))
+
+    def made(self, name: str) -> str:
+        """Makes the property of a name, and returns the name."""
         getattr(self, name)
         return name
 

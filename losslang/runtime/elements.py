@@ -53,14 +53,13 @@ class Family:
         """The executors of calls with these elements, made if there are none yet."""
         if is_eager():
             return self.known.get(elements) or self._made(elements)
-        return getattr(self, self._prepared(elements))
+        from losslang.runtime.beside_dynamo import constant
 
-    @torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType]
-    def _prepared(self, elements: tuple[Names, ...]) -> str:
-        """The name of the attribute that holds the executors of `elements`, while torch traces.
+        # It guards the lists' lengths.
+        return getattr(self, constant(self, "prepared", elements))
 
-        torch.compile runs this as it is, and takes the name as a constant: it guards the lists' lengths.
-        """
+    def prepared(self, elements: tuple[Names, ...]) -> str:
+        """The name of the attribute that holds the executors of `elements`, for what torch traces."""
         found = self.known.get(elements) or self._made(elements)
         name = f"made_{id(found)}"
         setattr(self, name, found)

@@ -35,11 +35,6 @@ Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
 Signature = tuple[Any, ...]
 """The number of threads, and what of the inputs decides how a call runs."""
-WHY_IT_BREAKS = (
-    "`balance`, `gradnorm` and `gradmatch` measure gradients inside of the call: leave `fullgraph=True` out, or "
-    "weigh by values, as `dwa` and `relobralo` do"
-)
-"""What torch.compile says of a loss that it does not take into its graph."""
 SIGNATURES = 256
 """Signatures of which a plan keeps how they run."""
 
@@ -148,7 +143,11 @@ class Executor:
     def run(self, roots: Sequence[Any], look: int) -> list[Any]:
         """The value of every output; `look` says which values of the tensors are looked at."""
         if not (self.for_eager or is_eager()):
-            return self._measuring(roots, look) if self.measures and compiles() else self.traced.run(*roots)
+            if not (self.measures and compiles()):
+                return self.traced.run(*roots)
+            from losslang.runtime.beside_dynamo import outside_of_graph
+
+            return outside_of_graph(self, "run", roots, look)
         inputs = self.read(roots)
         try:
             case = self.cases.get(_signature(inputs)) or self.case(inputs)
@@ -161,11 +160,6 @@ class Executor:
         if self.is_guarded:
             self.guard.run(*roots)
         return values
-
-    @torch.compiler.disable(reason=WHY_IT_BREAKS)  # pyright: ignore[reportUnknownMemberType, reportUntypedFunctionDecorator]
-    def _measuring(self, roots: Sequence[Any], look: int) -> list[Any]:
-        """Runs outside of the graph of torch.compile."""
-        return self.run(roots, look)
 
     def case(self, inputs: Sequence[Any]) -> Case:
         """Returns the Case of the signature of these inputs; makes it if there is none yet."""

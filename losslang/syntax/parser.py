@@ -52,16 +52,14 @@ def _parse(text: str) -> tree.Program:
     if len(text) > MAX_CHARACTERS:
         span = Span(MAX_CHARACTERS, MAX_CHARACTERS + 1)
         raise LossError([syntax.too_big(span, "characters", MAX_CHARACTERS)])
-    # Lark's own types are partly unknown; these two lines are where they are known again.
-    lark: Any = _lark()
     try:
-        parsed: Tree[Token] = lark.parse(text)
+        parsed: Tree[Token] = PARSER.parse(text)
     except UnexpectedCharacters as error:
         at: Any = error.pos_in_stream
         raise LossError([refused_character(text, at)]) from None
     except UnexpectedToken as error:
         refused: Any = error.token
-        tokens: Any = _lark(None)
+        tokens: Any = _lexer()
         raise LossError([refused_token(text, refused, tokens.lex(text))]) from None
     return build_tree(parsed, text)
 
@@ -107,9 +105,8 @@ def grammar() -> str:
     return checkout.read_text(encoding="utf-8")
 
 
-@cache
-def _lark(parser: Literal["lalr"] | None = "lalr") -> Lark:
-    """Builds the parser, once; with None the lexer alone, which cuts a refused text into tokens."""
+def _lark(parser: Literal["lalr"] | None) -> Lark:
+    """Builds the parser; with None the lexer alone."""
     # Where `interegular` is installed, lark compares every two terminals for overlaps: most of the
     # time of a check, for what a test has shown once and for all.
     compares = lexer.has_interegular
@@ -126,3 +123,14 @@ def _lark(parser: Literal["lalr"] | None = "lalr") -> Lark:
         )
     finally:
         lexer.has_interegular = compares
+
+
+# Lark's own types are partly unknown.
+PARSER: Any = _lark("lalr")
+"""Built by the import, before anything is collected as garbage: it makes ten thousand objects."""
+
+
+@cache
+def _lexer() -> Any:
+    """Builds what cuts a refused text into tokens."""
+    return _lark(None)
