@@ -1,6 +1,6 @@
 """Calls that torch.compile runs as they are: outside of its graph, or as a constant in it.
 
-Imported by what it traces alone. The decorators import torch._dynamo and sympy, which takes a second: no eager call waits for that.
+The decorators import torch._dynamo and sympy, which takes a second: only what is traced imports this file.
 """
 
 from __future__ import annotations
