@@ -8,7 +8,7 @@ from typing import Any
 
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
-from losslang.runtime.blocks import AutogradEvaluator, split, workers
+from losslang.runtime.blocks import AutogradEvaluator, split
 from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator, WalkEvaluators
 from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
@@ -82,4 +82,4 @@ def _least(activation: str, sums: int, is_far: bool) -> int:
 
 def block(activation: str, is_far: bool) -> int:
     """The elements of a block."""
-    return BLOCK_GPU if is_far else BLOCK[activation] * workers()
+    return BLOCK_GPU if is_far else BLOCK[activation]

@@ -34,7 +34,7 @@ lazy.load()
 Fuse = Literal["inductor"]
 Shape = tuple[int, ...]
 Signature = tuple[Any, ...]
-"""The number of threads, and what of the inputs decides how a call runs."""
+"""What of the inputs decides how a call runs."""
 SIGNATURES = 256
 """Signatures of which a plan keeps how they run."""
 
@@ -249,8 +249,7 @@ def _measures_gradients(step: Step, registry: Registry) -> bool:
 
 
 def _signature(inputs: Sequence[Any]) -> Signature:
-    # A block is as large as there are threads to share it.
-    found: list[Any] = [torch.get_num_threads()]
+    found: list[Any] = []
     for value in inputs:
         if type(value) is Tensor or (isinstance(value, Tensor) and not is_dressed(value)):
             found += (value.shape, value.dtype, value.device, value.layout, type(value))

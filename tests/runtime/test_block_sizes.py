@@ -32,20 +32,3 @@ def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, monkeypa
     target = torch.zeros(1, *shape[2:], dtype=torch.long) if text.startswith("ce") else torch.zeros(shape)
     losslang.compile(text)(pred, target).backward()
     assert bool(asked) == is_cut
-
-
-def test_a_block_is_as_large_as_there_are_threads(monkeypatch: pytest.MonkeyPatch):
-    """Of the threads of a call: how many there were in another decides no bit."""
-    asked, of, before = list[int](), block_sizes.AutogradEvaluator.of, torch.get_num_threads()
-    monkeypatch.setattr(
-        block_sizes.AutogradEvaluator, "of", lambda *given: asked.append(given[-1]) or of(*given)
-    )
-    loss, pred = losslang.compile("0.5*bce(sigmoid) + dice"), torch.zeros(8, 1, 2**17, requires_grad=True)
-    try:
-        for threads in (1, 2, 1):
-            torch.set_num_threads(threads)
-            loss(pred, torch.zeros_like(pred)).backward()
-            loss(pred, torch.zeros_like(pred)).backward()
-    finally:
-        torch.set_num_threads(before)
-    assert sorted(set(asked)) == [2**18, 2**19]

@@ -1,6 +1,5 @@
 """Block evaluation of large tensors: one pass forward, one pass backward, no saved tensor but the inputs."""
 
-from losslang.runtime.blocks.cut import workers
 from losslang.runtime.blocks.evaluator import AutogradEvaluator, value_checks
 from losslang.runtime.blocks.split import Walk, split
 from losslang.runtime.blocks.walk import BlockEvaluator, Totals, Walker
@@ -13,5 +12,4 @@ __all__ = [
     "Walker",
     "value_checks",
     "split",
-    "workers",
 ]

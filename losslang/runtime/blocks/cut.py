@@ -11,11 +11,6 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 Shape = Sequence[int]
-WORKERS = 8
-"""Blocks grow with the threads up to this number.
-
-More threads still share a block: torch gives each 2^15 elements.
-"""
 
 
 @dataclass(frozen=True)
@@ -128,8 +123,3 @@ def _even(length: int, wanted: int) -> int:
     """Returns the size of parts of about `wanted`, nearly equal, so that no small one is left at the end."""
     parts = ceil(length / max(wanted, 1))
     return ceil(length / max(parts, 1)) if length else 1
-
-
-def workers() -> int:
-    """Returns the number of threads that share a block."""
-    return min(torch.get_num_threads(), WORKERS)

@@ -9,9 +9,10 @@ from typing import Any
 from losslang.plan.operations.sums import Sum
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls, sum_of
-from losslang.runtime.blocks.cut import Cut
+from losslang.runtime.blocks.cut import Block, Cut
 from losslang.runtime.blocks.ledger import Ledger, of_block
 from losslang.runtime.blocks.split import Walk
+from losslang.runtime.blocks.team import each
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -92,9 +93,12 @@ class AutogradEvaluator:
     def totals(self, inputs: Sequence[Any], saved: Tensor | None = None) -> list[list[Tensor]]:
         """Returns every sum over all blocks; saves nothing."""
         ledger = Ledger(self.cut, self.sums)
-        for block, own in zip(self.cut.blocks, self.blocks(inputs), strict=True):
-            ledger.add(block, self.parts(own))
-        return ledger.totals()
+
+        def entry(block: Block, own: Sequence[Any]) -> list[list[Tensor]]:
+            return ledger.entry(block, self.parts(own))
+
+        blocks = list(zip(self.cut.blocks, self.blocks(inputs), strict=True))
+        return ledger.totals(each(entry, blocks, first_tensor(inputs).device))
 
     def gradients(
         self,
@@ -105,13 +109,17 @@ class AutogradEvaluator:
     ) -> None:
         """Writes the gradient of Σ cotangent * sum to the buffers, or adds it where blocks overlap."""
         once = [self.visits_once(index, value) for index, value in enumerate(inputs)]
-        blocks = zip(self.cut.blocks, self.blocks(inputs), self.blocks(buffers), strict=True)
-        for block, own, own_buffers in blocks:
+
+        def write(block: Block, own: Sequence[Any], own_buffers: Sequence[Tensor | None]) -> None:
             own_cotangents = [
                 [of_block(self.cut, end, block, cotangent) for cotangent in given]
                 for end, given in zip(self.sums, cotangents, strict=True)
             ]
             self._gradient(own, own_cotangents, own_buffers, once)
+
+        blocks = list(zip(self.cut.blocks, self.blocks(inputs), self.blocks(buffers), strict=True))
+        adds = any(buffer is not None and not own for buffer, own in zip(buffers, once, strict=True))
+        each(write, blocks, first_tensor(inputs).device, ordered=adds)
 
     def _gradient(
         self,
@@ -133,6 +141,10 @@ class AutogradEvaluator:
                 buffer.copy_(gradient) if is_written else buffer.add_(gradient)
             elif buffer is not None and is_written:
                 buffer.zero_()
+
+
+def first_tensor(inputs: Sequence[Any]) -> Tensor:
+    return next(value for value in inputs if isinstance(value, torch.Tensor))
 
 
 def value_checks(walk: Walk, registry: Registry) -> Calls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from losslang.plan.operations.sums import Sum
@@ -16,30 +17,30 @@ class Ledger:
     def __init__(self, cut: Cut, sums: Sequence[Sum]):
         self.cut = cut
         self.sums = sums
-        self.entries: list[list[list[Tensor]]] = []
+        self.whole: dict[int, list[Tensor]] = {}
+        self.lock = threading.Lock()
 
-    def add(self, block: Block, parts: list[list[Tensor]]) -> None:
-        """Enters what a block adds to every sum."""
-        self.entries.append(
-            [
-                self._values(block, i, own) if end.at is None else own
-                for i, (end, own) in enumerate(zip(self.sums, parts, strict=True))
-            ]
-        )
+    def entry(self, block: Block, parts: list[list[Tensor]]) -> list[list[Tensor]]:
+        """Returns what a block adds to every sum."""
+        return [
+            self._values(block, i, own) if end.at is None else own
+            for i, (end, own) in enumerate(zip(self.sums, parts, strict=True))
+        ]
 
     def _values(self, block: Block, index: int, parts: list[Tensor]) -> list[Tensor]:
         """Copies the values of a step that needs all of them, as a sort does, into tensors of all blocks."""
-        if not self.entries:
-            whole = [part.new_empty(self.cut.grown(tuple(part.shape), block)) for part in parts]
-        else:
-            whole = self.entries[0][index]
+        with self.lock:
+            whole = self.whole.get(index)
+            if whole is None:
+                whole = [part.new_empty(self.cut.grown(tuple(part.shape), block)) for part in parts]
+                self.whole[index] = whole
         for place, part in zip(whole, parts, strict=True):
             self.cut.part(place, block).copy_(part)
         return whole
 
-    def totals(self) -> list[list[Tensor]]:
+    def totals(self, entries: Sequence[list[list[Tensor]]]) -> list[list[Tensor]]:
         """Returns every sum over all blocks, in the type that blocks computed it in."""
-        by_sum = zip(self.sums, zip(*self.entries, strict=True), strict=True)
+        by_sum = zip(self.sums, zip(*entries, strict=True), strict=True)
         return [[self._total(end, parts) for parts in zip(*own, strict=True)] for end, own in by_sum]
 
     def _total(self, end: Sum, parts: Sequence[Tensor]) -> Tensor:

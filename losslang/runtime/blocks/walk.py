@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from losslang.runtime.binding import Calls
-from losslang.runtime.blocks.evaluator import AutogradEvaluator, vjp
+from losslang.runtime.blocks.evaluator import AutogradEvaluator, first_tensor, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
+from losslang.runtime.blocks.team import each
 from losslang.tensors.devices import exact
 from losslang.tensors.eager import is_batched_grad
 from losslang.tensors.torch_private import has_saved_tensor_hooks
@@ -86,8 +87,7 @@ class Walker:
         if not self.empty:
             self._measure(inputs)
         if self.checks is not None:
-            for block in autograd.blocks(inputs):
-                self.checks.run(*block)
+            each(self.checks.run, autograd.blocks(inputs), first_tensor(inputs).device)
         evaluator = self.closed if self.closed is not None and self.closed.fits(inputs) else autograd
         # Asked here: in an autograd function grad mode is off. Hooks on saved tensors would not see this one.
         is_saved = torch.is_grad_enabled() and not has_saved_tensor_hooks()
@@ -125,7 +125,7 @@ class _Walk(torch.autograd.Function):
         ctx.autograd, ctx.evaluator, ctx.lengths = autograd, evaluator, lengths
         ctx.saved_input = saved_input
         ctx.saved = None if saved_input is None else GRADIENTS.like(inputs[saved_input])
-        with exact(_tensor(inputs)):
+        with exact(first_tensor(inputs)):
             totals = [total for own in evaluator.totals(inputs, ctx.saved) for total in own]
         ctx.mark_non_differentiable(*[t for t in totals if not t.is_floating_point()])
         return tuple(totals)
@@ -137,7 +137,7 @@ class _Walk(torch.autograd.Function):
         wanted, cotangents = ctx.needs_input_grad[4:], _grouped(flat, ctx.lengths)
         # The gradient overwrites what is saved: a second backward computes it again.
         saved, ctx.saved = ctx.saved, None
-        with exact(_tensor(inputs)):
+        with exact(first_tensor(inputs)):
             has_graph = torch.is_grad_enabled()
             if has_graph or any(map(is_batched_grad, flat)):
                 # A second derivative, or many gradients at once: everything is one block. The views cut the graph
@@ -187,7 +187,3 @@ def _grouped(flat: Iterable[Tensor], lengths: Sequence[int]) -> list[list[Tensor
     """A flat list of totals, or of their cotangents, sum by sum."""
     left = iter(flat)
     return [list(islice(left, number)) for number in lengths]
-
-
-def _tensor(inputs: Sequence[Any]) -> Tensor:
-    return next(value for value in inputs if isinstance(value, Tensor))

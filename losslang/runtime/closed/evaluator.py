@@ -15,6 +15,7 @@ from losslang.runtime.binding import sum_of
 from losslang.runtime.blocks.evaluator import AutogradEvaluator
 from losslang.runtime.blocks.ledger import added, of_block
 from losslang.runtime.blocks.split import Walk
+from losslang.runtime.blocks.team import each
 from losslang.runtime.closed.evaluate import along
 from losslang.runtime.closed.scratch import Scratch
 from losslang.runtime.closed.sigmoid import NEVER, Sigmoid
@@ -28,6 +29,8 @@ from losslang.vocabulary import Tensor
 
 BlockInputs = tuple[Tensor, Tensor, Tensor | None]
 """The logits and the target of a block, and its mask: True where a place counts; None if all do."""
+Views = tuple[Tensor, Tensor, Tensor | None, bool]
+"""The parts of the inputs in a block: logits, target, mask; and whether these are `BlockInputs` as they are."""
 FORMULAS = {"sigmoid": Sigmoid, "softmax": Softmax}
 SCRATCH = Scratch()
 EXACT = (torch.float32, torch.float64)
@@ -122,9 +125,13 @@ class ClosedFormEvaluator:
 
     def totals(self, inputs: Sequence[Any], saved: Tensor | None) -> list[list[Tensor]]:
         """Returns every sum over all blocks; writes the probabilities to `saved`, if it is given."""
-        with SCRATCH as scratch:
-            blocks = zip(self._blocks(inputs, scratch), self.cut.parts(saved), strict=True)
-            by_piece = zip(*[self._sums(block, own, scratch) for block, own in blocks], strict=True)
+
+        def sums(block: Views, saved: Tensor | None) -> list[Tensor]:
+            with SCRATCH as scratch:
+                return self._sums(self._read(block, scratch), saved, scratch)
+
+        blocks = list(zip(self._views(inputs), self.cut.parts(saved), strict=True))
+        by_piece = zip(*each(sums, blocks, inputs[self.prediction].device), strict=True)
         found = [added(self.cut, own, alone) for own, alone in zip(by_piece, self.per_sample, strict=True)]
         pieces = len(self.formulas.regions)
         sums, numbers = iter(self.formulas.parts(found[:pieces])), iter(found[pieces:])
@@ -170,14 +177,18 @@ class ClosedFormEvaluator:
             for part, cotangent in zip(own.found, given, strict=True)
             if isinstance(part, Part)
         ]
-        with SCRATCH as scratch:
-            parts = self.cut.parts(buffer)
-            blocks = zip(self._blocks(inputs, scratch), parts, zip(*by_block, strict=True), strict=True)
-            for (logits, target, mask), own, cotangent in blocks:
+
+        def write(block: Views, own: Tensor, cotangents: Sequence[Any]) -> None:
+            with SCRATCH as scratch:
+                logits, target, mask = self._read(block, scratch)
                 out = own if own.dtype == logits.dtype else scratch.like(logits)
-                self.formulas.gradient(logits, target, cotangent, scratch, out, has_saved, mask)
+                self.formulas.gradient(logits, target, cotangents, scratch, out, has_saved, mask)
                 if out is not own:
                     own.copy_(out)
+
+        parts = self.cut.parts(buffer)
+        blocks = zip(self._views(inputs), parts, zip(*by_block, strict=True), strict=True)
+        each(write, list(blocks), buffer.device)
 
     def _cotangent_of_blocks(self, end: Sum, cotangent: Tensor) -> list[Any]:
         """Returns, for every block, the cotangent of its samples: a number, or one a sample and class."""
@@ -189,8 +200,8 @@ class ClosedFormEvaluator:
         }
         return [found[block.first] for block in cut.blocks]
 
-    def _blocks(self, inputs: Sequence[Any], scratch: Scratch) -> Iterator[BlockInputs]:
-        """Yields the inputs of every block, in the types that it is computed in."""
+    def _views(self, inputs: Sequence[Any]) -> Iterator[Views]:
+        """Returns the inputs of every block, and whether it can compute in them as they are."""
         prediction, target = inputs[self.prediction], inputs[self.target]
         is_ready = target.dtype == (torch.long if self.by_label else prediction.dtype)
         if is_ready:
@@ -198,12 +209,16 @@ class ClosedFormEvaluator:
             target = self.prepare(target, prediction)
         mask = inputs[self.masks[0]] if self.masks else None
         is_ready = is_ready and mask is None and prediction.dtype in EXACT
-        for logits, own, own_mask in zip(*map(self.cut.parts, (prediction, target, mask)), strict=True):
-            scratch.release(0)
-            yield (logits, own, None) if is_ready else self._read(logits, own, own_mask, scratch)
+        return zip(*map(self.cut.parts, (prediction, target, mask, is_ready)), strict=True)
 
-    def _read(self, logits: Tensor, target: Tensor, mask: Tensor | None, scratch: Scratch) -> BlockInputs:
-        """Converts the inputs of a block: class 0 and a logit of `NEVER` where masked."""
+    def _read(self, block: Views, scratch: Scratch) -> BlockInputs:
+        """Returns the inputs of a block in the types that it is computed in.
+
+        Where masked, the class is 0 and the logit `NEVER`.
+        """
+        logits, target, mask, is_ready = block
+        if is_ready:
+            return logits, target, None
         logits = self.float_prediction(logits)
         mask = mask if mask is None or mask.dtype == torch.bool else mask != 0
         if mask is None or holds_all(mask):

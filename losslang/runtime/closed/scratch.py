@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from losslang.runtime.blocks.cut import workers
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 KEPT = 2**22
-"""Bytes per thread up to which a buffer stays allocated between calls: those of a block, also in doubles."""
+"""Bytes up to which a buffer stays allocated between calls: those of a block, also in doubles."""
 
 
 class Scratch(threading.local):
@@ -47,8 +46,7 @@ class Scratch(threading.local):
     def __exit__(self, *_: object) -> None:
         """Releases all buffers, and frees those that are larger than a usual block needs."""
         self.in_use = 0
-        limit = KEPT * workers()
-        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= limit]
+        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= KEPT]
 
 
 def _again(buffer: Tensor, like: Tensor) -> Tensor:

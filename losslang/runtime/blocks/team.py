@@ -1,0 +1,119 @@
+"""Shares the blocks of a walk among threads, in each of which torch computes alone.
+
+torch itself shares every operation among its threads, which wait for each other at its end: hundreds of times in a
+walk. Where other processes take the cores, each of these waits lasts as long as theirs do. Here a thread takes
+the next block when it is done with one, and all wait for each other once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import starmap
+from typing import Any, TypeVar
+
+import torch
+
+Found = TypeVar("Found")
+MOST = 8
+"""Threads of a team at most: what they do between two operations of torch, Python lets them do one at a time.
+
+Of more threads of torch each gets its share, as threads of its own.
+"""
+
+
+class Team:
+    """Threads that compute blocks, together as many as torch has."""
+
+    def __init__(self, threads: int):
+        self.size = min(threads, MOST)
+        self._pool = ThreadPoolExecutor(self.size, "losslang")
+        all_are_there = threading.Barrier(self.size)
+
+        def enter() -> None:
+            MEMBER.is_one = True
+            # Asked first: a thread takes the number of the process when it first uses torch, also after it has set one.
+            torch.get_num_threads()
+            torch.set_num_threads(threads // self.size)
+            all_are_there.wait()
+
+        wait_for([self._pool.submit(enter) for _ in range(self.size)])
+        # A thread sets its own number, and that of threads which are still to come: for those it stays as it was.
+        torch.set_num_threads(threads)
+
+    def each(self, function: Callable[..., Found], items: Sequence[Sequence[Any]]) -> list[Found]:
+        """Returns `function(*item)` for all items, in their order; raises what the first of them raises."""
+        left = deque(enumerate(items))
+        found: list[Any] = [None] * len(items)
+        errors: dict[int, BaseException] = {}
+        mode = torch.inference_mode if torch.is_inference_mode_enabled() else torch.no_grad
+
+        def work() -> None:
+            with mode():
+                while left and not errors:
+                    try:
+                        place, item = left.popleft()
+                    except IndexError:
+                        # Another thread took the last one.
+                        return
+                    try:
+                        found[place] = function(*item)
+                    except BaseException as error:
+                        errors[place] = error
+
+        members = [self._pool.submit(work) for _ in range(min(self.size, len(items)))]
+        try:
+            wait_for(members)
+        except BaseException:
+            # Ctrl-C reaches the thread that waits. Once it has gone on, no other may write to its tensors.
+            left.clear()
+            wait_for(members)
+            raise
+        try:
+            if errors:
+                raise errors[min(errors)]
+        finally:
+            # What is raised holds this frame, and so the tensors of all blocks.
+            errors.clear()
+        return found
+
+
+class _Member(threading.local):
+    """Whether this thread belongs to a team."""
+
+    is_one = False
+
+
+MEMBER = _Member()
+TEAMS: dict[int, Team] = {}
+"""The teams of this process, by the number of torch's threads."""
+if hasattr(os, "register_at_fork"):
+    # A process that is forked off, as a loader's, has no threads but the one that forked it.
+    os.register_at_fork(after_in_child=TEAMS.clear)
+
+
+def each(
+    function: Callable[..., Found],
+    items: Sequence[Sequence[Any]],
+    device: torch.device,
+    *,
+    ordered: bool = False,
+) -> list[Found]:
+    """Returns `function(*item)` for all items, in their order.
+
+    A team computes them on a CPU with several threads, unless they are `ordered`: each changes what the next
+    one reads.
+    """
+    threads = torch.get_num_threads()
+    if ordered or device.type != "cpu" or threads == 1 or len(items) == 1 or MEMBER.is_one:
+        return list(starmap(function, items))
+    team = TEAMS.get(threads) or TEAMS.setdefault(threads, Team(threads))
+    return team.each(function, items)
+
+
+def wait_for(members: Sequence[Future[None]]) -> None:
+    for member in members:
+        member.result()

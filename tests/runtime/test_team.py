@@ -1,0 +1,170 @@
+"""Blocks are shared among threads: what is computed does not depend on how many there are."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import losslang
+from losslang.runtime.blocks import team
+from losslang.runtime.blocks.team import each
+from tests._executors import ways
+
+CPU = torch.device("cpu")
+TOKENS = (3, 4, 600, 512)
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.5*bce(sigmoid) + dice(smooth=1)",
+        "0.5*bce(sigmoid, mask=batch.mask) + dice(mask=batch.mask)",
+        "ce + dice",
+        "huber + l1",
+        "mse(weight=batch.weight)",
+        "focal(softmax)",
+    ],
+)
+def test_the_number_of_threads_decides_no_bit(text: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("losslang.runtime.block_sizes.MIN_ELEMENTS_AUTOGRAD", 2**20)
+    torch.manual_seed(0)
+    pred = torch.randn(TOKENS, requires_grad=True)
+    places = (TOKENS[0], *TOKENS[2:])
+    by_label = text.startswith("ce") or "softmax" in text
+    target = torch.randint(4, places) if by_label else (torch.rand(TOKENS) > 0.5).float()
+    masks = {"mask": torch.rand(places) > 0.1, "weight": torch.rand(TOKENS)}
+    batch = {name: value for name, value in masks.items() if name in text}
+    assert "in blocks" in ways(text, pred, target, **batch)
+    loss = losslang.compile(text)
+    found: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for threads in (2, 1, 3, 2):
+        torch.set_num_threads(threads)
+        value = loss(pred, target, **batch)
+        found.append((value.detach(), torch.autograd.grad(value, pred)[0]))
+    for value, gradient in found[1:]:
+        assert torch.equal(value, found[0][0])
+        assert torch.equal(gradient, found[0][1])
+
+
+def test_every_thread_computes_and_torch_is_alone_in_it():
+    there = threading.Barrier(2, timeout=60)
+
+    def seen() -> tuple[str, int]:
+        there.wait()
+        return threading.current_thread().name, torch.get_num_threads()
+
+    found = each(seen, [(), ()], CPU)
+    assert {number for _, number in found} == {1}
+    assert len({name for name, _ in found}) == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_to_come_have_the_number_of_before():
+    each(int, [(), ()], CPU)
+    found: list[int] = []
+    later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [2]
+
+
+def test_what_is_found_is_in_order():
+    def late(place: int) -> int:
+        time.sleep(0.002 * (place % 3))
+        return place
+
+    assert each(late, [(place,) for place in range(20)], CPU) == list(range(20))
+
+
+def test_the_first_error_is_raised_and_the_rest_is_left():
+    done: list[int] = []
+
+    def refuse(place: int) -> None:
+        done.append(place)
+        if place >= 3:
+            # The later of two that run side by side is refused first.
+            time.sleep(0.05 if place == 3 else 0.0)
+            raise ValueError(f"block {place}")
+
+    with pytest.raises(ValueError, match="block 3"):
+        each(refuse, [(place,) for place in range(100)], CPU)
+    assert len(done) <= 6
+
+
+def test_an_interrupt_waits_for_what_runs(monkeypatch: pytest.MonkeyPatch):
+    """As Ctrl-C, which reaches the thread that waits: no tensor is written to once it has gone on."""
+    wait, running, done = team.wait_for, threading.Event(), list[int]()
+    each(int, [(), ()], CPU)
+
+    def interrupted(members: object) -> None:
+        monkeypatch.setattr(team, "wait_for", wait)
+        running.wait(60)
+        raise KeyboardInterrupt
+
+    def slow(place: int) -> None:
+        running.set()
+        time.sleep(0.05)
+        done.append(place)
+
+    monkeypatch.setattr(team, "wait_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        each(slow, [(place,) for place in range(100)], CPU)
+    finished = len(done)
+    time.sleep(0.2)
+    assert len(done) == finished <= 4
+
+
+def test_what_is_shared_is_not_shared_again():
+    """A loss inside of a loss runs on the thread that it is called in."""
+
+    def name() -> str:
+        return threading.current_thread().name
+
+    def inside() -> tuple[str, list[str]]:
+        return name(), each(name, [(), ()], CPU)
+
+    for own, within in each(inside, [(), ()], CPU):
+        assert within == [own, own]
+
+
+def test_inference_mode_and_no_gradients():
+    assert each(torch.is_inference_mode_enabled, [(), ()], CPU) == [False, False]
+    assert each(torch.is_grad_enabled, [(), ()], CPU) == [False, False]
+    with torch.inference_mode():
+        assert each(torch.is_inference_mode_enabled, [(), ()], CPU) == [True, True]
+        loss = losslang.compile("0.5*bce(sigmoid) + dice")
+        pred, target = torch.randn(8, 1, 2**18), torch.ones(8, 1, 2**18)
+        value = loss(pred, target)
+    torch.testing.assert_close(value, loss(pred, target))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_process_that_is_forked_off_has_a_team_of_its_own():
+    """As the workers of a loader: threads do not outlive a fork."""
+    each(int, [(), ()], CPU)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if not team.TEAMS and each(int, [(), ()], CPU) == [0, 0] and team.TEAMS else 1)
+    for _ in range(600):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for threads that it has not")
+    assert os.waitstatus_to_exitcode(status) == 0
