@@ -126,12 +126,12 @@ class ClosedFormEvaluator:
     def totals(self, inputs: Sequence[Any], saved: Tensor | None) -> list[list[Tensor]]:
         """Returns every sum over all blocks; writes the probabilities to `saved`, if it is given."""
 
-        def sums(block: Views, saved: Tensor | None) -> list[Tensor]:
+        def sums_of(block: Views, saved: Tensor | None) -> list[Tensor]:
             with SCRATCH as scratch:
                 return self._sums(self._read(block, scratch), saved, scratch)
 
         blocks = list(zip(self._views(inputs), self.cut.parts(saved), strict=True))
-        by_piece = zip(*each(sums, blocks, inputs[self.prediction].device), strict=True)
+        by_piece = zip(*each(sums_of, blocks, inputs[self.prediction].device), strict=True)
         found = [added(self.cut, own, alone) for own, alone in zip(by_piece, self.per_sample, strict=True)]
         pieces = len(self.formulas.regions)
         sums, numbers = iter(self.formulas.parts(found[:pieces])), iter(found[pieces:])
