@@ -1,8 +1,8 @@
 """Shares the blocks of a walk among threads, in each of which torch computes alone.
 
-torch itself shares every operation among its threads, which wait for each other at its end: hundreds of times in a
-walk. Where other processes take the cores, each of these waits lasts as long as theirs do. Here a thread takes
-the next block when it is done with one, and all wait for each other once.
+torch itself shares every operation among its threads, which wait for each other at its end: hundreds of
+times in a walk. Where other processes take the cores, each of these waits lasts as long as theirs do. Here a
+thread takes the next block when it is done with one, and all wait for each other once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import starmap
 from typing import Any, TypeVar
 
-import torch
+from losslang.tensors.lazy import torch
 
 Found = TypeVar("Found")
 MOST = 8
