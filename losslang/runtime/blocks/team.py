@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from losslang.tensors.lazy import torch
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 MOST = 8
 """Threads of a team at most: what they do between two operations of torch, Python lets them do one at a time.
 
@@ -44,7 +44,7 @@ class Team:
         # A thread sets its own number, and that of threads which are still to come: for those it stays as it was.
         torch.set_num_threads(threads)
 
-    def each(self, function: Callable[..., Found], items: Sequence[Sequence[Any]]) -> list[Found]:
+    def each(self, function: Callable[..., Result], items: Sequence[Sequence[Any]]) -> list[Result]:
         """Returns `function(*item)` for all items, in their order; raises what the first of them raises."""
         left = deque(enumerate(items))
         found: list[Any] = [None] * len(items)
@@ -96,12 +96,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def each(
-    function: Callable[..., Found],
+    function: Callable[..., Result],
     items: Sequence[Sequence[Any]],
     device: torch.device,
     *,
     ordered: bool = False,
-) -> list[Found]:
+) -> list[Result]:
     """Returns `function(*item)` for all items, in their order.
 
     A team computes them on a CPU with several threads, unless they are `ordered`: each changes what the next
