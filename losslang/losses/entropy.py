@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 
+from losslang.primitives.cross_entropy import cross_entropy, labels_outside, reduced_over
 from losslang.primitives.decorators import loss
-from losslang.primitives.entropy import binary_entropy, nll_and_count, pick, reduced, times_log
+from losslang.primitives.entropy import binary_entropy, pick, times_log
 from losslang.primitives.presets import CLIPPED, SUM_OF_MEANS, Preset
+from losslang.tensors.byte_masks import cleared
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import mean_along
@@ -116,70 +118,26 @@ def ce_of_logits(
     label_smoothing: Dynamic[Fraction] = 0.0,
     reduction: str = "none",
     ignore_index: int | None = None,
+    mask: Int[Tensor, "b *space"] | None = None,
 ) -> Float[Tensor, "b *space"]:
     """`ce` by torch's kernel for indices; soft labels take the formula, since torch's 0 log 0 is NaN."""
     is_soft = labels.ndim == logits.ndim
     is_moved = (class_weight is not None and class_weight.requires_grad) or not is_number(label_smoothing)
-    if is_soft or is_moved or torch.compiler.is_exporting():
-        # torch's kernel has no gradient into weights, smooths by a number alone, and not in ONNX.
-        log_probs = torch.log_softmax(logits, 1)
-        truth = labels.to(logits.dtype) if is_soft else labels
-        values = ce.function(log_probs, truth, class_weight, label_smoothing=label_smoothing)
-        return reduced(values, reduction)
-    if ignore_index is None:
-        how = REDUCTIONS[reduction]
-        return kernels.cross_entropy_loss(
-            logits, labels, class_weight, how, NO_IGNORED_LABEL, label_smoothing
-        )
-    leaving_out = _ce_ignore_index_cpu if can_read_without_sync(logits) else _ce_ignore_index_gpu
-    return leaving_out(logits, labels, label_smoothing, reduction, ignore_index)
-
-
-def _ce_ignore_index_cpu(
-    logits: Tensor, labels: Tensor, label_smoothing: Option, reduction: str, ignore_index: int
-) -> Tensor:
-    """Returns the mean or sum by torch's kernel, without ignored labels; the mean of none is 0.
-
-    torch multiplies the softmax of an ignored row by 0, so a NaN or inf logit there makes its gradient NaN.
-    If class 0 of any row is NaN, the ignored rows are masked and everything is computed again.
-    """
-    how = REDUCTIONS[reduction]
+    if not (is_soft or is_moved or torch.compiler.is_exporting()):
+        labels, ignore_index = labels_outside(labels, mask, ignore_index)
+        return cross_entropy(logits, labels, class_weight, label_smoothing, reduction, ignore_index)
+    # torch's kernel has no gradient into weights, smooths by a number alone, and not in ONNX.
+    if ignore_index is not None and not is_soft:
+        kept = labels != ignore_index
+        mask = kept if mask is None else mask & kept
+    if mask is not None:
+        shown = mask.unsqueeze(1)
+        logits, labels = cleared(logits, shown), cleared(labels, shown if is_soft else mask)
+    truth = labels.to(logits.dtype) if is_soft else labels
     log_probs = torch.log_softmax(logits, 1)
-    value, number = nll_and_count(log_probs, labels, how, ignore_index)
-    counted = number.item()
-    if not counted:
-        return logits[:0].sum()
-    is_whole = counted == labels.numel()
-    if not is_whole and math.isnan(log_probs.detach().select(1, 0).sum().item()):
-        hidden = (labels == ignore_index).unsqueeze(1)
-        log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
-        value, _ = nll_and_count(log_probs, labels, how, ignore_index)
-    if label_smoothing:
-        spread = mean_along(log_probs, 1)
-        whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
-        evenly = whole / counted if reduction == "mean" else whole
-        value = (1 - label_smoothing) * value - label_smoothing * evenly
-    return value
-
-
-def _ce_ignore_index_gpu(
-    logits: Tensor, labels: Tensor, label_smoothing: Option, reduction: str, ignore_index: int
-) -> Tensor:
-    """Returns the same on a GPU, without reading a value: the gradient is masked in every call."""
-    from losslang.tensors.gradient_mask import masked_fill_grad
-
-    kept = labels != ignore_index
-    log_probs = torch.log_softmax(masked_fill_grad(logits, kept.unsqueeze(1)), 1)
-    values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
-    if label_smoothing:
-        evenly = mean_along(log_probs, 1).where(kept, 0.0)
-        values = (1 - label_smoothing) * values - label_smoothing * evenly
-    return _of_kept(values, kept, reduction)
-
-
-def _of_kept(values: Tensor, kept: Tensor, reduction: str) -> Tensor:
-    """Returns the mean or sum of values that are 0 where ignored; torch's is not deterministic on a GPU."""
-    return values.sum() / kept.sum().clamp(min=1) if reduction == "mean" else values.sum()
+    values = ce.function(log_probs, truth, class_weight, label_smoothing=label_smoothing)
+    values = values if mask is None else cleared(values, mask)
+    return reduced_over(values, labels, class_weight, mask, reduction)
 
 
 @loss(
@@ -209,12 +167,18 @@ def nll_of_log_probs(
     *,
     reduction: str = "none",
     ignore_index: int | None = None,
+    mask: Int[Tensor, "b *space"] | None = None,
 ) -> Float[Tensor, "b *space"]:
     """`nll` by torch's kernel for indices, which takes the mean or the sum itself and reads contiguous memory."""
     if labels.ndim == log_probs.ndim:
-        return reduced(-pick(log_probs, labels), reduction)
+        if mask is not None:
+            shown = mask.unsqueeze(1)
+            log_probs, labels = cleared(log_probs, shown), cleared(labels, shown)
+        # Labels that are 0 cost nothing.
+        return reduced_over(-pick(log_probs, labels), labels, None, mask, reduction)
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
+    labels, ignore_index = labels_outside(labels, mask, ignore_index)
     if ignore_index is None:
         return kernels.nll_loss_nd(log_probs, labels, None, how, NO_IGNORED_LABEL)
     if can_read_without_sync(log_probs):
@@ -223,7 +187,7 @@ def nll_of_log_probs(
         is_of_none = reduction == "mean" and math.isnan(value.item()) and bool((labels == ignore_index).all())
         return log_probs[:0].sum() if is_of_none else value
     values = kernels.nll_loss_nd(log_probs, labels, None, REDUCTIONS["none"], ignore_index)
-    return _of_kept(values, labels != ignore_index, reduction)
+    return reduced_over(values, labels, None, labels != ignore_index, reduction)
 
 
 @loss(

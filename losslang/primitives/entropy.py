@@ -16,6 +16,9 @@ from losslang.tensors.devices import MANY, can_read_without_sync, min_if_cheap
 from losslang.tensors.lazy import is_eager, torch
 from losslang.vocabulary import Tensor
 
+NEVER = -1e4
+"""The logit of masked elements: its probability is exactly 0 in double precision, and so are powers of it."""
+
 
 def possible(logs: Any, shares: Tensor) -> Any:
     """Replaces -inf by 0 in logarithms whose share is 0, so that no value and no gradient meets 0 * inf."""
@@ -149,12 +152,3 @@ def _formula(logits: Tensor, yes: Tensor, no: Tensor) -> Tensor:
 
 
 _SLOPED = Sloped(_entropy, _entropy_slope)
-
-
-def nll_and_count(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Returns torch's nll, and how many labels it did not ignore."""
-    if log_probs.ndim == 2:
-        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, None, how, ignore_index)
-    if log_probs.ndim != 4:
-        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
-    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, None, how, ignore_index)

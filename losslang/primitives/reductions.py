@@ -9,7 +9,9 @@ with a zero gradient, never NaN.
 from __future__ import annotations
 
 from losslang.primitives.decorators import reduction
-from losslang.tensors.lazy import torch
+from losslang.tensors.byte_masks import cleared, number_of
+from losslang.tensors.devices import can_read_without_sync
+from losslang.tensors.lazy import is_eager, torch
 from losslang.tensors.numerics import divided
 from losslang.tensors.options import Option, function_of, is_number
 from losslang.vocabulary import (
@@ -149,11 +151,11 @@ def topk(
     At least one value is kept where one is counted. Wu, Shen, van den Hengel 2016, arXiv:1605.06885.
     """
     flat = values.flatten()
-    if counted is None and is_number(frac):
-        number_of_hardest = min(k or max(int(frac * flat.numel()), 1), flat.numel())
-        return _mean(flat.topk(number_of_hardest, sorted=False).values)
-    seen = flat if counted is None else torch.where(counted.flatten(), flat, -torch.inf)
-    ranked, number = seen.sort(descending=True).values, _how_many(flat, counted)
+    if is_number(frac) and (counted is None or _can_count(values)):
+        total = flat.numel() if counted is None else int(number_of(counted))
+        number_of_hardest = min(k or max(int(frac * total), 1), total)
+        return _mean(_seen(flat, counted).topk(number_of_hardest, sorted=False).values)
+    ranked, number = _seen(flat, counted).sort(descending=True).values, _how_many(flat, counted)
     wanted = number.clamp(max=k) if k else _share(frac, number).clamp(min=1).minimum(number)
     hardest = torch.arange(flat.numel(), device=flat.device) < wanted
     return torch.where(hardest, ranked, 0.0).sum() / wanted.clamp(min=1)
@@ -173,10 +175,28 @@ def ohem(
     A value is taken as -log of the probability of the true class, as `ce` gives it. Shrivastava, Gupta,
     Girshick 2016, arXiv:1604.03540; the defaults are those of mmsegmentation.
     """
+    if _can_count(values):
+        return _hardest(values, counted, -function_of("log", thresh), min_kept)
     ranked, number = _ranked(values, counted)
     rank = torch.arange(ranked.numel(), device=ranked.device)
     hard = ((ranked > -function_of("log", thresh)) | (rank < min_kept)) & (rank < number)
     return torch.where(hard, ranked, 0.0).sum() / hard.sum().clamp(min=1)
+
+
+def _hardest(values: Tensor, counted: Tensor | None, bound: Option, least: int) -> Tensor:
+    """Returns the same without a sort: by a look at how many values are above the bound."""
+    total = values.numel() if counted is None else int(number_of(counted))
+    if total <= least:
+        return values.sum() / max(total, 1)
+    seen = _seen(values.flatten(), counted)
+    # NaN is above every bound.
+    is_hard = ~(seen.detach() <= bound)
+    number = int(number_of(is_hard))
+    return (
+        cleared(seen, is_hard).sum() / number
+        if number >= least
+        else seen.topk(least, sorted=False).values.mean()
+    )
 
 
 @reduction()
@@ -243,6 +263,16 @@ def logsumexp(
     number = _how_many(flat, counted)
     safe = torch.cat([flat, torch.where(number > 0, -torch.inf, 0.0).to(flat.dtype).reshape(1)])
     return temperature * (torch.logsumexp(safe / temperature, 0) - number.clamp(min=1).to(flat.dtype).log())
+
+
+def _can_count(values: Tensor) -> bool:
+    """Returns whether numbers may be looked at: in an eager call on a CPU."""
+    return can_read_without_sync(values) and is_eager()
+
+
+def _seen(flat: Tensor, counted: Tensor | None) -> Tensor:
+    """Returns values with -inf in place of those that do not count."""
+    return flat if counted is None else cleared(flat, counted.flatten(), -torch.inf)
 
 
 def _share(frac: Option, number: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from losslang.plan.operations.call import is_foreign
+from losslang.plan.passes import fuse_masks
 from losslang.runtime import block_sizes
 from losslang.runtime.closed import WalkEvaluators
 from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuses_labels
@@ -136,7 +137,9 @@ def checks_labels_in_kernels(call: Call) -> bool:
     own = call.executor.kernel_ignoring if is_left else call.executor
     assert own is not None
     is_meant = partial(refuses_labels, registry=own.registry)
-    return not own.case(call.inputs).walks(call.inputs) and are_read_by_kernels(own.plan, is_meant)
+    return not own.case(call.inputs).walks(call.inputs) and are_read_by_kernels(
+        fuse_masks(own.plan, own.registry), is_meant
+    )
 
 
 def checks_labels_later(call: Call) -> bool:

@@ -10,12 +10,15 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any
 
-from losslang.plan.passes import drop_masks, fuse_reduction
+from losslang.plan.passes import drop_masks, fuse_masks, fuse_reduction
 from losslang.plan.plan import Plan, Step
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 from losslang.runtime.label_ranges import LabelRange, Sources, ignored_labels
 from losslang.tensors.lazy import torch
+
+COUNTING = ("count", "class_counts", "class_weight_balanced", "class_weight_complement")
+"""Operations that count what a mask leaves, or the labels."""
 
 
 def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None:
@@ -72,15 +75,14 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     ]
     above = {step.name: step for step in plan.steps}
     for step in steps:
-        if step.name in masked and (step.kind == "loss" or step.operation == "count"):
+        if step.name in masked and (step.kind == "loss" or step.operation in COUNTING):
             return None
         # What stands between a prediction and its kernel has a gradient beside what is ignored, too.
         if step.name in masked and _is_kernel(step) and above[step.input_names[0]].operation != "zero_masked":
             return None
     free = drop_masks(Plan(tuple(steps), plan.outputs), [kept.name])
-    kernels = [
-        step for step in fuse_reduction(free, registry).steps if told in step.options and _is_kernel(step)
-    ]
+    fused = fuse_reduction(fuse_masks(free, registry), registry)
+    kernels = [step for step in fused.steps if told in step.options and _is_kernel(step)]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from losslang.plan.operations.sums import Sum
-from losslang.plan.passes import fuse_reduction, may_idle, share_sums, specialize
+from losslang.plan.passes import (
+    fuse_masks,
+    fuse_reduction,
+    mask_once,
+    may_idle,
+    share_logs,
+    share_sums,
+    specialize,
+)
 from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
@@ -62,12 +70,17 @@ def whole(plan: Plan, registry: Registry, *, validate: bool) -> Program:
 
 def of_inputs(plan: Plan, registry: Registry, *, validate: bool) -> Program:
     """Binds a whole plan from the values of its inputs on, which have been read out of the call already."""
-    return _all(from_inputs(plan, registry), _without(_uncut(plan, registry), READING), validate)
+    return _all(from_inputs(plan, registry), _uncut_from_inputs(plan, registry), validate)
 
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
     """The plan for tensors that are computed whole."""
     return verify(share_sums(fuse_reduction(plan, registry), registry))
+
+
+def _uncut_from_inputs(plan: Plan, registry: Registry) -> Plan:
+    """The same for calls whose values can be looked at, from the values of its inputs on."""
+    return _without(_uncut(share_logs(fuse_masks(plan, registry)), registry), READING)
 
 
 def _without(plan: Plan, operations: Sequence[str]) -> Plan:
@@ -120,7 +133,7 @@ def specialized(plan: Plan, registry: Registry, noops: Sequence[str], *, filled:
 
     `filled`: none of the tensors is empty.
     """
-    short = specialize(_without(_uncut(plan, registry), READING), noops)
+    short = mask_once(specialize(_uncut_from_inputs(plan, registry), noops))
     return _all(from_inputs(plan, registry, filled=filled), short, validate=False)
 
 

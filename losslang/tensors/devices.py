@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from losslang.tensors.lazy import torch, traces
+from losslang.tensors.lazy import is_eager, torch, traces
 from losslang.vocabulary import Tensor
 
 MANY = 2**14
@@ -59,3 +60,15 @@ def vector(values: Sequence[float], dtype: torch.dtype, device: torch.device) ->
     if device.type == "cpu":
         return torch.tensor(values, dtype=dtype, device=device)
     return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])
+
+
+def kept_vector(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the same for a caller that only reads it: on a CPU one tensor for all calls."""
+    # What is made in inference mode could not be saved for a backward pass later.
+    is_kept = device.type == "cpu" and is_eager() and not torch.is_inference_mode_enabled()
+    return _kept(values, dtype) if is_kept else vector(values, dtype, device)
+
+
+@lru_cache(maxsize=256)
+def _kept(values: tuple[float, ...], dtype: torch.dtype) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device="cpu")

@@ -291,9 +291,11 @@ LEFT = {
     * 2,
     "nll(reduction=sum)": ["kernel:nll.identity"],
     "nll(log_softmax)": [],
-    "ce(class_weight=[1, 2, 3]) + ce": [],
+    "ce(class_weight=[1, 2, 3], ignore_index=8) + 0.5*ce(ignore_index=7)": ["kernel:ce.softmax"] * 2,
+    "ce(class_weight=[1, 2, 3], reduction=mean)": [],
+    "ce(class_weight=balanced)": [],
     "ce(reduction=topk) + dice": [],
-    "ce(mask=batch.m) + dice": [],
+    "ce(mask=batch.m) + dice": ["kernel:ce.softmax"],
     "ce + 2*ce(reduction=sum)": [],
     "ce(weight=batch.w)": [],
     "dice(softmax, ignore_index=255)": [],
@@ -399,7 +401,7 @@ def test_what_is_not_a_number_by_itself_stays_none():
 LOOKED_AT = {
     "nll": 0, "nll(reduction=sum)": 0, "nll(ignore_index=255)": 0, "nll(reduction=batchmean)": 1, "ce": 0,
     "ce(label_smoothing=0.1)": 0, "ce(ignore_index=7) + ce(ignore_index=7, label_smoothing=0.1)": 0,
-    "nll + dice(exp)": 1, "nll + dice(exp, ignore_index=-100)": 1, "ce(class_weight=[1, 2, 3])": 1,
+    "nll + dice(exp)": 1, "nll + dice(exp, ignore_index=-100)": 1, "ce(class_weight=[1, 2, 3])": 0,
     "ce + ce(ignore_index=none)": 0, "ce(ignore_index=-100) + ce(ignore_index=7)": 0,
 }  # fmt: skip
 """Programs, and how often a later call looks at the range of labels."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import tensors
 from losslang.meaning.layout import channel_axis
-from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
+from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all, number_of
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.repairs import has_shape
@@ -211,6 +211,22 @@ def value_mask(
         is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
         return None if is_seen else seen.expand(values.shape)
     return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
+
+
+def place_mask(mask: Tensor, pred: Tensor, site: Site) -> Tensor:
+    """Returns the mask of the places of a prediction, (B, *S), of one channel or of a mask without channels."""
+    return _over_values(mask, pred.select(1, 0), site, "places")
+
+
+def filled(value: Tensor, mask: Tensor, number: float) -> Tensor:
+    """Returns the value with a number where masked, and a gradient of 0 there."""
+    return cleared(value, mask, number)
+
+
+def over_counted(total: Tensor, mask: Tensor, pred: Tensor) -> Tensor:
+    """Returns a sum over the number of unmasked elements of a prediction; the mean over nothing is 0."""
+    share = pred.numel() // max(mask.numel(), 1)
+    return total / (number_of(mask) * share).clamp(min=1)
 
 
 def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:

@@ -79,6 +79,11 @@ def true_class(values: Tensor, target: Tensor) -> Tensor:
     return pick(values, target)
 
 
+def true_probs(log_true: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+    """The probability of the true class from its logarithm, of class indices; of a distribution Σ_c t_c p_c."""
+    return log_true.exp() if target.ndim < logits.ndim else pick(torch.softmax(logits, 1), target)
+
+
 def true_element(probs: Tensor, target: Tensor) -> Tensor:
     """t p + (1 - t)(1 - p): the probability given to what is true."""
     return target * probs + (1 - target) * (1 - probs)

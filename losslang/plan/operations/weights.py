@@ -7,7 +7,7 @@ from typing import Any, cast
 from losslang.diagnostics.mistakes import tensors
 from losslang.diagnostics.mistakes.counts import nothing_counted, one_class_to_balance
 from losslang.plan.operations.notices import warn_once
-from losslang.tensors.devices import can_read_without_sync, vector, widest
+from losslang.tensors.devices import can_read_without_sync, kept_vector, widest
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.numerics import divided
 from losslang.tensors.targets import Site
@@ -47,7 +47,7 @@ def per_class(
     """
     kind = pred.dtype if pred.dtype == torch.float64 else torch.float32
     if isinstance(value, tuple):
-        weights = vector(cast("tuple[float, ...]", value), kind, pred.device)
+        weights = kept_vector(cast("tuple[float, ...]", value), kind, pred.device)
     else:
         weights = torch.as_tensor(value, dtype=kind, device=pred.device)
         axis = moved[0] if moved else 1

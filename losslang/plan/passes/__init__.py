@@ -2,8 +2,9 @@
 
 `PASSES` is the pipeline of every plan, in order; `optimize` verifies the plan after each. The other passes
 make plans for some calls: `drop_masks` where no label is ignored, `fuse_reduction` and `share_sums` where a
-tensor is not cut into blocks, `merge_all_reduces` over ranks, `specialize` for inputs like earlier ones,
-`summed` for torch.compile.
+tensor is not cut into blocks, `fuse_masks` and `share_logs` where values can be looked at too,
+`merge_all_reduces` over ranks, `specialize` and `mask_once` for inputs like earlier ones, `summed` for
+torch.compile.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from losslang.plan.passes.drop_masks import drop_masks
 from losslang.plan.passes.flatten_rows import flatten_rows
 from losslang.plan.passes.fold import fold
 from losslang.plan.passes.fuse import fuse
+from losslang.plan.passes.fuse_masks import fuse_masks, mask_once
 from losslang.plan.passes.fuse_reduction import fuse_reduction
 from losslang.plan.passes.merge_all_reduces import all_reduces, merge_all_reduces
+from losslang.plan.passes.share_logs import share_logs
 from losslang.plan.passes.share_sums import share_sums
 from losslang.plan.passes.specialize import may_idle, specialize
 from losslang.plan.passes.stable import stable
@@ -44,7 +47,10 @@ __all__ = [
     "fuse",
     "optimize",
     "may_idle",
+    "fuse_masks",
+    "mask_once",
     "fuse_reduction",
+    "share_logs",
     "share_sums",
     "drop_dead_steps",
     "specialize",

@@ -40,3 +40,10 @@ def _renamed(plan: Plan) -> Plan:
     ]
     outputs = [replace(output, value=through(output.value)) for output in plan.outputs]
     return Plan(tuple(steps), tuple(outputs))
+
+
+def drop_unread_steps(plan: Plan) -> Plan:
+    """Drops steps that neither an output nor a check needs; the others keep their names, as inputs have to."""
+    ends = {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
+    needed = needed_steps(plan.steps, ends | {step.name for step in plan.steps if step.kind == "check"})
+    return Plan(tuple(step for step in plan.steps if step.name in needed), plan.outputs)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from losslang.plan.operations.call import float_prediction
 from losslang.plan.operations.sums import Sum
+from losslang.primitives.entropy import NEVER
 from losslang.registry import Registry
 from losslang.runtime.binding import sum_of
 from losslang.runtime.blocks.evaluator import AutogradEvaluator
@@ -18,7 +19,7 @@ from losslang.runtime.blocks.split import Walk
 from losslang.runtime.blocks.team import each
 from losslang.runtime.closed.evaluate import along
 from losslang.runtime.closed.scratch import Scratch
-from losslang.runtime.closed.sigmoid import NEVER, Sigmoid
+from losslang.runtime.closed.sigmoid import Sigmoid
 from losslang.runtime.closed.softmax import Softmax
 from losslang.runtime.closed.symbols import UntraceableError
 from losslang.runtime.closed.trace import Number, Part, Trace, trace

@@ -36,8 +36,6 @@ from losslang.vocabulary import Tensor
 
 BOUNDED = {"probs", "target", "wrong", "rest", ONE_HOT}
 """Tensors between -1 and 1: each product of them is summed by itself, once for all losses that need it."""
-NEVER = -1e4
-"""The logit of masked elements: its probability is exactly 0 in double precision, and so are powers of it."""
 ZEROS = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "relu", "tail"}
 """Tensors that are 0 for such a logit and a target of 0."""
 OF_WRONG = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "sign"}
