@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -29,10 +30,12 @@ serve(sys.argv[2], sys.argv[3])
 class Side:
     """A process that answers by `answer(*row)` of a module of the bench; `root` is the checkout of its losslang."""
 
-    def __init__(self, root: Path, module: str, threads: int = 1):
+    def __init__(
+        self, root: Path, module: str, threads: int = 1, environment: Mapping[str, str] = MappingProxyType({})
+    ):
         number = str(threads)
         here = os.environ | {"PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore"}
-        here |= {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number}
+        here |= {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, **environment}
         command = [sys.executable, "-c", _PROGRAM, str(ROOT), str(root), module]
         self.process = subprocess.Popen(command, env=here, cwd=root, text=True, stdin=-1, stdout=-1)
 
