@@ -18,6 +18,7 @@ from bench import (
     asked,
     busy,
     hydra_config,
+    linear_ce,
     measure,
     picture,
     report,
@@ -372,3 +373,23 @@ def test_a_point_is_measured_in_turns() -> None:
         point = sweep.measured(ROWS[0], 1, "bfloat16", 1024, here, before)
     assert (point.row, point.panel, point.size) == (("bce+dice", "plain"), (1, "bfloat16"), 1024)
     assert min(point.by_hand, point.ratio, point.then or 0) > 0
+
+
+@pytest.mark.skipif(not measure.RESET.exists(), reason="no /proc")
+@pytest.mark.parametrize("dtype", linear_ce.DTYPES)
+def test_linear_ce_is_measured_beside_torch(dtype: str) -> None:
+    import torch
+
+    if not hasattr(torch.nn.functional, "linear_cross_entropy"):
+        pytest.skip("newer than this torch")
+    for side in linear_ce.SIDES:
+        assert linear_ce.answer("error", (6, 5, 7), dtype, side) < (1e-6 if dtype == "float32" else 1e-2)
+        assert linear_ce.answer("time", (6, 5, 7), dtype, side) > 0
+
+
+def test_the_table_of_linear_ce_has_ratios_to_losslang() -> None:
+    rows = [((6, 5, 7), "float32", side) for side in linear_ce.SIDES[:2]]
+    assert [*linear_ce.lines(rows, [[0.002, 0.003]], [(2_000_000, 1e-7), (-4096, 1e-6)])] == [
+        "| 6x5x7 | float32 | losslang | 2 ms (1.00) | 2 MB | 1.0e-07 |",
+        "| 6x5x7 | float32 | torch | 3 ms (1.50) | 0 MB | 1.0e-06 |",
+    ]

@@ -48,6 +48,7 @@ TORCH = {
     "tensors.custom_gradient",
     "tensors.eager",
     "tensors.gradient_mask",
+    "tensors.linear_chunks",
     "tensors.linear_cross_entropy",
     "tensors.torch_private",
 }

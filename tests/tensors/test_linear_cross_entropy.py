@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import losslang
-from losslang.tensors import linear_cross_entropy
+from losslang.tensors import linear_chunks, linear_cross_entropy
 
 ROWS, WIDTH, CLASSES = 10, 6, 17
 TEXT = "linear_ce(head=const.head)"
@@ -24,8 +24,10 @@ def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     """Every test with chunks that leave a rest, with a single one, row by row, and of all logits at once."""
     if request.param:
         monkeypatch.setattr(linear_cross_entropy, "SMALL", 0)
-        monkeypatch.setattr(linear_cross_entropy, "CHUNK", request.param * CLASSES * 8)
-        monkeypatch.setattr(linear_cross_entropy, "FEW", 1)
+        monkeypatch.setattr(linear_chunks, "CHUNK", request.param * CLASSES * 8)
+        monkeypatch.setattr(linear_chunks, "FEW", 1)
+        monkeypatch.setattr(linear_chunks, "FEW_HALF", 1)
+        monkeypatch.setattr(linear_chunks, "PIECE", 2 * CLASSES)
     return request.param
 
 
