@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
-from losslang.runtime.blocks import AutogradEvaluator, split
-from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator, WalkEvaluators
+from losslang.runtime.blocks import AutogradEvaluator, Walker, split
+from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator
 from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
@@ -40,6 +41,13 @@ memory.
 """
 
 
+def classes_of_size(shapes: Iterable[Sequence[int]]) -> list[int]:
+    """How many of the bounds of this file each tensor reaches: between two of them all run alike."""
+    least = (*MIN_ELEMENTS.values(), MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD)
+    bounds = sorted((*least, MIN_ELEMENTS_GPU, MIN_ELEMENTS_GPU_AUTOGRAD))
+    return [bisect(bounds, prod(shape)) for shape in shapes]
+
+
 def are_large(inputs: Sequence[Any]) -> bool:
     """Whether any input is large enough to be cut into blocks."""
     least = MIN_ELEMENTS_GPU if are_far(inputs) else min(MIN_ELEMENTS.values())
@@ -53,21 +61,18 @@ def are_far(inputs: Sequence[Any]) -> bool:
 
 def walks(
     plan: Plan, registry: Registry, shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[Any]
-) -> list[WalkEvaluators]:
+) -> list[Walker]:
     """The walks that are worth it, with their closed forms."""
     given = Sources(plan, inputs).by_name
     is_far = are_far(inputs)
-    found: list[WalkEvaluators] = []
+    found: list[Walker] = []
     for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
         if prod(walk.shape) >= _least(activation, len(walk.sums), is_far):
             autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
-            found.append(
-                WalkEvaluators(
-                    walk, autograd, None if form is None else ClosedFormEvaluator(walk, autograd, form)
-                )
-            )
+            closed = None if form is None else ClosedFormEvaluator(walk, autograd, form)
+            found.append(Walker(walk, autograd, closed, registry))
     return found
 
 

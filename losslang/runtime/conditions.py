@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from losslang.plan.operations.call import is_foreign
 from losslang.plan.passes import fuse_masks
 from losslang.runtime import block_sizes
-from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.blocks import Walker
 from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuses_labels
 from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kernels, class_ranges
+from losslang.runtime.program import fits_everywhere
 from losslang.tensors.eager import is_eager
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NOTHING, LABELS, VALUES = range(3)
 
 
 class Call:
-    """The facts of the first call with inputs of one signature and one look, by which a row of WAYS is chosen.
+    """The facts of the first call of one kind and one look, by which a row of WAYS is chosen.
 
     `case` holds the facts that do not depend on the look. `may_ignore`: an earlier row has read the range of
     the labels, and one may be ignored, or be no class.
@@ -59,17 +60,18 @@ class Call:
 
     @cached_property
     def sources(self) -> Sources:
-        return Sources(self.executor.plan, self.inputs)
+        """The inputs in small behind the steps of the plan."""
+        return Sources(self.executor.plan, self.executor.small(self.inputs)[0])
 
     @property
     def checks_labels(self) -> bool:
         """Whether this is a later call, of a plan that checks labels."""
-        return self.look == LABELS and bool(self.sources.checks)
+        return self.look == LABELS
 
     @cached_property
     def class_ranges(self) -> list[LabelRange] | None:
         """The ranges of labels that name classes; None if labels are computed."""
-        return class_ranges(self.sources)
+        return class_ranges(self.sources, self.executor.small(self.inputs)[1])
 
     @cached_property
     def ignored_ranges(self) -> list[LabelRange] | None:
@@ -82,7 +84,7 @@ class Call:
         return bool(self.executor.ignore_step_names)
 
     @property
-    def walks(self) -> list[WalkEvaluators]:
+    def walks(self) -> list[Walker]:
         """What is worth cutting into blocks."""
         return self.case.walks(self.inputs)
 
@@ -92,7 +94,7 @@ class Call:
         return self.executor.without(self.executor.ignore_step_names)
 
     @property
-    def unmasked_walks(self) -> list[WalkEvaluators]:
+    def unmasked_walks(self) -> list[Walker]:
         return self.unmasked.case(self.inputs).walks(self.inputs)
 
     @cached_property
@@ -113,7 +115,7 @@ class Call:
         if own is None or ignore_mask_steps(own.plan):
             return False
         # Terms that share a walk take less time than kernels.
-        return all(len(evaluators.walk.sums) == 1 for evaluators in self.unmasked_walks)
+        return all(len(walker.walk.sums) == 1 for walker in self.unmasked_walks)
 
 
 # -------------------------------------------------------------------- the conditions of WAYS, in its order
@@ -174,7 +176,8 @@ def asks_for_masks(call: Call) -> bool:
 
 
 def is_fused(call: Call) -> bool:
-    return call.executor.fuse is not None and call.case.shapes(call.inputs) is not None
+    own = call.executor
+    return own.fuse is not None and fits_everywhere(own.plan, own.registry, call.inputs)
 
 
 def has_walks(call: Call) -> bool:
@@ -183,10 +186,6 @@ def has_walks(call: Call) -> bool:
 
 def ignores_in_kernels_beside_masks(call: Call) -> bool:
     return not call.has_open_masks and call.can_ignore_in_kernels
-
-
-def validates(call: Call) -> bool:
-    return call.validates
 
 
 def always(call: Call) -> bool:

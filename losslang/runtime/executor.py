@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,17 +11,18 @@ from torch import Tensor
 
 from losslang.diagnostics.errors import LossError
 from losslang.plan.lower.across import gathered_by
-from losslang.plan.operations.call import holds_numbers, refuse_mixed, refuse_unreadable
+from losslang.plan.operations.call import holds_numbers, is_foreign, refuse_mixed, refuse_unreadable
 from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan, Step
 from losslang.primitives.combinators import Combinator
 from losslang.registry import Registry
 from losslang.runtime import block_sizes, program
 from losslang.runtime.arguments import name_heads
-from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.blocks import Walker
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES, Call
 from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index
-from losslang.runtime.label_ranges import CHECKS
+from losslang.runtime.kinds import Model, numbers_of
+from losslang.runtime.label_ranges import CHECKS, Sources
 from losslang.runtime.program import Program
 from losslang.runtime.runners import RunFn, Runner
 from losslang.runtime.ways import SPECIALIZED, Way, choose
@@ -40,7 +41,7 @@ SIGNATURES = 256
 
 
 class Dispatch:
-    """The runner of calls with one signature and one look: chosen from WAYS in the first call, then kept."""
+    """The runner of calls of one kind and one look: chosen from WAYS in the first call, then kept."""
 
     def __init__(self, case: Case, look: int, *, may_ignore: bool):
         self.case = case
@@ -52,7 +53,6 @@ class Dispatch:
     def choose(self, inputs: Sequence[Any]) -> tuple[Way, Runner]:
         """The row of WAYS, and what it made for calls like these."""
         if self.chosen is None:
-            refuse_unreadable(self.case.executor.plan, inputs)
             call = Call(self.case.executor, self.case, inputs, self.look, may_ignore=self.may_ignore)
             self.chosen = choose(call)
             self.run = self.chosen[1].run
@@ -72,38 +72,56 @@ class Dispatch:
 
 
 class Case:
-    """All calls whose inputs have one signature: a dispatch for each look, and the facts they share."""
+    """All calls of one kind: a dispatch for each look, and what they share, made of the first of them.
 
-    def __init__(self, executor: Executor):
+    Where no labels are to be checked, a later call is one that checks nothing.
+    """
+
+    def __init__(self, executor: Executor, inputs: Sequence[Any]):
         self.executor = executor
-        looks = (NOTHING, LABELS, VALUES)
-        self.dispatches = [Dispatch(self, look, may_ignore=False) for look in looks]
-        self._beside_ignored = [Dispatch(self, look, may_ignore=True) for look in looks]
-        self._shapes: list[Mapping[str, Shape] | None] = []
-        self._walks: list[list[WalkEvaluators]] = []
+        # Whether numbers name classes is told once they are tensors.
+        has_labels = any(map(is_foreign, inputs)) or bool(Sources(executor.plan, inputs).checks)
+        self.dispatches, self._beside_ignored = (
+            self._by_look(ignores, has_labels) for ignores in (False, True)
+        )
+        self._walks: list[list[Walker]] = []
+
+    def _by_look(self, may_ignore: bool, has_labels: bool) -> tuple[Dispatch, ...]:
+        nothing, labels, values = (
+            Dispatch(self, look, may_ignore=may_ignore) for look in (NOTHING, LABELS, VALUES)
+        )
+        return nothing, labels if has_labels else nothing, values
 
     def dispatch(self, look: int, *, may_ignore: bool = False) -> Dispatch:
         """That of calls that still have this to check; `may_ignore`: labels to ignore may be there."""
         return (self._beside_ignored if may_ignore else self.dispatches)[look]
 
-    def shapes(self, inputs: Sequence[Any]) -> Mapping[str, Shape] | None:
-        """The shapes of the predictions; None for tensors that are not ordinary, or do not fit the plan."""
-        if not self._shapes:
-            self._shapes.append(program.shapes_of(self.executor.plan, self.executor.registry, inputs))
-        return self._shapes[0]
-
-    def walks(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
+    def walks(self, inputs: Sequence[Any]) -> list[Walker]:
         """The walks that are worth it: the same for a call that looks at values and for one that does not."""
         if not self._walks:
             self._walks.append(self._split(inputs))
         return self._walks[0]
 
-    def _split(self, inputs: Sequence[Any]) -> list[WalkEvaluators]:
+    def _split(self, inputs: Sequence[Any]) -> list[Walker]:
         own = self.executor
         if own.fuse is not None or not block_sizes.are_large(inputs):
             return []
-        shapes = self.shapes(inputs)
-        return [] if shapes is None else block_sizes.walks(own.plan, own.registry, shapes, inputs)
+        small, model = own.small(inputs)
+        shapes = (
+            program.shapes_of(own.plan, own.registry, small, model) if program.are_ordinary(inputs) else None
+        )
+        found = [] if shapes is None else block_sizes.walks(own.plan, own.registry, shapes, inputs)
+        return found if found and program.fits(own.plan, own.registry, small, found) else []
+
+    @cached_property
+    def in_blocks(self) -> Program:
+        """The walks, and every step beside them; no check."""
+        return program.in_blocks(self.executor.plan, self._walks[0], self.executor.registry)
+
+    @cached_property
+    def checks_in_blocks(self) -> Program:
+        """Looks at values, block by block where something is walked over."""
+        return program.checks_in_blocks(self.executor.plan, self._walks[0], self.executor.registry)
 
 
 class Executor:
@@ -111,7 +129,7 @@ class Executor:
 
     `fuse` hands the plan to torch.compile. `has_open_masks`: which masks of ignored labels are needed is
     found in every call; else the plan runs with those that it has. `for_eager`: who calls it has seen that
-    the call is eager.
+    the call is eager. `numbers`: sizes that are no others in another call of the same kind.
     """
 
     def __init__(
@@ -122,6 +140,7 @@ class Executor:
         *,
         has_open_masks: bool = True,
         for_eager: bool = False,
+        numbers: frozenset[int] | None = None,
     ):
         self.plan = plan
         self.registry = registry
@@ -136,7 +155,9 @@ class Executor:
         self.for_eager = for_eager
         # For what traces a call or transforms it: made now, since making it could not be traced.
         self.traced = program.whole(plan, registry, validate=False)
+        self.numbers = numbers_of(plan) if numbers is None else numbers
         self.cases: dict[Signature, Case] = {}
+        self.kinds: dict[Signature, Case] = {}
         self._unmasked: dict[tuple[str, ...], Executor] = {}
         self._specialized: dict[tuple[tuple[str, ...], bool], Program] = {}
 
@@ -162,15 +183,27 @@ class Executor:
         return values
 
     def case(self, inputs: Sequence[Any]) -> Case:
-        """Returns the Case of the signature of these inputs; makes it if there is none yet."""
+        """Returns the Case of the kind of these inputs; makes it if there is none yet."""
         signature = _signature(inputs)
         case = self.cases.get(signature)
         if case is None:
-            if len(self.cases) >= SIGNATURES:
-                # A program that is called with ever new shapes does not grow without end.
-                self.cases.clear()
-            case = self.cases.setdefault(signature, Case(self))
+            refuse_unreadable(self.plan, inputs)
+            model = Model(_shapes(signature), self.numbers)
+            kind = (*model.signature(signature), *block_sizes.classes_of_size(_shapes(signature)))
+            for known in (self.cases, self.kinds):
+                if len(known) >= SIGNATURES:
+                    # A program that is called with ever new shapes does not grow without end.
+                    known.clear()
+            # What torch.compile makes is its own to share.
+            case = self.kinds.get(kind) if self.fuse is None else None
+            case = case or self.kinds.setdefault(kind, Case(self, inputs))
+            self.cases[signature] = case
         return case
+
+    def small(self, inputs: Sequence[Any]) -> tuple[list[Any], Model]:
+        """Returns inputs in small, the same of all calls of a kind, and what says how large they are."""
+        model = Model(_shapes(_signature(inputs)), self.numbers)
+        return model.inputs(inputs), model
 
     def without(self, absent: tuple[str, ...]) -> Executor:
         """Returns the executor of the plan without these mask steps, for calls in which they mask nothing."""
@@ -179,15 +212,17 @@ class Executor:
         plan = drop_masks(self.plan, absent) if absent else self.plan
         if plan.inputs != self.plan.inputs:
             raise AssertionError(f"an input is read for its mask alone:\n{self.plan}")
-        return self._unmasked.setdefault(
-            absent, Executor(plan, self.registry, self.fuse, has_open_masks=False)
-        )
+        return self._unmasked.setdefault(absent, self._of(plan))
 
     @cached_property
     def kernel_ignoring(self) -> Executor | None:
         """The executor of the plan with `ignore_index` of kernels in place of masks; None if none has it."""
         plan = with_kernel_ignore_index(self.plan, self.registry)
-        return None if plan == self.plan else Executor(plan, self.registry, self.fuse, has_open_masks=False)
+        return None if plan == self.plan else self._of(plan)
+
+    def _of(self, plan: Plan) -> Executor:
+        """The executor of a part of the plan, for calls that are handed on: their kinds are those of this one."""
+        return Executor(plan, self.registry, self.fuse, has_open_masks=False, numbers=self.numbers)
 
     @cached_property
     def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
@@ -246,6 +281,10 @@ class Executor:
 def _measures_gradients(step: Step, registry: Registry) -> bool:
     combinator = registry.get(Combinator, step.op) if step.kind == "combinator" else None
     return combinator is not None and combinator.measures == "gradients"
+
+
+def _shapes(signature: Signature) -> list[Shape]:
+    return [part for part in signature if isinstance(part, torch.Size)]
 
 
 def _signature(inputs: Sequence[Any]) -> Signature:

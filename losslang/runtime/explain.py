@@ -7,7 +7,8 @@ from textwrap import indent
 from typing import Any
 
 from losslang.plan.plan import Plan, Step
-from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.blocks import Walker
+from losslang.runtime.closed import ClosedFormEvaluator
 from losslang.runtime.closed.sigmoid import Sigmoid
 from losslang.runtime.closed.softmax import Softmax
 from losslang.runtime.closed.tape import Tape
@@ -69,15 +70,14 @@ def _shown(program: Program, plan: Plan, *, is_last: bool, reads: bool = True) -
         yield str(Plan((), plan.outputs)).rpartition("\n")[2]
 
 
-def _walk(walked: WalkEvaluators) -> Iterator[str]:
+def _walk(walked: Walker) -> Iterator[str]:
     """A walk: its blocks, the steps that each of them computes, its sums, and the tapes of a closed form."""
-    walk, autograd, closed = walked
-    cut = autograd.cut
+    walk, cut, closed = walked.walk, walked.autograd.cut, walked.closed
     number, rows = len(cut.blocks), f", {cut.rows} of {cut.shape[2]} rows" if len(cut.shape) > 2 else ""
     first, *rest = str(walk).split("\n")
     yield f"{first} in {number} block{'s' * (number > 1)} of {cut.samples} of {cut.shape[0]} samples{rows}"
     yield from rest
-    if closed is None:
+    if not isinstance(closed, ClosedFormEvaluator):
         yield "  backward: torch differentiates the steps, block by block"
         return
     for index, (_, own) in enumerate(closed.ends):

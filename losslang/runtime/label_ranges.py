@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from losslang.plan.operations import OPERATIONS
 from losslang.plan.operations.checks import number_of_classes, refuse_classes, refuse_indices
 from losslang.plan.plan import Argument, Plan, Ref, Step
+from losslang.runtime.kinds import Model
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -105,11 +106,15 @@ def _is_whole(value: Any) -> bool:
 
 
 class LabelRange(NamedTuple):
-    """Which input holds labels, which of them are ignored, and how many classes there are, if that is checked."""
+    """Which input holds labels, which of them are ignored, and how many classes there are, if that is checked.
+
+    `place`: the input and the axis of it that has as many, where that is another number in another call.
+    """
 
     input: int
     ignored: tuple[int, ...]
     classes: int | None = None
+    place: tuple[int, int] | None = None
 
     def may_hold_ignored(self, inputs: Sequence[Any]) -> bool:
         """Whether the range of the labels holds one to ignore or, if classes are checked, one that is no class."""
@@ -122,7 +127,8 @@ class LabelRange(NamedTuple):
                 return True
             return bool(above) and labels.max().item() >= min(above)
         low, high = _ends(labels)
-        return low < 0 or high >= self.classes or any(low <= label <= high for label in self.ignored)
+        classes = self.classes if self.place is None else inputs[self.place[0]].shape[self.place[1]]
+        return low < 0 or high >= classes or any(low <= label <= high for label in self.ignored)
 
 
 def _ends(labels: Any) -> tuple[int, int]:
@@ -133,8 +139,8 @@ def _ends(labels: Any) -> tuple[int, int]:
     return low.item(), high.item()
 
 
-def class_ranges(sources: Sources) -> list[LabelRange] | None:
-    """The ranges of the integer targets that a plan checks.
+def class_ranges(sources: Sources, model: Model) -> list[LabelRange] | None:
+    """The ranges of the integer targets that a plan checks, given the inputs of a call in small.
 
     None where one is computed, or what says its classes: the checks themselves have to run.
     """
@@ -146,8 +152,18 @@ def class_ranges(sources: Sources) -> list[LabelRange] | None:
         number = _classes(step, *map(sources.seen, step.inputs))
         ignored = sorted(label for at, label in sources.ignored if at == slot)
         # What is 0 or 1 at every element is of two classes.
-        found.append(LabelRange(slot, tuple(ignored), number or 2))
+        found.append(LabelRange(slot, tuple(ignored), number or 2, _place(number, sources, model)))
     return list(dict.fromkeys(found))
+
+
+def _place(number: int, sources: Sources, model: Model) -> tuple[int, int] | None:
+    """The first axis of an input of this size in small; None if every call of the kind has this very size."""
+    if number not in model.sizes:
+        return None
+    sized = (
+        (slot, value.shape) for slot, value in enumerate(sources.inputs) if isinstance(value, torch.Tensor)
+    )
+    return next((slot, axis) for slot, shape in sized for axis, size in enumerate(shape) if size == number)
 
 
 def _classes(step: Step, labels: Any, source: Any) -> int:

@@ -19,9 +19,10 @@ from losslang.plan.passes import (
 from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
-from losslang.runtime.blocks import Totals, Walk, Walker, value_checks
-from losslang.runtime.closed import WalkEvaluators
+from losslang.runtime.blocks import Totals, Walker
 from losslang.runtime.ignored_labels import ignore_mask_steps
+from losslang.runtime.kinds import Model
+from losslang.runtime.label_ranges import CHECKS
 from losslang.tensors.lazy import torch
 
 ROOTS = ("pred", "target", "batch", "const", "module")
@@ -39,7 +40,7 @@ class Program:
 
     calls: Calls
     slots: tuple[int, ...]
-    steps: tuple[Step | WalkEvaluators, ...] = ()
+    steps: tuple[Step | Walker, ...] = ()
     idle: tuple[tuple[str, int, int], ...] = ()
 
     def run(self, *roots: Any) -> list[Any]:
@@ -157,27 +158,54 @@ def from_inputs(plan: Plan, registry: Registry, *, filled: bool = False) -> Bind
     return Binding(registry, [step.name for step in plan.inputs], filled=filled)
 
 
-def shapes_of(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> Mapping[str, tuple[int, ...]] | None:
-    """The shapes of the predictions of a plan; None for tensors that do not fit it.
-
-    The plan runs once on tensors without data, which know their shapes and cost nothing.
-    """
-    tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
-    is_ordinary = all(type(value) in (torch.Tensor, torch.nn.Parameter) for value in tensors)
-    if not is_ordinary or len({value.device for value in tensors if value.ndim}) > 1:
+def shapes_of(
+    plan: Plan, registry: Registry, small: Sequence[Any], model: Model
+) -> Mapping[str, tuple[int, ...]] | None:
+    """The shapes of the predictions of a plan, given a call in small; None if its tensors do not fit."""
+    names = [step.name for step in plan.steps if step.operation == "float_prediction"]
+    found = _found(plan, registry, names, small)
+    if found is None:
         return None
+    return {n: model.shape_behind(value.shape) for n, value in zip(names, found, strict=True)}
+
+
+def fits(plan: Plan, registry: Registry, small: Sequence[Any], walks: Sequence[Walker]) -> bool:
+    """Whether the shapes of a call in small are those that a plan asks for, and fit what its walks compute."""
+    walked = [step.name for walker in walks for step in (*walker.walk.maps, *walker.walk.sums)]
+    asked = [step.name for step in plan.steps if step.kind == "check" and not step.check]
+    return _found(plan, registry, [*asked, *walked], small) is not None
+
+
+def fits_everywhere(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> bool:
+    """Whether all steps of a plan take the tensors of a call: without data, which torch computes in Python.
+
+    That imports torch._dynamo and sympy, which takes a second: only a plan for torch.compile is asked so.
+    """
+    names = [step.name for step in plan.steps]
+    hollow = [value.to("meta") if isinstance(value, torch.Tensor) else value for value in inputs]
+    return are_ordinary(inputs) and _found(plan, registry, names, hollow) is not None
+
+
+def are_ordinary(inputs: Sequence[Any]) -> bool:
+    """Whether all tensors of a call are of torch's own classes and, but for single numbers, on one device."""
+    tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
+    is_plain = all(type(value) in (torch.Tensor, torch.nn.Parameter) for value in tensors)
+    return is_plain and len({value.device for value in tensors if value.ndim}) <= 1
+
+
+def _found(plan: Plan, registry: Registry, names: Sequence[str], inputs: Sequence[Any]) -> list[Any] | None:
+    """The values of steps; None if the inputs do not fit: the whole program refuses them, with all reasons."""
+    wanted = needed_steps(plan.steps, names)
     binding = from_inputs(plan, registry)
     for step in plan.steps:
-        if step.operation not in READING:
+        if step.name in wanted and step.operation not in READING:
             binding.step(step)
-    hollow = [value.to("meta") if isinstance(value, torch.Tensor) else value for value in inputs]
     try:
-        slots = binding.done().run(*hollow)
+        with torch.no_grad():
+            slots = binding.done().run(*inputs)
     except Exception:
-        # What does not fit is refused, with all its reasons, by the whole program.
         return None
-    predictions = [step.name for step in plan.steps if step.operation == "float_prediction"]
-    return {name: tuple(slots[binding.slots[name]].shape) for name in predictions}
+    return [slots[binding.slots[name]] for name in names if name in binding.slots]
 
 
 def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:
@@ -186,24 +214,45 @@ def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, 
     return Program(binding.done(), slots, tuple(binding.shown), tuple(idle))
 
 
-def in_blocks(plan: Plan, walks: Sequence[WalkEvaluators], registry: Registry, *, validate: bool) -> Program:
+def in_blocks(plan: Plan, walks: Sequence[Walker], registry: Registry) -> Program:
     """Binds a plan from the values of its inputs on, with walks in place of the steps that they run in blocks."""
     binding = from_inputs(plan, registry)
-    before, after = _around(plan, [walk for walk, _, _ in walks], validate=validate)
+    before, after = _around(plan, walks)
     for step in before:
         binding.step(step)
-    for evaluators in walks:
-        walk, autograd, closed = evaluators
-        binding.shown.append(evaluators)
-        _walk(binding, walk, Walker(autograd, closed, value_checks(walk, registry) if validate else None))
+    for walker in walks:
+        binding.shown.append(walker)
+        _walk(binding, walker)
     for step in after:
         binding.step(step)
     return _program(binding, [output.value for output in plan.outputs])
 
 
-def _walk(binding: Binding, walk: Walk, walker: Walker) -> None:
+def checks_in_blocks(plan: Plan, walks: Sequence[Walker], registry: Registry) -> Program:
+    """Binds the checks of a plan: those of what is walked over block by block, the others on whole tensors.
+
+    Labels first: what is counted of them would be refused by torch.
+    """
+    own = [step for step in plan.steps if step.operation not in READING]
+    looks = {step.name for walker in walks for step in walker.walk.looks}
+    labels = needed_steps(own, (step.name for step in own if step.operation in CHECKS))
+    read = {name for walker in walks for name, _ in walker.walk.inputs}
+    others = needed_steps(own, {step.name for step in own if step.check} - looks | read) - labels
+    binding = from_inputs(plan, registry)
+    for wanted in (labels, others):
+        for step in own:
+            if step.name in wanted:
+                binding.step(step)
+    for walker in walks:
+        binding.shown += walker.walk.looks
+        slots = [binding.slots[name] for name, _ in walker.walk.inputs]
+        binding.call(f"checks of {walker.name}", walker.look, slots)
+    return _program(binding, [])
+
+
+def _walk(binding: Binding, walker: Walker) -> None:
     """One call that runs the walk, and one for every sum that it ends in."""
-    name = f"walk over {walk.shape}"
+    walk, name = walker.walk, walker.name
     binding.call(name, walker, [binding.slots[given] for given, _ in walk.inputs])
     own = {step.name for step in walk.maps}
     for index, step in enumerate(walk.sums):
@@ -223,12 +272,10 @@ def _finish(end: Sum, index: int, live: Sequence[int]) -> Callable[..., Any]:
     return finish
 
 
-def _around(plan: Plan, walks: Sequence[Walk], *, validate: bool) -> tuple[list[Step], list[Step]]:
+def _around(plan: Plan, walks: Sequence[Walker]) -> tuple[list[Step], list[Step]]:
     """The steps that must run whole, before the walks and after them."""
-    ends = {step.name for walk in walks for step in walk.sums}
-    walked = {step.name for walk in walks for step in (*walk.maps, *walk.looks)}
-    wanted = {step.name for step in plan.steps if validate and step.check and step.name not in walked}
-    wanted |= {name for walk in walks for name, _ in walk.inputs}
+    ends = {step.name for walker in walks for step in walker.walk.sums}
+    wanted = {name for walker in walks for name, _ in walker.walk.inputs}
     wanted |= {output.value.name for output in plan.outputs if isinstance(output.value, Ref)}
     others = [step for step in plan.steps if step.name not in ends and step.operation not in READING]
     needed = needed_steps(others, wanted)

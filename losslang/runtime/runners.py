@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from losslang.plan.operations.call import as_tensor
 from losslang.runtime.conditions import LABELS, NOTHING, Call, ignores_in_kernels
 from losslang.runtime.label_ranges import LabelRange, Later
-from losslang.runtime.program import Program, in_blocks, labels_of
+from losslang.runtime.program import Program, labels_of
 from losslang.tensors.lazy import torch
 
 if TYPE_CHECKING:
@@ -161,12 +161,13 @@ class ChecksLater(HandsOn):
 class Records:
     """Runs a whole plan, and installs for later calls the plan without the steps that returned their input."""
 
-    def __init__(self, executor: Executor, dispatch: Dispatch):
+    def __init__(self, executor: Executor, program: Program, dispatch: Dispatch):
         self.executor = executor
+        self.program = program
         self.dispatch = dispatch
 
     def run(self, *inputs: Any) -> list[Any]:
-        values, noops = self.executor.whole.run_recording_noops(*inputs)
+        values, noops = self.program.run_recording_noops(*inputs)
         filled = all(value.numel() for value in inputs if isinstance(value, torch.Tensor))
         self.dispatch.specialize(Computes(self.executor.specialized(noops, filled=filled)))
         return values
@@ -175,7 +176,7 @@ class Records:
         return None
 
     def programs(self) -> list[tuple[str, Program]]:
-        return [("", self.executor.whole)]
+        return [("", self.program)]
 
 
 def _check(checks: Program | None, inputs: Sequence[Any]) -> None:
@@ -240,16 +241,11 @@ def fused(call: Call) -> Runner:
 
 
 def walked(call: Call) -> Runner:
+    return Computes(call.case.in_blocks, checks=call.case.checks_in_blocks if call.validates else None)
+
+
+def whole(call: Call) -> Runner:
+    """Makes the runner of every step, for calls that check values and for those that do not."""
     own = call.executor
-    program = in_blocks(own.plan, call.walks, own.registry, validate=call.validates)
-    # What is counted of labels before a walk would be refused by torch.
-    is_checked = call.validates and call.sources.checks
-    return Computes(program, checks=own.label_checks if is_checked else None)
-
-
-def whole_checked(call: Call) -> Runner:
-    return Computes(call.executor.whole_checked)
-
-
-def whole_recorded(call: Call) -> Runner:
-    return Records(call.executor, call.case.dispatch(call.look, may_ignore=call.may_ignore))
+    unchecked = call.case.dispatch(NOTHING, may_ignore=call.may_ignore)
+    return Records(own, own.whole_checked if call.validates else own.whole, unchecked)

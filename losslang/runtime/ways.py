@@ -2,8 +2,9 @@
 
 A row either computes, or looks at something and hands the call on: to the rows below it for the same inputs,
 or to those of another plan (without masks that are not needed, or with labels to ignore left to kernels).
-A row is chosen once for each signature and look, and kept: so a second call, which checks less than the
-first, chooses again. `losslang plan EXPR --stage run` prints the rows that a call passes.
+A row is chosen once for each kind of calls (kinds.py) and look, and kept: so a second call, which checks less
+than the first, chooses again, and finds what the first has made. `losslang plan EXPR --stage run` prints the
+rows that a call passes.
 
 Every way gives the numbers of the plain plan, `program.whole`. What a shorter one leaves out is proven unread
 when it is made: `verify` refuses a plan, and `Binding.slot` a program, that reads a step which is not there.
@@ -31,7 +32,6 @@ from losslang.runtime.conditions import (
     is_fused,
     is_traced,
     never,
-    validates,
 )
 from losslang.runtime.runners import Runner
 
@@ -152,20 +152,12 @@ WAYS: tuple[Way, ...] = (
         make.ignored_by_kernels,
     ),
     Way(
-        "whole, checked",
-        validates,
-        "values are checked in this call",
-        "runs every step, checks of values included",
-        "nothing: it is needed",
-        make.whole_checked,
-    ),
-    Way(
         "whole",
         always,
         "nothing above applies",
         "runs every step, notes which gave back what they were given, and installs `specialized` for later calls",
         "nothing: the steps to leave out are found here",
-        make.whole_recorded,
+        make.whole,
     ),
 )
 
@@ -175,7 +167,7 @@ SPECIALIZED: Way = Way(
     "a call before had inputs of this signature",
     "runs the steps that did something then: shapes and types alone decide that",
     "3 to 6 us of a call of 30 to 50",
-    make.whole_recorded,
+    make.whole,
 )
 """The row that `whole` installs in its place: no call chooses it, and `runners.Records` makes what runs."""
 

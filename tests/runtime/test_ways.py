@@ -155,8 +155,7 @@ ROWS = {
     "fused": Row("0.5*mse + l1", TRUTH, fuse="eager"),
     "in blocks": Row("ce(ignore_index=-100) + dice(ignore_index=-100)", IGNORED, numbers=3),
     "ignored by kernels beside masks": Row("ce(ignore_index=-100) + dice(ignore_index=-100)", IGNORED),
-    "whole, checked": Row("bce + 0.5*dice(identity)", TRUTH, look=VALUES, calls=0),
-    "whole": Row("0.5*bce(sigmoid) + dice(smooth=1)", TRUTH, calls=0),
+    "whole": Row("bce + 0.5*dice(identity)", TRUTH, look=VALUES, calls=0),
     "specialized": Row("0.5*bce(sigmoid) + dice(smooth=1)", TRUTH),
 }
 """A case of every row, by its name."""
@@ -170,7 +169,7 @@ def test_every_row_has_a_case():
 def test_a_row_gives_the_numbers_of_the_plain_plan(name: str, monkeypatch: pytest.MonkeyPatch):
     """The total and its gradient, in double precision, by a call that passes the row."""
     row = ROWS[name]
-    pred = (PRED.sigmoid() if name == "whole, checked" else PRED).double().requires_grad_()
+    pred = (PRED.sigmoid() if name == "whole" else PRED).double().requires_grad_()
     target = row.target.double() if row.target is TRUTH else row.target
     compiled._understood.cache_clear()
     if row.is_far:

@@ -25,19 +25,24 @@ class Block:
 
 @dataclass(frozen=True)
 class Cut:
-    """The blocks of a prediction of one shape: `samples` samples each, and `rows` places of dimension 2."""
+    """The blocks of a prediction of one shape: `samples` samples each, and `rows` places of dimension 2.
+
+    Each has about `elements` elements; `within`: they may cut a sample.
+    """
 
     shape: Shape
     samples: int
     rows: int
     blocks: tuple[Block, ...]
+    within: bool
+    elements: int
 
     @classmethod
-    def of(cls, shape: Shape, across: bool, elements: int) -> Cut:
-        """Cuts into blocks of about `elements` elements; `across` allows to cut within a sample."""
+    def of(cls, shape: Shape, within: bool, elements: int) -> Cut:
+        """Cuts into blocks of about `elements` elements; `within` allows to cut a sample."""
         sample = max(prod(shape[1:]), 1)
         space = shape[2] if len(shape) > 2 else 1
-        if sample <= elements or not across:
+        if sample <= elements or not within:
             samples, rows = _even(shape[0], elements // sample), space
         else:
             samples, rows = 1, _even(space, elements * space // sample)
@@ -46,7 +51,11 @@ class Cut:
             for first in range(0, shape[0], samples)
             for low in range(0, space, rows)
         ]
-        return cls(shape, samples, rows, tuple(blocks))
+        return cls(shape, samples, rows, tuple(blocks), within, elements)
+
+    def of_shape(self, shape: Shape) -> Cut:
+        """Returns the cut of a prediction of another shape in the same way."""
+        return Cut.of(shape, self.within, self.elements)
 
     @property
     def across(self) -> int:

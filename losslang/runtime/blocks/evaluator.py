@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from losslang.plan.operations.sums import Sum
@@ -40,6 +40,10 @@ class AutogradEvaluator:
             calls=binding.done(),
             sums=tuple(sum_of(step, registry) for step in walk.sums),
         )
+
+    def of_cut(self, cut: Cut) -> AutogradEvaluator:
+        """Returns the same for predictions that are cut otherwise."""
+        return replace(self, cut=cut)
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Returns True: autograd differentiates everything."""

@@ -52,6 +52,15 @@ class Walk:
     """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
 
     @property
+    def prediction(self) -> int:
+        """The index of the input of which a prediction is made, by casts and masks: it has the shape."""
+        above = {step.name: step for step in self.maps}
+        at = next(step for step in self.maps if step.operation == "float_prediction").input_names[0]
+        while at in above:
+            at = above[at].input_names[0]
+        return [name for name, _ in self.inputs].index(at)
+
+    @property
     def checks_of_values(self) -> Walk:
         """The walk of the checks of values, with the maps that they need, over the same inputs."""
         needed = _needed_maps(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})

@@ -7,19 +7,26 @@ probabilities: they lie in the memory that backward turns into the gradient, so 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 
+from losslang.registry import Registry
 from losslang.runtime.binding import Calls
-from losslang.runtime.blocks.evaluator import AutogradEvaluator, first_tensor, vjp
+from losslang.runtime.blocks.cut import Cut
+from losslang.runtime.blocks.evaluator import AutogradEvaluator, first_tensor, value_checks, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
+from losslang.runtime.blocks.split import Walk
 from losslang.runtime.blocks.team import each
 from losslang.tensors.devices import exact
 from losslang.tensors.eager import is_batched_grad
 from losslang.tensors.torch_private import has_saved_tensor_hooks
+
+SHAPES = 256
+"""Shapes of which a walk keeps how they are cut."""
 
 
 class Totals(NamedTuple):
@@ -36,6 +43,10 @@ class Totals(NamedTuple):
 
 class BlockEvaluator(Protocol):
     """Computes the sums of blocks and their gradients: by autograd, or in closed form."""
+
+    def of_cut(self, cut: Cut) -> BlockEvaluator:
+        """Returns the same for predictions that are cut otherwise."""
+        ...
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Returns whether it can compute the sums and gradients that these inputs ask for."""
@@ -67,45 +78,76 @@ class BlockEvaluator(Protocol):
         ...
 
 
-class Walker:
-    """Runs a walk over tensors of one signature.
+class Sized(NamedTuple):
+    """What computes a walk over predictions of one shape, and what a sum needs to know of its arguments.
 
-    `closed` computes calls that it fits, `autograd` all others. `checks` looks at the values of every block
-    before.
+    `lengths`: how many totals each sum has.
     """
 
-    def __init__(self, autograd: AutogradEvaluator, closed: BlockEvaluator | None, checks: Calls | None):
+    autograd: AutogradEvaluator
+    closed: BlockEvaluator | None
+    empty: list[Sequence[Any]]
+    lengths: list[int]
+    numbers: list[int]
+
+
+class Walker:
+    """Runs a walk over tensors of one kind, of whichever sizes.
+
+    `closed` computes calls that it fits, `autograd` all others.
+    """
+
+    def __init__(
+        self, walk: Walk, autograd: AutogradEvaluator, closed: BlockEvaluator | None, registry: Registry
+    ):
+        self.walk = walk
         self.autograd = autograd
         self.closed = closed
-        self.checks = checks
-        self.empty: list[Sequence[Any]] = []
-        self.lengths: list[int] = []
-        self.numbers: list[int] = []
+        self.registry = registry
+        self.prediction = walk.prediction
+        self.name = f"walk over {walk.shape}"
+        self.sized: dict[Sequence[int], Sized] = {}
 
     def __call__(self, *inputs: Any) -> Totals:
-        autograd = self.autograd
-        if not self.empty:
-            self._measure(inputs)
-        if self.checks is not None:
-            each(self.checks.run, autograd.blocks(inputs), first_tensor(inputs).device)
-        evaluator = self.closed if self.closed is not None and self.closed.fits(inputs) else autograd
+        own = self.sized.get(inputs[self.prediction].shape) or self._measured(inputs)
+        autograd, closed = own.autograd, own.closed
+        evaluator = closed if closed is not None and closed.fits(inputs) else autograd
         # Asked here: in an autograd function grad mode is off. Hooks on saved tensors would not see this one.
         is_saved = torch.is_grad_enabled() and not has_saved_tensor_hooks()
         saved_input = _saved_input(autograd, evaluator, inputs) if is_saved else None
-        flat = _Walk.apply(autograd, evaluator, self.lengths, saved_input, *inputs)  # pyright: ignore
-        totals = _grouped(cast("tuple[Tensor, ...]", flat), self.lengths)
-        return Totals(totals, self.empty, self.numbers)
+        flat = _Walk.apply(autograd, evaluator, own.lengths, saved_input, *inputs)  # pyright: ignore
+        totals = _grouped(cast("tuple[Tensor, ...]", flat), own.lengths)
+        return Totals(totals, own.empty, own.numbers)
 
-    def _measure(self, inputs: Sequence[Any]) -> None:
-        """Runs the maps on a block without elements: all that a sum needs to know of its arguments."""
-        sums, autograd = self.autograd.sums, self.autograd
+    def look(self, *inputs: Any) -> None:
+        """Checks the values of every block."""
+        each(self.checks.run, self._cut(inputs).blocks(inputs), first_tensor(inputs).device)
+
+    def _cut(self, inputs: Sequence[Any]) -> AutogradEvaluator:
+        shape = inputs[self.prediction].shape
+        return self.autograd.of_cut(self.autograd.cut.of_shape(shape))
+
+    @cached_property
+    def checks(self) -> Calls:
+        """What checks the values of a block."""
+        return value_checks(self.walk, self.registry)
+
+    def _measured(self, inputs: Sequence[Any]) -> Sized:
+        """Cuts predictions of a new shape, and runs the maps on a block of them without elements."""
+        autograd = self._cut(inputs)
+        closed = None if self.closed is None else self.closed.of_cut(autograd.cut)
+        sums = autograd.sums
         with torch.no_grad():
             # Copies: views would keep the inputs of this call in memory.
             empty = [_copied(arguments) for arguments in autograd.arguments_of(autograd.empty_block(inputs))]
-        # `empty` last: a thread that finds it finds the others too.
-        self.lengths = [len(end.part(given)) for end, given in zip(sums, empty, strict=True)]
-        self.numbers = [autograd.number(end, given) for end, given in zip(sums, empty, strict=True)]
-        self.empty = empty
+        lengths = [len(end.part(given)) for end, given in zip(sums, empty, strict=True)]
+        numbers = [autograd.number(end, given) for end, given in zip(sums, empty, strict=True)]
+        if len(self.sized) >= SHAPES:
+            # Images of ever new sizes do not fill the memory.
+            self.sized.clear()
+        return self.sized.setdefault(
+            inputs[self.prediction].shape, Sized(autograd, closed, empty, lengths, numbers)
+        )
 
 
 class _Walk(torch.autograd.Function):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from losslang.plan.operations.call import float_prediction
 from losslang.plan.operations.sums import Sum
 from losslang.primitives.entropy import NEVER
 from losslang.registry import Registry
 from losslang.runtime.binding import sum_of
+from losslang.runtime.blocks.cut import Cut
 from losslang.runtime.blocks.evaluator import AutogradEvaluator
 from losslang.runtime.blocks.ledger import added, of_block
 from losslang.runtime.blocks.split import Walk
@@ -94,6 +96,12 @@ class ClosedFormEvaluator:
         ]
         self.per_sample = [keep > 0 and not batch for keep, batch in self.formulas.regions]
         self.per_sample += [end.per_sample for end, _ in self.numbers]
+
+    def of_cut(self, cut: Cut) -> ClosedFormEvaluator:
+        """Returns the same for predictions that are cut otherwise."""
+        own = copy(self)
+        own.cut = cut
+        return own
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Returns whether the prediction alone needs a gradient, and all masks are one mask of places."""
@@ -237,11 +245,3 @@ class ClosedFormEvaluator:
         never = torch.full((), NEVER, dtype=logits.dtype).view(shown.dtype)
         found[0].view(shown.dtype).bitwise_or_(shown.bitwise_not_().bitwise_and_(never))
         return *found, mask
-
-
-class WalkEvaluators(NamedTuple):
-    """A walk, and what computes it over tensors of one signature: `closed` where it fits, else `autograd`."""
-
-    walk: Walk
-    autograd: AutogradEvaluator
-    closed: ClosedFormEvaluator | None
