@@ -155,7 +155,8 @@ WAYS: tuple[Way, ...] = (
         "whole",
         always,
         "nothing above applies",
-        "runs every step, notes which gave back what they were given, and installs `specialized` for later calls",
+        "runs every step, in a first call those that check values too; notes which gave back what they were given, "
+        "and installs `specialized` for later calls",
         "nothing: the steps to leave out are found here",
         make.whole,
     ),
