@@ -16,8 +16,10 @@ from losslang.tensors.lazy import torch
 
 Shape = tuple[int, ...]
 SMALL, LARGE = 12, 4096
-"""Sizes up to the first are what they are: of one, of nothing, the corners of a box. Larger ones that a plan names,
-as the number of its weights, stay too, up to the second."""
+"""Sizes up to the first are what they are: one, none, the corners of a box.
+
+Larger ones that a plan names, as the number of its weights, stay too, up to the second.
+"""
 
 
 def numbers_of(plan: Plan) -> frozenset[int]:
