@@ -174,11 +174,13 @@ class Softmax:
         if has_saved:
             values.known["probs"] = out
         probs = values["probs"]
+        v = self.slope.of(values.of(self.slope.given), cotangents, scratch)
+        # Before the probabilities of the labels are picked: it brings all of them into the cache, in their order.
+        inner = _inner(v, probs)
         placed = [self._placed(i, weight, values) for i, weight in enumerate(cotangents)]
         q = self.chain.of(values.of(self.chain.given), placed, scratch)
         q = everywhere(q, labels, logits)
-        v = self.slope.of(values.of(self.slope.given), cotangents, scratch)
-        inward = (q + _inner(v, probs)).unsqueeze(1)
+        inward = (q + inner).unsqueeze(1)
         factor = torch.sub(v, inward, out=scratch.like(probs)) if isinstance(v, torch.Tensor) else v - inward
         if mask is not None:
             share = mask.to(logits.dtype)
