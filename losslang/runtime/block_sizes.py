@@ -10,6 +10,7 @@ from typing import Any
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime.blocks import AutogradEvaluator, Walker, split
+from losslang.runtime.blocks.team import share
 from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator
 from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
@@ -86,5 +87,5 @@ def _least(activation: str, sums: int, is_far: bool) -> int:
 
 
 def block(activation: str, is_far: bool) -> int:
-    """The elements of a block."""
-    return BLOCK_GPU if is_far else BLOCK[activation]
+    """The elements of a block, for as many threads as torch has now."""
+    return BLOCK_GPU if is_far else BLOCK[activation] * share(torch.get_num_threads())

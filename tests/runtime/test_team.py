@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import losslang
+from losslang.runtime import block_sizes
 from losslang.runtime.blocks import team
 from losslang.runtime.blocks.team import each
 from tests._executors import ways
@@ -168,3 +169,23 @@ def test_a_process_that_is_forked_off_has_a_team_of_its_own():
         os.waitpid(child, 0)
         pytest.fail("the child waits for threads that it has not")
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_blocks_grow_with_the_threads_of_each(monkeypatch: pytest.MonkeyPatch):
+    """Of 16 threads of torch each of a team has two, which share operations of twice the size."""
+    asked, of = list[int](), block_sizes.AutogradEvaluator.of
+    monkeypatch.setattr(
+        block_sizes.AutogradEvaluator, "of", lambda *given: asked.append(given[-1]) or of(*given)
+    )
+    monkeypatch.setattr(team, "MOST", 2)
+    monkeypatch.setattr(team, "TEAMS", {})
+    pred, target = torch.randn(2, 3, 4, 2**16, requires_grad=True), torch.randint(3, (2, 4, 2**16))
+    found: list[torch.Tensor] = []
+    for threads in (2, 4, 3):
+        torch.set_num_threads(threads)
+        # A text of its own: programs of one text share what they have made.
+        loss = losslang.compile(f"ce + dice + {threads}*0")
+        found.append(torch.autograd.grad(loss(pred, target), pred)[0])
+    assert asked == [2**19, 2**20, 2**19]
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])

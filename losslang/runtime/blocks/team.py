@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 MOST = 8
 """Threads of a team at most: what they do between two operations of torch, Python lets them do one at a time.
 
-Of more threads of torch each gets its share, as threads of its own.
+Of more threads of torch each gets its share, as threads of its own, and blocks that are as much larger.
 """
 
 
@@ -37,7 +37,7 @@ class Team:
             MEMBER.is_one = True
             # Asked first: a thread takes the number of the process when it first uses torch, also after it has set one.
             torch.get_num_threads()
-            torch.set_num_threads(threads // self.size)
+            torch.set_num_threads(share(threads))
             all_are_there.wait()
 
         wait_for([self._pool.submit(enter) for _ in range(self.size)])
@@ -79,6 +79,11 @@ class Team:
             # What is raised holds this frame, and so the tensors of all blocks.
             errors.clear()
         return found
+
+
+def share(threads: int) -> int:
+    """Returns the threads of torch that a thread of a team has, of all that torch has."""
+    return max(threads // MOST, 1)
 
 
 class _Member(threading.local):

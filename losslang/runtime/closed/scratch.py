@@ -10,7 +10,7 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 KEPT = 2**22
-"""Bytes up to which a buffer stays allocated between calls: those of a block, also in doubles."""
+"""Bytes per thread up to which a buffer stays allocated between calls: those of a block, also in doubles."""
 
 
 class Scratch(threading.local):
@@ -46,7 +46,8 @@ class Scratch(threading.local):
     def __exit__(self, *_: object) -> None:
         """Releases all buffers, and frees those that are larger than a usual block needs."""
         self.in_use = 0
-        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= KEPT]
+        limit = KEPT * torch.get_num_threads()
+        self.buffers = [buffer for buffer in self.buffers if buffer.untyped_storage().nbytes() <= limit]
 
 
 def _again(buffer: Tensor, like: Tensor) -> Tensor:
