@@ -114,18 +114,17 @@ def ce_of_logits(
     logits: Float[Tensor, "b c *space"],
     labels: Int[Tensor, "b *space"],
     class_weight: Float[Tensor, "c"] | None,
+    mask: Int[Tensor, "b *space"] | None = None,
     *,
     label_smoothing: Dynamic[Fraction] = 0.0,
     reduction: str = "none",
     ignore_index: int | None = None,
-    mask: Int[Tensor, "b *space"] | None = None,
 ) -> Float[Tensor, "b *space"]:
     """`ce` by torch's kernel for indices; soft labels take the formula, since torch's 0 log 0 is NaN."""
     is_soft = labels.ndim == logits.ndim
     is_moved = (class_weight is not None and class_weight.requires_grad) or not is_number(label_smoothing)
     if not (is_soft or is_moved or torch.compiler.is_exporting()):
-        labels, ignore_index = labels_outside(labels, mask, ignore_index)
-        return cross_entropy(logits, labels, class_weight, label_smoothing, reduction, ignore_index)
+        return cross_entropy(logits, labels, class_weight, label_smoothing, reduction, ignore_index, mask)
     # torch's kernel has no gradient into weights, smooths by a number alone, and not in ONNX.
     if ignore_index is not None and not is_soft:
         kept = labels != ignore_index
@@ -164,10 +163,10 @@ def nll(log_probs: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *space"])
 def nll_of_log_probs(
     log_probs: Float[Tensor, "b c *space"],
     labels: Int[Tensor, "b *space"],
+    mask: Int[Tensor, "b *space"] | None = None,
     *,
     reduction: str = "none",
     ignore_index: int | None = None,
-    mask: Int[Tensor, "b *space"] | None = None,
 ) -> Float[Tensor, "b *space"]:
     """`nll` by torch's kernel for indices, which takes the mean or the sum itself and reads contiguous memory."""
     if labels.ndim == log_probs.ndim:

@@ -9,7 +9,7 @@ import math
 
 from losslang.tensors.byte_masks import cleared, number_of
 from losslang.tensors.devices import can_read_without_sync
-from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch, traces
+from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import divided, mean_along
 from losslang.tensors.options import Option
 from losslang.vocabulary import Tensor
@@ -22,22 +22,40 @@ def cross_entropy(
     label_smoothing: Option,
     reduction: str,
     ignore_index: int | None,
+    mask: Tensor | None,
 ) -> Tensor:
-    """Returns the cross entropies of logits by torch's kernel, or their mean or sum.
+    """Returns the cross entropies of logits by torch's kernel, or the mean or sum of those that count.
 
     With `class_weight` the mean divides by the sum of the weights of the labels; where that is 0 it is 0.
     """
-    is_readable = can_read_without_sync(logits) and reduction != "none" and not traces()
-    if ignore_index is None and (class_weight is None or reduction != "mean" or is_readable):
-        how = REDUCTIONS[reduction]
-        value = kernels.cross_entropy_loss(
-            logits, labels, class_weight, how, NO_IGNORED_LABEL, label_smoothing
-        )
-        if class_weight is None or reduction != "mean" or not math.isnan(value.item()):
+    how, index = REDUCTIONS[reduction], NO_IGNORED_LABEL if ignore_index is None else ignore_index
+    if mask is not None:
+        labels = torch.where(mask, labels, index)
+    may_ignore = mask is not None or ignore_index is not None
+    if not may_ignore and (class_weight is None or reduction != "mean"):
+        return kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
+    if reduction == "none" or not can_read_without_sync(logits):
+        return _ignoring(logits, labels, class_weight, label_smoothing, reduction, index)
+    if mask is None and class_weight is None and not label_smoothing:
+        log_probs = torch.log_softmax(logits, 1)
+        value, number = _nll_and_number(log_probs, labels, how, index)
+        if number.item() == labels.numel():
             return value
-    leaving_out = _ignoring_cpu if is_readable else _ignoring
-    index = NO_IGNORED_LABEL if ignore_index is None else ignore_index
-    return leaving_out(logits, labels, class_weight, label_smoothing, reduction, index)
+    else:
+        value = kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
+    # torch multiplies the softmax of an ignored row by 0: a NaN or inf logit there makes its gradient NaN.
+    if math.isnan(value.item()) or (may_ignore and not math.isfinite(logits.detach().sum().item())):
+        return _ignoring_nan(logits, labels, class_weight, label_smoothing, reduction, index)
+    return value
+
+
+def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Returns torch's nll, and how many labels it did not ignore."""
+    if log_probs.ndim == 2:
+        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, None, how, ignore_index)
+    if log_probs.ndim != 4:
+        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
+    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, None, how, ignore_index)
 
 
 def labels_outside(
@@ -70,18 +88,7 @@ def reduced_over(
     return values.sum() / (number.clamp(min=1) if isinstance(number, torch.Tensor) else max(number, 1))
 
 
-def nll_and_weight(
-    log_probs: Tensor, labels: Tensor, class_weight: Tensor | None, how: int, ignore_index: int
-) -> tuple[Tensor, Tensor]:
-    """Returns torch's nll, and the sum of the weights of the labels that it did not ignore: their number."""
-    if log_probs.ndim == 2:
-        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, class_weight, how, ignore_index)
-    if log_probs.ndim != 4:
-        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
-    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, class_weight, how, ignore_index)
-
-
-def _ignoring_cpu(
+def _ignoring_nan(
     logits: Tensor,
     labels: Tensor,
     class_weight: Tensor | None,
@@ -89,28 +96,15 @@ def _ignoring_cpu(
     reduction: str,
     ignore_index: int,
 ) -> Tensor:
-    """Returns the mean or sum by torch's kernel, without ignored labels.
-
-    torch multiplies the softmax of an ignored row by 0, so a NaN or inf logit there makes its gradient NaN.
-    If class 0 of any row is NaN, the ignored rows are masked and everything is computed again.
-    """
-    how = REDUCTIONS[reduction]
-    log_probs = torch.log_softmax(logits, 1)
-    value, weight = nll_and_weight(log_probs, labels, class_weight, how, ignore_index)
-    counted = weight.item()
-    if not counted:
+    """Returns the mean or sum with 0 in place of the logits of ignored labels; the mean of none is 0."""
+    ignored = labels == ignore_index
+    shown = logits.masked_fill(ignored.unsqueeze(1), 0.0)
+    weights = None if class_weight is None else class_weight[labels.masked_fill(ignored, 0)]
+    counted = ~ignored if weights is None else weights.masked_fill(ignored, 0.0)
+    if not counted.sum().item():
         return logits[:0].sum()
-    is_whole = class_weight is None and counted == labels.numel()
-    if not is_whole and math.isnan(log_probs.detach().select(1, 0).sum().item()):
-        hidden = (labels == ignore_index).unsqueeze(1)
-        log_probs = torch.log_softmax(logits.masked_fill(hidden, 0.0), 1)
-        value, _ = nll_and_weight(log_probs, labels, class_weight, how, ignore_index)
-    if label_smoothing:
-        spread = _spread(log_probs, class_weight)
-        whole = (spread if is_whole else spread.masked_fill(labels == ignore_index, 0.0)).sum()
-        evenly = whole / counted if reduction == "mean" else whole
-        value = (1 - label_smoothing) * value - label_smoothing * evenly
-    return value
+    how = REDUCTIONS[reduction]
+    return kernels.cross_entropy_loss(shown, labels, class_weight, how, ignore_index, label_smoothing)
 
 
 def _ignoring(

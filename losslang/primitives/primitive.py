@@ -226,8 +226,8 @@ class Loss(Primitive):
         kernel for "identity" takes the one view as it stands; a loss that is one number has only this one,
         for tensors that are computed whole and without a mask. A kernel with a keyword `reduction` (none,
         mean, sum) is asked for the mean or the sum where nothing is weighted or masked. With a keyword
-        `ignore_index` too, that label is left out; with a keyword `mask`, the places where that is False.
-        One that also takes a `class_weight` divides its mean by the weights of the labels.
+        `ignore_index` too, that label is left out; with a last parameter `mask`, the places where that is
+        False. One that also takes a `class_weight` divides its mean by the weights of the labels.
 
         Raises TypeError for a loss that cannot have it.
         """

@@ -220,10 +220,10 @@ def _arithmetic(function: Function) -> Callable[..., Any]:
 def _by_name(
     function: Callable[..., Any], named: Sequence[tuple[int, str]], *arguments: Any, **options: Any
 ) -> Any:
-    """Calls a function with those arguments by name that are options of it."""
-    names = dict(named)
+    """Calls a function with those arguments by name that are options of it: they follow each other."""
+    first = named[0][0]
     given = {name: arguments[position] for position, name in named}
-    return function(*(v for i, v in enumerate(arguments) if i not in names), **given, **options)
+    return function(*arguments[:first], *arguments[first + len(given) :], **given, **options)
 
 
 def _or_refused(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:

@@ -19,12 +19,12 @@ from losslang.tensors.lazy import torch
 MIN_ELEMENTS = {"sigmoid": 2**20, "softmax": 2**19}
 MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD = 2**21, 2**23
 """Elements of a prediction from which on a walk is worth it: a closed form of several sums, by its
-activation; a closed form of one sum; and a walk that torch differentiates.
+activation; a closed form of one sum that nothing masks; and a walk that torch differentiates.
 
 With one thread and two, forward and backward: closed forms of several sums take 0.7 to 1.1 of the time of the
 whole plan there, and less of larger ones. Those of one take 0.6 to 1.2 at 2^21, and 1.5 at 2^20, where all of
-it is in a cache anyway. What torch differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of
-32 MB malloc gets from the system each time, page by page.
+it is in a cache anyway; masked ones of a sigmoid 0.77 to 0.98 there. What torch differentiates takes 1.6 to
+2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB malloc gets from the system each time, page by page.
 """
 BLOCK = {"": 2**17, "sigmoid": 2**18, "softmax": 2**19}
 """Elements of a block for each thread, by the activation of a closed form: half a megabyte to two, of floats.
@@ -70,7 +70,9 @@ def walks(
     for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
-        if prod(walk.shape) >= _least(activation, len(walk.sums), is_far):
+        # A mask costs the whole plan what a second sum does.
+        sums = len(walk.sums) + (form is not None and bool(form.trace.masks))
+        if prod(walk.shape) >= _least(activation, sums, is_far):
             autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
             closed = None if form is None else ClosedFormEvaluator(walk, autograd, form)
             found.append(Walker(walk, autograd, closed, registry))

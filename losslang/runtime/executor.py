@@ -258,7 +258,7 @@ class Executor:
     @cached_property
     def whole(self) -> Program:
         """Every step but those that look at values."""
-        return program.of_inputs(self.plan, self.registry, validate=False)
+        return program.of_inputs(self.plan, self.registry, validate=False, compiles=self.fuse is not None)
 
     @cached_property
     def whole_checked(self) -> Program:

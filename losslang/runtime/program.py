@@ -11,6 +11,7 @@ from losslang.plan.passes import (
     fuse_masks,
     fuse_reduction,
     mask_once,
+    mask_sums,
     may_idle,
     share_logs,
     share_sums,
@@ -69,9 +70,13 @@ def whole(plan: Plan, registry: Registry, *, validate: bool) -> Program:
     return _all(Binding(registry, ROOTS, widens=True), _uncut(plan, registry), validate)
 
 
-def of_inputs(plan: Plan, registry: Registry, *, validate: bool) -> Program:
-    """Binds a whole plan from the values of its inputs on, which have been read out of the call already."""
-    return _all(from_inputs(plan, registry), _uncut_from_inputs(plan, registry), validate)
+def of_inputs(plan: Plan, registry: Registry, *, validate: bool, compiles: bool = False) -> Program:
+    """Binds a whole plan from the values of its inputs on, which have been read out of the call already.
+
+    `compiles`: torch.compile takes it, and can look at no value.
+    """
+    uncut = _without(_uncut(plan, registry), READING) if compiles else _uncut_eager(plan, registry)
+    return _all(from_inputs(plan, registry), uncut, validate)
 
 
 def _uncut(plan: Plan, registry: Registry) -> Plan:
@@ -79,9 +84,10 @@ def _uncut(plan: Plan, registry: Registry) -> Plan:
     return verify(share_sums(fuse_reduction(plan, registry), registry))
 
 
-def _uncut_from_inputs(plan: Plan, registry: Registry) -> Plan:
+def _uncut_eager(plan: Plan, registry: Registry) -> Plan:
     """The same for calls whose values can be looked at, from the values of its inputs on."""
-    return _without(_uncut(share_logs(fuse_masks(plan, registry)), registry), READING)
+    short = share_logs(mask_sums(fuse_masks(plan, registry), registry))
+    return _without(_uncut(short, registry), READING)
 
 
 def _without(plan: Plan, operations: Sequence[str]) -> Plan:
@@ -134,7 +140,7 @@ def specialized(plan: Plan, registry: Registry, noops: Sequence[str], *, filled:
 
     `filled`: none of the tensors is empty.
     """
-    short = mask_once(specialize(_uncut_from_inputs(plan, registry), noops))
+    short = mask_once(specialize(_uncut_eager(plan, registry), noops), registry)
     return _all(from_inputs(plan, registry, filled=filled), short, validate=False)
 
 

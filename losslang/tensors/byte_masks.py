@@ -52,11 +52,13 @@ def number_of(mask: Tensor) -> Tensor:
 
     torch's `sum` makes integers of eight bytes of all elements first: 17 ms in place of 0.9 for four million.
     """
+    if traces():
+        return mask.sum()
+    if mask.is_contiguous():
+        return torch.count_nonzero(mask)
     spread = [axis for axis in range(mask.ndim) if not mask.stride(axis) and mask.shape[axis] > 1]
-    if not spread or traces():
-        return torch.count_nonzero(mask) if can_read_without_sync(mask) and not traces() else mask.sum()
     number = prod(mask.shape[axis] for axis in spread)
-    return number_of(_first_along(mask, spread)) * number
+    return torch.count_nonzero(_first_along(mask, spread)) * number
 
 
 def _first_along(mask: Tensor, axes: Sequence[int]) -> Tensor:
@@ -79,7 +81,7 @@ def cleared(values: Tensor, mask: Tensor, number: float = 0.0) -> Tensor:
         from losslang.tensors.gradient_mask import cleared_bits
 
         return cleared_bits(values, ones(mask).view(torch.int8), number)
-    return torch.where(mask, values, torch.full((), number, dtype=values.dtype, device=values.device))
+    return torch.where(mask, values, number if values.dtype.is_floating_point else int(number))
 
 
 def _lies_along(mask: Tensor, values: Tensor) -> bool:

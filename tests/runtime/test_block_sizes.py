@@ -18,6 +18,8 @@ from losslang.runtime import block_sizes
         ("0.5*bce(sigmoid) + dice", (1, 1, 2**20 - 1), False),
         ("dice(sigmoid)", (1, 1, 2**20), False),
         ("dice(sigmoid)", (1, 1, 2**21), True),
+        ("dice(sigmoid, mask=batch.m)", (1, 1, 2**20), True),
+        ("bce(sigmoid, mask=batch.m)", (1, 1, 2**20 - 1), False),
         ("l1 + huber", (1, 1, 2**22), False),
         ("l1 + huber", (1, 1, 2**23), True),
     ],
@@ -30,5 +32,6 @@ def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, monkeypa
     )
     pred = torch.zeros(shape, requires_grad=True)
     target = torch.zeros(1, *shape[2:], dtype=torch.long) if text.startswith("ce") else torch.zeros(shape)
-    losslang.compile(text)(pred, target).backward()
+    mask = torch.arange(shape[-1]).expand(1, -1) > 0
+    losslang.compile(text)(pred, target, m=mask).backward()
     assert bool(asked) == is_cut

@@ -48,11 +48,13 @@ OF_YES = [
     "bce(sigmoid, mask=batch.m)", "focal(sigmoid, mask=batch.m)", "focal(sigmoid, alpha=0.25, mask=batch.m)",
     "bce(sigmoid, mask=batch.m) + dice(smooth=1, mask=batch.m)", "bce(sigmoid, label_smoothing=0.1, mask=batch.m)",
     "bce(sigmoid, pos_weight=2, mask=batch.m)", "hinge(mask=batch.m)", "bce(sigmoid, mask=batch.m, reduction=sum)",
-    "bce(sigmoid, mask=batch.m) + mse(mask=batch.m)", "bce(sigmoid, mask=batch.m, reduction=ohem(min_kept=20))",
+    "bce(sigmoid, mask=batch.m) + mse(mask=batch.m)", "dice(sigmoid, mask=batch.m)", "jaccard(sigmoid, smooth=0, mask=batch.m)",
+    "tversky(sigmoid, mask=batch.m) + dice(sigmoid, batch=true, mask=batch.m)", "mcc(sigmoid, mask=batch.m)", "bce(sigmoid, mask=batch.m, reduction=ohem(min_kept=20))",
 ]  # fmt: skip
 OF_CLASSES = [
     "ce(mask=batch.m)", "ce(mask=batch.m, label_smoothing=0.1)", "ce(mask=batch.m, reduction=sum)",
     "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3])", "ce(mask=batch.m) + dice(mask=batch.m)",
+    "dice(softmax, background=false, mask=batch.m)", "tversky(softmax, classes=[1, 2], mask=batch.m)", "dice(softmax, empty=skip, mask=batch.m)",
     "nll(log_softmax, mask=batch.m)", "focal(softmax, mask=batch.m)", "dice(softmax, mask=batch.m)",
     "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3], label_smoothing=0.2)", "ce(mask=batch.m, class_weight=balanced)",
     "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3], reduction=mean)", "ce(mask=batch.m, reduction=topk(frac=0.2))",
@@ -161,6 +163,37 @@ def test_a_fill_is_shared_with_a_sigmoid_beside_it():
     assert found.index("filled") < found.index("activation:sigmoid")
 
 
+OF_SUMS = {
+    "dice(sigmoid, mask=batch.m)": "filled",
+    "dice(softmax, mask=batch.m)": "zero_masked",
+    "dice(softmax, background=false, mask=batch.m)": "zero_masked",
+    "tversky(softmax, classes=[1, 2], mask=batch.m)": "zero_masked",
+    "dice(sigmoid, mask=batch.m) + jaccard(sigmoid, mask=batch.m)": "filled",
+}
+
+
+@pytest.mark.parametrize("text", OF_SUMS)
+def test_sums_of_what_is_0_where_masked_need_no_mask(text: str):
+    compiled._understood.cache_clear()
+    executor = executor_of(text)
+    for _ in range(3):
+        executor.run((PRED, YES, {"m": PLACES}, {}, NO_MODULE), LABELS_LOOK)
+    found = [step for own in _executors(executor) for step in _computing(own)]
+    losses = [step for step in found if step.operation.partition(":")[0] in ("loss", "totals")]
+    assert losses
+    assert all(None in step.inputs[-1:] or step.kind == "totals" for step in losses)
+    assert OF_SUMS[text] in [step.operation for step in found]
+
+
+def test_a_loss_that_sums_more_than_products_keeps_its_mask():
+    compiled._understood.cache_clear()
+    executor = executor_of("mcc(sigmoid, mask=batch.m)")
+    for _ in range(3):
+        executor.run((PRED, YES, {"m": PLACES}, {}, NO_MODULE), LABELS_LOOK)
+    found = [step for own in _executors(executor) for step in _computing(own) if step.kind == "loss"]
+    assert [isinstance(step.inputs[-1], Ref) for step in found] == [True]
+
+
 def test_a_loss_that_reads_the_prediction_as_it_is_keeps_its_zeros():
     found = steps_of("bce(sigmoid, mask=batch.m) + mse(mask=batch.m)", PRED, YES, m=LAID["of elements"])
     assert found.count("filled") == 1
@@ -199,8 +232,8 @@ def test_values_that_are_not_0_where_masked_are_masked(text: str):
 @pytest.mark.parametrize("name", ["fuse_masks", "share_logs", "mask_once"])
 def test_what_nothing_masks_stays(name: str):
     plan = losslang.compile("0.5*bce(sigmoid) + dice(smooth=1)").plan
-    passes: dict[str, Any] = {"share_logs": share_logs, "mask_once": mask_once}
-    found = fuse_masks(plan, current_registry()) if name == "fuse_masks" else passes[name](plan)
+    passes: dict[str, Any] = {"fuse_masks": fuse_masks, "mask_once": mask_once}
+    found = share_logs(plan) if name == "share_logs" else passes[name](plan, current_registry())
     assert [s.operation for s in found.steps if not s.check] == [
         s.operation for s in plan.steps if not s.check
     ]

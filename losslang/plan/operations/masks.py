@@ -12,7 +12,7 @@ from typing import Any
 
 from losslang.diagnostics.mistakes import tensors
 from losslang.meaning.layout import channel_axis
-from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all, number_of
+from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.repairs import has_shape
@@ -156,9 +156,7 @@ def zero_masked(value: Any, mask: Tensor | None, lacks: int = 1) -> Any:
     """
     if mask is None or not isinstance(value, torch.Tensor):
         return value
-    if mask.ndim == value.ndim + 1:
-        mask = mask.any(lacks)
-    return cleared(value, mask)
+    return cleared(value, mask.any(lacks) if mask.ndim == value.ndim + 1 else mask)
 
 
 def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
@@ -167,7 +165,8 @@ def zero_masked_raw(target: Any, mask: Tensor | None, lacks: int = 1) -> Any:
         return target
     if mask.ndim == target.ndim + 1:
         mask = mask.any(lacks)
-    return zero_masked(target, mask) if broadcasts_to(mask, target.shape) else target
+    fits = mask.shape == target.shape or broadcasts_to(mask, target.shape)
+    return cleared(target, mask) if fits else target
 
 
 def any_channel_mask(mask: Tensor | None, channel: int = 1) -> Tensor | None:
@@ -205,6 +204,10 @@ def value_mask(
         return None
     if frame in ("region", "samples"):
         keep = 2 if frame == "region" else 1
+        if can_read_without_sync(mask) and mask.ndim > keep and not batch and not traces() and mask.numel():
+            # Fast path: mostly every region has an element, and to see that takes two looks.
+            if mask.view(torch.uint8).flatten(keep).amax(keep).min().item():
+                return None
         seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
         if batch:
             seen = seen.any(0, keepdim=True)
@@ -213,8 +216,10 @@ def value_mask(
     return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
 
 
-def place_mask(mask: Tensor, pred: Tensor, site: Site) -> Tensor:
-    """Returns the mask of the places of a prediction, (B, *S), of one channel or of a mask without channels."""
+def place_mask(given: Any, mask: Tensor, pred: Tensor, site: Site) -> Tensor:
+    """Returns the mask of the places of a prediction, (B, *S): what was given, if it is that already."""
+    if isinstance(given, torch.Tensor) and given.dtype == torch.bool and given.ndim == pred.ndim - 1:
+        return given
     return _over_values(mask, pred.select(1, 0), site, "places")
 
 
@@ -226,7 +231,10 @@ def filled(value: Tensor, mask: Tensor, number: float) -> Tensor:
 def over_counted(total: Tensor, mask: Tensor, pred: Tensor) -> Tensor:
     """Returns a sum over the number of unmasked elements of a prediction; the mean over nothing is 0."""
     share = pred.numel() // max(mask.numel(), 1)
-    return total / (number_of(mask) * share).clamp(min=1)
+    number = torch.count_nonzero(mask)
+    if can_read_without_sync(number):
+        return total / max(int(number) * share, 1)
+    return total / (number * share).clamp(min=1)
 
 
 def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:

@@ -6,7 +6,7 @@ A kernel that can leave places out, as `ce` of class indices, is handed the mask
     ce = kernel:ce.softmax(zero_masked, zero_masked2, none); value_mask = value_mask(m, ce)
     zero_masked3 = zero_masked(ce, value_mask); mean = reduction:mean(zero_masked3, none, value_mask)
 
-    place_mask = place_mask(m, x); mean = kernel:ce.softmax(x, labels, none, mask=place_mask, reduction=mean)
+    place_mask = place_mask(m, x); mean = kernel:ce.softmax(x, labels, none, place_mask, reduction=mean)
 
 A loss of elements that is 0 where what it reads is masked, as `mse` of 0 and 0, needs no mask of its values:
 
@@ -30,6 +30,8 @@ from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 
 MASKING = ("zero_masked", "zero_masked_raw")
+LAYING = ("place_mask", "mask", "broadcast_to_pred")
+"""Operations that lay a mask as a prediction or its places lie."""
 OF_ALL = {"reduction:mean": "mean", "reduction:sum": "sum", "reduction:wmean": "mean"}
 """Reductions of all values, and what a kernel calls them; `wmean` is its mean beside class weights."""
 
@@ -39,7 +41,7 @@ def fuse_masks(plan: Plan, registry: Registry) -> Plan:
     return drop_unread_steps(Plan(tuple(_Means(plan, registry).rewritten()), plan.outputs))
 
 
-def mask_once(plan: Plan) -> Plan:
+def mask_once(plan: Plan, registry: Registry) -> Plan:
     """Masks a target once that is masked as it comes and again as it is read: by a second step, or by a kernel."""
     above = {step.name: step for step in plan.steps}
     same: dict[str, Argument] = {}
@@ -48,19 +50,32 @@ def mask_once(plan: Plan) -> Plan:
         inner = above.get(step.input_names[0]) if step.operation in MASKING else None
         if inner is not None and inner.operation in MASKING and inner.inputs[1:] == step.inputs[1:]:
             same[step.name] = step.inputs[0]
-        steps.append(_with_its_target(step, above) if step.named and step.named[-1][1] == "mask" else step)
+        steps.append(_with_its_target(step, above) if takes_mask(step, registry) else step)
     return drop_unread_steps(substituted(Plan(tuple(steps), plan.outputs), same))
+
+
+def takes_mask(step: Step, registry: Registry) -> bool:
+    """Returns whether a step is a kernel that can be handed a mask of places, or has been."""
+    found = registry.get(Loss, step.loss_name) if step.kind == "kernel" else None
+    return found is not None and "mask" in signature(found.kernels[step.kernel_activation]).parameters
 
 
 def _with_its_target(step: Step, above: Mapping[str, Step]) -> Step:
     """Hands a kernel that masks by itself the target that came, if it is masked by nothing else."""
     prediction, target, *others = step.inputs
-    places = above[others[-1].name] if isinstance(others[-1], Ref) else None
     masked = above.get(target.name) if isinstance(target, Ref) else None
-    is_of_mask = places is not None and masked is not None and masked.operation in MASKING
-    if not is_of_mask or masked is None or places is None or masked.inputs[1:] != places.inputs[:1]:
+    if masked is None or masked.operation not in MASKING or not others or others[-1] is None:
+        return step
+    if _as_given(masked.inputs[1], above) != _as_given(others[-1], above):
         return step
     return step.with_inputs((prediction, masked.inputs[0], *others))
+
+
+def _as_given(mask: Argument, above: Mapping[str, Step]) -> Argument:
+    """Returns what a mask was before it was laid over a prediction."""
+    while isinstance(mask, Ref) and mask.name in above and above[mask.name].operation in LAYING:
+        mask = above[mask.name].inputs[0]
+    return mask
 
 
 @dataclass(frozen=True)
@@ -152,7 +167,7 @@ class _Means:
     def by_kernel(self, mean: _Mean) -> list[Step] | None:
         """Returns a kernel that leaves out what is masked, with its mask; None if there is none."""
         loss, named = mean.loss, mean.loss.named
-        if named or loss.kind != "kernel" or not self._takes_mask(loss) or not self.is_weighted(mean):
+        if named or not takes_mask(loss, self.registry) or not self.is_weighted(mean):
             return None
         prediction, truth, *others = loss.inputs
         reduced = (*loss.options, ("reduction", OF_ALL[mean.reduction.operation]))
@@ -165,16 +180,20 @@ class _Means:
         places = Step(
             f"places of {loss.name}",
             "place_mask",
-            (mean.mask, given[0]),
+            (self.given(mean.mask), mean.mask, given[0]),
             site=mean.counted.site,
             owners=made.owners,
         )
         inputs = (*given, *others, Ref(places.name))
-        return [places, replace(made, inputs=inputs, named=((len(inputs) - 1, "mask"),))]
+        return [places, replace(made, inputs=inputs)]
 
-    def _takes_mask(self, step: Step) -> bool:
-        found = self.registry.get(Loss, step.loss_name)
-        return found is not None and "mask" in signature(found.kernels[step.kernel_activation]).parameters
+    def given(self, mask: Argument) -> Argument:
+        """Returns a mask as it was given, if it lies along the samples and places of a prediction; else itself."""
+        step = self.step(mask, "mask")
+        laid = self.step(mask if step is None else step.inputs[0], "broadcast_to_pred")
+        how = {} if laid is None else dict(laid.options)
+        is_of_places = how.get("channel") == 1 and how.get("vector") == "samples" and not how.get("moved")
+        return laid.inputs[0] if laid is not None and is_of_places else mask
 
     def is_weighted(self, mean: _Mean) -> bool:
         """Returns whether the weights of a mean are none, or those of the classes that its kernel is handed."""

@@ -40,7 +40,7 @@ def _takes_total(step: Step, registry: Registry) -> bool:
 def _split(step: Step, registry: Registry) -> Iterator[Step]:
     """Yields the products of a loss, their sums, and the loss on these sums; any other step unchanged."""
     loss = loss_behind(step.operation, registry)
-    products = _summed(step, loss) if loss is not None and _takes_total(step, registry) else None
+    products = products_of(step, loss) if loss is not None and _takes_total(step, registry) else None
     if loss is None or products is None:
         yield step
         return
@@ -60,7 +60,7 @@ def _split(step: Step, registry: Registry) -> Iterator[Step]:
     yield replace(step, operation=f"totals:{loss.name}", inputs=tuple(totals), options=options)
 
 
-def _summed(step: Step, loss: Loss) -> list[Product] | None:
+def products_of(step: Step, loss: Loss) -> list[Product] | None:
     """Returns the products of its tensors that a loss sums; None if it does anything else with them."""
     *tensors, _, _ = step.inputs
     names = [i.name for i in tensors if isinstance(i, Ref)]

@@ -15,7 +15,7 @@ from losslang.plan.plan import Plan, Ref, Step, substituted
 IDLE = {
     "float_prediction", "hidden", "scalar", "net", "target_like_pred", "operand_like_pred", "float_target", "dense", "labels", "indices", "signs", "sign",
     "sign_of_row", "per_row", "free", "mask", "weigh", "broadcast_to_pred", "beside", "moved", "number",
-    "with_axes", "fitted",    "rows", "rows_of_target", "rows_of_weight",
+    "with_axes", "fitted", "place_mask", "rows", "rows_of_target", "rows_of_weight",
 }  # fmt: skip
 """Operations that return their first input unchanged if shape and dtype already fit."""
 
