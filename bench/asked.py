@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import works
+from bench.masked import CARELESS, MASKED
 from bench.results import COMPILED, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Results, What
 from bench.work import Shape, Work
 from bench.worker import CONFIG
@@ -48,6 +49,11 @@ def _rows(r: Results) -> Iterator[Row]:
     yield _little_more_memory(r, METAS, PLAIN)
     for shape in DEEP.timed:
         yield _no_slower(r, DEEP, shape, PARTS, 1.05)
+    for work in MASKED:
+        for shape in work.timed:
+            yield _no_slower(r, work, shape, HAND, 1.1)
+        if work.libraries:
+            yield _no_slower(r, work, work.largest, CARELESS, 1.3)
     yield _registry(r)
     for work in SMALL:
         yield _small(r, work)

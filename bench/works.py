@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import by_hand, inputs, libraries
+from bench.masked import MASKED
 from bench.results import FLAT, PARTS, PLAIN
 from bench.work import Library, Work
 
@@ -130,6 +131,7 @@ TABLE = (
         ((6, 7), (4096, 64), (8192, 4096)),
         note="As padding is: a tenth of the labels is -100.",
     ),
+    *MASKED,
     Work(
         "deep supervision",
         "each(ce + dice, weights=halving(normalize=true))",

@@ -28,6 +28,7 @@ from bench import (
     turns,
     works,
 )
+from bench.masked import CARELESS
 from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
 from bench.sweep_points import Point, Sweep
@@ -142,6 +143,7 @@ def fabricated(ours: float, *, peak: float = 1.0, device: str = "cpu") -> Result
         PLAIN: 1.0,
         FLAT: 1.0,
         PARTS: 1.0,
+        CARELESS: 1.0,
         COPY: 0.01,
     }
     cells: list[Cell] = []
