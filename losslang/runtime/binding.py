@@ -110,6 +110,8 @@ class Binding:
         if dict(step.options).get("parted"):
             self.call(step.name, sum_of(step, self.registry).parted, inputs)
         elif step.operation.startswith("reduction:"):
+            if step.operation == "reduction:mean":
+                function = partial(_mean_if_whole, function)
             self.call(step.name, function, [*inputs, self.add_slot(region_total(None, over))])
         elif step.inputs[-1] is None:
             inputs[at] = self.add_slot(region_total(None, over))
@@ -237,6 +239,11 @@ def _or_refused(function: Callable[..., Any], site: Site, *arguments: Any, **opt
 def _mean(values: Callable[..., Any], mean: Callable[..., Any], *arguments: Any) -> Any:
     """The mean of a kernel; over nothing it is 0, where torch's is not a number."""
     return mean(*arguments) if arguments[0].numel() else values(*arguments).sum()
+
+
+def _mean_if_whole(mean: Callable[..., Any], values: Any, weights: Any, counted: Any, total: Any) -> Any:
+    """The mean of values, in one kernel if all are found to count."""
+    return functions.mean.function(values) if counted is None else mean(values, weights, counted, total)
 
 
 def _masked(function: Callable[..., Any], at: int, over: Region, *arguments: Any) -> Any:

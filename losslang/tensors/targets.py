@@ -143,7 +143,11 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
         if target.ndim > 1 and has_shape(target, pred.shape[:1] + pred.shape[2:]):
             return target.to(pred.dtype).unsqueeze(1)
         raise site.misfit(target, pred, "the prediction's shape", "probs")
-    indices = _indices(target, pred, site)
+    return one_hot(_indices(target, pred, site), pred)
+
+
+def one_hot(indices: Tensor, pred: Tensor) -> Tensor:
+    """Returns class indices as 0 and 1 for each class of a prediction; 0 everywhere for an index of none."""
     # A comparison, not F.one_hot, which synchronizes a GPU and takes 8 times the memory.
     classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
     return (indices.unsqueeze(1) == classes).to(pred.dtype)

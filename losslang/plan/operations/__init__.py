@@ -143,6 +143,7 @@ for _function in (
     masks.value_mask,
     masks.counting,
     masks.place_mask,
+    masks.masked_dense,
     masks.filled,
     masks.over_counted,
     masks.zero_masked_samples,

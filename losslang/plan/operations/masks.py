@@ -16,7 +16,7 @@ from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.repairs import has_shape
-from losslang.tensors.targets import Site, broadcasts_to
+from losslang.tensors.targets import Site, broadcasts_to, dense, one_hot
 from losslang.vocabulary import Tensor
 
 
@@ -204,16 +204,20 @@ def value_mask(
         return None
     if frame in ("region", "samples"):
         keep = 2 if frame == "region" else 1
-        if can_read_without_sync(mask) and mask.ndim > keep and not batch and not traces() and mask.numel():
-            # Fast path: mostly every region has an element, and to see that takes two looks.
-            if mask.view(torch.uint8).flatten(keep).amax(keep).min().item():
-                return None
         seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
-        if batch:
-            seen = seen.any(0, keepdim=True)
+        seen = seen.any(0, keepdim=True) if batch else seen
         is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
         return None if is_seen else seen.expand(values.shape)
     return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
+
+
+def masked_dense(target: Any, mask: Tensor, pred: Tensor, site: Site, over: str) -> Tensor:
+    """Returns a target in the prediction's shape, as `dense`, with 0 where masked."""
+    places = pred.shape[:1] + pred.shape[2:]
+    is_index = isinstance(target, torch.Tensor) and target.dtype == torch.long and target.shape == places
+    if is_index and pred.shape[1] > 1 and mask.ndim == pred.ndim and mask.shape[1] == 1:
+        return one_hot(torch.where(mask.squeeze(1), target, -1), pred)
+    return zero_masked(dense(zero_masked_raw(target, mask), pred, site, over), mask)
 
 
 def place_mask(given: Any, mask: Tensor, pred: Tensor, site: Site) -> Tensor:

@@ -50,8 +50,19 @@ def mask_once(plan: Plan, registry: Registry) -> Plan:
         inner = above.get(step.input_names[0]) if step.operation in MASKING else None
         if inner is not None and inner.operation in MASKING and inner.inputs[1:] == step.inputs[1:]:
             same[step.name] = step.inputs[0]
-        steps.append(_with_its_target(step, above) if takes_mask(step, registry) else step)
+        made = _masked_dense(step, above)
+        steps.append(made or (_with_its_target(step, above) if takes_mask(step, registry) else step))
     return drop_unread_steps(substituted(Plan(tuple(steps), plan.outputs), same))
+
+
+def _masked_dense(step: Step, above: Mapping[str, Step]) -> Step | None:
+    """Returns one step for a target that is masked, brought to the prediction's shape and masked again."""
+    dense = above.get(step.input_names[0]) if step.operation in MASKING else None
+    raw = above.get(dense.input_names[0]) if dense is not None and dense.operation == "dense" else None
+    if dense is None or raw is None or raw.operation not in MASKING or raw.inputs[1:] != step.inputs[1:]:
+        return None
+    inputs = (raw.inputs[0], step.inputs[1], dense.inputs[1])
+    return replace(dense, name=step.name, operation="masked_dense", inputs=inputs, owners=step.owners)
 
 
 def takes_mask(step: Step, registry: Registry) -> bool:
