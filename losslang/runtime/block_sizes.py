@@ -75,7 +75,7 @@ def walks(
         if prod(walk.shape) >= _least(activation, sums, is_far):
             autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
             closed = None if form is None else ClosedFormEvaluator(walk, autograd, form)
-            found.append(Walker(walk, autograd, closed, registry))
+            found.append(Walker(walk, autograd, closed))
     return found
 
 

@@ -118,11 +118,6 @@ class Case:
         """The walks, and every step beside them; no check."""
         return program.in_blocks(self.executor.plan, self._walks[0], self.executor.registry)
 
-    @cached_property
-    def checks_in_blocks(self) -> Program:
-        """Looks at values, block by block where something is walked over."""
-        return program.checks_in_blocks(self.executor.plan, self._walks[0], self.executor.registry)
-
 
 class Executor:
     """Runs a plan, and holds the programs that its ways need: each is made when it is first asked for.

@@ -7,8 +7,8 @@ fit together, holds for all of its kind; so it is found out on small tensors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import count
+from functools import lru_cache
+from math import isqrt
 from typing import Any, cast
 
 from losslang.plan.plan import Plan
@@ -42,16 +42,14 @@ class Model:
     """
 
     def __init__(self, shapes: Iterable[Shape], numbers: frozenset[int]):
-        self.small: dict[int, int] = {}
-        free = _primes(numbers)
-        for size in (size for shape in shapes for size in shape):
-            if size not in self.small:
-                self.small[size] = size if size <= SMALL or size in numbers else next(free)
-
-    @cached_property
-    def sizes(self) -> dict[int, int]:
+        found = dict.fromkeys(size for shape in shapes for size in shape)
+        large = [size for size in found if size > SMALL and size not in numbers]
+        primes = _primes(numbers)
+        # Beyond so many sizes, which no call of a few tensors has, each is as large as in the call.
+        small = primes if len(large) <= len(primes) else large
+        self.sizes = dict(zip(small, large, strict=False))
         """The size behind each prime."""
-        return {small: size for size, small in self.small.items() if small != size}
+        self.small = {size: size for size in found} | dict(zip(large, small, strict=False))
 
     def shape(self, shape: Shape) -> Shape:
         """A shape in small."""
@@ -82,11 +80,8 @@ class Model:
         ]
 
 
-def _primes(numbers: frozenset[int]) -> Iterator[int]:
-    """The primes above SMALL, without those in a product with one of the numbers."""
-    known = [n for n in range(2, SMALL + 1) if all(n % other for other in range(2, n))]
-    for candidate in count(SMALL + 1):
-        if all(candidate % prime for prime in known):
-            known.append(candidate)
-            if all(number % candidate for number in numbers):
-                yield candidate
+@lru_cache
+def _primes(numbers: frozenset[int]) -> tuple[int, ...]:
+    """Primes above SMALL, without those in a product with one of the numbers."""
+    found = [n for n in range(2, 512) if all(n % other for other in range(2, isqrt(n) + 1))]
+    return tuple(n for n in found if n > SMALL and all(number % n for number in numbers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from losslang.plan.operations.sums import Sum
@@ -20,10 +21,9 @@ from losslang.plan.passes import (
 from losslang.plan.plan import Plan, Ref, Step, needed_steps, verify
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
-from losslang.runtime.blocks import Totals, Walker
+from losslang.runtime.blocks import Totals, Walker, value_checks
 from losslang.runtime.ignored_labels import ignore_mask_steps
 from losslang.runtime.kinds import Model
-from losslang.runtime.label_ranges import CHECKS
 from losslang.tensors.lazy import torch
 
 ROOTS = ("pred", "target", "batch", "const", "module")
@@ -234,25 +234,29 @@ def in_blocks(plan: Plan, walks: Sequence[Walker], registry: Registry) -> Progra
     return _program(binding, [output.value for output in plan.outputs])
 
 
-def checks_in_blocks(plan: Plan, walks: Sequence[Walker], registry: Registry) -> Program:
+def checks_in_blocks(
+    plan: Plan, walks: Sequence[Walker], registry: Registry, of_labels: Sequence[Step]
+) -> Program:
     """Binds the checks of a plan: those of what is walked over block by block, the others on whole tensors.
 
-    Labels first: what is counted of them would be refused by torch.
+    Those `of_labels` first: what is counted of labels would be refused by torch.
     """
     own = [step for step in plan.steps if step.operation not in READING]
-    looks = {step.name for walker in walks for step in walker.walk.looks}
-    labels = needed_steps(own, (step.name for step in own if step.operation in CHECKS))
+    looks = [[step for step in walker.walk.looks if step not in of_labels] for walker in walks]
+    labels = needed_steps(own, (step.name for step in of_labels))
     read = {name for walker in walks for name, _ in walker.walk.inputs}
-    others = needed_steps(own, {step.name for step in own if step.check} - looks | read) - labels
+    ends = {step.name for step in own if step.check} - {step.name for found in looks for step in found}
+    others = needed_steps(own, ends | read) - labels
     binding = from_inputs(plan, registry)
     for wanted in (labels, others):
         for step in own:
             if step.name in wanted:
                 binding.step(step)
-    for walker in walks:
-        binding.shown += walker.walk.looks
+    for walker, found in zip(walks, looks, strict=True):
+        binding.shown += found
         slots = [binding.slots[name] for name, _ in walker.walk.inputs]
-        binding.call(f"checks of {walker.name}", walker.look, slots)
+        look = partial(walker.look, value_checks(walker.walk, found, registry))
+        binding.call(f"checks of {walker.name}", look, slots)
     return _program(binding, [])
 
 

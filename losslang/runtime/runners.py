@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from losslang.plan.operations.call import as_tensor
 from losslang.runtime.conditions import LABELS, NOTHING, Call, ignores_in_kernels
 from losslang.runtime.label_ranges import LabelRange, Later
-from losslang.runtime.program import Program, labels_of
+from losslang.runtime.program import Program, checks_in_blocks, labels_of
 from losslang.tensors.lazy import torch
 
 if TYPE_CHECKING:
@@ -241,7 +241,10 @@ def fused(call: Call) -> Runner:
 
 
 def walked(call: Call) -> Runner:
-    return Computes(call.case.in_blocks, checks=call.case.checks_in_blocks if call.validates else None)
+    own, checks = call.executor, None
+    if call.validates:
+        checks = checks_in_blocks(own.plan, call.walks, own.registry, call.sources.checks)
+    return Computes(call.case.in_blocks, checks=checks)
 
 
 def whole(call: Call) -> Runner:

@@ -9,7 +9,7 @@ from losslang.diagnostics.mistakes import counts, labels, tensors
 from losslang.meaning.layout import channel_axis
 from losslang.plan.operations import beyond
 from losslang.plan.operations.class_axis import warn_of_class_axis
-from losslang.plan.operations.compared import values_of
+from losslang.plan.operations.compared import ends_of, values_of
 from losslang.tensors.lazy import torch
 from losslang.tensors.repairs import has_shape
 from losslang.tensors.targets import Site, lies_on
@@ -80,7 +80,7 @@ def check_probs(value: Any, site: Site, over: str, either: bool = False) -> None
     probs = values_of(value)
     if probs is None:
         return
-    low, high = (float(bound) for bound in probs.aminmax())
+    low, high = ends_of(probs)
     if not (low >= -1e-4 and high <= 1 + 1e-4):
         several = either and value.ndim > 1 and value.shape[1] > 1
         written = [activated(site, name) for name in (("softmax", over) if several else (over,))]
@@ -118,7 +118,7 @@ def check_classes(
         return
     if not told:
         warn_of_class_axis(target, pred, site, form in ("labels", "float_target") or over == "class")
-    classes, ends = number_of_classes(value, target, pred, form), (float(target.min()), float(target.max()))
+    classes, ends = number_of_classes(value, target, pred, form), ends_of(target)
     fix = ""
     if classes in (0, SIGNS) and not (classes <= ends[0] and ends[1] <= 1):
         fix = beyond.swapped(pred)
@@ -188,7 +188,8 @@ def check_indices(value: Any, head: Head, site: Site) -> None:
     )
     if target is None:
         return
-    refuse_indices(int(target.min()), int(target.max()), site, classes)
+    low, high = map(int, ends_of(target))
+    refuse_indices(low, high, site, classes)
 
 
 def refuse_indices(low: int, high: int, site: Site, classes: int) -> None:
@@ -231,7 +232,7 @@ def check_position(value: Any, pred: Tensor, site: Site) -> None:
     seen = values_of(value)
     if seen is None:
         return
-    low, high, last = float(seen.min()), float(seen.max()), pred.shape[-1] - 1
+    (low, high), last = ends_of(seen), pred.shape[-1] - 1
     if not (low >= 0 and high <= last):
         found = high if low >= 0 else low
         fix = f"bins are counted from 0: `target.clamp(0, {last})` keeps positions among them"
@@ -295,12 +296,12 @@ def _kept(found: float, site: Site, bounds: dict[str, float]) -> str:
 def check_nonnegative(value: Any, site: Site) -> None:
     """Refuses values below 0."""
     seen = values_of(value)
-    if seen is not None and not float(seen.min()) >= 0:
+    if seen is not None and not ends_of(seen)[0] >= 0:
         fix, path = (
             "hand over counts or shares: was the target standardised?",
             site.source.text[slice(*site.span)],
         )
         if site.operand != "target":
             fix = f"if the network predicts its logarithm, write `{site.operand}=exp({path})`"
-        found = float(seen.min())
+        found = ends_of(seen)[0]
         raise site.error(labels.out_of_range(site.span, site.term, site.operand, found, "at least 0", fix))

@@ -18,6 +18,12 @@ def values_of(value: Any) -> Tensor | None:
     return None
 
 
+def ends_of(values: Tensor) -> tuple[float, float]:
+    """Returns the smallest and the largest value, read in one pass; NaN if there is any."""
+    low, high = values.aminmax()
+    return float(low), float(high)
+
+
 def check_compared(
     pred: Tensor,
     target: Any,

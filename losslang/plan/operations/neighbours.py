@@ -7,7 +7,7 @@ from typing import Any
 from losslang.diagnostics.mistakes import beside
 from losslang.meaning.layout import channel_axis
 from losslang.plan.operations.checks import activated
-from losslang.plan.operations.compared import values_of
+from losslang.plan.operations.compared import ends_of, values_of
 from losslang.plan.operations.notices import warn_once
 from losslang.tensors.repairs import has_shape
 from losslang.tensors.targets import Site
@@ -34,7 +34,7 @@ def warn_of_untold_axis(pred: Tensor, site: Site, first: str, last: str) -> None
 def warn_of_logits(value: Any, site: Site, meant: str) -> None:
     """Warns, once, of log-probabilities above 0, which are none."""
     values = values_of(value)
-    if values is None or not values.numel() or not (high := float(values.max())) > 1e-4:
+    if values is None or not (high := ends_of(values)[1]) > 1e-4:
         return
     warn_once(site, beside.no_log_probabilities(site.span, site.term, high, activated(site, meant)))
 
@@ -48,8 +48,13 @@ def warn_of_activated(pred: Tensor, site: Site, activation: str, fix: str, chann
     axis = channel_axis(channel, pred.ndim)
     if values is None or pred.ndim < 2 or pred.shape[axis] < 2 or not pred.numel():
         return
+    # The first of them tells mostly: what is laid out anew is a copy.
+    for part in (values[0], values):
+        low, high = ends_of(part)
+        if low < 0 or high > 1:
+            return
     places = values.movedim(axis, -1).reshape(-1, pred.shape[axis])
-    if places.min() < 0 or places.max() > 1 or bool((places == places[0]).all()):
+    if bool((places == places[0]).all()):
         return
     if bool(((places.sum(-1) - 1).abs() < 1e-3).all()):
         warn_once(site, beside.activated_already(site.span, site.term, activation, fix))

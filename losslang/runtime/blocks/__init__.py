@@ -1,6 +1,6 @@
 """Block evaluation of large tensors: one pass forward, one pass backward, no saved tensor but the inputs."""
 
-from losslang.runtime.blocks.evaluator import AutogradEvaluator
+from losslang.runtime.blocks.evaluator import AutogradEvaluator, value_checks
 from losslang.runtime.blocks.split import Walk, split
 from losslang.runtime.blocks.walk import BlockEvaluator, Totals, Walker
 
@@ -10,5 +10,6 @@ __all__ = [
     "Totals",
     "Walk",
     "Walker",
+    "value_checks",
     "split",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from losslang.plan.operations.sums import Sum
+from losslang.plan.plan import Step
 from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls, sum_of
 from losslang.runtime.blocks.cut import Block, Cut
@@ -151,9 +152,9 @@ def first_tensor(inputs: Sequence[Any]) -> Tensor:
     return next(value for value in inputs if isinstance(value, torch.Tensor))
 
 
-def value_checks(walk: Walk, registry: Registry) -> Calls:
+def value_checks(walk: Walk, checks: Sequence[Step], registry: Registry) -> Calls:
     """Returns the calls that check the values of a block."""
-    return _bound(walk.checks_of_values, registry).done()
+    return _bound(walk.of_checks(checks), registry).done()
 
 
 def _bound(walk: Walk, registry: Registry) -> Binding:

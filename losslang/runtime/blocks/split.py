@@ -60,12 +60,11 @@ class Walk:
             at = above[at].input_names[0]
         return [name for name, _ in self.inputs].index(at)
 
-    @property
-    def checks_of_values(self) -> Walk:
-        """The walk of the checks of values, with the maps that they need, over the same inputs."""
-        needed = _needed_maps(self.looks, Plan(self.maps, ()), {step.name for step in self.maps})
+    def of_checks(self, checks: Sequence[Step]) -> Walk:
+        """The walk of checks of values, with the maps that they need, over the same inputs."""
+        needed = _needed_maps(checks, Plan(self.maps, ()), {step.name for step in self.maps})
         maps = tuple(step for step in self.maps if step.name in needed)
-        return replace(self, maps=(*maps, *self.looks), sums=(), looks=())
+        return replace(self, maps=(*maps, *checks), sums=(), looks=())
 
     def __str__(self) -> str:
         lines = [

@@ -7,17 +7,15 @@ probabilities: they lie in the memory that backward turns into the gradient, so 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from losslang.registry import Registry
 from losslang.runtime.binding import Calls
 from losslang.runtime.blocks.cut import Cut
-from losslang.runtime.blocks.evaluator import AutogradEvaluator, first_tensor, value_checks, vjp
+from losslang.runtime.blocks.evaluator import AutogradEvaluator, first_tensor, vjp
 from losslang.runtime.blocks.memory import GRADIENTS
 from losslang.runtime.blocks.split import Walk
 from losslang.runtime.blocks.team import each
@@ -97,13 +95,10 @@ class Walker:
     `closed` computes calls that it fits, `autograd` all others.
     """
 
-    def __init__(
-        self, walk: Walk, autograd: AutogradEvaluator, closed: BlockEvaluator | None, registry: Registry
-    ):
+    def __init__(self, walk: Walk, autograd: AutogradEvaluator, closed: BlockEvaluator | None):
         self.walk = walk
         self.autograd = autograd
         self.closed = closed
-        self.registry = registry
         self.prediction = walk.prediction
         self.name = f"walk over {walk.shape}"
         self.sized: dict[Sequence[int], Sized] = {}
@@ -119,18 +114,13 @@ class Walker:
         totals = _grouped(cast("tuple[Tensor, ...]", flat), own.lengths)
         return Totals(totals, own.empty, own.numbers)
 
-    def look(self, *inputs: Any) -> None:
+    def look(self, checks: Calls, *inputs: Any) -> None:
         """Checks the values of every block."""
-        each(self.checks.run, self._cut(inputs).blocks(inputs), first_tensor(inputs).device)
+        each(checks.run, self._cut(inputs).blocks(inputs), first_tensor(inputs).device)
 
     def _cut(self, inputs: Sequence[Any]) -> AutogradEvaluator:
         shape = inputs[self.prediction].shape
         return self.autograd.of_cut(self.autograd.cut.of_shape(shape))
-
-    @cached_property
-    def checks(self) -> Calls:
-        """What checks the values of a block."""
-        return value_checks(self.walk, self.registry)
 
     def _measured(self, inputs: Sequence[Any]) -> Sized:
         """Cuts predictions of a new shape, and runs the maps on a block of them without elements."""
