@@ -7,6 +7,7 @@ Shapes: logits and probabilities are (B, C, *S). `labels` are indices (B, *S) or
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from losslang.primitives.cross_entropy import cross_entropy, labels_outside, reduced_over
 from losslang.primitives.decorators import loss
@@ -278,6 +279,6 @@ def _smoothed(target: Tensor, epsilon: Option) -> Tensor:
     return target * (1 - epsilon) + epsilon / 2 if may_count(epsilon) else target
 
 
-def _along_classes(weights: Tensor, like: Tensor) -> Tensor:
+def _along_classes(weights: Any, like: Tensor) -> Any:
     """(C,) shaped so that it broadcasts along dimension 1 of `like`; a number stays one."""
-    return weights.reshape(-1, *[1] * (like.ndim - 2)) if weights.ndim else weights
+    return weights if is_number(weights) or not weights.ndim else weights.reshape(-1, *[1] * (like.ndim - 2))

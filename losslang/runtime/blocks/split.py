@@ -50,6 +50,8 @@ class Walk:
     """The inputs that are views of masks and weights, and the names of the viewed steps."""
     across: bool
     """Whether a sample may be cut too, along its first axis of space (dimension 2)."""
+    numbers: tuple[tuple[str, float], ...] = ()
+    """The inputs that are one number, the same in every call, and the number."""
 
     @property
     def prediction(self) -> int:
@@ -140,7 +142,18 @@ def _walk(shape: Shape, sums: list[Step], plan: Plan, registry: Registry, blocke
     across = len(shape) > 2 and all(_is_across(step, registry) for step in (*maps, *sums))
     laid = [made[name] for name, _ in inputs if made[name].operation == "broadcast_to_pred"]
     views = tuple((step.name, step.inputs[0].name) for step in laid if isinstance(step.inputs[0], Ref))
-    return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across)
+    numbers = tuple((name, n) for name, _ in inputs if (n := _number(made[name], made)) is not None)
+    return Walk(shape, maps, tuple(sums), looks, tuple(inputs), views, across, numbers)
+
+
+def _number(step: Step, made: Mapping[str, Step]) -> float | None:
+    """The number above 0 that a step gives as the weight of every class, if the program has it written down."""
+    read = step.inputs[0] if step.operation == "per_class" else None
+    written = made[read.name] if isinstance(read, Ref) else None
+    if written is None or written.operation != "constant":
+        return None
+    values: tuple[float, ...] = dict(written.options)["values"]
+    return values[0] if len(values) == 1 and values[0] > 0 else None
 
 
 def _needed_maps(steps: Sequence[Step], plan: Plan, blocked: set[str]) -> set[str]:

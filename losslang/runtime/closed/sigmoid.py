@@ -24,6 +24,7 @@ from losslang.runtime.closed.turned import (
     QUICK,
     SOFT,
     doubt,
+    gathered,
     multipliers,
     saved_wrong,
     signed,
@@ -130,7 +131,7 @@ def _plain(polys: Sequence[Poly], regions: Sequence[Region], rank: int) -> Basis
 
 def _turned(polys: Sequence[Poly], regions: Sequence[Region], rank: int, *, is_soft: bool) -> Basis:
     found = [turned(poly, is_soft=is_soft) for poly in polys]
-    values = [poly.substituted(stable) for poly in found]
+    values = [gathered(poly.substituted(stable)) for poly in found]
     # A target of 0 and 1 leaves only products that are summed one by one.
     values = [signed(poly) for poly in values] if is_soft else values
     slopes = [poly.derivative(slope).substituted(stable) for poly in found]

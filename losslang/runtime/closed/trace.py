@@ -102,7 +102,8 @@ class _Tracer:
         self.walk = walk
         self.registry = registry
         self.given = given
-        self.values: dict[str, Any] = {name: Outside(name) for name, _ in walk.inputs}
+        known = dict(walk.numbers)
+        self.values: dict[str, Any] = {name: known.get(name, Outside(name)) for name, _ in walk.inputs}
         self.activations: set[str] = set()
         self.predictions: set[str] = set()
         self.prepared: dict[tuple[str, str], Step] = {}

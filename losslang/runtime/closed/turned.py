@@ -70,6 +70,16 @@ def signed(poly: Poly) -> Poly:
     return Poly.of(terms.items())
 
 
+def gathered(poly: Poly) -> Poly:
+    """Rewrites a relu + b h relu as (a + b h) relu: where h is 0 and relu infinite, their product is NaN."""
+    relu = Atom("relu")
+    read = [(monomial, number) for monomial, number in poly.terms if relu in monomial]
+    if len(read) < 2:
+        return poly
+    factor = Poly.of((tuple(atom for atom in monomial if atom != relu), number) for monomial, number in read)
+    return Poly.of([*(term for term in poly.terms if term not in read), ((relu, factor.bracket()), 1.0)])
+
+
 # ------------------------------------------------------------------- how tensors are made
 
 
@@ -92,9 +102,12 @@ def _relu(out: Tensor, turned: Tensor) -> Tensor:
 
 
 def _bound(out: Tensor, turned: Tensor) -> Tensor:
-    """y, clamped to finite numbers: it is multiplied by tensors that may be 0, and 0 * inf is NaN."""
-    limits = torch.finfo(turned.dtype)
-    return torch.clamp(turned, limits.min, limits.max, out=out)
+    """y, clamped to finite numbers: it is multiplied by tensors that may be 0, and 0 * inf is NaN.
+
+    Also if a number of the polynomial, a weight say, is multiplied by it first.
+    """
+    most = torch.finfo(turned.dtype).max / 2**20
+    return torch.clamp(turned, -most, most, out=out)
 
 
 def doubt(builder: TapeBuilder) -> int:
