@@ -16,15 +16,16 @@ from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 
-MIN_ELEMENTS = {"sigmoid": 2**20, "softmax": 2**19}
-MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD = 2**21, 2**23
+MIN_ELEMENTS = {"sigmoid": 2**19, "softmax": 2**18}
+MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD = 3 * 2**19, 2**23
 """Elements of a prediction from which on a walk is worth it: a closed form of several sums, by its
 activation; a closed form of one sum that nothing masks; and a walk that torch differentiates.
 
-With one thread and two, forward and backward: closed forms of several sums take 0.7 to 1.1 of the time of the
-whole plan there, and less of larger ones. Those of one take 0.6 to 1.2 at 2^21, and 1.5 at 2^20, where all of
-it is in a cache anyway; masked ones of a sigmoid 0.77 to 0.98 there. What torch differentiates takes 1.6 to
-2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB malloc gets from the system each time, page by page.
+With one thread, forward and backward: closed forms of several sums take 0.6 to 1.0 of the time of the whole
+plan there, with masks and without, in half precision too, and less of larger ones; of half the size 0.8 to
+1.2. Those of one take 0.7 to 1.1 at 2^20.5, and 0.7 to 1.2 at 2^20; masked ones of a sigmoid are as those
+of several. What torch differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB
+malloc gets from the system each time, page by page.
 """
 BLOCK = {"": 2**17, "sigmoid": 2**18, "softmax": 2**19}
 """Elements of a block for each thread, by the activation of a closed form: half a megabyte to two, of floats.

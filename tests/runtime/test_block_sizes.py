@@ -12,10 +12,10 @@ from losslang.runtime import block_sizes
 @pytest.mark.parametrize(
     ("text", "shape", "is_cut"),
     [
-        ("ce + dice", (1, 2, 2**18), True),
-        ("ce + dice", (1, 2, 2**18 - 1), False),
-        ("0.5*bce(sigmoid) + dice", (1, 1, 2**20), True),
-        ("0.5*bce(sigmoid) + dice", (1, 1, 2**20 - 1), False),
+        ("ce + dice", (1, 2, 2**17), True),
+        ("ce + dice", (1, 2, 2**17 - 1), False),
+        ("0.5*bce(sigmoid) + dice", (1, 1, 2**19), True),
+        ("0.5*bce(sigmoid) + dice", (1, 1, 2**19 - 1), False),
         ("dice(sigmoid)", (1, 1, 2**20), False),
         ("dice(sigmoid)", (1, 1, 2**21), True),
         ("dice(sigmoid, mask=batch.m)", (1, 1, 2**20), True),

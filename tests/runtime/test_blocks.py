@@ -75,6 +75,9 @@ TRACED = [
     ("focal(sigmoid, gamma=3) + jaccard(batch=true) + dice(squared=true)", "seg/soft"),
     ("bce(sigmoid, label_smoothing=0.1, reduction=batchmean) + focal_tversky(reduction=sum)", "seg"),
     ("focal(sigmoid, alpha=0.25)", "cls"),
+    ("0.5*bce(sigmoid, pos_weight=2.5) + dice", "seg"),
+    ("bce(sigmoid, pos_weight=0.25, label_smoothing=0.1, reduction=sum) + dice", "seg/soft"),
+    ("bce(sigmoid, pos_weight=3, mask=batch.m1) + dice(mask=batch.m1)", "seg"),
     ("ce + dice", "seg"),
     ("ce + dice", "seg/channel"),
     ("ce + 2*dice(batch=true) - 0.1*jaccard + tversky(alpha=0.3, beta=0.7)", "seg3d"),
@@ -478,6 +481,24 @@ def test_labels_that_are_ignored_in_one_call_and_not_in_the_next(blocks: list[in
         target = {"a": a, "b": b}
         for value in (loss(pred, target), loss(pred, target)):
             torch.testing.assert_close(value, textbook(text, pred, target).total, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("logit", [-torch.inf, torch.inf])
+@pytest.mark.parametrize("side", [0.0, 1.0])
+@pytest.mark.parametrize("text", ["0.5*bce(sigmoid) + dice", "0.5*bce(sigmoid, pos_weight=2) + dice"])
+def test_an_infinite_logit_in_closed_form(
+    text: str, side: float, logit: float, blocks: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    """It costs nothing where it is right, an infinity where it is wrong, and its gradient is p - t."""
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
+    r = torch.Generator().manual_seed(0)
+    target = (torch.rand(2, 1, 5, 7, generator=r) > 0.5).float()
+    pred = torch.randn(2, 1, 5, 7, generator=r).masked_fill(target == side, logit).requires_grad_()
+    value, found = gradient(loss := losslang.compile(text), pred, target)
+    wanted = whole_value(loss, pred, target)
+    assert value.isinf() == ((logit > 0) != side)
+    torch.testing.assert_close(value, wanted.detach())
+    torch.testing.assert_close(found, torch.autograd.grad(wanted, pred)[0])
 
 
 HIDDEN = {
