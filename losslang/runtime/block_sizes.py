@@ -16,16 +16,16 @@ from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 
-MIN_ELEMENTS = {"sigmoid": 2**19, "softmax": 2**18}
+MIN_ELEMENTS = {"sigmoid": 2**19, "masked sigmoid": 2**20, "softmax": 2**18}
 MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD = 3 * 2**19, 2**23
 """Elements of a prediction from which on a walk is worth it: a closed form of several sums, by its
-activation; a closed form of one sum that nothing masks; and a walk that torch differentiates.
+activation; a closed form of one sum; and a walk that torch differentiates.
 
-With one thread, forward and backward: closed forms of several sums take 0.6 to 1.0 of the time of the whole
-plan there, with masks and without, in half precision too, and less of larger ones; of half the size 0.8 to
-1.2. Those of one take 0.7 to 1.1 at 2^20.5, and 0.7 to 1.2 at 2^20; masked ones of a sigmoid are as those
-of several. What torch differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB
-malloc gets from the system each time, page by page.
+With one thread, forward and backward: closed forms of several sums take 0.5 to 1.0 of the time of the whole
+plan there, and less of larger ones; of half the size 0.8 to 1.2. A mask costs the whole plan of a sigmoid
+less than the walk. Those of one sum take 0.7 to 1.1 at 2^20.5, and 0.7 to 1.4 at 2^20. What torch
+differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB malloc gets from the system
+each time, page by page.
 """
 BLOCK = {"": 2**17, "sigmoid": 2**18, "softmax": 2**19}
 """Elements of a block for each thread, by the activation of a closed form: half a megabyte to two, of floats.
@@ -71,22 +71,24 @@ def walks(
     for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
-        # A mask costs the whole plan what a second sum does.
-        sums = len(walk.sums) + (form is not None and bool(form.trace.masks))
-        if prod(walk.shape) >= _least(activation, sums, is_far):
+        is_masked = form is not None and bool(form.trace.masks)
+        if prod(walk.shape) >= _least(activation, len(walk.sums), is_masked, is_far):
             autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
             closed = None if form is None else ClosedFormEvaluator(walk, autograd, form)
             found.append(Walker(walk, autograd, closed))
     return found
 
 
-def _least(activation: str, sums: int, is_far: bool) -> int:
+def _least(activation: str, sums: int, is_masked: bool, is_far: bool) -> int:
     """The elements from which on a walk is worth it; of no closed form if it has no activation."""
     if not activation:
         return MIN_ELEMENTS_GPU_AUTOGRAD if is_far else MIN_ELEMENTS_AUTOGRAD
     if is_far:
         return MIN_ELEMENTS_GPU
-    return MIN_ELEMENTS_ONE_SUM if sums == 1 else MIN_ELEMENTS[activation]
+    if sums == 1:
+        return MIN_ELEMENTS_ONE_SUM
+    masked = f"masked {activation}"
+    return MIN_ELEMENTS[masked if is_masked and masked in MIN_ELEMENTS else activation]
 
 
 def block(activation: str, is_far: bool) -> int:
