@@ -91,7 +91,7 @@ def binary_entropy(
 
     It is right to a rounding of itself at every logit, and so is its derivative where a or b is 0.
     """
-    if no is None and logits.numel() < MANY:
+    if no is None and logits.numel() < 2 * MANY:
         # Of few elements the calls are the time: four in place of twelve and a function of their own.
         wrong = turned(logits, yes)
         if wrong is not None:

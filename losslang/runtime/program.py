@@ -86,7 +86,7 @@ def _uncut(plan: Plan, registry: Registry) -> Plan:
 
 def _uncut_eager(plan: Plan, registry: Registry) -> Plan:
     """The same for calls whose values can be looked at, from the values of its inputs on."""
-    short = share_logs(mask_sums(fuse_masks(plan, registry), registry))
+    short = share_logs(mask_sums(fuse_masks(plan, registry), registry), registry)
     return _without(_uncut(short, registry), READING)
 
 

@@ -55,7 +55,7 @@ OF_CLASSES = [
     "ce(mask=batch.m)", "ce(mask=batch.m, label_smoothing=0.1)", "ce(mask=batch.m, reduction=sum)",
     "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3])", "ce(mask=batch.m) + dice(mask=batch.m)",
     "dice(softmax, background=false, mask=batch.m)", "tversky(softmax, classes=[1, 2], mask=batch.m)", "dice(softmax, empty=skip, mask=batch.m)",
-    "nll(log_softmax, mask=batch.m)", "focal(softmax, mask=batch.m)", "dice(softmax, mask=batch.m)",
+    "nll(log_softmax, mask=batch.m)", "focal(softmax, mask=batch.m)", "focal(softmax, alpha=0.25, mask=batch.m)", "dice(softmax, mask=batch.m)",
     "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3], label_smoothing=0.2)", "ce(mask=batch.m, class_weight=balanced)",
     "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3], reduction=mean)", "ce(mask=batch.m, reduction=topk(frac=0.2))",
     "ce(mask=batch.m, reduction=ohem(min_kept=10))", "ce(mask=batch.m, class_weight=[1, 2, 0.5, 3], reduction=sum)",
@@ -213,6 +213,13 @@ def test_class_weights_go_into_the_kernel():
     assert found == ["constant", "per_class", "kernel:ce.softmax"]
 
 
+@pytest.mark.parametrize(("option", "reads"), [("", False), ("alpha=0.25", True)])
+def test_focal_of_classes_reads_one_softmax(option: str, reads: bool):
+    found = steps_of(f"focal(softmax, {option})", PRED, LABELS)
+    third = ["not_background"] if reads else []
+    assert found == ["log_true_class", "true_probs", *third, "loss:focal", "reduction:mean"]
+
+
 KEPT = [
     "bce(sigmoid, label_smoothing=0.1, mask=batch.m)",
     "hinge(mask=batch.m)",
@@ -232,8 +239,8 @@ def test_values_that_are_not_0_where_masked_are_masked(text: str):
 @pytest.mark.parametrize("name", ["fuse_masks", "share_logs", "mask_once"])
 def test_what_nothing_masks_stays(name: str):
     plan = losslang.compile("0.5*bce(sigmoid) + dice(smooth=1)").plan
-    passes: dict[str, Any] = {"fuse_masks": fuse_masks, "mask_once": mask_once}
-    found = share_logs(plan) if name == "share_logs" else passes[name](plan, current_registry())
+    passes: dict[str, Any] = {"fuse_masks": fuse_masks, "mask_once": mask_once, "share_logs": share_logs}
+    found = passes[name](plan, current_registry())
     assert [s.operation for s in found.steps if not s.check] == [
         s.operation for s in plan.steps if not s.check
     ]

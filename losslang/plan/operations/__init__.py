@@ -167,6 +167,7 @@ for _function in (
     views.counted_of,
     views.true_class,
     views.true_probs,
+    views.log_true_class,
     views.true_element,
     views.log_true_element,
     views.not_background,

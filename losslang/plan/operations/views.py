@@ -7,7 +7,8 @@ from typing import Any
 
 from losslang.meaning.layout import channel_axis
 from losslang.primitives.entropy import agreement, pick
-from losslang.tensors.lazy import torch
+from losslang.tensors.devices import MANY
+from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.vocabulary import Tensor
 
 
@@ -77,6 +78,13 @@ def counted_of(found: tuple[Tensor, Tensor]) -> Tensor:
 def true_class(values: Tensor, target: Tensor) -> Tensor:
     """Σ_c t_c v_c."""
     return pick(values, target)
+
+
+def log_true_class(logits: Tensor, target: Tensor) -> Tensor:
+    """Σ_c t_c log p_c of a softmax: of few class indices by torch's kernel, which is one operation."""
+    if target.ndim < logits.ndim and logits.numel() <= MANY:
+        return -kernels.cross_entropy_loss(logits, target, None, REDUCTIONS["none"], NO_IGNORED_LABEL, 0.0)
+    return pick(torch.log_softmax(logits, 1), target)
 
 
 def true_probs(log_true: Tensor, logits: Tensor, target: Tensor) -> Tensor:

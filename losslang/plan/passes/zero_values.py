@@ -1,6 +1,8 @@
-"""Where a loss of elements is 0: found by a call of it on one element, so that no loss has to say so."""
+"""What a loss of elements does, found by a call of it on one element, so that no loss has to say so."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from losslang.plan.plan import Step
 from losslang.primitives.entropy import NEVER
@@ -14,18 +16,32 @@ def zero_at(step: Step, registry: Registry) -> float | None:
 
     That is 0 for a loss of a difference, and a logit of `NEVER` for one of a sigmoid.
     """
+    if any(argument is not None for argument in step.inputs[2:]):
+        return None
+    number = NEVER if step.kernel_activation == "sigmoid" else 0.0
+    found = _called(step, registry, [number, 0.0, *step.inputs[2:]])
+    return number if found is not None and not found.count_nonzero().item() else None
+
+
+def reads(step: Step, place: int, registry: Registry) -> bool:
+    """Returns whether a loss reads the tensor in a place: False if it computes without it."""
+    given = [0.5 if argument is not None and i != place else None for i, argument in enumerate(step.inputs)]
+    return _called(step, registry, given) is None
+
+
+def _called(step: Step, registry: Registry, given: list[Any]) -> Any:
+    """Returns what a loss makes of one element; None if it fails, or is no function of each element alone."""
     loss = registry.get(Loss, step.loss_name) if step.kind in ("loss", "kernel") else None
     if loss is None or loss.has_total or not loss.is_map or step.named:
         return None
-    if any(argument is not None for argument in step.inputs[2:]):
-        return None
     function = loss.function if step.kind == "loss" else loss.kernels[step.kernel_activation]
-    number = NEVER if step.kernel_activation == "sigmoid" else 0.0
     try:
-        with torch.no_grad(), torch.device("cpu"):
-            given = [torch.full((1, 1), value, dtype=torch.float64) for value in (number, 0.0)]
-            found = function(*given, *step.inputs[2:], **dict(step.options))
-        return number if not found.count_nonzero().item() else None
+        with torch.no_grad():
+            tensors = [
+                None if value is None else torch.full((1, 1), value, dtype=torch.float64, device="cpu")
+                for value in given
+            ]
+            return function(*tensors, **dict(step.options))
     except Exception:
-        # A loss of a user may ask for anything: its values are masked.
+        # A loss of a user may ask for anything: it is handed all that it takes.
         return None
