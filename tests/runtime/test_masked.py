@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import losslang
 from losslang.plan.passes import fuse_masks, mask_once, share_logs
-from losslang.plan.passes.zero_values import zero_at
+from losslang.plan.passes.probes import zero_at
 from losslang.plan.plan import Ref, Step
 from losslang.primitives.entropy import NEVER
 from losslang.primitives.primitive import Loss

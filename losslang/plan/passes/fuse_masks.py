@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from inspect import signature
 
 from losslang.plan.passes.drop_dead_steps import drop_unread_steps
-from losslang.plan.passes.zero_values import zero_at
+from losslang.plan.passes.probes import zero_at
 from losslang.plan.plan import Argument, Plan, Ref, Step, substituted
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from losslang.plan.passes.drop_dead_steps import drop_unread_steps
-from losslang.plan.passes.zero_values import reads
+from losslang.plan.passes.probes import reads
 from losslang.plan.plan import Plan, Ref, Step
 from losslang.registry import Registry
 

@@ -1,4 +1,4 @@
-"""What a loss of elements does, found by a call of it on one element, so that no loss has to say so."""
+"""Probes of a loss of elements: where it is 0, and what it reads, found by a call of it on one element."""
 
 from __future__ import annotations
 
