@@ -174,12 +174,12 @@ def _clock() -> Callable[[], float]:
 def _ready(run: Callable[[], object]) -> float:
     """Runs a few times, so that what is built in a first call is not timed; returns the shortest seconds."""
     found: list[float] = []
-    while len(found) < 3 or (sum(found) < SAMPLE and len(found) < 20):
+    while (
+        len(found) < 2 or (len(found) < 3 and sum(found) < SPENT) or (len(found) < 20 and sum(found) < SAMPLE)
+    ):
         start = time.perf_counter()
         run()
         found.append(time.perf_counter() - start)
-        if sum(found) > 1.5:
-            break
     return min(found)
 
 
