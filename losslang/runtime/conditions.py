@@ -163,7 +163,10 @@ def ignores_in_kernels(call: Call) -> bool:
     """
     if not call.has_open_masks:
         return False
-    is_best = call.is_far or (call.kernels_need_no_masks and (call.may_ignore or not call.unmasked_walks))
+    # A walk under a mask of the program takes longer than a kernel that is handed the mask.
+    is_masked = any(step.operation == "mask" for step in call.unmasked.plan.steps)
+    has_quick_walks = not is_masked and bool(call.unmasked_walks)
+    is_best = call.is_far or (call.kernels_need_no_masks and (call.may_ignore or not has_quick_walks))
     return is_best and call.can_ignore_in_kernels
 
 
