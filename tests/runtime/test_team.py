@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -63,13 +65,13 @@ def test_the_number_of_threads_decides_no_bit(text: str, monkeypatch: pytest.Mon
 def test_every_thread_computes_and_torch_is_alone_in_it():
     there = threading.Barrier(2, timeout=60)
 
-    def seen() -> tuple[str, int]:
+    def seen() -> tuple[int, int]:
         there.wait()
-        return threading.current_thread().name, torch.get_num_threads()
+        return threading.get_ident(), torch.get_num_threads()
 
     found = each(seen, [(), ()], CPU)
     assert {number for _, number in found} == {1}
-    assert len({name for name, _ in found}) == 2
+    assert len({thread for thread, _ in found}) == 2
     assert torch.get_num_threads() == 2
 
 
@@ -107,20 +109,25 @@ def test_the_first_error_is_raised_and_the_rest_is_left():
 
 def test_an_interrupt_waits_for_what_runs(monkeypatch: pytest.MonkeyPatch):
     """As Ctrl-C, which reaches the thread that waits: no tensor is written to once it has gone on."""
-    wait, running, done = team.wait_for, threading.Event(), list[int]()
+    running, done = threading.Event(), list[int]()
     each(int, [(), ()], CPU)
 
-    def interrupted(members: object) -> None:
-        monkeypatch.setattr(team, "wait_for", wait)
-        running.wait(60)
-        raise KeyboardInterrupt
+    class Interrupted(threading.Event):
+        waits = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits += 1
+            if self.waits == 1:
+                running.wait(60)
+                raise KeyboardInterrupt
+            return super().wait(timeout)
 
     def slow(place: int) -> None:
         running.set()
         time.sleep(0.05)
         done.append(place)
 
-    monkeypatch.setattr(team, "wait_for", interrupted)
+    monkeypatch.setattr(team.threading, "Event", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         each(slow, [(place,) for place in range(100)], CPU)
     finished = len(done)
@@ -128,14 +135,38 @@ def test_an_interrupt_waits_for_what_runs(monkeypatch: pytest.MonkeyPatch):
     assert len(done) == finished <= 4
 
 
+AFTER_THE_MAIN_THREAD = """
+import atexit, threading, time
+import torch, losslang
+torch.set_num_threads(2)
+loss = losslang.compile("0.5*bce(sigmoid) + dice(smooth=1)")
+pred, target = torch.randn(4, 1, 2**18, requires_grad=True), torch.ones(4, 1, 2**18)
+def train():
+    time.sleep(0.5)
+    loss(pred, target).backward()
+    print("trained", flush=True)
+threading.Thread(target=train).start()
+atexit.register(train)
+"""
+
+
+def test_threads_train_on_once_the_main_thread_has_ended():
+    ended = subprocess.run(
+        [sys.executable, "-c", AFTER_THE_MAIN_THREAD],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.stdout.split() == ["trained", "trained"], ended.stderr
+    assert ended.returncode == 0
+
+
 def test_what_is_shared_is_not_shared_again():
     """A loss inside of a loss runs on the thread that it is called in."""
 
-    def name() -> str:
-        return threading.current_thread().name
-
-    def inside() -> tuple[str, list[str]]:
-        return name(), each(name, [(), ()], CPU)
+    def inside() -> tuple[int, list[int]]:
+        return threading.get_ident(), each(threading.get_ident, [(), ()], CPU)
 
     for own, within in each(inside, [(), ()], CPU):
         assert within == [own, own]

@@ -11,8 +11,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import starmap
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from losslang.tensors.lazy import torch
@@ -30,17 +30,22 @@ class Team:
 
     def __init__(self, threads: int):
         self.size = min(threads, MOST)
-        self._pool = ThreadPoolExecutor(self.size, "losslang")
-        all_are_there = threading.Barrier(self.size)
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        all_are_there = threading.Barrier(self.size + 1)
 
-        def enter() -> None:
+        def serve() -> None:
             MEMBER.is_one = True
             # Asked first: a thread takes the number of the process when it first uses torch, also after it has set one.
             torch.get_num_threads()
             torch.set_num_threads(share(threads))
             all_are_there.wait()
+            while True:
+                self._tasks.get()()
 
-        wait_for([self._pool.submit(enter) for _ in range(self.size)])
+        for _ in range(self.size):
+            # Of a pool of the standard library they would end with the main thread, while others may still train.
+            threading.Thread(target=serve, name="losslang", daemon=True).start()
+        all_are_there.wait()
         # A thread sets its own number, and that of threads which are still to come: for those it stays as it was.
         torch.set_num_threads(threads)
 
@@ -49,6 +54,7 @@ class Team:
         left = deque(enumerate(items))
         found: list[Any] = [None] * len(items)
         errors: dict[int, BaseException] = {}
+        at_work, ended = deque(range(min(self.size, len(items)))), threading.Event()
         mode = torch.inference_mode if torch.is_inference_mode_enabled() else torch.no_grad
 
         def work() -> None:
@@ -58,20 +64,23 @@ class Team:
                         place, item = left.popleft()
                     except IndexError:
                         # Another thread took the last one.
-                        return
+                        break
                     try:
                         found[place] = function(*item)
                     except BaseException as error:
                         errors[place] = error
+            at_work.pop()
+            if not at_work:
+                ended.set()
 
-        members = [self._pool.submit(work) for _ in range(min(self.size, len(items)))]
+        for _ in range(len(at_work)):
+            self._tasks.put(work)
         try:
-            wait_for(members)
-        except BaseException:
+            ended.wait()
+        finally:
             # Ctrl-C reaches the thread that waits. Once it has gone on, no other may write to its tensors.
             left.clear()
-            wait_for(members)
-            raise
+            ended.wait()
         try:
             if errors:
                 raise errors[min(errors)]
@@ -117,8 +126,3 @@ def each(
         return list(starmap(function, items))
     team = TEAMS.get(threads) or TEAMS.setdefault(threads, Team(threads))
     return team.each(function, items)
-
-
-def wait_for(members: Sequence[Future[None]]) -> None:
-    for member in members:
-        member.result()
