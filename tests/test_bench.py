@@ -17,6 +17,7 @@ from bench import __main__ as command
 from bench import (
     asked,
     busy,
+    first,
     hydra_config,
     linear_ce,
     measure,
@@ -395,3 +396,10 @@ def test_the_table_of_linear_ce_has_ratios_to_losslang() -> None:
         "| 6x5x7 | float32 | losslang | 2 ms (1.00) | 2 MB | 1.0e-07 |",
         "| 6x5x7 | float32 | torch | 3 ms (1.50) | 0 MB | 1.0e-06 |",
     ]
+
+
+@pytest.mark.parametrize("name", first.SIZES)
+def test_a_new_size_is_measured_beside_a_seen_one(name: str) -> None:
+    text, channels, _ = first.SIZES[name]
+    assert math.isfinite(first.answer("sizes", text, channels, 2 * first.NEW))
+    assert math.isfinite(first.answer("first", text, (1, channels, 9, 10)))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,38 @@ def test_a_model_of_primes_says_of_which_sizes_a_product_is_made() -> None:
     assert small[:2] == (2, 21)
     assert all(size > 13 and 26 % size for size in small[2:])
     assert model.shape_behind((small[0] * small[2], small[1], small[3], 1)) == (1024, 21, 640, 1)
+
+
+# -------------------------------------------------------------------- half precision
+
+
+def most_allocated(call: Callable[[], Any]) -> int:
+    """The bytes that a call has allocated at most at once."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as seen:
+        call()
+    events: Any = seen.profiler
+    sizes = [event.nbytes() for event in events.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(sizes))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "text", ["0.5*bce(sigmoid) + dice(smooth=1)", "focal(sigmoid)", "mse", "ce", "ce + dice"]
+)
+def test_large_logits_in_half_precision_are_never_copied_to_floats_as_a_whole(
+    text: str, kind: torch.dtype
+) -> None:
+    """A block at a time, and to the numbers of floats: beside the gradient there is room for no copy."""
+    pred, target = images(8 if "ce" in text else 1, 256, 256, samples=4)
+    logits = pred.detach().to(kind).requires_grad_()
+    with cut(2**14):
+        loss = losslang.compile(text)
+        for _ in range(3):
+            value, gradient = value_and_gradient(loss, logits, target)
+        assert gradient.dtype == kind
+        assert most_allocated(lambda: value_and_gradient(loss, logits, target)) < 4 * logits.numel()
+        wanted, slope = value_and_gradient(loss, logits.detach().float().requires_grad_(), target)
+    torch.testing.assert_close(value, wanted)
+    torch.testing.assert_close(gradient, slope.to(kind))
