@@ -122,6 +122,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_a_later_call_builds_nothing_anew(text: str, is_cut: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one checks values, the second labels alone: what computes is the same, of a new size too."""
+    _understood.cache_clear()
     with cut(60) if is_cut else nullcontext():
         loss, made, channels = losslang.compile(text), Made(monkeypatch), PROGRAMS[text]
         first = made.by(lambda: value_and_gradient(loss, *images(channels, 20, 30)))
