@@ -107,6 +107,8 @@ class Case:
         if own.fuse is not None or not block_sizes.are_large(inputs):
             return []
         small, model = own.small(inputs)
+        if not model.is_small:
+            small = program.hollow(small)
         shapes = (
             program.shapes_of(own.plan, own.registry, small, model) if program.are_ordinary(inputs) else None
         )

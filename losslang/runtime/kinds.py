@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, cast
 
 from losslang.plan.plan import Plan
@@ -20,6 +20,8 @@ SMALL, LARGE = 12, 4096
 
 Larger ones that a plan names, as the number of its weights, stay too, up to the second.
 """
+CHEAP, SHARE = 2**18, 16
+"""A call has a model in small of at most so many elements, or of one in so many of its own."""
 
 
 def numbers_of(plan: Plan) -> frozenset[int]:
@@ -39,17 +41,20 @@ class Model:
     """The shapes of a call in small: a prime for each size, the same one for the same size.
 
     A product of primes says of which sizes it is made, so that what fits in small fits, in a reshape too.
+    Many sizes take large primes: a call for which that is not cheap keeps its sizes, and `is_small` is False.
     """
 
-    def __init__(self, shapes: Iterable[Shape], numbers: frozenset[int]):
+    def __init__(self, shapes: Sequence[Shape], numbers: frozenset[int]):
         found = dict.fromkeys(size for shape in shapes for size in shape)
         large = [size for size in found if size > SMALL and size not in numbers]
         primes = _primes(numbers)
-        # Beyond so many sizes, which no call of a few tensors has, each is as large as in the call.
-        small = primes if len(large) <= len(primes) else large
-        self.sizes = dict(zip(small, large, strict=False))
+        self.small = {size: size for size in found} | dict(zip(large, primes, strict=False))
+        bound = max(CHEAP, _elements(shapes) // SHARE)
+        self.is_small = len(large) <= len(primes) and _elements(map(self.shape, shapes)) <= bound
+        if not self.is_small:
+            self.small = {size: size for size in found}
+        self.sizes = {self.small[size]: size for size in large}
         """The size behind each prime."""
-        self.small = {size: size for size in found} | dict(zip(large, small, strict=False))
 
     def shape(self, shape: Shape) -> Shape:
         """A shape in small."""
@@ -71,13 +76,19 @@ class Model:
         return tuple([self.shape(part) if isinstance(part, torch.Size) else part for part in signature])
 
     def inputs(self, inputs: Sequence[Any]) -> list[Any]:
-        """The inputs in small: tensors of zeros for tensors, all else as it is."""
+        """The inputs in small: tensors for tensors, in which one zero is every element; all else as it is."""
         return [
-            torch.zeros(self.shape(value.shape), dtype=value.dtype, device="meta" if value.is_meta else "cpu")
+            torch.zeros((), dtype=value.dtype, device="meta" if value.is_meta else "cpu").expand(
+                self.shape(value.shape)
+            )
             if isinstance(value, torch.Tensor)
             else value
             for value in inputs
         ]
+
+
+def _elements(shapes: Iterable[Shape]) -> int:
+    return sum(map(prod, shapes))
 
 
 @lru_cache

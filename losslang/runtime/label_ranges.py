@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+from losslang.diagnostics.errors import LossError
 from losslang.plan.operations import OPERATIONS
 from losslang.plan.operations.checks import number_of_classes, refuse_classes, refuse_indices
 from losslang.plan.plan import Argument, Plan, Ref, Step
@@ -142,14 +143,19 @@ def _ends(labels: Any) -> tuple[int, int]:
 def class_ranges(sources: Sources, model: Model) -> list[LabelRange] | None:
     """The ranges of the integer targets that a plan checks, given the inputs of a call in small.
 
-    None where one is computed, or what says its classes: the checks themselves have to run.
+    None where one is computed, or what says its classes, or where they do not fit: the checks themselves
+    have to run, and refuse in the shapes of the call.
     """
     found: list[LabelRange] = []
     for step in sources.checks:
         slot, of_classes = map(sources.slot, step.inputs)
         if slot is None or of_classes is None:
             return None
-        number = _classes(step, *map(sources.seen, step.inputs))
+        try:
+            labels, source = map(sources.seen, step.inputs)
+        except LossError:
+            return None
+        number = _classes(step, labels, source)
         ignored = sorted(label for at, label in sources.ignored if at == slot)
         # What is 0 or 1 at every element is of two classes.
         found.append(LabelRange(slot, tuple(ignored), number or 2, _place(number, sources, model)))

@@ -24,6 +24,7 @@ from losslang.runtime.binding import Binding, Calls
 from losslang.runtime.blocks import Totals, Walker, value_checks
 from losslang.runtime.ignored_labels import ignore_mask_steps
 from losslang.runtime.kinds import Model
+from losslang.runtime.label_ranges import LAID
 from losslang.tensors.lazy import torch
 
 ROOTS = ("pred", "target", "batch", "const", "module")
@@ -169,10 +170,12 @@ def shapes_of(
 ) -> Mapping[str, tuple[int, ...]] | None:
     """The shapes of the predictions of a plan, given a call in small; None if its tensors do not fit."""
     names = [step.name for step in plan.steps if step.operation == "float_prediction"]
-    found = _found(plan, registry, names, small)
+    # Walks read inputs on other axes: where one does not fit, the whole program says which is the first.
+    laid = [step.name for step in plan.steps if step.operation in LAID]
+    found = _found(plan, registry, [*names, *laid], small)
     if found is None:
         return None
-    return {n: model.shape_behind(value.shape) for n, value in zip(names, found, strict=True)}
+    return {n: model.shape_behind(value.shape) for n, value in zip(names, found, strict=False)}
 
 
 def fits(plan: Plan, registry: Registry, small: Sequence[Any], walks: Sequence[Walker]) -> bool:
@@ -185,11 +188,16 @@ def fits(plan: Plan, registry: Registry, small: Sequence[Any], walks: Sequence[W
 def fits_everywhere(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> bool:
     """Whether all steps of a plan take the tensors of a call: without data, which torch computes in Python.
 
-    That imports torch._dynamo and sympy, which takes a second: only a plan for torch.compile is asked so.
+    That imports torch._dynamo and sympy, which takes a second: only a plan for torch.compile is asked so, and
+    a call that has no model in small.
     """
     names = [step.name for step in plan.steps]
-    hollow = [value.to("meta") if isinstance(value, torch.Tensor) else value for value in inputs]
-    return are_ordinary(inputs) and _found(plan, registry, names, hollow) is not None
+    return are_ordinary(inputs) and _found(plan, registry, names, hollow(inputs)) is not None
+
+
+def hollow(inputs: Sequence[Any]) -> list[Any]:
+    """The inputs without data."""
+    return [value.to("meta") if isinstance(value, torch.Tensor) else value for value in inputs]
 
 
 def are_ordinary(inputs: Sequence[Any]) -> bool:
