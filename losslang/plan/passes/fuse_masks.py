@@ -18,14 +18,15 @@ Not one of PASSES: kernels look at values, and walks over blocks mask by themsel
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
 
 from losslang.plan.passes.drop_dead_steps import drop_unread_steps
+from losslang.plan.passes.masked_readers import leaves_out, readers_of
 from losslang.plan.passes.probes import zero_at
 from losslang.plan.plan import Argument, Plan, Ref, Step, substituted
+from losslang.primitives.entropy import NEVER
 from losslang.primitives.primitive import Loss
 from losslang.registry import Registry
 
@@ -107,13 +108,7 @@ class _Means:
         self.plan = plan
         self.registry = registry
         self.above = {step.name: step for step in plan.steps}
-        self.readers: defaultdict[str, list[Step | None]] = defaultdict(list)
-        for step in plan.steps:
-            for name in step.input_names:
-                self.readers[name].append(step)
-        for output in plan.outputs:
-            if isinstance(output.value, Ref):
-                self.readers[output.value.name].append(None)
+        self.readers = readers_of(plan)
 
     def rewritten(self) -> Iterator[Step]:
         """Yields the steps of the plan, those that can be fused replaced."""
@@ -229,25 +224,36 @@ class _Means:
         return zero_at(loss, self.registry)
 
     def filled(self, means: list[_Mean], zeros: dict[str, float]) -> dict[str, list[Step]]:
-        """Returns predictions that are filled with another number than 0 where masked, and the losses of others."""
+        """Returns predictions that are filled with another number than 0 where masked, and what reads them.
+
+        Where something else reads the zeros of a prediction, the losses get a filled copy.
+        """
         changed: dict[str, list[Step]] = {}
         for mean in means:
             number, loss = zeros[mean.loss.name], mean.loss
             masked = self.step(loss.inputs[0])
-            if number == 0 or masked is None or masked.name in changed:
+            if number == 0 or masked is None:
                 continue
             fill = replace(masked, operation="filled", options=(("number", number),))
-            if all(self._may_fill(reader, number, zeros) for reader in self.readers[masked.name]):
+            if all(self._may_fill(reader, masked, zeros) for reader in self.readers[masked.name]):
                 changed[masked.name] = [fill]
             else:
-                own = replace(fill, name=f"{loss.name} filled")
-                changed[loss.name] = [own, replace(loss, inputs=(Ref(own.name), *loss.inputs[1:]))]
+                own = replace(fill, name=f"{masked.name} filled")
+                changed[masked.name] = [masked, own]
+                changed[loss.name] = [replace(loss, inputs=(Ref(own.name), *loss.inputs[1:]))]
         return changed
 
-    def _may_fill(self, reader: Step | None, number: float, zeros: dict[str, float]) -> bool:
-        """Returns whether a reader of a prediction may find this number where it is masked, in place of 0."""
-        is_sigmoid = reader is not None and reader.operation == "activation:sigmoid"
-        return is_sigmoid or (reader is not None and zeros.get(reader.name) == number)
+    def _may_fill(self, reader: Step | None, masked: Step, zeros: dict[str, float]) -> bool:
+        """Returns whether a reader of a prediction may find `NEVER` where it is masked, in place of 0."""
+        if reader is None:
+            return False
+        if reader.operation == "activation:sigmoid":
+            return leaves_out(reader, masked.inputs[1], self.readers, self.registry)
+        return (
+            zeros.get(reader.name) == NEVER
+            and reader.input_names.count(masked.name) == 1
+            and (reader.inputs[0] == Ref(masked.name))
+        )
 
 
 def _over_mask(mean: _Mean) -> list[Step]:

@@ -17,21 +17,19 @@ from dataclasses import replace
 
 from losslang.plan.passes.drop_dead_steps import drop_unread_steps
 from losslang.plan.passes.fuse_masks import MASKING
+from losslang.plan.passes.masked_readers import CHANNELS, leaves_out, readers_of
 from losslang.plan.passes.share_sums import products_of
 from losslang.plan.plan import Argument, Plan, Ref, Step
 from losslang.primitives.entropy import NEVER
 from losslang.registry import Registry, loss_behind
 
-CHANNELS = {"foreground": "foreground_mask", "chosen": "chosen_mask"}
-"""Operations that choose channels of a tensor, and those that choose the same of its mask."""
-
 
 def mask_sums(plan: Plan, registry: Registry) -> Plan:
     """Takes masks from losses of sums, and masks what they read."""
-    sums = _Sums(plan)
+    sums = _Sums(plan, registry)
     steps: list[Step] = []
     for step in plan.steps:
-        steps += sums.unmasked(step, registry)
+        steps += sums.unmasked(step)
     filled = (sums.filled.get(step.name, step) for step in steps)
     return drop_unread_steps(Plan(tuple(filled), plan.outputs))
 
@@ -39,14 +37,15 @@ def mask_sums(plan: Plan, registry: Registry) -> Plan:
 class _Sums:
     """The losses of a plan that sum products of masked tensors."""
 
-    def __init__(self, plan: Plan):
-        self.plan = plan
+    def __init__(self, plan: Plan, registry: Registry):
+        self.registry = registry
+        self.readers = readers_of(plan)
         self.above = {step.name: step for step in plan.steps}
         self.filled: dict[str, Step] = {}
 
-    def unmasked(self, step: Step, registry: Registry) -> list[Step]:
+    def unmasked(self, step: Step) -> list[Step]:
         """Returns a loss of sums without its mask, and what masks its tensors; any other step as it is."""
-        loss = loss_behind(step.operation, registry)
+        loss = loss_behind(step.operation, self.registry)
         mask = step.inputs[-1] if step.inputs else None
         if loss is None or not loss.has_total or step.named or dict(step.options).get("parted"):
             return [step]
@@ -83,14 +82,20 @@ class _Sums:
         return logits is not None and self.fills(logits, mask)
 
     def fills(self, logits: Step, mask: Argument) -> bool:
-        """Returns whether logits are filled where masked; fills those that only sigmoids read."""
+        """Returns whether logits are filled where masked; fills those that such sums alone read, by sigmoids."""
         if logits.operation == "filled":
             return logits.inputs[1] == mask and dict(logits.options)["number"] == NEVER
-        readers = {s.operation for s in self.plan.steps if logits.name in s.input_names}
-        if logits.operation != "zero_masked" or logits.inputs[1] != mask or readers != {"activation:sigmoid"}:
+        if logits.operation != "zero_masked" or logits.inputs[1] != mask:
+            return False
+        if not all(self._may_fill(reader, mask) for reader in self.readers[logits.name]):
             return False
         self.filled[logits.name] = replace(logits, operation="filled", options=(("number", NEVER),))
         return True
+
+    def _may_fill(self, reader: Step | None, mask: Argument) -> bool:
+        if reader is None or reader.operation != "activation:sigmoid":
+            return False
+        return leaves_out(reader, mask, self.readers, self.registry)
 
     def _step(self, argument: Argument) -> Step | None:
         return self.above.get(argument.name) if isinstance(argument, Ref) else None

@@ -30,9 +30,15 @@ def reads(step: Step, place: int, registry: Registry) -> bool:
 
 
 def _called(step: Step, registry: Registry, given: list[Any]) -> Any:
-    """Returns what a loss makes of one element; None if it fails, or is no function of each element alone."""
+    """Returns what a loss makes of one element; None if it fails, or is no function of each element alone.
+
+    A loss that somebody registers is not asked: one element does not show what it reads beside it, as the
+    mean of an error.
+    """
     loss = registry.get(Loss, step.loss_name) if step.kind in ("loss", "kernel") else None
     if loss is None or loss.has_total or not loss.is_map or step.named:
+        return None
+    if not loss.function.__module__.startswith("losslang.losses."):
         return None
     function = loss.function if step.kind == "loss" else loss.kernels[step.kernel_activation]
     try:
@@ -43,5 +49,5 @@ def _called(step: Step, registry: Registry, given: list[Any]) -> Any:
             ]
             return function(*tensors, **dict(step.options))
     except Exception:
-        # A loss of a user may ask for anything: it is handed all that it takes.
+        # It needs a tensor that it is not handed, or more axes.
         return None
