@@ -69,7 +69,11 @@ def _masked_dense(step: Step, above: Mapping[str, Step]) -> Step | None:
 def takes_mask(step: Step, registry: Registry) -> bool:
     """Returns whether a step is a kernel that can be handed a mask of places, or has been."""
     found = registry.get(Loss, step.loss_name) if step.kind == "kernel" else None
-    return found is not None and "mask" in signature(found.kernels[step.kernel_activation]).parameters
+    if found is None:
+        return False
+    # A loss that counts over the batch, as `balanced_bce`, is handed a mask of its own.
+    taken = signature(found.kernels[step.kernel_activation]).parameters
+    return "mask" in taken and "reduction" in taken and "mask" not in found.parameters
 
 
 def _with_its_target(step: Step, above: Mapping[str, Step]) -> Step:
