@@ -28,10 +28,9 @@ def cross_entropy(
 
     With `class_weight` the mean divides by the sum of the weights of the labels; where that is 0 it is 0.
     """
+    labels, ignore_index = labels_outside(labels, mask, ignore_index)
+    may_ignore = ignore_index is not None
     how, index = REDUCTIONS[reduction], NO_IGNORED_LABEL if ignore_index is None else ignore_index
-    if mask is not None:
-        labels = torch.where(mask, labels, index)
-    may_ignore = mask is not None or ignore_index is not None
     if not may_ignore and (class_weight is None or reduction != "mean"):
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
     if reduction == "none" or not can_read_without_sync(logits):

@@ -185,17 +185,21 @@ class Executor:
         case = self.cases.get(signature)
         if case is None:
             refuse_unreadable(self.plan, inputs)
-            model = Model(_shapes(signature), self.numbers)
-            kind = (*model.signature(signature), *block_sizes.classes_of_size(_shapes(signature)))
+            # A plan for torch.compile is asked whether it fits for the sizes themselves.
+            kind = self._kind(signature) if self.fuse is None else signature
             for known in (self.cases, self.kinds):
                 if len(known) >= SIGNATURES:
                     # A program that is called with ever new shapes does not grow without end.
                     known.clear()
-            # What torch.compile makes is its own to share.
-            case = self.kinds.get(kind) if self.fuse is None else None
-            case = case or self.kinds.setdefault(kind, Case(self, inputs))
+            case = self.kinds.get(kind) or self.kinds.setdefault(kind, Case(self, inputs))
             self.cases[signature] = case
         return case
+
+    def _kind(self, signature: Signature) -> Signature:
+        """A signature with its shapes in small, and how large they are."""
+        shapes = _shapes(signature)
+        model = Model(shapes, self.numbers)
+        return (*model.signature(signature), *block_sizes.classes_of_size(shapes))
 
     def small(self, inputs: Sequence[Any]) -> tuple[list[Any], Model]:
         """Returns inputs in small, the same of all calls of a kind, and what says how large they are."""
