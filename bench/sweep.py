@@ -7,7 +7,9 @@
 
 Sizes are 2^10 to 2^26 elements in steps of the square root of two. The sides take turns of a few milliseconds,
 forward and backward; what counts is the median of the ratios of the turns. With one thread it is the time
-on the processor, with more that of the clock. Writes SWEEP.md and sweep.png; a part goes into build/bench.
+on the processor, with more that of the clock. In half precision the form by hand converts to float32, as
+torch.autocast does for torch's losses; the one that does not is measured beside it, with the digits that it
+loses. Writes SWEEP.md and sweep.png; a part goes into build/bench.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ SAMPLE = 0.004
 """Seconds of one turn; a longer call is one turn."""
 TURNS, FEWEST, SPENT = 9, 2, 0.5
 """Turns of each side, but no more than the fewest once so many seconds are spent on them."""
+AS_GIVEN = "by hand, as given"
+"""The form by hand on tensors of half precision as they are."""
+READY, ERROR = 0, -1
+"""What is asked for in place of a number of calls."""
+EXACT = 2**20
+"""Elements up to which the error of a value is computed, in float64."""
 
 
 def main() -> None:
@@ -113,10 +121,12 @@ def _points(given: argparse.Namespace, threads: int, here: Side, before: Side | 
 def measured(row: Row, threads: int, dtype: str, size: int, here: Side, before: Side | None) -> Point:
     """One point: the sides in turns, there and back."""
     key = row.name, size, dtype
-    calls = {OURS: partial(here.ask, *key, False), HAND: partial(here.ask, *key, True)}
+    is_whole_step = size & (size - 1) == 0
+    forms = (OURS, HAND, AS_GIVEN) if dtype != DTYPES[0] and is_whole_step else (OURS, HAND)
+    calls = {form: partial(here.ask, *key, form) for form in forms}
     if before is not None:
-        calls["then"] = partial(before.ask, *key, False)
-    once = {name: call(0) for name, call in calls.items()}
+        calls["then"] = partial(before.ask, *key, OURS)
+    once = {name: call(READY) for name, call in calls.items()}
     number = {name: max(1, round(SAMPLE / seconds)) for name, seconds in once.items()}
     found: dict[str, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
@@ -125,8 +135,13 @@ def measured(row: Row, threads: int, dtype: str, size: int, here: Side, before: 
             break
         for name in [*calls] if turn % 2 == 0 else [*calls][::-1]:
             found[name].append(calls[name](number[name]))
-    ratios = [ours / hand for ours, hand in zip(found[OURS], found[HAND], strict=True)]
-    then = [ours / hand for ours, hand in zip(found.get("then", []), found[HAND], strict=False)]
+
+    def ratio(of: str, to: str) -> float | None:
+        ratios = [one / two for one, two in zip(found.get(of, []), found.get(to, []), strict=False)]
+        return statistics.median(ratios) if ratios else None
+
+    now = ratio(OURS, HAND)
+    assert now is not None
     return Point(
         row.family,
         row.variant,
@@ -134,25 +149,74 @@ def measured(row: Row, threads: int, dtype: str, size: int, here: Side, before: 
         threads,
         dtype,
         statistics.median(found[HAND]),
-        statistics.median(ratios),
-        statistics.median(then) if then else None,
+        now,
+        ratio("then", HAND),
+        ratio(OURS, AS_GIVEN),
+        here.ask(*key, AS_GIVEN, ERROR) if AS_GIVEN in forms and size <= EXACT else None,
     )
 
 
 # -------------------------------------------------------------------- in the process of a side
 
-_ROW: dict[tuple[Any, ...], dict[bool, Callable[[], object]]] = {}
+_ROW: dict[tuple[Any, ...], Forms] = {}
 _LOSSES: dict[str, Any] = {}
 
 
-def answer(name: str, size: int, dtype: str, is_by_hand: bool, number: int) -> float:
-    """Seconds of a call of a row, forward and backward, in a turn of so many; 0 to get ready."""
+class Forms:
+    """A row at one size: its tensors, and the forms that compute it."""
+
+    def __init__(self, row: Row, size: int, dtype: str):
+        import torch
+
+        import losslang
+        from bench.work import prepared
+
+        if not _LOSSES:
+            # Until a large tensor is freed glibc gives memory back to the system after every call.
+            torch.empty(28 * 2**20, dtype=torch.uint8).fill_(1)
+        if row.name not in _LOSSES:
+            _LOSSES[row.name] = losslang.compile(row.work.program)
+        loss, call = _LOSSES[row.name], prepared(row.work, row.shape(size), "cpu", getattr(torch, dtype))
+        self.by_hand, self.call = row.work.by_hand, call
+        self.forward: dict[str, Callable[[], Any]] = {
+            OURS: lambda: loss(call.pred, call.target, **call.batch),
+            HAND: self.in_float32 if dtype != DTYPES[0] else self.as_given,
+            AS_GIVEN: self.as_given,
+        }
+
+    def as_given(self) -> Any:
+        return self.by_hand(self.call.pred, self.call.target, **self.call.batch)
+
+    def in_float32(self) -> Any:
+        return self._converted("float")
+
+    def _converted(self, to: str) -> Any:
+        pred, target = self.call.pred, self.call.target
+        wide = getattr(target, to)() if target.is_floating_point() else target
+        return self.by_hand(getattr(pred, to)(), wide, **self.call.batch)
+
+    def run(self, form: str) -> Callable[[], None]:
+        """Forward and backward."""
+        from bench.sides import Side as Form
+
+        return Form(form, self.forward[form]).both(self.call)
+
+    def error(self, form: str) -> float:
+        """By how much of itself a value differs from that of float64."""
+        exact = self._converted("double").item()
+        return abs(self.forward[form]().item() - exact) / abs(exact)
+
+
+def answer(name: str, size: int, dtype: str, form: str, number: int) -> float:
+    """Seconds of a call of a row, forward and backward, in a turn of so many; READY, or the ERROR of its value."""
     key = name, size, dtype
     if key not in _ROW:
         _ROW.clear()
-        _ROW[key] = _runs(next(row for row in ROWS if row.name == name), size, dtype)
-    run = _ROW[key][is_by_hand]
-    if number == 0:
+        _ROW[key] = Forms(next(row for row in ROWS if row.name == name), size, dtype)
+    if number == ERROR:
+        return _ROW[key].error(form)
+    run = _ROW[key].run(form)
+    if number == READY:
         return _ready(run)
     clock = _clock()
     gc.disable()
@@ -181,26 +245,6 @@ def _ready(run: Callable[[], object]) -> float:
         run()
         found.append(time.perf_counter() - start)
     return min(found)
-
-
-def _runs(row: Row, size: int, dtype: str) -> dict[bool, Callable[[], object]]:
-    import torch
-
-    import losslang
-    from bench.sides import Side as Form
-    from bench.work import prepared
-
-    if not _LOSSES:
-        # Until a large tensor is freed glibc gives memory back to the system after every call.
-        torch.empty(28 * 2**20, dtype=torch.uint8).fill_(1)
-    if row.name not in _LOSSES:
-        _LOSSES[row.name] = losslang.compile(row.work.program)
-    loss, call = _LOSSES[row.name], prepared(row.work, row.shape(size), "cpu", getattr(torch, dtype))
-    forms = {
-        False: Form(OURS, lambda: loss(call.pred, call.target, **call.batch)),
-        True: Form(HAND, lambda: row.work.by_hand(call.pred, call.target, **call.batch)),
-    }
-    return {by_hand: form.both(call) for by_hand, form in forms.items()}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,11 @@ MOST, SPARE = 1.15, 10e-6
 
 @dataclass(frozen=True)
 class Point:
-    """A row at one size: seconds by hand, and the ratios of losslang now and then to that."""
+    """A row at one size: seconds by hand, and the ratios of losslang now and then to that.
+
+    `as_given` is the ratio to the form by hand that computes in half precision, and `error` how far its value is
+    off, as a part of it.
+    """
 
     family: str
     variant: str
@@ -22,6 +26,8 @@ class Point:
     by_hand: float
     ratio: float
     then: float | None = None
+    as_given: float | None = None
+    error: float | None = None
 
     @property
     def row(self) -> tuple[str, str]:

@@ -12,7 +12,8 @@ HEAD = f"""\
 losslang's time over that of the hand-written form, forward and backward, at 2^10 to 2^26 elements: below 1
 losslang is faster. Allowed are {MOST} times the time by hand, or {SPARE * 1e6:.0f} us more. By hand a mask is `torch.where`, so
 that what does not count may be NaN; of `ce` it becomes the label to ignore. *Ignored* are a tenth of the labels,
-*weights* are those of classes. With one thread it is the time on the processor, with two that of the clock."""
+*weights* are those of classes. In half precision the form by hand converts to float32 first, as torch.autocast
+does for torch's own losses. With one thread it is the time on the processor, with two that of the clock."""
 
 
 def page(sweep: Sweep, image: str | None) -> str:
@@ -28,6 +29,7 @@ def page(sweep: Sweep, image: str | None) -> str:
         "## What is above that",
         summary(sweep),
         _above(sweep),
+        *_as_given(sweep),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -87,3 +89,29 @@ def _above(sweep: Sweep) -> str:
                 text = ", ".join(f"{power(point.size)}: {point.ratio:.2f}" for point in found)
                 lines.append([f"{row[0]}, {row[1]}", name, text])
     return table(("row", "with", "size: ratio"), lines, left=3) if lines else ""
+
+
+AS_GIVEN = """\
+The form by hand that computes in half precision as it is given takes less time in the middle, and loses digits:
+the error is that of its value, as a part of it, at the largest size of which it was computed. losslang computes
+in float32."""
+
+
+def _as_given(sweep: Sweep) -> Iterator[str]:
+    """How rows in half precision compare with forms by hand that do not convert."""
+    lines: list[list[str]] = []
+    for row in sweep.rows:
+        for panel, name in zip(sweep.panels, _panels(sweep), strict=True):
+            found = [(point.as_given, point) for point in sweep.of(row, panel) if point.as_given is not None]
+            if found:
+                (low, first), (high, last) = (end(found, key=lambda pair: pair[0]) for end in (min, max))
+                error = next((p.error for _, p in reversed(found) if p.error is not None), None)
+                off = "" if error is None else f"{error:.0e}"
+                ends = [
+                    f"{ratio:.2f} at {power(point.size)}" for ratio, point in ((low, first), (high, last))
+                ]
+                lines.append([f"{row[0]}, {row[1]}", name, *ends, off])
+    if lines:
+        yield "## Beside half precision as it is given"
+        yield AS_GIVEN
+        yield table(("row", "with", "least", "most", "error by hand"), lines, left=2)

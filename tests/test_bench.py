@@ -337,7 +337,7 @@ def points() -> tuple[Point, ...]:
         Point("ce", "plain", 1024, 1, "float32", 1.0, 0.5, 2.0),
         Point("ce", "mask", 1024, 1, "float32", 1.0, 1.2, 1.1),
         Point("ce", "mask", 1448, 1, "float32", 1.0, 1.1, 1.1),
-        Point("mse", "plain", 1024, 2, "bfloat16", 10e-6, 1.9, 2.1),
+        Point("mse", "plain", 1024, 2, "bfloat16", 10e-6, 1.9, 2.1, 2.5, 3e-3),
     )
 
 
@@ -349,6 +349,7 @@ def test_what_is_too_slow_is_said() -> None:
     assert "| ce, mask | **1.20** at 2^10 | - |" in text
     assert "| mse, plain | - | 1.90 at 2^10 |" in text
     assert "| ce, mask | float32, 1 thread | 2^10: 1.20 |" in text
+    assert "| mse, plain | bfloat16, 2 threads | 2.50 at 2^10 | 2.50 at 2^10 | 3e-03 |" in text
 
 
 def test_the_sweep_is_drawn(tmp_path: Path) -> None:
@@ -375,7 +376,7 @@ def test_a_point_is_measured_in_turns() -> None:
     with turns.Side(turns.ROOT, "bench.sweep") as here, turns.Side(turns.ROOT, "bench.sweep") as before:
         point = sweep.measured(ROWS[0], 1, "bfloat16", 1024, here, before)
     assert (point.row, point.panel, point.size) == (("bce+dice", "plain"), (1, "bfloat16"), 1024)
-    assert min(point.by_hand, point.ratio, point.then or 0) > 0
+    assert min(point.by_hand, point.ratio, point.then or 0, point.as_given or 0, point.error or 0) > 0
 
 
 @pytest.mark.skipif(not measure.RESET.exists(), reason="no /proc")
