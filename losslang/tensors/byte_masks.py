@@ -81,7 +81,9 @@ def cleared(values: Tensor, mask: Tensor, number: float = 0.0) -> Tensor:
         from losslang.tensors.gradient_mask import cleared_bits
 
         return cleared_bits(values, ones(mask).view(torch.int8), number)
-    return torch.where(mask, values, number if values.dtype.is_floating_point else int(number))
+    # A number of a wider kind would make integers of booleans, and floats of integers.
+    kind = float if values.dtype.is_floating_point else bool if values.dtype == torch.bool else int
+    return torch.where(mask, values, kind(number))
 
 
 def _lies_along(mask: Tensor, values: Tensor) -> bool:

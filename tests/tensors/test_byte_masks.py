@@ -106,3 +106,20 @@ def test_one_boolean_is_a_mask_of_everything(text: str, whole: bool):
         losslang.compile(text)(x, y, m=m) for m in (torch.tensor(whole), torch.full((4, 5), whole))
     )
     torch.testing.assert_close(found, other)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64]
+)
+@pytest.mark.parametrize("size", [4, 2**17])
+def test_what_is_cleared_keeps_its_type(dtype: torch.dtype, size: int):
+    mask = torch.arange(size) % 2 > 0
+    cleared = byte_masks.cleared(torch.ones(size).to(dtype), mask)
+    assert cleared.dtype == dtype
+    assert torch.equal(cleared, mask.to(dtype))
+
+
+def test_a_boolean_target_under_a_mask_is_refused_as_what_it_is():
+    loss = losslang.compile("kl(softmax, mask=batch.m)")
+    with pytest.raises(losslang.LossError, match="`target` of `kl` is bool"):
+        loss(torch.randn(4, 4), torch.ones(4, 4) > 0, m=torch.tensor([True, False, True, True]))
