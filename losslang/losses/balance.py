@@ -7,14 +7,16 @@ has its own, and a batch of another size has others.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field
 
 from losslang.primitives.decorators import loss
-from losslang.primitives.entropy import agreement, binary_entropy, error, times_log
+from losslang.primitives.entropy import agreement, binary_entropy, error, times_log, turned
+from losslang.primitives.functions import softplus
 from losslang.primitives.presets import MEAN_ALONE, Preset
-from losslang.tensors.lazy import torch
+from losslang.tensors.devices import can_read_without_sync
+from losslang.tensors.lazy import is_eager, torch
 from losslang.tensors.options import Option, fixed, may_count
 from losslang.vocabulary import Count, Dynamic, Fixed, Float, Scale, Tensor
 
@@ -53,7 +55,7 @@ def balanced_bce_of_logits(
 ) -> Float[Tensor, "*shape"]:
     """`balanced_bce` of the logits, with one logarithm in place of two."""
     positive, negative = _shares(target, mask)
-    return binary_entropy(logits, negative * target, positive * (1 - target))
+    return binary_entropy(logits, target, negative, positive)
 
 
 @loss(
@@ -98,8 +100,11 @@ def ghm_c_of_logits(
     momentum: Momentum = 0.0,
 ) -> Float[Tensor, "*shape"]:
     """`ghm_c` of the logits, with one logarithm in place of two."""
-    weight = _harmonized(error(logits, target).abs(), mask, memory, bins, momentum)
-    return weight * binary_entropy(logits, target)
+    wrong = turned(logits, target)
+    if wrong is None:
+        weight = _harmonized(error(logits.detach(), target).abs(), mask, memory, bins, momentum)
+        return weight * binary_entropy(logits, target)
+    return _harmonized(torch.sigmoid(wrong.detach()), mask, memory, bins, momentum) * softplus.function(wrong)
 
 
 @loss(
@@ -152,6 +157,14 @@ def _harmonized(gradient: Tensor, mask: Tensor | None, memory: Tensor, bins: int
     """
     # Clamped on both sides: an index made of NaN is any number.
     which = (gradient.detach() * bins).long().clamp(0, bins - 1).flatten()
+    if can_read_without_sync(which) and is_eager() and not may_count(momentum):
+        # Of so few numbers the operations are the time.
+        counted = which if mask is None else which[mask.expand(gradient.shape).flatten()]
+        numbers = cast("list[int]", torch.bincount(counted, minlength=bins).tolist())  # pyright: ignore[reportUnknownMemberType]
+        most = sum(numbers) / max(sum(map(bool, numbers)), 1)
+        rare = [most / number if number else 0.0 for number in numbers]
+        table = torch.tensor(rare, dtype=gradient.dtype, device=gradient.device)
+        return table.index_select(0, which).reshape(gradient.shape)
     empty = torch.zeros(bins, dtype=torch.long, device=gradient.device)
     seen = torch.ones_like(which) if mask is None else mask.expand(gradient.shape).flatten().long()
     counts = empty.scatter_add(0, which, seen)

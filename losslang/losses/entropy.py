@@ -271,8 +271,8 @@ def bce_of_logits(
 ) -> Float[Tensor, "*shape"]:
     """`bce` of the logits, correct to one rounding at each of them: torch's kernel gives 0 for x = -15, t = 0."""
     t = _smoothed(target, label_smoothing)
-    yes, no = (t, None) if pos_weight is None else (t * _along_classes(pos_weight, t), 1 - t)
-    return binary_entropy(logits, yes, no, reduction=reduction)
+    weights = () if pos_weight is None else (_along_classes(pos_weight, t), None)
+    return binary_entropy(logits, t, *weights, reduction=reduction)
 
 
 def _smoothed(target: Tensor, epsilon: Option) -> Tensor:
@@ -281,4 +281,6 @@ def _smoothed(target: Tensor, epsilon: Option) -> Tensor:
 
 def _along_classes(weights: Any, like: Tensor) -> Any:
     """(C,) shaped so that it broadcasts along dimension 1 of `like`; a number stays one."""
-    return weights if is_number(weights) or not weights.ndim else weights.reshape(-1, *[1] * (like.ndim - 2))
+    if is_number(weights) or weights.numel() == 1:
+        return weights
+    return weights.reshape(-1, *[1] * (like.ndim - 2))

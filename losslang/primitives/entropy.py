@@ -10,14 +10,18 @@ import math
 from typing import Any
 
 from losslang.primitives.activations import log_complement_sigmoid, log_sigmoid
-from losslang.primitives.functions import softplus
+from losslang.primitives.functions import mean, softplus
 from losslang.primitives.primitive import Sloped
-from losslang.tensors.devices import MANY, can_read_without_sync, min_if_cheap
+from losslang.tensors.devices import MANY, can_read_without_sync, kept_one, min_if_cheap
 from losslang.tensors.lazy import is_eager, torch
 from losslang.vocabulary import Tensor
 
 NEVER = -1e4
 """The logit of masked elements: its probability is exactly 0 in double precision, and so are powers of it."""
+
+
+FEW = 2**19
+"""Elements below which a sure target is looked for: above, what needs memory is walked over in blocks."""
 
 
 def possible(logs: Any, shares: Tensor) -> Any:
@@ -55,18 +59,24 @@ def turned(logits: Tensor, target: Tensor) -> Tensor | None:
     """
     if not can_read_without_sync(target) or target.requires_grad or not is_eager():
         return None
-    is_sure = torch.equal(target * target, target) if target.numel() < MANY else holds_sure(target)
-    return torch.rsub(target, 1, alpha=2) * logits if is_sure else None
+    return _signs(target) * logits if holds_sure(target) else None
+
+
+def _signs(target: Tensor) -> Tensor:
+    """1 - 2 t: what turns a logit to that of the wrong answer."""
+    return torch.sub(kept_one(target.dtype), target, alpha=2)
 
 
 def holds_sure(target: Tensor, room: Tensor | None = None) -> bool:
     """True if a target is 0 or 1 everywhere, so that t - t^2 is 0; NaN is neither.
 
-    It is computed in `room`, if that is given. For many elements the dot product takes a third of the time of
+    It is computed in `room`, if that is given. For many elements a look at both ends takes half of the time of
     a comparison.
     """
-    apart = torch.addcmul(target, target, target, value=-1, out=room).flatten()
-    return apart.dot(apart).item() == 0
+    if target.numel() < MANY:
+        return torch.equal(target * target, target)
+    least, most = torch.addcmul(target, target, target, value=-1, out=room).aminmax()
+    return least.item() == 0 == most.item()
 
 
 def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,40 +94,39 @@ def error(logits: Tensor, target: Tensor) -> Tensor:
     return torch.lerp(torch.sigmoid(logits), -torch.sigmoid(-logits), target)
 
 
-def binary_entropy(
-    logits: Tensor, yes: Tensor, no: Tensor | None = None, *, reduction: str = "none"
-) -> Tensor:
-    """The binary entropy, -(a log p + b log(1 - p)); b = 1 - a unless it is given.
+def binary_entropy(logits: Tensor, target: Tensor, *weights: Any, reduction: str = "none") -> Tensor:
+    """The binary entropy, -(a t log p + b (1 - t) log(1 - p)); a and b are 1 unless given, b if it is None.
 
-    It is right to a rounding of itself at every logit, and so is its derivative where a or b is 0.
+    It is right to a rounding of itself at every logit, and so is its derivative where t is 0 or 1.
     """
-    if no is None and logits.numel() < 2 * MANY:
-        # Of few elements the calls are the time: four in place of twelve and a function of their own.
-        wrong = turned(logits, yes)
+    if logits.numel() < FEW:
+        # Of few elements the calls are the time: four in place of ten and a function of their own.
+        wrong = turned(logits, target)
         if wrong is not None:
-            return reduced(softplus.function(wrong), reduction)
-    return _SLOPED(logits, yes, no, reduction=reduction)
+            values = softplus.function(wrong)
+            return reduced(values * _share(target, *weights) if weights else values, reduction)
+    return _SLOPED(logits, target, *weights, reduction=reduction)
 
 
 def reduced(values: Tensor, reduction: str) -> Tensor:
     """Applies the `reduction` that torch's kernels have themselves; the mean of none is 0."""
     if reduction == "none":
         return values
-    return values.mean() if reduction == "mean" and values.numel() else values.sum()
+    return mean.function(values) if reduction == "mean" else values.sum()
 
 
-def _entropy(logits: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
+def _entropy(logits: Tensor, target: Tensor, *weights: Any) -> Tensor:
     """The formula of the binary entropy, which torch differentiates."""
     is_differentiated = torch.is_grad_enabled() and any(
-        value is not None and value.requires_grad for value in (logits, yes, no)
+        value is not None and value.requires_grad for value in (logits, target, *weights)
     )
     if not is_differentiated and is_eager():
-        return _entropy_slope(logits, yes, no)[0]
-    return _formula(logits, yes, 1 - yes if no is None else no)
+        return _entropy_slope(logits, target, *weights)[0]
+    return _formula(logits, *_parts(target, *weights))
 
 
-def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The same, and its derivative b p - a (1 - p), in three tensors.
+def _entropy_slope(logits: Tensor, target: Tensor, *weights: Any) -> tuple[Tensor, Tensor]:
+    """The same of shares a and b, and its derivative b p - a (1 - p), in three tensors.
 
     With h = 1 where x >= 0 and 0 elsewhere, k = b where h = 1 and -a elsewhere, and e = sigmoid(-|x|), the
     probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of
@@ -127,9 +136,10 @@ def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tens
     values = doubt.neg().log1p_()
     share: Any = torch.ge(logits, 0, out=torch.empty_like(logits))  # pyright: ignore
     doubt.addcmul_(share, doubt, value=-2)
-    if no is None:
-        share.sub_(yes)
+    if not weights:
+        share.sub_(target)
     else:
+        yes, no = _parts(target, *weights)
         both = yes + no
         values.mul_(both)
         doubt.mul_(both)
@@ -140,11 +150,24 @@ def _entropy_slope(logits: Tensor, yes: Tensor, no: Tensor | None) -> tuple[Tens
         if math.isnan(values.sum().item()):
             # An infinite logit that is right has no share, or something is NaN: the formula tells which.
             with torch.no_grad():
-                values = _formula(logits, yes, 1 - yes if no is None else no)
+                values = _formula(logits, *_parts(target, *weights))
     else:
         # To look at a number waits for a GPU. What is NaN is so in the logarithm too.
         values = (share * logits).masked_fill_(share == 0, 0.0).sub_(values)
     return values, share.add_(doubt)
+
+
+def _parts(target: Tensor, *weights: Any) -> tuple[Tensor, Tensor]:
+    """The shares of the yes and of the no, a t and b (1 - t)."""
+    if not weights:
+        return target, 1 - target
+    yes, no = weights
+    return yes * target, 1 - target if no is None else no * (1 - target)
+
+
+def _share(target: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
+    """a t + b (1 - t): exactly a or b where t is 1 or 0."""
+    return torch.lerp(kept_one(yes.dtype) if no is None else no, yes, target.to(yes.dtype))
 
 
 def _formula(logits: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -69,6 +69,13 @@ def kept_vector(values: tuple[float, ...], dtype: torch.dtype, device: torch.dev
     return _kept(values, dtype) if is_kept else vector(values, dtype, device)
 
 
+@lru_cache
+def kept_one(dtype: torch.dtype) -> Tensor:
+    """Returns 1 as a tensor without axes, for eager calls on a CPU: `torch.rsub` makes one in every call."""
+    with torch.inference_mode(False):
+        return torch.ones((), dtype=dtype, device="cpu")
+
+
 @lru_cache(maxsize=256)
 def _kept(values: tuple[float, ...], dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, dtype=dtype, device="cpu")

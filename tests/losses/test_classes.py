@@ -639,6 +639,16 @@ def test_soft_labels_near_a_sure_one_are_exact(text: str):
     torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("text", ["bce(sigmoid)", "bce(sigmoid, pos_weight=3)", "focal(sigmoid, gamma=0)"])
+@pytest.mark.parametrize("repeats", [1, 70])
+def test_a_label_of_nearly_nothing_is_no_sure_one(text: str, repeats: int):
+    """1 - 2 t is 1 for t = 1e-9, which is a value of 3e-8 where p is nearly 0."""
+    pred = torch.linspace(-30, 30, 241)[None].repeat(1, repeats)
+    loss, target = compiled(with_options(text, "reduction=none")), torch.full_like(pred, 1e-9)
+    found, wanted = loss(pred, target), loss(pred.double(), target.double())
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=0)
+
+
 def test_zero_is_a_logit_with_a_slope():
     """|x| has none at 0, and -0 is no other logit: zeros are what a layer starts with."""
     for pred in (torch.zeros(1, 4), -torch.zeros(1, 4), torch.zeros(1, 20_000)):
