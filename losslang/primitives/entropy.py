@@ -70,8 +70,8 @@ def _signs(target: Tensor) -> Tensor:
 def holds_sure(target: Tensor, room: Tensor | None = None) -> bool:
     """True if a target is 0 or 1 everywhere, so that t - t^2 is 0; NaN is neither.
 
-    It is computed in `room`, if that is given. For many elements a look at both ends takes half of the time of
-    a comparison.
+    It is computed in `room`, if that is given. For many elements a look at both ends takes half of the time
+    of a comparison.
     """
     if target.numel() < MANY:
         return torch.equal(target * target, target)

@@ -13,6 +13,7 @@ from losslang.plan.passes import (
     fuse_reduction,
     mask_once,
     mask_sums,
+    mask_targets,
     may_idle,
     share_logs,
     share_sums,
@@ -87,7 +88,8 @@ def _uncut(plan: Plan, registry: Registry) -> Plan:
 
 def _uncut_eager(plan: Plan, registry: Registry) -> Plan:
     """The same for calls whose values can be looked at, from the values of its inputs on."""
-    short = share_logs(mask_sums(fuse_masks(plan, registry), registry), registry)
+    fused = fuse_masks(mask_targets(plan, registry), registry)
+    short = share_logs(mask_sums(fused, registry), registry)
     return _without(_uncut(short, registry), READING)
 
 

@@ -22,10 +22,9 @@ def holds_all(mask: Tensor) -> bool:
     return not mask.numel() or bool(mask.view(torch.uint8).min())
 
 
-def any_of(mask: Tensor, axis: int) -> Tensor:
-    """Returns, for each position, whether any element along an axis is true."""
-    is_quick = can_read_without_sync(mask) and mask.shape[axis] and not traces()
-    return mask.view(torch.uint8).amax(axis).bool() if is_quick else mask.any(axis)
+def any_of(mask: Tensor, axis: int, *, as_bytes: bool) -> Tensor:
+    """Returns, for each position, whether any element along an axis is true: bytes, or booleans of no element."""
+    return mask.view(torch.uint8).amax(axis) if as_bytes and mask.shape[axis] else mask.any(axis)
 
 
 def numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -70,7 +69,7 @@ def _first_along(mask: Tensor, axes: Sequence[int]) -> Tensor:
 
 def differs(values: Tensor, number: float) -> Tensor:
     """Returns values != number."""
-    if values.numel() <= CACHED and _is_quick(values) and not values.requires_grad:
+    if MANY // 2 < values.numel() <= CACHED and _is_quick(values) and not values.requires_grad:
         return torch.ne(values, number, out=torch.empty_like(values)).bool()
     return values != number
 

@@ -117,6 +117,60 @@ def test_losses_of_classes(text: str, form: str, laid: str, size: str):
     holds(text, PRED, LABELS if form == "indices" else SOFT, LAID[laid])
 
 
+VOID = "ignore_index=255"
+OF_VOID = [
+    f"bce(sigmoid, {VOID})", f"bce(sigmoid, {VOID}) + dice(smooth=1, {VOID})", f"bce(sigmoid, pos_weight=2, {VOID}) + dice({VOID})",
+    f"focal(sigmoid, {VOID}) + dice({VOID}) + 0.3*tversky({VOID})", f"dice(sigmoid, {VOID}) + bce(sigmoid, {VOID}, reduction=sum)",
+    f"bce(sigmoid, {VOID}) + dice(batch=true, {VOID}) + jaccard(empty=skip, {VOID})", f"bce(sigmoid, {VOID}) + bce(sigmoid)",
+]  # fmt: skip
+FORMS = {
+    "numbers": (PRED, YES),
+    "whole numbers": (PRED, YES.long()),
+    "indices": (PRED, LABELS),
+    "places": (PRED[:, :1], YES[:, 0].long()),
+}
+HIDES = {
+    "some": lambda t: torch.rand(t.shape, generator=torch.Generator().manual_seed(5)) > 0.7,
+    "one": lambda t: torch.arange(t.numel()).view(t.shape) == 7,
+    "a region": lambda t: torch.arange(t.numel()).view(t.shape) < t[0].numel() // (4 if t.ndim == 4 else 1),
+    "a sample and one": lambda t: torch.arange(t.numel()).view(t.shape) <= t[0].numel(),
+    "all": lambda t: torch.ones(t.shape).bool(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hides", HIDES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("text", OF_VOID)
+def test_labels_to_ignore_of_yes_and_no(text: str, form: str, hides: str, size: str):
+    """As `holds`; what nobody is to read is not a number in the prediction."""
+    pred, target = FORMS[form]
+    void = HIDES[hides](target)
+    ignored = target.masked_fill(void, 255)
+    if "+ bce(sigmoid)" not in text:
+        pred = hidden(~void, pred, math.nan)
+    loss, leaf = losslang.compile(text, validate="never"), pred.clone().requires_grad_()
+    wanted = whole_value(loss, leaf, ignored)
+    (slope,) = torch.autograd.grad(wanted, leaf)
+    for _ in range(4):
+        found = loss(leaf, ignored)
+        torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12)
+        torch.testing.assert_close(torch.autograd.grad(found, leaf)[0], slope, rtol=1e-10, atol=1e-12)
+
+
+def test_a_region_without_elements_is_found():
+    """A sample that is masked wholly counts no more; one element less than that may lie anywhere."""
+    loss = losslang.compile("bce(sigmoid, mask=batch.m) + dice(smooth=1, mask=batch.m)")
+    mask = torch.ones(3, 4, 5, 6).bool()
+    for hides in (29, 30, 31):
+        mask.flatten()[:hides] = False
+        for _ in range(3):
+            found = loss.detail(PRED, YES, m=mask).values[1]
+        probs, truth = PRED.sigmoid() * mask, YES * mask
+        overlap, sizes = (probs * truth).sum((2, 3)), (probs + truth).sum((2, 3))
+        wanted = (1 - (2 * overlap + 1) / (sizes + 1)).flatten()[int(hides >= 30) :]
+        torch.testing.assert_close(found, wanted.mean())
+
+
 # -------------------------------------------------------------------- what is left in the plan
 
 
@@ -131,7 +185,8 @@ def steps_of(text: str, pred: Tensor, target: Tensor, **batch: Any) -> list[str]
 
 def _executors(executor: Executor) -> list[Executor]:
     other = executor.kernel_ignoring
-    return [*([] if other is None else [other]), executor, executor.without(executor.ignore_step_names)]
+    asked = [executor.without(absent) for absent in (executor.ignore_step_names, ())]
+    return list(dict.fromkeys([*([] if other is None else [other]), executor, *asked]))
 
 
 def _computing(executor: Executor) -> list[Step]:
@@ -143,16 +198,26 @@ def _computing(executor: Executor) -> list[Step]:
 
 
 MASKS = ("zero_masked", "zero_masked_raw", "filled", "value_mask")
+COUNTED = ["number_of_counted", "over_counted"]
 FUSED = {
-    "mse(mask=batch.m)": ["zero_masked_raw", "zero_masked", "kernel:mse.identity", "over_counted"],
+    "mse(mask=batch.m)": ["zero_masked_raw", "zero_masked", "kernel:mse.identity", *COUNTED],
     "l1(mask=batch.m, reduction=sum)": ["zero_masked_raw", "zero_masked", "loss:l1", "reduction:sum"],
-    "bce(sigmoid, mask=batch.m)": ["zero_masked_raw", "filled", "kernel:bce.sigmoid", "over_counted"],
+    "bce(sigmoid, mask=batch.m)": ["zero_masked_raw", "filled", "kernel:bce.sigmoid", *COUNTED],
 }
 
 
 @pytest.mark.parametrize(("text", "wanted"), FUSED.items(), ids=FUSED)
 def test_a_loss_of_elements_masks_what_it_reads_alone(text: str, wanted: list[str]):
     assert steps_of(text, PRED, YES, m=LAID["of elements"]) == wanted
+
+
+def test_labels_to_ignore_are_masked_as_a_mask_is():
+    ignored = torch.where(LAID["of elements"], YES, 255)
+    wanted = ["not_ignored", "zero_masked", "filled", "kernel:bce.sigmoid", *COUNTED]
+    assert steps_of("bce(sigmoid, ignore_index=255)", PRED, ignored) == wanted
+    text = "bce(sigmoid, ignore_index=255) + dice({0}) + 0.3*tversky({0})".format("ignore_index=255")
+    found = steps_of(text, PRED, ignored)
+    assert [found.count(name) for name in ("filled", "number_of_counted", "value_mask")] == [1, 1, 1]
 
 
 def test_a_fill_is_shared_with_a_sigmoid_beside_it():

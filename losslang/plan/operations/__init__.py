@@ -141,6 +141,7 @@ for _function in (
     masks.zero_masked_raw,
     masks.any_channel_mask,
     masks.value_mask,
+    masks.number_of_counted,
     masks.counting,
     masks.place_mask,
     masks.masked_dense,

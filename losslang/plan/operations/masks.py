@@ -8,6 +8,7 @@ A prediction is (B, C, *S) unless its loss says otherwise. A mask is boolean and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from losslang.diagnostics.mistakes import tensors
@@ -191,6 +192,8 @@ def inside(value: Any, edge: tuple[int, int] | None) -> Any:
 def value_mask(
     mask: Tensor | None,
     values: Tensor,
+    number: Any = None,
+    *,
     site: Site,
     frame: str,
     batch: bool,
@@ -198,16 +201,19 @@ def value_mask(
 ) -> Tensor | None:
     """Returns the mask of a loss's values, in their shape: True where a value has an unmasked element.
 
-    None if all have, which for regions and samples is read on a CPU alone: on a GPU it would synchronize.
+    None if all have, which for regions and samples is read on a CPU alone: on a GPU it would synchronize. It
+    is not read where fewer elements than a region has are masked: `number` says how many are not.
     """
     if mask is None:
         return None
     if frame in ("region", "samples"):
         keep = 2 if frame == "region" else 1
-        seen = any_of(mask.flatten(keep), keep) if mask.ndim > keep else mask
+        if isinstance(number, int) and mask.numel() - number < prod(mask.shape[keep:]):
+            return None
+        is_read = can_read_without_sync(mask) and not traces()
+        seen = any_of(mask.flatten(keep), keep, as_bytes=is_read) if mask.ndim > keep else mask
         seen = seen.any(0, keepdim=True) if batch else seen
-        is_seen = can_read_without_sync(seen) and not traces() and holds_all(seen)
-        return None if is_seen else seen.expand(values.shape)
+        return None if is_read and holds_all(seen) else seen.bool().expand(values.shape)
     return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
 
 
@@ -232,13 +238,16 @@ def filled(value: Tensor, mask: Tensor, number: float) -> Tensor:
     return cleared(value, mask, number)
 
 
-def over_counted(total: Tensor, mask: Tensor, pred: Tensor) -> Tensor:
+def number_of_counted(mask: Tensor) -> Any:
+    """Returns how many elements a mask leaves: a tensor on a GPU, where to read it would wait."""
+    number = torch.count_nonzero(mask)
+    return int(number) if can_read_without_sync(number) else number
+
+
+def over_counted(total: Tensor, number: Any, mask: Tensor, pred: Tensor) -> Tensor:
     """Returns a sum over the number of unmasked elements of a prediction; the mean over nothing is 0."""
     share = pred.numel() // max(mask.numel(), 1)
-    number = torch.count_nonzero(mask)
-    if can_read_without_sync(number):
-        return total / max(int(number) * share, 1)
-    return total / (number * share).clamp(min=1)
+    return total / (max(number * share, 1) if isinstance(number, int) else (number * share).clamp(min=1))
 
 
 def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:

@@ -2,8 +2,8 @@
 
 `PASSES` is the pipeline of every plan, in order; `optimize` verifies the plan after each. The other passes
 make plans for some calls: `drop_masks` where no label is ignored, `fuse_reduction` and `share_sums` where a
-tensor is not cut into blocks, `fuse_masks`, `mask_sums` and `share_logs` in eager calls of these,
-`merge_all_reduces` over ranks, `specialize` and `mask_once` for inputs like earlier ones, `summed` for
+tensor is not cut into blocks, `mask_targets`, `fuse_masks`, `mask_sums` and `share_logs` in eager calls of
+these, `merge_all_reduces` over ranks, `specialize` and `mask_once` for inputs like earlier ones, `summed` for
 torch.compile.
 """
 
@@ -20,6 +20,7 @@ from losslang.plan.passes.fuse import fuse
 from losslang.plan.passes.fuse_masks import fuse_masks, mask_once
 from losslang.plan.passes.fuse_reduction import fuse_reduction
 from losslang.plan.passes.mask_sums import mask_sums
+from losslang.plan.passes.mask_targets import mask_targets
 from losslang.plan.passes.merge_all_reduces import all_reduces, merge_all_reduces
 from losslang.plan.passes.share_logs import share_logs
 from losslang.plan.passes.share_sums import share_sums
@@ -51,6 +52,7 @@ __all__ = [
     "fuse_masks",
     "mask_once",
     "mask_sums",
+    "mask_targets",
     "fuse_reduction",
     "share_logs",
     "share_sums",

@@ -11,14 +11,14 @@ A kernel that can leave places out, as `ce` of class indices, is handed the mask
 A loss of elements that is 0 where what it reads is masked, as `mse` of 0 and 0, needs no mask of its values:
 
     mse = kernel:mse.identity(zero_masked, zero_masked2); total = reduction:sum(mse, none, none)
-    mean = over_counted(total, m, zero_masked)
+    number = number_of_counted(m); mean = over_counted(total, number, m, zero_masked)
 
 Not one of PASSES: kernels look at values, and walks over blocks mask by themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 
@@ -43,17 +43,36 @@ def fuse_masks(plan: Plan, registry: Registry) -> Plan:
 
 
 def mask_once(plan: Plan, registry: Registry) -> Plan:
-    """Masks a target once that is masked as it comes and again as it is read: by a second step, or by a kernel."""
+    """Masks a target once that is masked as it comes and again as it is read: by a second step, or by a kernel.
+
+    The elements that a mask leaves are counted once, and looked for once in its regions.
+    """
     above = {step.name: step for step in plan.steps}
     same: dict[str, Argument] = {}
     steps: list[Step] = []
-    for step in plan.steps:
+    for step in _counted_once(plan.steps, same):
         inner = above.get(step.input_names[0]) if step.operation in MASKING else None
         if inner is not None and inner.operation in MASKING and inner.inputs[1:] == step.inputs[1:]:
             same[step.name] = step.inputs[0]
         made = _masked_dense(step, above)
         steps.append(made or (_with_its_target(step, above) if takes_mask(step, registry) else step))
     return drop_unread_steps(substituted(Plan(tuple(steps), plan.outputs), same))
+
+
+def _counted_once(steps: Sequence[Step], same: dict[str, Argument]) -> Iterator[Step]:
+    """Yields the steps, with what is counted for those that look.
+
+    `same` gets those that another one has done before.
+    """
+    seen: dict[object, Ref] = {}
+    for step in steps:
+        is_of_regions = step.operation == "value_mask" and dict(step.options)["frame"] == "region"
+        if is_of_regions or step.operation == "number_of_counted":
+            first = seen.setdefault((step.operation, step.inputs[:1], step.options), Ref(step.name))
+            if first.name != step.name:
+                same[step.name] = first
+        number = seen.get(("number_of_counted", step.inputs[:1], ()))
+        yield step.with_inputs((*step.inputs, number)) if is_of_regions and number is not None else step
 
 
 def _masked_dense(step: Step, above: Mapping[str, Step]) -> Step | None:
@@ -82,12 +101,12 @@ def _with_its_target(step: Step, above: Mapping[str, Step]) -> Step:
     masked = above.get(target.name) if isinstance(target, Ref) else None
     if masked is None or masked.operation not in MASKING or not others or others[-1] is None:
         return step
-    if _as_given(masked.inputs[1], above) != _as_given(others[-1], above):
+    if as_given(masked.inputs[1], above) != as_given(others[-1], above):
         return step
     return step.with_inputs((prediction, masked.inputs[0], *others))
 
 
-def _as_given(mask: Argument, above: Mapping[str, Step]) -> Argument:
+def as_given(mask: Argument, above: Mapping[str, Step]) -> Argument:
     """Returns what a mask was before it was laid over a prediction."""
     while isinstance(mask, Ref) and mask.name in above and above[mask.name].operation in LAYING:
         mask = above[mask.name].inputs[0]
@@ -267,5 +286,6 @@ def _over_mask(mean: _Mean) -> list[Step]:
     if mean.reduction.operation == "reduction:sum":
         return [total]
     total = replace(total, name=f"total of {name}")
-    inputs = (Ref(total.name), mean.mask, mean.loss.inputs[0])
-    return [total, Step(name, "over_counted", inputs, owners=owners)]
+    number = Step(f"number of {name}", "number_of_counted", (mean.mask,), owners=owners)
+    inputs = (Ref(total.name), Ref(number.name), mean.mask, mean.loss.inputs[0])
+    return [total, number, Step(name, "over_counted", inputs, owners=owners)]
