@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 
 from losslang.tensors.byte_masks import cleared, number_of
-from losslang.tensors.devices import can_read_without_sync
+from losslang.tensors.devices import MANY, can_read_without_sync
 from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import divided, mean_along
 from losslang.tensors.options import Option
 from losslang.vocabulary import Tensor
+
+EXACT = 2**24
+"""Up to this number of labels their count is exact in single precision."""
 
 
 def cross_entropy(
@@ -35,26 +38,39 @@ def cross_entropy(
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
     if reduction == "none" or not can_read_without_sync(logits):
         return _ignoring(logits, labels, class_weight, label_smoothing, reduction, index)
-    if mask is None and class_weight is None and not label_smoothing:
-        log_probs = torch.log_softmax(logits, 1)
-        value, number = _nll_and_number(log_probs, labels, how, index)
-        if number.item() == labels.numel():
-            return value
-    else:
+    is_plain = mask is None and class_weight is None
+    if label_smoothing or (logits.numel() <= MANY and not is_plain):
         value = kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
-    # torch multiplies the softmax of an ignored row by 0: a NaN or inf logit there makes its gradient NaN.
-    if math.isnan(value.item()) or (may_ignore and not math.isfinite(logits.detach().sum().item())):
+        # A NaN or inf logit of an ignored row makes its gradient NaN: torch multiplies the softmax by 0.
+        is_odd = math.isnan(value.item()) or (may_ignore and not math.isfinite(logits.detach().sum().item()))
+    else:
+        log_probs = torch.log_softmax(logits, 1)
+        value, weight = _nll_and_weight(log_probs, labels, class_weight, how, index)
+        found = weight.item()
+        if class_weight is None and found == labels.numel() <= EXACT:
+            return value
+        # Such a logit makes all log-probabilities of its row NaN.
+        is_odd = not found or (may_ignore and math.isnan(_some(log_probs).sum().item()))
+    if is_odd:
         return _ignoring_nan(logits, labels, class_weight, label_smoothing, reduction, index)
     return value
 
 
-def _nll_and_number(log_probs: Tensor, labels: Tensor, how: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Returns torch's nll, and how many labels it did not ignore."""
+def _some(log_probs: Tensor) -> Tensor:
+    """Returns some log-probabilities of every row, without a gradient: those of one class, or of all if few."""
+    seen = log_probs.detach()
+    return seen if seen.numel() <= MANY else seen.select(1, 0)
+
+
+def _nll_and_weight(
+    log_probs: Tensor, labels: Tensor, class_weight: Tensor | None, how: int, ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """Returns torch's nll, and the sum of the weights of the labels that it did not ignore, or their number."""
     if log_probs.ndim == 2:
-        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, None, how, ignore_index)
+        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, class_weight, how, ignore_index)
     if log_probs.ndim != 4:
         log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
-    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, None, how, ignore_index)
+    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, class_weight, how, ignore_index)
 
 
 def labels_outside(

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 import losslang
 from losslang.losses import entropy as cross_entropies
 from losslang.plan.operations import masks
+from losslang.primitives import cross_entropy as kernels_of_labels
 from losslang.registry import current_registry
 from losslang.runtime import block_sizes, ignored_labels
 from losslang.runtime.compiled import _understood
@@ -116,6 +117,38 @@ def test_in_every_order_of_calls(
             (slope,) = torch.autograd.grad(wanted(pred, labels, kept).sum(), pred)
             torch.testing.assert_close(found, slope)
             assert not found[hidden].any()
+
+
+LEAVING_OUT = ["ce({})", "ce(mask=batch.m{})", "ce(class_weight=[0.5, 1, 2]{})", "ce(label_smoothing=0.1{})"]
+
+
+@pytest.mark.parametrize("beside", [torch.nan, torch.inf, -torch.inf, 1.0])
+@pytest.mark.parametrize("reduction", ["", "reduction=sum"])
+@pytest.mark.parametrize("text", LEAVING_OUT)
+@pytest.mark.parametrize("many", [0, 2**14])
+def test_what_stands_beside_an_ignored_label_of_few_and_of_many(
+    text: str, reduction: str, beside: float, many: int, monkeypatch: pytest.MonkeyPatch
+):
+    """One logit of its row, or all: the numbers of F.cross_entropy with 0 there."""
+    monkeypatch.setattr(kernels_of_labels, "MANY", many)
+    written = f", {reduction}" if reduction and not text.startswith("ce({}") else reduction
+    loss = losslang.compile(text.format(written))
+    how = {"weight": torch.tensor([0.5, 1.0, 2.0])} if "weight" in text else {}
+    how |= {"label_smoothing": 0.1} if "smoothing" in text else {}
+    how |= {"reduction": "sum"} if reduction else {}
+    for hidden in (SOME, torch.zeros_like(SOME), torch.ones_like(SOME)):
+        labels = LABELS if "mask" in text else LABELS.masked_fill(hidden, -100)
+        for channels in (slice(0, 3), slice(1, 2)):
+            pred = PRED.clone()
+            pred[:, channels].masked_fill_(hidden.unsqueeze(1), beside)
+            pred, clean = pred.requires_grad_(), PRED.clone().requires_grad_()
+            value = loss(pred, labels, m=~hidden)
+            left = LABELS.masked_fill(hidden, -100)
+            wanted: Tensor = torch.nn.functional.cross_entropy(clean, left, **how)
+            wanted = clean[:0].sum() if hidden.all() else wanted
+            torch.testing.assert_close(value, wanted)
+            slopes = torch.autograd.grad(value, pred)[0], torch.autograd.grad(wanted, clean)[0]
+            torch.testing.assert_close(*slopes)
 
 
 KINDS = {
