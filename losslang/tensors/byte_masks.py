@@ -69,14 +69,14 @@ def _first_along(mask: Tensor, axes: Sequence[int]) -> Tensor:
 
 def differs(values: Tensor, number: float) -> Tensor:
     """Returns values != number."""
-    if MANY // 2 < values.numel() <= CACHED and _is_quick(values) and not values.requires_grad:
+    if MANY // 2 < values.numel() <= CACHED and is_quick(values) and not values.requires_grad:
         return torch.ne(values, number, out=torch.empty_like(values)).bool()
     return values != number
 
 
 def cleared(values: Tensor, mask: Tensor, number: float = 0.0) -> Tensor:
     """Returns the values with a number, and a gradient of 0, where the mask is False, even if NaN is there."""
-    if values.numel() > MANY and _is_quick(values) and _lies_along(mask, values):
+    if values.numel() > MANY and is_quick(values) and _lies_along(mask, values):
         from losslang.tensors.gradient_mask import cleared_bits
 
         return cleared_bits(values, ones(mask).view(torch.int8), number)
@@ -93,7 +93,8 @@ def _lies_along(mask: Tensor, values: Tensor) -> bool:
     return mask.ndim == values.ndim and all(own in (1, size) for own, size in pairs)
 
 
-def _is_quick(values: Tensor) -> bool:
+def is_quick(values: Tensor) -> bool:
+    """Returns whether a comparison may be written to floats like these, which takes vector instructions."""
     is_float = values.dtype.is_floating_point and values.element_size() in (4, 8)
     if not is_float or not can_read_without_sync(values):
         return False

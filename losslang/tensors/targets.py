@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import inputs, tensors
 from losslang.diagnostics.source import Source, Span
+from losslang.tensors.byte_masks import is_quick
 from losslang.tensors.lazy import torch
 from losslang.tensors.parts import kind, naming
 from losslang.tensors.repairs import Misfit, Reads, has_shape, rows_of
@@ -149,8 +151,17 @@ def dense(target: Any, pred: Tensor, site: Site, over: str) -> Tensor:
 def one_hot(indices: Tensor, pred: Tensor) -> Tensor:
     """Returns class indices as 0 and 1 for each class of a prediction; 0 everywhere for an index of none."""
     # A comparison, not F.one_hot, which synchronizes a GPU and takes 8 times the memory.
+    if is_quick(pred):
+        classes = _classes(pred.shape[1], pred.ndim, pred.dtype)
+        return torch.eq(indices.to(pred.dtype).unsqueeze(1), classes, out=torch.empty_like(pred))
     classes = torch.arange(pred.shape[1], device=pred.device).reshape(-1, *[1] * (pred.ndim - 2))
     return (indices.unsqueeze(1) == classes).to(pred.dtype)
+
+
+@lru_cache(maxsize=64)
+def _classes(number: int, rank: int, dtype: torch.dtype) -> Tensor:
+    """Returns the numbers of the classes along axis 1 of a prediction on a CPU, of this rank and type."""
+    return torch.arange(number, dtype=dtype, device="cpu").reshape(-1, *[1] * (rank - 2))
 
 
 def labels(target: Any, pred: Tensor, site: Site) -> Tensor:

@@ -116,8 +116,15 @@ def _seen(target: Tensor, labels: Sequence[int]) -> Tensor | None:
     """Returns a mask, True where a target is none of the labels; None if they are nowhere."""
     # Fast path: labels outside of the range of labels, as -100 mostly is, need no mask.
     if not target.dtype.is_floating_point and target.dtype != torch.bool:
-        if not labels or target.min().item() > labels[-1] or target.max().item() < labels[0]:
+        if not labels:
             return None
+        # One end of the range tells mostly. A label to ignore that is an end of it is there.
+        is_below = labels[-1] < 0
+        end = (target.min() if is_below else target.max()).item()
+        if end > labels[-1] if is_below else end < labels[0]:
+            return None
+        if end in labels:
+            return _outside(target, labels)
     found = _outside(target, labels)
     return None if found is None or holds_all(found) else found
 
