@@ -10,7 +10,7 @@ from losslang.plan.operations.call import is_foreign
 from losslang.plan.passes import fuse_masks
 from losslang.runtime import block_sizes
 from losslang.runtime.blocks import Walker
-from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuses_labels
+from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuse_the_rest, refuses_labels
 from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kernels, class_ranges
 from losslang.runtime.program import fits_everywhere
 from losslang.tensors.eager import is_eager
@@ -117,6 +117,19 @@ class Call:
         # Terms that share a walk take less time than kernels.
         return all(len(walker.walk.sums) == 1 for walker in self.unmasked_walks)
 
+    @cached_property
+    def needs_no_look(self) -> bool:
+        """Whether kernels refuse what is no class, and masks of what may be ignored are made without a look.
+
+        Their cost beside kernels that leave labels out themselves is less than that of a look.
+        """
+        own = self.executor.kernel_ignoring
+        if own is None or not self.may_ignore or not self.has_open_masks or self.is_far:
+            return False
+        if self.walks or self.unmasked_walks or not self.can_ignore_in_kernels:
+            return False
+        return refuse_the_rest(own.plan, own.registry, self.sources)
+
 
 # -------------------------------------------------------------------- the conditions of WAYS, in its order
 
@@ -135,7 +148,7 @@ def checks_labels_in_kernels(call: Call) -> bool:
         return False
     is_left = ignores_in_kernels(call)
     if call.has_open_masks and not is_left:
-        return False
+        return call.needs_no_look
     own = call.executor.kernel_ignoring if is_left else call.executor
     assert own is not None
     is_meant = partial(refuses_labels, registry=own.registry)
@@ -175,7 +188,7 @@ def ignores_by_range(call: Call) -> bool:
 
 
 def asks_for_masks(call: Call) -> bool:
-    return call.has_open_masks
+    return call.has_open_masks and not call.needs_no_look
 
 
 def is_fused(call: Call) -> bool:
@@ -188,7 +201,7 @@ def has_walks(call: Call) -> bool:
 
 
 def ignores_in_kernels_beside_masks(call: Call) -> bool:
-    return not call.has_open_masks and call.can_ignore_in_kernels
+    return call.needs_no_look or (not call.has_open_masks and call.can_ignore_in_kernels)
 
 
 def always(call: Call) -> bool:

@@ -20,7 +20,7 @@ from losslang.runtime import block_sizes, program
 from losslang.runtime.arguments import name_heads
 from losslang.runtime.blocks import Walker
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES, Call
-from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index
+from losslang.runtime.ignored_labels import ignore_mask_steps, with_kernel_ignore_index, without_looks
 from losslang.runtime.kinds import Model, numbers_of
 from losslang.runtime.label_ranges import CHECKS, Sources
 from losslang.runtime.program import Program
@@ -217,9 +217,12 @@ class Executor:
 
     @cached_property
     def kernel_ignoring(self) -> Executor | None:
-        """The executor of the plan with `ignore_index` of kernels in place of masks; None if none has it."""
+        """The executor of the plan with `ignore_index` of kernels in place of masks; None if none has it.
+
+        Masks that are left are made without a look.
+        """
         plan = with_kernel_ignore_index(self.plan, self.registry)
-        return None if plan == self.plan else self._of(plan)
+        return None if plan == self.plan else self._of(without_looks(plan))
 
     def _of(self, plan: Plan) -> Executor:
         """The executor of a part of the plan, for calls that are handed on: their kinds are those of this one."""

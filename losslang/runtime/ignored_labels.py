@@ -58,6 +58,14 @@ def with_kernel_ignore_index(plan: Plan, registry: Registry) -> Plan:
     return plan
 
 
+def without_looks(plan: Plan) -> Plan:
+    """The plan whose masks of ignored labels are made even where none is ignored."""
+    kept = {step.name for step in ignore_mask_steps(plan)}
+    blind = ("looks", False)
+    steps = (replace(s, options=(*s.options, blind)) if s.name in kept else s for s in plan.steps)
+    return Plan(tuple(steps), plan.outputs)
+
+
 def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     """The plan without one of its masks, if it serves kernels alone that can leave the label out themselves."""
     index = dict(kept.options)["index"]
@@ -84,6 +92,32 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     fused = fuse_reduction(fuse_masks(free, registry), registry)
     kernels = [step for step in fused.steps if told in step.options and _is_kernel(step)]
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
+
+
+def refuse_the_rest(plan: Plan, registry: Registry, sources: Sources) -> bool:
+    """Whether kernels of a plan refuse all labels that the checks behind `sources` do: those not to be ignored."""
+    own = Sources(plan, sources.inputs)
+    told = {
+        (own.given(step.inputs[1]), own.slot(step.inputs[0]), dict(step.options)["ignore_index"])
+        for step in plan.steps
+        if refuses_labels(step, registry) and "ignore_index" in dict(step.options)
+    }
+    for check in sources.checks:
+        slot, pred = map(sources.slot, check.inputs)
+        if slot is None or pred is None or sources.inputs[slot].ndim + 1 != sources.inputs[pred].ndim:
+            return False
+        if not any((slot, pred, label) in told for label in _left_out(check, sources)):
+            return False
+    return True
+
+
+def _left_out(check: Step, sources: Sources) -> tuple[int, ...]:
+    """The labels that a check of labels is not handed; none if it reads them in another way than as they came."""
+    masked = sources.above.get(check.input_names[0])
+    if masked is None or masked.operation != "zero_masked" or sources.laid(masked.inputs[0]) is None:
+        return ()
+    mask = sources.above[masked.input_names[1]]
+    return ignored_labels(mask) if mask.operation == "not_ignored" else ()
 
 
 def refuses_labels(step: Step, registry: Registry) -> bool:

@@ -64,6 +64,10 @@ class Sources:
         """The number of the input that an argument is, on whichever axes; None if it is computed or masked."""
         return self._slot(argument, LAID)
 
+    def given(self, argument: Argument) -> int | None:
+        """The number of the input that labels are of which nothing is masked."""
+        return self._slot(argument, ("labels", *LAID))
+
     def _slot(self, argument: Argument, through: Sequence[str]) -> int | None:
         while isinstance(argument, Ref) and argument.name not in self.slots:
             step = self.above[argument.name]

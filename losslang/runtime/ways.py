@@ -71,7 +71,7 @@ WAYS: tuple[Way, ...] = (
     Way(
         "labels checked by kernels",
         checks_labels_in_kernels,
-        "nothing reads the labels but kernels of torch, which refuse what is no class",
+        "kernels of torch read the labels, and refuse what is no class",
         "goes on; what torch refuses is said with its place in the program",
         "the look at a range: 2 us, and 0.25 ms a million labels",
         make.refusal_of_kernels_named,

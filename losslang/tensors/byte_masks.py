@@ -13,6 +13,8 @@ from losslang.tensors.devices import MANY, can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.vocabulary import Tensor
 
+FEW = 2**10
+"""Elements of a mask up to which one conversion to floats takes no longer than three operations on bytes."""
 CACHED = 2**20
 """Elements up to which the floats that a comparison is written to stay in the cache."""
 
@@ -29,11 +31,8 @@ def any_of(mask: Tensor, axis: int, *, as_bytes: bool) -> Tensor:
 
 def numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Returns 1 where true, 0 elsewhere, in a type of float."""
-    return (
-        ones(mask).to(dtype)
-        if mask.dtype == torch.bool and can_read_without_sync(mask) and not traces()
-        else mask.to(dtype)
-    )
+    is_quick = mask.dtype == torch.bool and mask.numel() > FEW and can_read_without_sync(mask)
+    return ones(mask).to(dtype) if is_quick and not traces() else mask.to(dtype)
 
 
 def ones(mask: Tensor) -> Tensor:

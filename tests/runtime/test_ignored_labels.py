@@ -431,6 +431,56 @@ def test_what_is_not_a_number_by_itself_stays_none():
     assert all(loss(pred, LABELS).isnan() for _ in range(3))
 
 
+REFUSED = {
+    "ce(ignore_index=255) + dice": 77,
+    "ce(ignore_index=255) + dice(ignore_index=none)": 255,
+    "ce(ignore_index=255) + dice(ignore_index=77)": 255,
+    "ce(ignore_index=255) + dice(ignore_index=[77, 255])": 77,
+    "ce(ignore_index=255, mask=batch.m) + dice(mask=batch.m)": 77,
+    "dice(softmax, ignore_index=255)": 77,
+}
+"""Programs, and a label beside the 255 that one of their losses has no class for."""
+
+
+@pytest.mark.filterwarnings("ignore:.*W350:losslang.LossWarning")
+@pytest.mark.parametrize(("text", "label"), REFUSED.items(), ids=REFUSED)
+def test_what_is_no_class_beside_a_label_to_ignore(text: str, label: int):
+    """In the first call and in later ones, whatever kernels look at; nothing is differentiated before."""
+    some = LABELS.masked_fill(SOME, 255)
+    wrong = some.index_fill(0, torch.tensor([2]), label)
+    batch = {"m": torch.ones_like(SOME)}
+    for calls in range(3):
+        loss = losslang.compile(text)
+        for _ in range(calls):
+            loss(PRED, some if label == 77 else LABELS, **batch)
+        with pytest.raises(losslang.LossError, match=str(label)):
+            loss(PRED, wrong, **batch)
+
+
+@pytest.mark.parametrize("beside", [torch.nan, torch.inf, -torch.inf, 3.0])
+@pytest.mark.parametrize("ruled_out", [False, True])
+@pytest.mark.parametrize("text", ["ce(ignore_index=-100) + dice", "ce(mask=batch.m) + dice(mask=batch.m)"])
+def test_regions_beside_what_is_left_out(text: str, ruled_out: bool, beside: float, place: str):
+    """A logit that is left out, of a class alone or of all; a class may be ruled out where places count."""
+    loss, labels = losslang.compile(text), LABELS % 2
+    with_one = labels.masked_fill(SOME, -100)
+    for channels in (slice(1, 2), slice(0, 3)):
+        pred = PRED.index_fill(1, torch.tensor([2]), -torch.inf) if ruled_out else PRED.clone()
+        clean = pred.masked_fill(SOME.unsqueeze(1), 0.0).double().requires_grad_()
+        pred[:, channels].masked_fill_(SOME.unsqueeze(1), beside)
+        pred = pred.requires_grad_()
+        probs = clean.softmax(1) * ~SOME.unsqueeze(1)
+        truth = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1) * ~SOME.unsqueeze(1)
+        both, sizes = (probs * truth).sum(2), (probs + truth).sum(2)
+        wanted = torch.nn.functional.cross_entropy(clean, with_one)
+        wanted = wanted + (1 - (2 * both + 1e-5) / (sizes + 1e-5)).mean()
+        (slope,) = torch.autograd.grad(wanted, clean)
+        for _ in range(3):
+            value = loss(pred, labels if "mask" in text else with_one, m=~SOME)
+            torch.testing.assert_close(value, wanted.float())
+            torch.testing.assert_close(torch.autograd.grad(value, pred)[0], slope.float())
+
+
 LOOKED_AT = {
     "nll": 0, "nll(reduction=sum)": 0, "nll(ignore_index=255)": 0, "nll(reduction=batchmean)": 1, "ce": 0,
     "ce(label_smoothing=0.1)": 0, "ce(ignore_index=7) + ce(ignore_index=7, label_smoothing=0.1)": 0,

@@ -91,10 +91,12 @@ def mask(laid: Any, pred: Tensor) -> Tensor | None:
     return laid if laid.dtype == torch.bool else laid != 0
 
 
-def not_ignored(target: Any, pred: Any, index: int | tuple[int, ...], form: str) -> Tensor | None:
-    """Returns a mask, True where the target is no ignored label; None if no label can be or is ignored.
+def not_ignored(
+    target: Any, pred: Any, index: int | tuple[int, ...], form: str, looks: bool = True
+) -> Tensor | None:
+    """Returns a mask, True where the target is no ignored label; None if no label can be ignored.
 
-    Whether any label is ignored is read on a CPU alone: on a GPU it would synchronize.
+    Also where it `looks`, and finds that none is: on a CPU alone, since on a GPU it would synchronize.
     """
     if not isinstance(target, torch.Tensor):
         return None
@@ -108,7 +110,7 @@ def not_ignored(target: Any, pred: Any, index: int | tuple[int, ...], form: str)
         # The comparison would convert a label to the type of the target, where it is another number.
         held = torch.iinfo(target.dtype)
         labels = tuple(label for label in labels if held.min <= label <= held.max)
-    is_seen = target.is_cpu and target.numel() and not traces()
+    is_seen = looks and target.is_cpu and target.numel() and not traces()
     return _seen(target, labels) if is_seen else _outside(target, labels)
 
 

@@ -7,8 +7,13 @@
     filled = filled(x, m, number=-1e4); sigmoid = activation:sigmoid(filled)
     dice = loss:dice(sigmoid, zero_masked2, none, none)
 
-Probabilities that are not 0 where a place is masked, as those of a softmax, are masked themselves. Not one
-of PASSES: walks over blocks mask by themselves.
+Probabilities that are not 0 where a place is masked, as those of a softmax, are masked themselves, by a
+product if they are finite; then their logits have to be finite alone:
+
+    finite_masked = finite_masked(x, m); softmax = activation:softmax(finite_masked)
+    times_mask = times_mask(softmax, m); dice = loss:dice(times_mask, zero_masked2, none, none)
+
+Not one of PASSES: walks over blocks mask by themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ from losslang.plan.passes.share_sums import products_of
 from losslang.plan.plan import Argument, Plan, Ref, Step
 from losslang.primitives.entropy import NEVER
 from losslang.registry import Registry, loss_behind
+
+SIGMOID, SOFTMAX = "activation:sigmoid", "activation:softmax"
 
 
 def mask_sums(plan: Plan, registry: Registry) -> Plan:
@@ -58,9 +65,8 @@ class _Sums:
         for factors in (product.factors for product in products):
             if zeros.isdisjoint(factors):
                 name = f"{factors[0]} masked for {step.name}"
-                masked[Ref(factors[0])] = Step(
-                    name, "zero_masked", (Ref(factors[0]), mask), owners=step.owners
-                )
+                how = "times_mask" if self.is_finite(factors[0], mask) else "zero_masked"
+                masked[Ref(factors[0])] = Step(name, how, (Ref(factors[0]), mask), owners=step.owners)
                 zeros.add(factors[0])
         inputs = [Ref(masked[i].name) if i in masked else i for i in step.inputs[:-1]]
         return [*masked.values(), step.with_inputs((*inputs, None))]
@@ -78,7 +84,7 @@ class _Sums:
             return self.is_zero(step.inputs[0], over.inputs[0])
         if step.operation in MASKING:
             return step.inputs[1] == mask
-        logits = self._step(step.inputs[0]) if step.operation == "activation:sigmoid" else None
+        logits = self._step(step.inputs[0]) if step.operation == SIGMOID else None
         return logits is not None and self.fills(logits, mask)
 
     def fills(self, logits: Step, mask: Argument) -> bool:
@@ -92,8 +98,24 @@ class _Sums:
         self.filled[logits.name] = replace(logits, operation="filled", options=(("number", NEVER),))
         return True
 
-    def _may_fill(self, reader: Step | None, mask: Argument) -> bool:
-        if reader is None or reader.operation != "activation:sigmoid":
+    def is_finite(self, name: str, mask: Argument) -> bool:
+        """Returns whether a tensor is a softmax of logits that are finite where masked, and are made so if need be.
+
+        They need not be 0 if such sums alone read them, by a softmax.
+        """
+        softmax = self.above[name]
+        logits = self._step(softmax.inputs[0]) if softmax.operation == SOFTMAX else None
+        if logits is None or logits.operation != "zero_masked":
+            return False
+        over = self._step(logits.inputs[1])
+        if over is None or over.operation != "any_channel_mask" or over.inputs[0] != mask:
+            return False
+        if all(self._may_fill(reader, mask, SOFTMAX) for reader in self.readers[logits.name]):
+            self.filled[logits.name] = replace(logits, operation="finite_masked", options=())
+        return True
+
+    def _may_fill(self, reader: Step | None, mask: Argument, activation: str = SIGMOID) -> bool:
+        if reader is None or reader.operation != activation:
             return False
         return leaves_out(reader, mask, self.readers, self.registry)
 
