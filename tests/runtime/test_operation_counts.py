@@ -79,8 +79,8 @@ PROGRAMS: list[tuple[str, Callable[[], Call], list[str], tuple[int, int], tuple[
         "ce(ignore_index=255) + dice(ignore_index=255)",
         lambda: ignored(255, *SMALL),
         [RANGE, KERNELS, "ignored by kernels beside masks", WHOLE],
-        (98, 27),
-        (43, 27),
+        (99, 27),
+        (44, 27),
     ),
     (
         "ce(ignore_index=255) + dice(ignore_index=255)",

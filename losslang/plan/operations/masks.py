@@ -117,9 +117,7 @@ def not_ignored(
 def _seen(target: Tensor, labels: Sequence[int]) -> Tensor | None:
     """Returns a mask, True where a target is none of the labels; None if they are nowhere."""
     # Fast path: labels outside of the range of labels, as -100 mostly is, need no mask.
-    if not target.dtype.is_floating_point and target.dtype != torch.bool:
-        if not labels:
-            return None
+    if labels and not target.dtype.is_floating_point and target.dtype != torch.bool:
         # One end of the range tells mostly. A label to ignore that is an end of it is there.
         is_below = labels[-1] < 0
         end = (target.min() if is_below else target.max()).item()

@@ -81,7 +81,7 @@ def _masked_dense(step: Step, above: Mapping[str, Step]) -> Step | None:
     raw = above.get(dense.input_names[0]) if dense is not None and dense.operation == "dense" else None
     if dense is None or raw is None or raw.operation not in MASKING:
         return None
-    if _as_given(raw.inputs[1], above) != _as_given(step.inputs[1], above):
+    if as_given(raw.inputs[1], above) != as_given(step.inputs[1], above):
         return None
     inputs = (raw.inputs[0], step.inputs[1], dense.inputs[1])
     return replace(dense, name=step.name, operation="masked_dense", inputs=inputs, owners=step.owners)
