@@ -99,9 +99,9 @@ class _Sums:
         return True
 
     def is_finite(self, name: str, mask: Argument) -> bool:
-        """Returns whether a tensor is a softmax of logits that are finite where masked, and are made so if need be.
+        """Returns whether a tensor is a softmax of logits that are masked.
 
-        They need not be 0 if such sums alone read them, by a softmax.
+        They are made finite in place of 0 if such sums alone read them, by a softmax.
         """
         softmax = self.above[name]
         logits = self._step(softmax.inputs[0]) if softmax.operation == SOFTMAX else None
