@@ -59,7 +59,7 @@ def plain(call: tree.Call, *, has_eps: bool, library: str = "") -> tree.Call:
     """A call with truth values for 0 and 1, and with other libraries' smoothings as `smooth` and `eps`."""
     call = plain_truths(call)
     if is_smoothed_smp(call, library):
-        return call.model_copy(update={"options": (*map(_doubled, call.options), *OF_SMP)})
+        return call.model_copy(update={"options": (*map(_doubled, call.options), *_of_smp())})
     options = [_halved(option) for option in call.options] if is_jaccard(call) else list(call.options)
     return call.model_copy(update={"options": tuple(_smoothed(options, has_eps))})
 
@@ -86,11 +86,10 @@ def _truth(option: tree.Option) -> tree.Option:
     return option.model_copy(update={"value": value})
 
 
-OF_SMP = (
-    tree.Option(name="batch", value=tree.Word(value=True)),
-    tree.Option(name="empty", value=tree.Call(name="zero")),
-)
-"""What `dice(like=smp)` stands for, which no `smooth` may stand beside."""
+def _of_smp() -> tuple[tree.Option, ...]:
+    """What `dice(like=smp)` stands for, which no `smooth` may stand beside."""
+    batch = tree.Option(name="batch", value=tree.Word(value=True))
+    return batch, tree.Option(name="empty", value=tree.Call(name="zero"))
 
 
 def is_smoothed_smp(call: tree.Call, library: str) -> bool:
