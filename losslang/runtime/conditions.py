@@ -79,6 +79,12 @@ class Call:
         return ignored_ranges(self.executor.plan, self.inputs)
 
     @property
+    def are_labels_numbers(self) -> bool:
+        """Whether labels to ignore are looked for in floats alone, which name no classes."""
+        found = self.ignored_ranges
+        return bool(found) and all(self.inputs[own.input].is_floating_point() for own in found)
+
+    @property
     def has_open_masks(self) -> bool:
         """Whether it is not known yet which masks of ignored labels are needed."""
         return bool(self.executor.ignore_step_names)
@@ -188,7 +194,9 @@ def ignores_by_range(call: Call) -> bool:
 
 
 def asks_for_masks(call: Call) -> bool:
-    return call.has_open_masks and not call.needs_no_look
+    """Whether labels to ignore may be there, and it takes their masks to say so: beside numbers they will be."""
+    is_said = call.needs_no_look or (call.may_ignore and call.are_labels_numbers)
+    return call.has_open_masks and not is_said
 
 
 def is_fused(call: Call) -> bool:

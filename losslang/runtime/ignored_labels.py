@@ -22,7 +22,7 @@ COUNTING = ("count", "class_counts", "class_weight_balanced", "class_weight_comp
 
 
 def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None:
-    """The ranges that show whether labels may be ignored; None if some labels are no class indices on a CPU.
+    """The ranges that show whether labels may be ignored; None if some labels are no inputs on a CPU.
 
     Labels that are computed, or are distributions, have no range that says so: there the masks are made.
     """
@@ -30,7 +30,8 @@ def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None
     found: list[LabelRange] = []
     for step in ignore_mask_steps(plan):
         slot = sources.laid(step.inputs[0])
-        if slot is None or not _are_plain(inputs[slot]):
+        is_dense = dict(step.options)["form"] == "dense"
+        if slot is None or not _are_plain(inputs[slot], or_numbers=is_dense):
             return None
         found.append(LabelRange(slot, ignored_labels(step)))
     return list(dict.fromkeys(found))
@@ -41,8 +42,10 @@ def ignore_mask_steps(plan: Plan) -> list[Step]:
     return [step for step in plan.steps if step.operation == "not_ignored"]
 
 
-def _are_plain(target: Any) -> bool:
-    if not isinstance(target, torch.Tensor) or target.dtype != torch.long:
+def _are_plain(target: Any, *, or_numbers: bool) -> bool:
+    if not isinstance(target, torch.Tensor):
+        return False
+    if target.dtype != torch.long and not (or_numbers and target.dtype.is_floating_point):
         return False
     return target.is_cpu and target.ndim > 0 and target.numel() > 0
 

@@ -125,12 +125,12 @@ class LabelRange(NamedTuple):
         """Whether the range of the labels holds one to ignore or, if classes are checked, one that is no class."""
         labels = inputs[self.input]
         if self.classes is None:
-            # One end of the range takes half as long as both.
+            # One end of the range takes half as long as both. Among numbers one may be none, and so are the ends.
             below = [label for label in self.ignored if label < 0]
             above = [label for label in self.ignored if label >= 0]
-            if below and labels.min().item() <= max(below):
+            if below and not labels.min().item() > max(below):
                 return True
-            return bool(above) and labels.max().item() >= min(above)
+            return bool(above) and not labels.max().item() < min(above)
         low, high = _ends(labels)
         classes = self.classes if self.place is None else inputs[self.place[0]].shape[self.place[1]]
         return low < 0 or high >= classes or any(low <= label <= high for label in self.ignored)

@@ -157,6 +157,35 @@ def test_labels_to_ignore_of_yes_and_no(text: str, form: str, hides: str, size: 
         torch.testing.assert_close(torch.autograd.grad(found, leaf)[0], slope, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("index", ["255", "-100", "[-100, 255]", "[254, 255]"])
+@pytest.mark.parametrize(
+    "number", [0.0, 1.0, 0.5, -1.0, -100.0, -200.0, 254.0, 255.0, 300.0, math.inf, math.nan]
+)
+def test_which_numbers_are_labels_to_ignore(index: str, number: float):
+    """Their ends say that none is there, and may say no more: beside 300 there need be no 255."""
+    text = f"bce(sigmoid, ignore_index={index}) + dice(smooth=1, ignore_index={index})"
+    loss, target = losslang.compile(text, validate="never"), YES.clone()
+    target[1, 2, 3] = number
+    for given in (target, YES, target):
+        leaf = PRED.clone().requires_grad_()
+        wanted = whole_value(loss, leaf, given)
+        (slope,) = torch.autograd.grad(wanted, leaf)
+        found = loss(leaf, given)
+        torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12, equal_nan=True)
+        (own,) = torch.autograd.grad(found, leaf)
+        torch.testing.assert_close(own, slope, rtol=1e-10, atol=1e-12, equal_nan=True)
+
+
+def test_the_ends_of_numbers_say_whether_labels_to_ignore_are_there():
+    """No mask is made to be asked."""
+    few = YES.clone()
+    few[0, 0, 0, 0] = 255
+    for target in (YES, few):
+        names = ways("bce(sigmoid, ignore_index=255)", PRED, target)
+        assert names[0] == "ignored by range"
+        assert "masks asked" not in names
+
+
 def test_a_region_without_elements_is_found():
     """A sample that is masked wholly counts no more; one element less than that may lie anywhere."""
     loss = losslang.compile("bce(sigmoid, mask=batch.m) + dice(smooth=1, mask=batch.m)")
@@ -191,7 +220,8 @@ def _executors(executor: Executor) -> list[Executor]:
 
 def _computing(executor: Executor) -> list[Step]:
     for case in executor.cases.values():
-        for dispatch in case.dispatches:
+        looks = [case.dispatch(look, may_ignore=ignores) for ignores in (False, True) for look in range(3)]
+        for dispatch in looks:
             if dispatch.chosen is not None and dispatch.chosen[0].name == "specialized":
                 return [s for s in dispatch.chosen[1].programs()[-1][1].steps if isinstance(s, Step)]
     return []

@@ -14,7 +14,7 @@ from typing import Any
 from losslang.diagnostics.mistakes import tensors
 from losslang.meaning.layout import channel_axis
 from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
-from losslang.tensors.devices import can_read_without_sync
+from losslang.tensors.devices import MANY, can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.repairs import has_shape
 from losslang.tensors.targets import Site, broadcasts_to, dense, one_hot
@@ -126,7 +126,9 @@ def _seen(target: Tensor, labels: Sequence[int]) -> Tensor | None:
         if end in labels:
             return _outside(target, labels)
     found = _outside(target, labels)
-    return None if found is None or holds_all(found) else found
+    # Of few numbers the ends have been looked at, or a mask of all takes less than a look at it in every call.
+    is_small = target.dtype.is_floating_point and target.numel() < MANY
+    return None if found is None or (not is_small and holds_all(found)) else found
 
 
 def _outside(target: Tensor, labels: Sequence[int]) -> Tensor | None:
@@ -240,19 +242,23 @@ def place_mask(given: Any, mask: Tensor, pred: Tensor, site: Site) -> Tensor:
     return _over_values(mask, pred.select(1, 0), site, "places")
 
 
-def filled(value: Tensor, mask: Tensor, number: float) -> Tensor:
+def filled(value: Tensor, mask: Tensor | None, number: float) -> Tensor:
     """Returns the value with a number where masked, and a gradient of 0 there."""
-    return cleared(value, mask, number)
+    return value if mask is None else cleared(value, mask, number)
 
 
-def number_of_counted(mask: Tensor) -> Any:
-    """Returns how many elements a mask leaves: a tensor on a GPU, where to read it would wait."""
+def number_of_counted(mask: Tensor | None) -> Any:
+    """Returns how many elements a mask leaves, None for all: a tensor on a GPU, where to read it would wait."""
+    if mask is None:
+        return None
     number = torch.count_nonzero(mask)
     return int(number) if can_read_without_sync(number) else number
 
 
-def over_counted(total: Tensor, number: Any, mask: Tensor, pred: Tensor) -> Tensor:
+def over_counted(total: Tensor, number: Any, mask: Tensor | None, pred: Tensor) -> Tensor:
     """Returns a sum over the number of unmasked elements of a prediction; the mean over nothing is 0."""
+    if mask is None:
+        return total / max(pred.numel(), 1)
     share = pred.numel() // max(mask.numel(), 1)
     return total / (max(number * share, 1) if isinstance(number, int) else (number * share).clamp(min=1))
 
