@@ -46,6 +46,12 @@ def ignored(index: int, *shape: int) -> Call:
     return pred, labels.masked_fill(torch.rand(labels.shape, generator=R) < 0.1, index)
 
 
+def void(*shape: int) -> Call:
+    """A tenth of the zeros and ones is 255."""
+    pred, target = dense(*shape)
+    return pred, target.masked_fill(torch.rand(shape, generator=R) < 0.1, 255)
+
+
 SMALL, LARGE, LARGER = (4, 5, 16, 16), (2, 8, 256, 256), (2, 8, 512, 512)
 RANGE, KERNELS, WHOLE = "labels checked by range", "labels checked by kernels", "specialized"
 PROGRAMS: list[tuple[str, Callable[[], Call], list[str], tuple[int, int], tuple[int, int]]] = [
@@ -59,6 +65,27 @@ PROGRAMS: list[tuple[str, Callable[[], Call], list[str], tuple[int, int], tuple[
         ["in blocks"],
         (433, 113),
         (335, 113),
+    ),
+    (
+        "0.5*bce(sigmoid, pos_weight=2) + dice(smooth=1)",
+        lambda: dense(32, 1, 16, 16),
+        [WHOLE],
+        (26, 29),
+        (21, 29),
+    ),
+    (
+        "0.5*bce(sigmoid, ignore_index=255) + dice(smooth=1, ignore_index=255)",
+        lambda: void(32, 1, 16, 16),
+        ["ignored by range", WHOLE],
+        (108, 30),
+        (37, 30),
+    ),
+    (
+        "focal(sigmoid, ignore_index=255) + dice(ignore_index=255) + 0.3*tversky(ignore_index=255)",
+        lambda: void(32, 1, 16, 16),
+        ["ignored by range", WHOLE],
+        (231, 58),
+        (50, 58),
     ),
     ("ce", lambda: indexed(*SMALL), [KERNELS, "ignored by kernels", WHOLE], (18, 5), (4, 5)),
     ("ce", lambda: ignored(-100, *SMALL), [KERNELS, "ignored by kernels", WHOLE], (31, 5), (8, 5)),

@@ -1,4 +1,4 @@
-"""Counts for `detail`: how many values a mean has, and the mean of the values of each class."""
+"""Counts: of what a mask leaves and, for `detail`, of the values of a mean, and the mean of each class."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from losslang.plan.operations.masks import inside
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
@@ -100,3 +101,19 @@ def class_means(
     first = 1 if dropped else 0
     at = torch.tensor(classes or range(first, first + len(means)), device=means.device)
     return means.new_full((size,), torch.nan).index_copy(0, at, means)
+
+
+def number_of_counted(mask: Tensor | None) -> Any:
+    """Returns how many elements a mask leaves, None for all: a tensor on a GPU, where to read it would wait."""
+    if mask is None:
+        return None
+    number = torch.count_nonzero(mask)
+    return int(number) if can_read_without_sync(number) else number
+
+
+def over_counted(total: Tensor, number: Any, mask: Tensor | None, pred: Tensor) -> Tensor:
+    """Returns a sum over the number of unmasked elements of a prediction; the mean over nothing is 0."""
+    if mask is None:
+        return total / max(pred.numel(), 1)
+    share = pred.numel() // max(mask.numel(), 1)
+    return total / (max(number * share, 1) if isinstance(number, int) else (number * share).clamp(min=1))

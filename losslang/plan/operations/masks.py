@@ -247,22 +247,6 @@ def filled(value: Tensor, mask: Tensor | None, number: float) -> Tensor:
     return value if mask is None else cleared(value, mask, number)
 
 
-def number_of_counted(mask: Tensor | None) -> Any:
-    """Returns how many elements a mask leaves, None for all: a tensor on a GPU, where to read it would wait."""
-    if mask is None:
-        return None
-    number = torch.count_nonzero(mask)
-    return int(number) if can_read_without_sync(number) else number
-
-
-def over_counted(total: Tensor, number: Any, mask: Tensor | None, pred: Tensor) -> Tensor:
-    """Returns a sum over the number of unmasked elements of a prediction; the mean over nothing is 0."""
-    if mask is None:
-        return total / max(pred.numel(), 1)
-    share = pred.numel() // max(mask.numel(), 1)
-    return total / (max(number * share, 1) if isinstance(number, int) else (number * share).clamp(min=1))
-
-
 def counting(mask: Tensor | None, pred: Tensor, frame: str) -> Tensor | None:
     """Returns which rows or samples of a prediction have an unmasked element."""
     if mask is None:
