@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 
 from losslang.tensors.byte_masks import cleared, number_of
-from losslang.tensors.devices import MANY, can_read_without_sync
+from losslang.tensors.devices import can_read_without_sync
 from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
 from losslang.tensors.numerics import divided, mean_along
 from losslang.tensors.options import Option
 from losslang.vocabulary import Tensor
 
+FEW = 2**17
+"""Logits up to which to add up all of them takes less time than to compute their log-probabilities apart."""
 EXACT = 2**24
 """Up to this number of labels their count is exact in single precision."""
 
@@ -39,7 +41,7 @@ def cross_entropy(
     if reduction == "none" or not can_read_without_sync(logits):
         return _ignoring(logits, labels, class_weight, label_smoothing, reduction, index)
     is_plain = mask is None and class_weight is None
-    if label_smoothing or (logits.numel() <= MANY and not is_plain):
+    if label_smoothing or (logits.numel() <= FEW and not is_plain):
         value = kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
         # A NaN or inf logit of an ignored row makes its gradient NaN: torch multiplies the softmax by 0.
         is_odd = math.isnan(value.item()) or (may_ignore and not math.isfinite(logits.detach().sum().item()))
@@ -59,7 +61,7 @@ def cross_entropy(
 def _some(log_probs: Tensor) -> Tensor:
     """Returns some log-probabilities of every row, without a gradient: those of one class, or of all if few."""
     seen = log_probs.detach()
-    return seen if seen.numel() <= MANY else seen.select(1, 0)
+    return seen if seen.numel() <= FEW else seen.select(1, 0)
 
 
 def _nll_and_weight(

@@ -130,7 +130,7 @@ def test_what_stands_beside_an_ignored_label_of_few_and_of_many(
     text: str, reduction: str, beside: float, many: int, monkeypatch: pytest.MonkeyPatch
 ):
     """One logit of its row, or all: the numbers of F.cross_entropy with 0 there."""
-    monkeypatch.setattr(kernels_of_labels, "MANY", many)
+    monkeypatch.setattr(kernels_of_labels, "FEW", many)
     written = f", {reduction}" if reduction and not text.startswith("ce({}") else reduction
     loss = losslang.compile(text.format(written))
     how = {"weight": torch.tensor([0.5, 1.0, 2.0])} if "weight" in text else {}
