@@ -457,9 +457,17 @@ def test_what_is_no_class_beside_a_label_to_ignore(text: str, label: int):
             loss(PRED, wrong, **batch)
 
 
+REGIONS = [
+    "ce(ignore_index=-100) + dice",
+    "ce(ignore_index=2) + dice",
+    "ce(mask=batch.m) + dice(mask=batch.m)",
+]
+"""Losses that leave out the same: a label beside the classes, or one of them, or what a mask hides."""
+
+
 @pytest.mark.parametrize("beside", [torch.nan, torch.inf, -torch.inf, 3.0])
 @pytest.mark.parametrize("ruled_out", [False, True])
-@pytest.mark.parametrize("text", ["ce(ignore_index=-100) + dice", "ce(mask=batch.m) + dice(mask=batch.m)"])
+@pytest.mark.parametrize("text", REGIONS)
 def test_regions_beside_what_is_left_out(text: str, ruled_out: bool, beside: float, place: str):
     """A logit that is left out, of a class alone or of all; a class may be ruled out where places count."""
     loss, labels = losslang.compile(text), LABELS % 2
@@ -476,7 +484,8 @@ def test_regions_beside_what_is_left_out(text: str, ruled_out: bool, beside: flo
         wanted = wanted + (1 - (2 * both + 1e-5) / (sizes + 1e-5)).mean()
         (slope,) = torch.autograd.grad(wanted, clean)
         for _ in range(3):
-            value = loss(pred, labels if "mask" in text else with_one, m=~SOME)
+            given = labels.masked_fill(SOME, 2 if "=2" in text else -100)
+            value = loss(pred, labels if "mask" in text else given, m=~SOME)
             torch.testing.assert_close(value, wanted.float())
             torch.testing.assert_close(torch.autograd.grad(value, pred)[0], slope.float())
 

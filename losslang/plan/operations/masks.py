@@ -17,7 +17,7 @@ from losslang.tensors.byte_masks import any_of, cleared, differs, holds_all
 from losslang.tensors.devices import MANY, can_read_without_sync
 from losslang.tensors.lazy import torch, traces
 from losslang.tensors.repairs import has_shape
-from losslang.tensors.targets import Site, broadcasts_to, dense, one_hot
+from losslang.tensors.targets import Site, broadcasts_to
 from losslang.vocabulary import Tensor
 
 
@@ -217,22 +217,14 @@ def value_mask(
         return None
     if frame in ("region", "samples"):
         keep = 2 if frame == "region" else 1
+        is_read = can_read_without_sync(mask) and not traces()
+        number = number_of_counted(mask) if is_read and number is None else number
         if isinstance(number, int) and mask.numel() - number < prod(mask.shape[keep:]):
             return None
-        is_read = can_read_without_sync(mask) and not traces()
         seen = any_of(mask.flatten(keep), keep, as_bytes=is_read) if mask.ndim > keep else mask
         seen = seen.any(0, keepdim=True) if batch else seen
         return None if is_read and holds_all(seen) else seen.bool().expand(values.shape)
     return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
-
-
-def masked_dense(target: Any, mask: Tensor, pred: Tensor, site: Site, over: str) -> Tensor:
-    """Returns a target in the prediction's shape, as `dense`, with 0 where masked."""
-    places = pred.shape[:1] + pred.shape[2:]
-    is_index = isinstance(target, torch.Tensor) and target.dtype == torch.long and target.shape == places
-    if is_index and pred.shape[1] > 1 and mask.ndim == pred.ndim and mask.shape[1] == 1:
-        return one_hot(torch.where(mask.squeeze(1), target, -1), pred)
-    return zero_masked(dense(zero_masked_raw(target, mask), pred, site, over), mask)
 
 
 def place_mask(given: Any, mask: Tensor, pred: Tensor, site: Site) -> Tensor:

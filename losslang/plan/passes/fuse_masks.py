@@ -84,7 +84,14 @@ def _masked_dense(step: Step, above: Mapping[str, Step]) -> Step | None:
     if as_given(raw.inputs[1], above) != as_given(step.inputs[1], above):
         return None
     inputs = (raw.inputs[0], step.inputs[1], dense.inputs[1])
-    return replace(dense, name=step.name, operation="masked_dense", inputs=inputs, owners=step.owners)
+    made = replace(dense, name=step.name, operation="masked_dense", inputs=inputs, owners=step.owners)
+    given = as_given(step.inputs[1], above)
+    mask = above.get(given.name) if isinstance(given, Ref) else None
+    if mask is None or mask.operation != "not_ignored":
+        return made
+    index = dict(mask.options)["index"]
+    told = (index,) if isinstance(index, int) else index
+    return replace(made, options=(*made.options, ("index", told)))
 
 
 def takes_mask(step: Step, registry: Registry) -> bool:
