@@ -218,7 +218,7 @@ def value_mask(
     if frame in ("region", "samples"):
         keep = 2 if frame == "region" else 1
         is_read = can_read_without_sync(mask) and not traces()
-        number = number_of_counted(mask) if is_read and number is None else number
+        number = int(torch.count_nonzero(mask)) if is_read and number is None else number
         if isinstance(number, int) and mask.numel() - number < prod(mask.shape[keep:]):
             return None
         seen = any_of(mask.flatten(keep), keep, as_bytes=is_read) if mask.ndim > keep else mask
