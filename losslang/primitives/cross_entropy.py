@@ -118,8 +118,10 @@ def _ignoring_nan(
     shown = logits.masked_fill(ignored.unsqueeze(1), 0.0)
     weights = None if class_weight is None else class_weight[labels.masked_fill(ignored, 0)]
     counted = ~ignored if weights is None else weights.masked_fill(ignored, 0.0)
-    if not counted.sum().item():
-        return logits[:0].sum()
+    if reduction == "mean" and not counted.sum().item():
+        # 0 with a graph, which a second derivative needs.
+        how = REDUCTIONS["sum"]
+        return 0 * kernels.cross_entropy_loss(shown, labels, class_weight, how, ignore_index, label_smoothing)
     how = REDUCTIONS[reduction]
     return kernels.cross_entropy_loss(shown, labels, class_weight, how, ignore_index, label_smoothing)
 

@@ -104,7 +104,10 @@ def binary_entropy(logits: Tensor, target: Tensor, *weights: Any, reduction: str
         wrong = turned(logits, target)
         if wrong is not None:
             values = softplus.function(wrong)
-            return reduced(values * _share(target, *weights) if weights else values, reduction)
+            found = reduced(values * _share(target, *weights) if weights else values, reduction)
+            # A weight of 0 times an infinite cost is NaN here, and 0 in the formula.
+            if not weights or not math.isnan((found if reduction != "none" else found.detach().sum()).item()):
+                return found
     return _SLOPED(logits, target, *weights, reduction=reduction)
 
 

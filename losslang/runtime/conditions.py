@@ -149,7 +149,7 @@ def has_foreign_inputs(call: Call) -> bool:
 
 
 def checks_labels_in_kernels(call: Call) -> bool:
-    """Whether nothing but kernels of torch reads labels: they look at each of them anyway."""
+    """Whether kernels of torch read all labels, and refuse what is no class."""
     if not call.checks_labels or call.executor.fuse is not None:
         return False
     is_left = ignores_in_kernels(call)
@@ -194,8 +194,12 @@ def ignores_by_range(call: Call) -> bool:
 
 
 def asks_for_masks(call: Call) -> bool:
-    """Whether labels to ignore may be there, and it takes their masks to say so: beside numbers they will be."""
-    is_said = call.needs_no_look or (call.may_ignore and call.are_labels_numbers)
+    """Whether labels to ignore may be there, and their masks say whether they are.
+
+    Not where the plan makes its masks itself: beside kernels that need no look, and for floats of which the
+    ends have been looked at. A walk reads masks that are there alone.
+    """
+    is_said = call.needs_no_look or (call.may_ignore and call.are_labels_numbers and not call.walks)
     return call.has_open_masks and not is_said
 
 

@@ -24,7 +24,8 @@ COUNTING = ("count", "class_counts", "class_weight_balanced", "class_weight_comp
 def ignored_ranges(plan: Plan, inputs: Sequence[Any]) -> list[LabelRange] | None:
     """The ranges that show whether labels may be ignored; None if some labels are no inputs on a CPU.
 
-    Labels that are computed, or are distributions, have no range that says so: there the masks are made.
+    Labels that are computed, or are distributions over classes, have no range that says so: there the masks
+    are made.
     """
     sources = Sources(plan, inputs)
     found: list[LabelRange] = []

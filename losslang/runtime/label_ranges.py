@@ -125,7 +125,7 @@ class LabelRange(NamedTuple):
         """Whether the range of the labels holds one to ignore or, if classes are checked, one that is no class."""
         labels = inputs[self.input]
         if self.classes is None:
-            # One end of the range takes half as long as both. Among numbers one may be none, and so are the ends.
+            # One end of the range takes half as long as both. Beside a NaN both ends are NaN: it may hold one.
             below = [label for label in self.ignored if label < 0]
             above = [label for label in self.ignored if label >= 0]
             if below and not labels.min().item() > max(below):

@@ -146,7 +146,7 @@ WAYS: tuple[Way, ...] = (
     Way(
         "ignored by kernels beside masks",
         ignores_in_kernels_beside_masks,
-        "some labels are ignored, and some kernels can leave them out by themselves",
+        "some labels may be ignored, and some kernels can leave them out by themselves",
         "goes on with the plan that masks what is left",
         "`ce + dice` with a tenth ignored takes 0.77 to 0.83 of the time",
         make.ignored_by_kernels,

@@ -817,3 +817,15 @@ def test_a_probability_that_is_a_rounding_too_large(name: str):
     assert value.isfinite()
     assert p.grad is not None
     assert p.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "text", ["bce(sigmoid, pos_weight=0)", "bce(sigmoid, pos_weight=[0, 1])", "balanced_bce(sigmoid)"]
+)
+def test_a_weight_of_zero_forgives_what_is_ruled_out(text: str):
+    """-log p of a logit of -inf is infinite; where it weighs nothing it costs nothing."""
+    logits = torch.tensor([[-torch.inf, 2.0]]).requires_grad_()
+    value = losslang.compile(text)(logits, torch.ones(1, 2))
+    assert value.isfinite()
+    (slope,) = torch.autograd.grad(value, logits)
+    assert slope.isfinite().all()

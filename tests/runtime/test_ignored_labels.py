@@ -445,7 +445,7 @@ REFUSED = {
 @pytest.mark.filterwarnings("ignore:.*W350:losslang.LossWarning")
 @pytest.mark.parametrize(("text", "label"), REFUSED.items(), ids=REFUSED)
 def test_what_is_no_class_beside_a_label_to_ignore(text: str, label: int):
-    """In the first call and in later ones, whatever kernels look at; nothing is differentiated before."""
+    """In the first call and in later ones, whatever kernels look at."""
     some = LABELS.masked_fill(SOME, 255)
     wrong = some.index_fill(0, torch.tensor([2]), label)
     batch = {"m": torch.ones_like(SOME)}
@@ -453,7 +453,7 @@ def test_what_is_no_class_beside_a_label_to_ignore(text: str, label: int):
         loss = losslang.compile(text)
         for _ in range(calls):
             loss(PRED, some if label == 77 else LABELS, **batch)
-        with pytest.raises(losslang.LossError, match=str(label)):
+        with pytest.raises(losslang.LossError, match=f"holds class {label},"):
             loss(PRED, wrong, **batch)
 
 
@@ -507,3 +507,37 @@ def test_a_kernel_that_leaves_labels_out_is_not_preceded_by_a_look(text: str, nu
         loss(PRED.log_softmax(1), LABELS)
     passed = ways(text, PRED.log_softmax(1), LABELS)
     assert len([name for name in passed if "by range" in name]) == number
+
+
+@pytest.mark.parametrize("order", [("none", "some"), ("some", "nan"), ("none", "nan", "some")])
+@pytest.mark.parametrize(
+    "text", ["bce(sigmoid, ignore_index=255) + dice(sigmoid)", "dice(sigmoid, ignore_index=255)"]
+)
+def test_a_walk_over_floats_is_the_same_after_any_call(text: str, order: tuple[str, ...]):
+    """Labels to ignore may be there or not, and a NaN hides whether they are."""
+    shape = (1, 1, 1000, 1100)
+    torch.manual_seed(0)
+    pred, target = torch.randn(shape), (torch.rand(shape) > 0.5).float()
+    targets = {"none": target}
+    for name, label in (("some", 255.0), ("nan", torch.nan)):
+        targets[name] = target.clone()
+        targets[name][0, 0, 0, 0] = label
+    loss = losslang.compile(text)
+    for name in order:
+        wanted = whole_value(losslang.compile(text), pred, targets[name])
+        torch.testing.assert_close(loss(pred, targets[name]), wanted, equal_nan=True)
+
+
+def test_where_no_weight_is_left_a_second_derivative_is_zero_too():
+    logits = torch.randn(2, 3, 4).requires_grad_()
+    loss = losslang.compile("ce(ignore_index=9, class_weight=[1, 2, 3])")
+    (slope,) = torch.autograd.grad(loss(logits, torch.full((2, 4), 9)), logits, create_graph=True)
+    (second,) = torch.autograd.grad(slope.square().sum(), logits)
+    assert not slope.any()
+    assert not second.any()
+
+
+def test_a_nan_that_counts_is_seen_where_all_labels_weigh_nothing():
+    logits = torch.randn(2, 3, 4)
+    logits[0, 0, 0] = torch.nan
+    assert losslang.compile("ce(class_weight=[0, 1, 1])")(logits, torch.zeros(2, 4).long()).isnan()

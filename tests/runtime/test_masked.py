@@ -247,7 +247,7 @@ def test_labels_to_ignore_are_masked_as_a_mask_is():
     assert steps_of("bce(sigmoid, ignore_index=255)", PRED, ignored) == wanted
     text = "bce(sigmoid, ignore_index=255) + dice({0}) + 0.3*tversky({0})".format("ignore_index=255")
     found = steps_of(text, PRED, ignored)
-    assert [found.count(name) for name in ("filled", "number_of_counted", "value_mask")] == [1, 1, 1]
+    assert [found.count(name) for name in ("filled", "number_of_counted", "region_mask")] == [1, 1, 1]
 
 
 def test_a_fill_is_shared_with_a_sigmoid_beside_it():
@@ -479,3 +479,22 @@ def test_nan_that_counts_stays_in_the_hardest():
     pred[0, :, 0, 0] = math.nan
     for text in ("ce(reduction=ohem(min_kept=3))", "ce(reduction=ohem)", "ce(reduction=topk)"):
         assert losslang.compile(text)(pred, LABELS).isnan()
+
+
+@pytest.mark.parametrize("channels", [(1, 3), (3, 1), (3, 5)], ids=str)
+@pytest.mark.parametrize(
+    "use", ["dice(sigmoid{})", "dice(sigmoid{}, reduction=sum)", "tversky(sigmoid{}, empty=zero)"]
+)
+def test_heads_of_other_channels_under_one_mask(use: str, channels: tuple[int, int]):
+    """Every call, also those after the first, which look at the regions of a mask once for both heads."""
+    torch.manual_seed(0)
+    mask = torch.rand(2, 1, 4, 5) > 0.4
+    mask[1] = False
+    preds = {name: torch.randn(2, c, 4, 5) for name, c in zip("ab", channels, strict=True)}
+    targets = {name: (torch.rand_like(pred) > 0.5).float() for name, pred in preds.items()}
+    one = losslang.compile(use.format(", mask=batch.m"))
+    wanted = one(preds["a"], targets["a"], m=mask) + one(preds["b"], targets["b"], m=mask)
+    head = use.format(", mask=batch.m")
+    loss = losslang.compile(f"{head}@(pred.a, target.a) + {head}@(pred.b, target.b)")
+    for _ in range(3):
+        torch.testing.assert_close(loss(preds, targets, m=mask), wanted)

@@ -70,7 +70,7 @@ PROGRAMS: list[tuple[str, Callable[[], Call], list[str], tuple[int, int], tuple[
         "0.5*bce(sigmoid, pos_weight=2) + dice(smooth=1)",
         lambda: dense(32, 1, 16, 16),
         [WHOLE],
-        (26, 29),
+        (29, 29),
         (21, 29),
     ),
     (

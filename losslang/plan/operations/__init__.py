@@ -145,6 +145,8 @@ for _function in (
     masks.zero_masked_raw,
     masks.any_channel_mask,
     masks.value_mask,
+    masks.region_mask,
+    masks.over_regions,
     masks.counting,
     masks.place_mask,
     masks.filled,

@@ -96,7 +96,7 @@ def not_ignored(
 ) -> Tensor | None:
     """Returns a mask, True where the target is no ignored label; None if no label can be ignored.
 
-    Also where it `looks`, and finds that none is: on a CPU alone, since on a GPU it would synchronize.
+    With `looks` also None if it finds that none is: on a CPU alone, since on a GPU it would synchronize.
     """
     if not isinstance(target, torch.Tensor):
         return None
@@ -126,7 +126,7 @@ def _seen(target: Tensor, labels: Sequence[int]) -> Tensor | None:
         if end in labels:
             return _outside(target, labels)
     found = _outside(target, labels)
-    # Of few numbers the ends have been looked at, or a mask of all takes less than a look at it in every call.
+    # A mask that hides nothing costs less than a look at it, of few floats.
     is_small = target.dtype.is_floating_point and target.numel() < MANY
     return None if found is None or (not is_small and holds_all(found)) else found
 
@@ -201,7 +201,6 @@ def inside(value: Any, edge: tuple[int, int] | None) -> Any:
 def value_mask(
     mask: Tensor | None,
     values: Tensor,
-    number: Any = None,
     *,
     site: Site,
     frame: str,
@@ -210,21 +209,36 @@ def value_mask(
 ) -> Tensor | None:
     """Returns the mask of a loss's values, in their shape: True where a value has an unmasked element.
 
-    None if all have, which for regions and samples is read on a CPU alone: on a GPU it would synchronize. It
-    is not read where fewer elements than a region has are masked: `number` says how many are not.
+    None if all have, which for regions and samples is read on a CPU alone: on a GPU it would synchronize.
     """
     if mask is None:
         return None
     if frame in ("region", "samples"):
-        keep = 2 if frame == "region" else 1
-        is_read = can_read_without_sync(mask) and not traces()
-        number = int(torch.count_nonzero(mask)) if is_read and number is None else number
-        if isinstance(number, int) and mask.numel() - number < prod(mask.shape[keep:]):
-            return None
-        seen = any_of(mask.flatten(keep), keep, as_bytes=is_read) if mask.ndim > keep else mask
-        seen = seen.any(0, keepdim=True) if batch else seen
-        return None if is_read and holds_all(seen) else seen.bool().expand(values.shape)
+        return over_regions(region_mask(mask, frame=frame, batch=batch), values)
     return _over_values(inside(mask, edge), values, site, frame).expand(values.shape)
+
+
+def region_mask(mask: Tensor | None, number: Any = None, *, frame: str, batch: bool) -> Tensor | None:
+    """Returns for each region, or each sample, whether any element of it is unmasked; None if all have one.
+
+    Each is looked at only if as many elements are masked as a region has: `number` are not, which is counted
+    if it is not given.
+    """
+    if mask is None:
+        return None
+    keep = 2 if frame == "region" else 1
+    is_read = can_read_without_sync(mask) and not traces()
+    number = int(torch.count_nonzero(mask)) if is_read and number is None else number
+    if isinstance(number, int) and mask.numel() - number < prod(mask.shape[keep:]):
+        return None
+    seen = any_of(mask.flatten(keep), keep, as_bytes=is_read) if mask.ndim > keep else mask
+    seen = seen.any(0, keepdim=True) if batch else seen
+    return None if is_read and holds_all(seen) else seen.bool()
+
+
+def over_regions(seen: Tensor | None, values: Tensor) -> Tensor | None:
+    """Returns the mask of regions in the shape of their values."""
+    return None if seen is None else seen.expand(values.shape)
 
 
 def place_mask(given: Any, mask: Tensor, pred: Tensor, site: Site) -> Tensor:

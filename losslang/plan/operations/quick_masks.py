@@ -14,12 +14,12 @@ from losslang.vocabulary import Tensor
 
 
 def times_mask(value: Tensor, mask: Tensor | None) -> Tensor:
-    """Returns values that are finite where masked with 0 there."""
+    """Returns the value with 0 where masked. What is masked has to be finite, as probabilities are."""
     return value if mask is None else value * numbers(mask, value.dtype)
 
 
 def finite_masked(value: Tensor, mask: Tensor | None) -> Tensor:
-    """Returns values that are finite where masked: as they are if all are, else with 0 there."""
+    """Returns the value itself if it is finite everywhere, else with 0 where masked."""
     if mask is None:
         return value
     if can_read_without_sync(value) and isfinite(value.detach().sum().item()):

@@ -45,12 +45,12 @@ def fuse_masks(plan: Plan, registry: Registry) -> Plan:
 def mask_once(plan: Plan, registry: Registry) -> Plan:
     """Masks a target once that is masked as it comes and again as it is read: by a second step, or by a kernel.
 
-    The elements that a mask leaves are counted once, and looked for once in its regions.
+    The elements that a mask leaves are counted once, and its regions are looked at once for all losses of it.
     """
     above = {step.name: step for step in plan.steps}
     same: dict[str, Argument] = {}
     steps: list[Step] = []
-    for step in _counted_once(plan.steps, same):
+    for step in _looked_at_once(plan.steps, same):
         inner = above.get(step.input_names[0]) if step.operation in MASKING else None
         if inner is not None and inner.operation in MASKING and inner.inputs[1:] == step.inputs[1:]:
             same[step.name] = step.inputs[0]
@@ -59,20 +59,32 @@ def mask_once(plan: Plan, registry: Registry) -> Plan:
     return drop_unread_steps(substituted(Plan(tuple(steps), plan.outputs), same))
 
 
-def _counted_once(steps: Sequence[Step], same: dict[str, Argument]) -> Iterator[Step]:
-    """Yields the steps, with what is counted for those that look.
+def _looked_at_once(steps: Sequence[Step], same: dict[str, Argument]) -> Iterator[Step]:
+    """Yields the steps, those that count a mask or look at its regions once a mask.
 
-    `same` gets those that another one has done before.
+    A count that another has made before is left in, and put into `same` with that one in its place.
     """
-    seen: dict[object, Ref] = {}
+    counts: dict[tuple[Argument, ...], Ref] = {}
+    regions: dict[tuple[object, ...], Ref] = {}
     for step in steps:
-        is_of_regions = step.operation == "value_mask" and dict(step.options)["frame"] == "region"
-        if is_of_regions or step.operation == "number_of_counted":
-            first = seen.setdefault((step.operation, step.inputs[:1], step.options), Ref(step.name))
-            if first.name != step.name:
-                same[step.name] = first
-        number = seen.get(("number_of_counted", step.inputs[:1], ()))
-        yield step.with_inputs((*step.inputs, number)) if is_of_regions and number is not None else step
+        how = dict(step.options)
+        if (
+            step.operation == "number_of_counted"
+            and counts.setdefault(step.inputs, Ref(step.name)).name != step.name
+        ):
+            same[step.name] = counts[step.inputs]
+        if step.operation != "value_mask" or how["frame"] != "region":
+            yield step
+            continue
+        mask, values = step.inputs
+        options = (("frame", "region"), ("batch", how["batch"]))
+        if (mask, options) not in regions:
+            regions[mask, options] = Ref(f"regions of {step.name}")
+            inputs = (mask, counts.get((mask,)))
+            yield Step(f"regions of {step.name}", "region_mask", inputs, options, owners=step.owners)
+        yield replace(
+            step, operation="over_regions", inputs=(regions[mask, options], values), options=(), site=None
+        )
 
 
 def _masked_dense(step: Step, above: Mapping[str, Step]) -> Step | None:
