@@ -71,7 +71,7 @@ PROGRAMS: list[tuple[str, Callable[[], Call], list[str], tuple[int, int], tuple[
         lambda: dense(32, 1, 16, 16),
         [WHOLE],
         (29, 29),
-        (21, 29),
+        (24, 29),
     ),
     (
         "0.5*bce(sigmoid, ignore_index=255) + dice(smooth=1, ignore_index=255)",
