@@ -129,7 +129,7 @@ def _entropy(logits: Tensor, target: Tensor, *weights: Any) -> Tensor:
 
 
 def _entropy_slope(logits: Tensor, target: Tensor, *weights: Any) -> tuple[Tensor, Tensor]:
-    """The same of shares a and b, and its derivative b p - a (1 - p), in three tensors.
+    """The same, and its derivative b p - a (1 - p), in three tensors; a and b are the shares of `_parts`.
 
     With h = 1 where x >= 0 and 0 elsewhere, k = b where h = 1 and -a elsewhere, and e = sigmoid(-|x|), the
     probability of the less likely side, they are k x - (a + b) log(1 - e) and k + (1 - 2 h) (a + b) e, of

@@ -10,7 +10,12 @@ from losslang.plan.operations.call import is_foreign
 from losslang.plan.passes import fuse_masks
 from losslang.runtime import block_sizes
 from losslang.runtime.blocks import Walker
-from losslang.runtime.ignored_labels import ignore_mask_steps, ignored_ranges, refuse_the_rest, refuses_labels
+from losslang.runtime.ignored_labels import (
+    ignore_mask_steps,
+    ignored_ranges,
+    kernels_refuse_the_rest,
+    refuses_labels,
+)
 from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kernels, class_ranges
 from losslang.runtime.program import fits_everywhere
 from losslang.tensors.eager import is_eager
@@ -134,7 +139,7 @@ class Call:
             return False
         if self.walks or self.unmasked_walks or not self.can_ignore_in_kernels:
             return False
-        return refuse_the_rest(own.plan, own.registry, self.sources)
+        return kernels_refuse_the_rest(own.plan, own.registry, self.sources)
 
 
 # -------------------------------------------------------------------- the conditions of WAYS, in its order

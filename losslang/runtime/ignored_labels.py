@@ -98,7 +98,7 @@ def _left_to_kernels(kept: Step, plan: Plan, registry: Registry) -> Plan | None:
     return free if kernels and all(_leaves_out(step, registry) for step in kernels) else None
 
 
-def refuse_the_rest(plan: Plan, registry: Registry, sources: Sources) -> bool:
+def kernels_refuse_the_rest(plan: Plan, registry: Registry, sources: Sources) -> bool:
     """Whether kernels of a plan refuse all labels that the checks behind `sources` do: those not to be ignored."""
     own = Sources(plan, sources.inputs)
     told = {

@@ -25,7 +25,7 @@ def holds_all(mask: Tensor) -> bool:
 
 
 def any_of(mask: Tensor, axis: int, *, as_bytes: bool) -> Tensor:
-    """Returns, for each position, whether any element along an axis is true: bytes, or booleans of no element."""
+    """Returns, for each position, whether any element along an axis is true: in bytes if there are elements."""
     return mask.view(torch.uint8).amax(axis) if as_bytes and mask.shape[axis] else mask.any(axis)
 
 

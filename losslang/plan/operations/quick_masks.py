@@ -28,12 +28,16 @@ def finite_masked(value: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def masked_dense(
-    target: Any, mask: Tensor, pred: Tensor, site: Site, over: str, index: tuple[int, ...] = (0,)
+    target: Any, mask: Tensor, pred: Tensor, site: Site, over: str, index: tuple[int, ...] | None = None
 ) -> Tensor:
-    """Returns a target in the prediction's shape, as `dense`, with 0 where masked: at these labels, if told."""
+    """Returns a target in the prediction's shape, as `dense`, with 0 where masked.
+
+    `index` are the labels that the mask hides, if it is one of labels: the rows of those that are no class
+    are 0 anyway.
+    """
     places = pred.shape[:1] + pred.shape[2:]
     is_index = isinstance(target, torch.Tensor) and target.dtype == torch.long and target.shape == places
     if is_index and pred.shape[1] > 1 and mask.ndim == pred.ndim and mask.shape[1] == 1:
-        is_class = any(0 <= label < pred.shape[1] for label in index)
-        return one_hot(torch.where(mask.squeeze(1), target, -1) if is_class else target, pred)
+        is_hidden = index is not None and not any(0 <= label < pred.shape[1] for label in index)
+        return one_hot(target if is_hidden else torch.where(mask.squeeze(1), target, -1), pred)
     return zero_masked(dense(zero_masked_raw(target, mask), pred, site, over), mask)
