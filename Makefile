@@ -5,7 +5,7 @@
 # make test-torch  runs them with the oldest torch that pyproject.toml declares and the newest, or TORCH="2.9.1 2.10.0"
 # make lint      ruff and pyright, both strict
 # make bench     measures against hand-written torch and other libraries
-# make bench-sweep  measures against hand-written torch at every size, half an hour
+# make bench-sweep  measures against hand-written torch at every size, an hour
 #
 # Each of them first makes .venv with the versions of constraints.txt.
 

@@ -1,6 +1,6 @@
 """Time beside the hand-written form at every size: `make bench-sweep`, or `python -m bench.sweep`.
 
-    python -m bench.sweep                     everything, about 25 minutes on two cores
+    python -m bench.sweep                     everything, about an hour on two cores
     python -m bench.sweep --quick             one thread, float32, every fourth size: about three minutes
     python -m bench.sweep --only ce,mse       some programs: their family, or a part of their name
     python -m bench.sweep --against COMMIT    beside losslang as it was at a commit, or in a folder
