@@ -18,8 +18,6 @@ from losslang.vocabulary import Tensor
 
 NEVER = -1e4
 """The logit of masked elements: its probability is exactly 0 in double precision, and so are powers of it."""
-
-
 FEW = 2**19
 """Elements below which a sure target is looked for: above, what needs memory is walked over in blocks."""
 

@@ -68,6 +68,7 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Few elements are masked by torch.where, many by bitwise operations."""
     if request.param == "many":
         monkeypatch.setattr(byte_masks, "MANY", 0)
+        monkeypatch.setattr(byte_masks, "CLEARED", 0)
     return request.param
 
 

@@ -19,6 +19,7 @@ FLOATS = [torch.float32, torch.float64, torch.float16]
 @pytest.fixture(autouse=True)
 def even_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_masks, "MANY", 0)
+    monkeypatch.setattr(byte_masks, "CLEARED", 0)
 
 
 def masks() -> list[Tensor]:
