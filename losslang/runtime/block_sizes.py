@@ -10,7 +10,7 @@ from typing import Any
 from losslang.plan.plan import Plan
 from losslang.registry import Registry
 from losslang.runtime.blocks import AutogradEvaluator, Walker, split
-from losslang.runtime.blocks.team import share
+from losslang.runtime.blocks.team import FEWEST, share
 from losslang.runtime.closed import ClosedForm, ClosedFormEvaluator
 from losslang.runtime.label_ranges import Sources
 from losslang.tensors.devices import can_read_without_sync
@@ -28,11 +28,12 @@ differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB
 each time, page by page.
 """
 BLOCK = {"": 2**17, "sigmoid": 2**18, "softmax": 2**19}
-"""Elements of a block for each thread, by the activation of a closed form: half a megabyte to two, of floats.
+"""Elements of a block of a thread, by the activation of a closed form: half a megabyte to two, of floats.
 
 The largest blocks of which the tensors of a thread lie in a near cache. With two threads, blocks half as
 large take a tenth more of the time, twice as large the same to a tenth more. A softmax needs fewest tensors
-of that size, torch's own derivatives most.
+of that size, torch's own derivatives most. Where torch's threads share each operation, blocks are twice as
+large for each of them: half as many operations, of which each ends in a meeting.
 """
 MIN_ELEMENTS_GPU, MIN_ELEMENTS_GPU_AUTOGRAD, BLOCK_GPU = 2**26, 2**28, 2**24
 """On a device of its own, where starting an operation costs more than memory: elements of what is walked over
@@ -46,7 +47,8 @@ memory.
 def classes_of_size(shapes: Iterable[Sequence[int]]) -> list[int]:
     """How many of the bounds of this file each tensor reaches: between two of them all run alike."""
     least = (*MIN_ELEMENTS.values(), MIN_ELEMENTS_ONE_SUM, MIN_ELEMENTS_AUTOGRAD)
-    bounds = sorted((*least, MIN_ELEMENTS_GPU, MIN_ELEMENTS_GPU_AUTOGRAD))
+    teams = [_of_a_team(activation) for activation in BLOCK]
+    bounds = sorted((*least, *teams, MIN_ELEMENTS_GPU, MIN_ELEMENTS_GPU_AUTOGRAD))
     return [bisect(bounds, prod(shape)) for shape in shapes]
 
 
@@ -72,8 +74,9 @@ def walks(
         form = ClosedForm.of(walk, registry, given)
         activation = "" if form is None else form.trace.activation
         is_masked = form is not None and bool(form.trace.masks)
-        if prod(walk.shape) >= _least(activation, len(walk.sums), is_masked, is_far):
-            autograd = AutogradEvaluator.of(walk, registry, block(activation, is_far))
+        elements = prod(walk.shape)
+        if elements >= _least(activation, len(walk.sums), is_masked, is_far):
+            autograd = AutogradEvaluator.of(walk, registry, block(activation, elements, is_far))
             closed = None if form is None else ClosedFormEvaluator(walk, autograd, form)
             found.append(Walker(walk, autograd, closed))
     return found
@@ -91,6 +94,15 @@ def _least(activation: str, sums: int, is_masked: bool, is_far: bool) -> int:
     return MIN_ELEMENTS[masked if is_masked and masked in MIN_ELEMENTS else activation]
 
 
-def block(activation: str, is_far: bool) -> int:
-    """The elements of a block, for as many threads as torch has now."""
-    return BLOCK_GPU if is_far else BLOCK[activation] * share(torch.get_num_threads())
+def block(activation: str, elements: int, is_far: bool) -> int:
+    """The elements of a block of a walk over so many, for as many threads as torch has now."""
+    if is_far:
+        return BLOCK_GPU
+    threads = torch.get_num_threads()
+    is_shared = threads > 1 and elements < _of_a_team(activation)
+    return BLOCK[activation] * (2 * threads if is_shared else share(threads))
+
+
+def _of_a_team(activation: str) -> int:
+    """The elements from which on a team computes a walk: of fewer, torch's threads share each operation."""
+    return FEWEST * BLOCK[activation] * share(torch.get_num_threads())
