@@ -9,13 +9,13 @@ import math
 
 from losslang.tensors.byte_masks import cleared, number_of
 from losslang.tensors.devices import can_read_without_sync
-from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, torch
+from losslang.tensors.lazy import NO_IGNORED_LABEL, REDUCTIONS, kernels, private, torch
 from losslang.tensors.numerics import divided, mean_along
 from losslang.tensors.options import Option
 from losslang.vocabulary import Tensor
 
 FEW = 2**17
-"""Logits up to which to add up all of them takes less time than to compute their log-probabilities apart."""
+"""Log-probabilities up to which to look at all of them takes less time than at those of one class."""
 EXACT = 2**24
 """Up to this number of labels their count is exact in single precision."""
 
@@ -40,39 +40,46 @@ def cross_entropy(
         return kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
     if reduction == "none" or not can_read_without_sync(logits):
         return _ignoring(logits, labels, class_weight, label_smoothing, reduction, index)
-    is_plain = mask is None and class_weight is None
-    if label_smoothing or (logits.numel() <= FEW and not is_plain):
+    if label_smoothing:
         value = kernels.cross_entropy_loss(logits, labels, class_weight, how, index, label_smoothing)
         # A NaN or inf logit of an ignored row makes its gradient NaN: torch multiplies the softmax by 0.
         is_odd = math.isnan(value.item()) or (may_ignore and not math.isfinite(logits.detach().sum().item()))
     else:
-        log_probs = torch.log_softmax(logits, 1)
-        value, weight = _nll_and_weight(log_probs, labels, class_weight, how, index)
+        value, log_probs, weight = _nll(logits, labels, class_weight, how, index)
         found = weight.item()
         if class_weight is None and found == labels.numel() <= EXACT:
             return value
         # Such a logit makes all log-probabilities of its row NaN.
-        is_odd = not found or (may_ignore and math.isnan(_some(log_probs).sum().item()))
+        is_odd = not found or (may_ignore and math.isnan(_some(log_probs).item()))
     if is_odd:
         return _ignoring_nan(logits, labels, class_weight, label_smoothing, reduction, index)
     return value
 
 
 def _some(log_probs: Tensor) -> Tensor:
-    """Returns some log-probabilities of every row, without a gradient: those of one class, or of all if few."""
+    """Returns a number that is NaN if all log-probabilities of a row are, without a gradient."""
     seen = log_probs.detach()
-    return seen if seen.numel() <= FEW else seen.select(1, 0)
+    return seen.max() if seen.numel() <= FEW else seen.select(1, 0).sum()
 
 
-def _nll_and_weight(
-    log_probs: Tensor, labels: Tensor, class_weight: Tensor | None, how: int, ignore_index: int
-) -> tuple[Tensor, Tensor]:
-    """Returns torch's nll, and the sum of the weights of the labels that it did not ignore, or their number."""
-    if log_probs.ndim == 2:
-        return torch.ops.aten.nll_loss_forward.default(log_probs, labels, class_weight, how, ignore_index)
-    if log_probs.ndim != 4:
-        log_probs, labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
-    return torch.ops.aten.nll_loss2d_forward.default(log_probs, labels, class_weight, how, ignore_index)
+def _nll(
+    logits: Tensor, labels: Tensor, class_weight: Tensor | None, how: int, ignore_index: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns torch's cross entropy, the log-probabilities, and the sum of the weights of the labels that count.
+
+    Without a `class_weight` that is the number of these labels.
+    """
+    if logits.requires_grad and torch.is_grad_enabled() and not private.has_saved_tensor_hooks():
+        value = kernels.cross_entropy_loss(logits, labels, class_weight, how, ignore_index, 0.0)
+        if (kept := private.kept_by_nll(value)) is not None:
+            return value, *kept
+    log_probs = torch.log_softmax(logits, 1)
+    given, given_labels = log_probs, labels
+    forward = torch.ops.aten.nll_loss_forward if logits.ndim == 2 else torch.ops.aten.nll_loss2d_forward
+    if logits.ndim not in (2, 4):
+        given, given_labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
+    value, weight = forward.default(given, given_labels, class_weight, how, ignore_index)
+    return value, log_probs, weight
 
 
 def labels_outside(

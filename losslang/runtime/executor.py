@@ -166,7 +166,7 @@ class Executor:
             from losslang.runtime.beside_dynamo import outside_of_graph
 
             return outside_of_graph(self, "run", roots, look)
-        inputs = self.read(roots)
+        inputs = self.read(*roots)
         try:
             case = self.cases.get(_signature(inputs)) or self.case(inputs)
             values = case.dispatches[look].run(*inputs)
@@ -229,15 +229,9 @@ class Executor:
         return Executor(plan, self.registry, self.fuse, has_open_masks=False, numbers=self.numbers)
 
     @cached_property
-    def read(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    def read(self) -> Callable[..., list[Any]]:
         """Takes the inputs out of the roots of a call."""
-        reader = program.reading(self.plan, self.registry, "input")
-        slots = reader.slots
-        return (
-            (lambda roots: reader.run(*roots))
-            if reader.calls.calls
-            else lambda roots: list(map(roots.__getitem__, slots))
-        )
+        return program.reading(self.plan, self.registry, "input").quick
 
     @cached_property
     def guard(self) -> Program:

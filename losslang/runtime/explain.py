@@ -51,7 +51,7 @@ def names_of_ways(executor: Executor, roots: Sequence[Any], look: int) -> list[s
 def _passed(
     executor: Executor, roots: Sequence[Any], look: int
 ) -> Iterator[tuple[Way, list[tuple[str, Program]], Plan]]:
-    inputs = executor.read(roots)
+    inputs = executor.read(*roots)
     handed: tuple[Dispatch, Sequence[Any]] | None = executor.case(inputs).dispatch(look), inputs
     while handed is not None:
         dispatch, inputs = handed

@@ -128,7 +128,7 @@ class AsksForMasks(HandsOn):
         return self.next(inputs)[0].run(*inputs)
 
     def next(self, inputs: Sequence[Any]) -> tuple[Dispatch, Sequence[Any]]:
-        named = zip(self.executor.ignore_step_names, self.masks.run(*inputs), strict=True)
+        named = zip(self.executor.ignore_step_names, self.masks.quick(*inputs), strict=True)
         absent = tuple([name for name, mask in named if mask is None])
         return self.executor.without(absent).case(inputs).dispatch(self.look), inputs
 
@@ -169,7 +169,8 @@ class Records:
     def run(self, *inputs: Any) -> list[Any]:
         values, noops = self.program.run_recording_noops(*inputs)
         filled = all(value.numel() for value in inputs if isinstance(value, torch.Tensor))
-        self.dispatch.specialize(Computes(self.executor.specialized(noops, filled=filled)))
+        short = self.executor.specialized(noops, filled=filled)
+        self.dispatch.specialize(Computes(short, short.quick))
         return values
 
     def next(self, inputs: Sequence[Any]) -> None:
@@ -183,7 +184,7 @@ def _check(checks: Program | None, inputs: Sequence[Any]) -> None:
     """Runs checks of values: they refuse, and nothing is differentiated."""
     assert checks is not None
     with torch.no_grad():
-        checks.run(*inputs)
+        checks.quick(*inputs)
 
 
 # -------------------------------------------------------------------- one function a row

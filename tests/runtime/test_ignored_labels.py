@@ -21,6 +21,7 @@ from losslang.primitives import cross_entropy as kernels_of_labels
 from losslang.registry import current_registry
 from losslang.runtime import block_sizes, ignored_labels
 from losslang.runtime.compiled import _understood
+from losslang.tensors import torch_private
 
 R = torch.Generator().manual_seed(0)
 PRED, LABELS = torch.randn(4, 3, 5, generator=R), torch.randint(0, 3, (4, 5), generator=R)
@@ -125,12 +126,15 @@ LEAVING_OUT = ["ce({})", "ce(mask=batch.m{})", "ce(class_weight=[0.5, 1, 2]{})",
 @pytest.mark.parametrize("beside", [torch.nan, torch.inf, -torch.inf, 1.0])
 @pytest.mark.parametrize("reduction", ["", "reduction=sum"])
 @pytest.mark.parametrize("text", LEAVING_OUT)
-@pytest.mark.parametrize("many", [0, 2**14])
+@pytest.mark.parametrize(("many", "is_kept"), [(0, True), (2**14, True), (2**14, False)])
 def test_what_stands_beside_an_ignored_label_of_few_and_of_many(
-    text: str, reduction: str, beside: float, many: int, monkeypatch: pytest.MonkeyPatch
+    text: str, reduction: str, beside: float, many: int, is_kept: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    """One logit of its row, or all: the numbers of F.cross_entropy with 0 there."""
+    """One logit of its row, or all: the numbers of F.cross_entropy with 0 there, by what its node keeps or not."""
     monkeypatch.setattr(kernels_of_labels, "FEW", many)
+    if not is_kept:
+        monkeypatch.setattr(torch_private, "kept_by_nll", lambda value: None)  # pyright: ignore
+        monkeypatch.setattr(kernels_of_labels, "private", torch_private)
     written = f", {reduction}" if reduction and not text.startswith("ce({}") else reduction
     loss = losslang.compile(text.format(written))
     how = {"weight": torch.tensor([0.5, 1.0, 2.0])} if "weight" in text else {}
