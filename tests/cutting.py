@@ -17,6 +17,7 @@ def cut(elements: int, *, maps: bool = True) -> Iterator[None]:
         "MIN_ELEMENTS": dict.fromkeys(block_sizes.MIN_ELEMENTS, 1),
         "MIN_ELEMENTS_ONE_SUM": 1,
         "MIN_ELEMENTS_GPU": 1,
+        "FEWEST": 0,
     }
     sizes |= {"MIN_ELEMENTS_AUTOGRAD": 1, "MIN_ELEMENTS_GPU_AUTOGRAD": 1} if maps else {}
     # A program keeps what it decided for a shape.

@@ -23,7 +23,8 @@ activation; a closed form of one sum; and a walk that torch differentiates.
 
 With one thread, forward and backward: closed forms of several sums take 0.5 to 1.0 of the time of the whole
 plan there, and less of larger ones; of half the size 0.8 to 1.2. A mask costs the whole plan of a sigmoid
-less than the walk. Those of one sum take 0.7 to 1.1 at 2^20.5, and 0.7 to 1.4 at 2^20. What torch
+less than the walk. Those of one sum take 0.7 to 1.1 at 2^20.5, and 0.7 to 1.4 at 2^20; with several threads
+they begin where a team computes them. What torch
 differentiates takes 1.6 to 2.3 at 2^22 and 0.3 to 0.6 at 2^23: tensors of 32 MB malloc gets from the system
 each time, page by page.
 """
@@ -72,26 +73,27 @@ def walks(
     found: list[Walker] = []
     for walk in split(plan, registry, shapes, MIN_ELEMENTS_GPU if is_far else min(MIN_ELEMENTS.values())):
         form = ClosedForm.of(walk, registry, given)
-        activation = "" if form is None else form.trace.activation
-        is_masked = form is not None and bool(form.trace.masks)
-        elements = prod(walk.shape)
-        if elements >= _least(activation, len(walk.sums), is_masked, is_far):
-            autograd = AutogradEvaluator.of(walk, registry, block(activation, elements, is_far))
+        if prod(walk.shape) >= _least(form, len(walk.sums), is_far):
+            activation = "" if form is None else form.trace.activation
+            autograd = AutogradEvaluator.of(walk, registry, block(activation, prod(walk.shape), is_far))
             closed = None if form is None else ClosedFormEvaluator(walk, autograd, form)
             found.append(Walker(walk, autograd, closed))
     return found
 
 
-def _least(activation: str, sums: int, is_masked: bool, is_far: bool) -> int:
-    """The elements from which on a walk is worth it; of no closed form if it has no activation."""
-    if not activation:
+def _least(form: ClosedForm | None, sums: int, is_far: bool) -> int:
+    """The elements from which on a walk of so many sums is worth it."""
+    if form is None:
         return MIN_ELEMENTS_GPU_AUTOGRAD if is_far else MIN_ELEMENTS_AUTOGRAD
     if is_far:
         return MIN_ELEMENTS_GPU
+    activation = form.trace.activation
     if sums == 1:
-        return MIN_ELEMENTS_ONE_SUM
+        # torch's kernel is a few operations, a walk of few blocks many, and threads meet at the end of each.
+        is_shared = torch.get_num_threads() > 1
+        return max(MIN_ELEMENTS_ONE_SUM, _of_a_team(activation) if is_shared else 0)
     masked = f"masked {activation}"
-    return MIN_ELEMENTS[masked if is_masked and masked in MIN_ELEMENTS else activation]
+    return MIN_ELEMENTS[masked if form.trace.masks and masked in MIN_ELEMENTS else activation]
 
 
 def block(activation: str, elements: int, is_far: bool) -> int:

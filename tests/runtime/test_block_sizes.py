@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 import losslang
 from losslang.runtime import block_sizes
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The elements of a block of every walk that is made."""
+    found, of = list[int](), block_sizes.AutogradEvaluator.of
+    monkeypatch.setattr(
+        block_sizes.AutogradEvaluator, "of", lambda *given: found.append(given[-1]) or of(*given)
+    )
+    return found
 
 
 @pytest.mark.parametrize(
@@ -26,14 +46,20 @@ from losslang.runtime import block_sizes
         ("l1 + huber", (1, 1, 2**23), True),
     ],
 )
-def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_large(text: str, shape: tuple[int, ...], is_cut: bool, asked: list[int]):
     """Where a walk takes less time than the whole plan: by its activation, and by how many sums it has."""
-    asked, of = list[int](), block_sizes.AutogradEvaluator.of
-    monkeypatch.setattr(
-        block_sizes.AutogradEvaluator, "of", lambda *given: asked.append(given[-1]) or of(*given)
-    )
     pred = torch.zeros(shape, requires_grad=True)
     target = torch.zeros(1, *shape[2:], dtype=torch.long) if text.startswith("ce") else torch.zeros(shape)
     mask = torch.arange(shape[-1]).expand(1, -1) > 0
     losslang.compile(text)(pred, target, m=mask).backward()
     assert bool(asked) == is_cut
+
+
+@pytest.mark.parametrize(("threads", "elements"), [(1, 3 * 2**19), (2, 2**22), (16, 2**23)])
+def test_one_sum_is_walked_over_where_a_team_computes_it(threads: int, elements: int, asked: list[int]):
+    torch.set_num_threads(threads)
+    loss = losslang.compile(f"bce(sigmoid) + {threads}*0")
+    for size, is_cut in ((elements - 1, False), (elements, True)):
+        pred = torch.zeros(1, 1, size, requires_grad=True)
+        loss(pred, torch.zeros(1, 1, size)).backward()
+        assert bool(asked) == is_cut
