@@ -132,6 +132,17 @@ def test_only_the_executors_import_torch(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=dotted)
+def test_no_text_becomes_code_but_what_losslang_writes(file: Path) -> None:
+    """Annotations of functions that are registered, and a program whose steps are all bound."""
+    called = {
+        node.func.id
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not called & {"eval", "exec"} or dotted(file) in {"primitives.primitive", "runtime.written"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=dotted)
 def test_a_file_holds_one_idea(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 320
 

@@ -4,6 +4,9 @@ def run(v0, v1, v2):
     v5 = f5(v0, v2, reduction=f5_reduction)
     v6 = f6(v5, v4)
     return [v6]
+
+The text has numbers of slots, and options that functions of losslang and of its plugins declare: no word
+of a config becomes code.
 """
 
 from __future__ import annotations
