@@ -44,6 +44,17 @@ def test_an_import_leaves_the_collection_of_garbage_as_it_was(before: str) -> No
     assert said_by(code) == str(before == "enable")
 
 
+def test_what_an_import_makes_is_old_at_once() -> None:
+    """The next collection would go through all of it, and find next to nothing."""
+    code = "import gc, torch, losslang; gc.collect(); losslang.compile; print(len(gc.get_objects(0)) < 1000)"
+    assert said_by(code) == "True"
+
+
+def test_an_import_leaves_frozen_what_was_frozen() -> None:
+    code = "import gc, losslang; gc.freeze(); losslang.compile; print(gc.get_freeze_count() > 1000)"
+    assert said_by(code) == "True"
+
+
 SIZES = (
     "pred, target = torch.randn(1, 3, 1024, 1024, requires_grad=True), torch.randint(3, (1, 1024, 1024))\n"
 )
