@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from losslang.primitives.decorators import DEFINED, name_of
-from losslang.primitives.primitive import Primitive, declared
+from losslang.primitives.primitive import Primitive
 from losslang.vocabulary import Tensor
 
 WRT = "wrt"
@@ -49,12 +49,12 @@ class Combinator(Primitive):
     @cached_property
     def option_types(self) -> dict[str, Any]:
         """The declared types of the options, or what they take in words."""
-        return {**declared(self.function), **({WRT: "a path"} if self.measures == "gradients" else {})}
+        return {**self.declared, **({WRT: "a path"} if self.measures == "gradients" else {})}
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """The defaults of the options that have one."""
-        own = {name: self.signature.parameters[name].default for name in declared(self.function)}
+        own = {name: self.signature.parameters[name].default for name in self.declared}
         return {**own, **({WRT: None} if WRT in self.option_types and not self.needs_wrt else {})}
 
 

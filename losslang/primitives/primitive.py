@@ -15,8 +15,9 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from functools import cache, cached_property
+from types import CodeType
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -25,8 +26,7 @@ from losslang.primitives.presets import Preset
 from losslang.vocabulary import CLASSED, GIVEN, TARGETS, VIEWS
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """A tensor that a loss takes: its name, and the path that it reads by default; None if it must be written."""
 
     name: str
@@ -72,9 +72,19 @@ class Primitive:
         return tuple(p.name for p in self.signature.parameters.values() if p.kind is not p.KEYWORD_ONLY)
 
     @cached_property
+    def declared(self) -> dict[str, Any]:
+        """The annotations of the keyword-only parameters. No others are ever evaluated."""
+        scope: dict[str, Any] = getattr(self.function, "__globals__", {})
+        return {
+            p.name: eval(_code(p.annotation), scope) if isinstance(p.annotation, str) else p.annotation
+            for p in self.signature.parameters.values()
+            if p.kind is p.KEYWORD_ONLY
+        }
+
+    @cached_property
     def option_types(self) -> dict[str, Any]:
-        """The declared types of the options. Only these annotations are ever evaluated."""
-        return declared(self.function)
+        """The declared types of the options."""
+        return self.declared
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -295,14 +305,10 @@ class Function(Primitive):
     fold: Callable[..., float] | None = field(default=None, repr=False)
 
 
-def declared(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of the keyword-only parameters of a function."""
-    scope: dict[str, Any] = getattr(function, "__globals__", {})
-    return {
-        p.name: eval(p.annotation, scope) if isinstance(p.annotation, str) else p.annotation
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY
-    }
+@cache
+def _code(annotation: str) -> CodeType:
+    """The code of an annotation; many options have the same."""
+    return compile(annotation, "<string>", "eval")
 
 
 def _axes(annotation: object) -> tuple[str, ...]:

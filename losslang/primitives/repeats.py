@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from losslang.primitives.decorators import DEFINED
-from losslang.primitives.primitive import Primitive, declared
+from losslang.primitives.primitive import Primitive
 from losslang.vocabulary import Positive
 
 LIMIT = 256
@@ -31,10 +31,9 @@ class Repeat(Primitive):
     @cached_property
     def option_types(self) -> dict[str, Any]:
         """The declared types of the options, or what they take in words."""
-        return {**declared(self.function), **self.words}
+        return {**self.declared, **self.words}
 
 
-@dataclass(frozen=True)
 class Levels(Primitive):
     """Weights of the elements of `each`, first to last: the function takes their number."""
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from losslang.primitives.decorators import DEFINED, is_described, name_of
-from losslang.primitives.primitive import Primitive, declared
+from losslang.primitives.primitive import Primitive
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Fraction, NonNegative, Positive
 
@@ -34,7 +34,7 @@ class Schedule(Primitive):
     @cached_property
     def option_types(self) -> dict[str, Any]:
         """The declared types of the options, a unit in the place of `length`."""
-        own = declared(self.function)
+        own = dict(self.declared)
         length = own.pop("length")
         return {**dict.fromkeys(self.units, length), **own}
 
