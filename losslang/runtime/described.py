@@ -1,10 +1,10 @@
-"""A compiled loss as it describes itself: its program in its forms, its plan, what it reads."""
+"""A compiled loss as it describes itself: its program in its forms, its plan, what it reads.
+
+What writes a form is loaded when it is asked for.
+"""
 
 from __future__ import annotations
 
-from losslang.meaning.canonical import canonical
-from losslang.meaning.explainer import in_force
-from losslang.meaning.lock import locked
 from losslang.meaning.program import Meaning
 from losslang.plan.plan import Plan
 from losslang.runtime.executor import Fuse
@@ -40,15 +40,21 @@ class Described(Saved):
     @property
     def canonical(self) -> str:
         """The program in its one spelling, with the values of its overrides."""
+        from losslang.meaning.canonical import canonical
+
         return canonical(self.meaning, self._programs.registry)
 
     def explain(self) -> str:
         """The program term by term, as `losslang.explain` says it, with the values of its overrides."""
+        from losslang.meaning.explainer import in_force
+
         return in_force(self.meaning, {})
 
     @property
     def lock(self) -> str:
         """The program with every default written out, and the version of each loss: a text that means the same."""
+        from losslang.meaning.lock import locked
+
         return locked(self.meaning, self._programs.registry)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,6 @@ from losslang.runtime.conditions import LABELS, NOTHING, VALUES
 from losslang.runtime.constants import refuse_missing
 from losslang.runtime.denominators import denominators_of
 from losslang.runtime.detail import Detail
-from losslang.runtime.diagnosis import Diagnosis, diagnose
 from losslang.runtime.elements import ByElements, executor_of
 from losslang.runtime.executor import Executor, Fuse
 from losslang.runtime.gradients import Gradients, compare, leaves_of, predictions
@@ -32,6 +31,9 @@ from losslang.runtime.saved import current_setting
 from losslang.runtime.stepwise import refuse_traced
 from losslang.runtime.training import Training
 from losslang.tensors.eager import is_eager
+
+if TYPE_CHECKING:
+    from losslang.runtime.diagnosis import Diagnosis
 
 
 def compile(
@@ -244,6 +246,8 @@ class Loss(Training):
         Raises LossError while torch traces.
         """
         refuse_traced(self.meaning, "diagnose")
+        from losslang.runtime.diagnosis import diagnose
+
         roots = (pred, target, batch, self._const.of(self), self._own(moves=False))
         with torch.enable_grad():
             return diagnose(self._programs, roots)

@@ -1,6 +1,6 @@
 """The parser: text to tree by Lark's LALR parser over grammars/loss.lark.
 
-Where it refuses a text, `refusal` finds the mistake.
+Where it refuses a text, `refusal`, loaded then, finds the mistake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from losslang.diagnostics.mistakes import syntax
 from losslang.diagnostics.source import Source, Span
 from losslang.syntax import tree
 from losslang.syntax.program_text import source_of
-from losslang.syntax.refusal import CLOSING, OPENING, refused_character, refused_token
+from losslang.syntax.tokens import CLOSING, OPENING
 from losslang.syntax.tree_builder import build_tree
 
 MAX_CHARACTERS = 4096
@@ -55,9 +55,13 @@ def _parse(text: str) -> tree.Program:
     try:
         parsed: Tree[Token] = PARSER.parse(text)
     except UnexpectedCharacters as error:
+        from losslang.syntax.refusal import refused_character
+
         at: Any = error.pos_in_stream
         raise LossError([refused_character(text, at)]) from None
     except UnexpectedToken as error:
+        from losslang.syntax.refusal import refused_token
+
         refused: Any = error.token
         tokens: Any = _lexer()
         raise LossError([refused_token(text, refused, tokens.lex(text))]) from None

@@ -16,9 +16,8 @@ from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.elsewhere import what_instead
 from losslang.diagnostics.mistakes import python, syntax
 from losslang.diagnostics.source import Span
+from losslang.syntax.tokens import CLOSING, OPENING, span_of
 
-OPENING = {"_LPAR": "(", "_LSQB": "["}
-CLOSING = {"_RPAR": "(", "_RSQB": "["}
 ENDS_OPERAND = {"NAME", "NUMBER", "STRING", *CLOSING}
 DOTTED = re.compile(r"(?<![\w.])(?!(?:pred|target|batch|const)\b)((?:[A-Za-z_]\w*\.)+)([A-Za-z_]\w*)\s*\Z")
 """A name as Python has it, at the end of a text: `torch.nn.` and `MSELoss`."""
@@ -245,8 +244,3 @@ def _missing(token: Token, before: Token | None) -> Diagnostic:
     instead = "the end of the line" if token.type == "_SEP" and token != ";" else str(token)
     after = str(before) if before is not None and before.type != "_SEP" else ""
     return syntax.missing_operand(span_of(token), instead, after)
-
-
-def span_of(token: Token) -> Span:
-    """The span of a token in the text."""
-    return Span(token.start_pos or 0, token.end_pos or 0)

@@ -17,7 +17,7 @@ from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes import syntax
 from losslang.diagnostics.source import Span
 from losslang.syntax import tree
-from losslang.syntax.refusal import span_of
+from losslang.syntax.tokens import span_of
 
 MAX_NODES = 500
 MAX_NESTING = 64
