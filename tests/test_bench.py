@@ -404,3 +404,9 @@ def test_a_new_size_is_measured_beside_a_seen_one(name: str) -> None:
     text, channels, _ = first.SIZES[name]
     assert math.isfinite(first.answer("sizes", text, channels, 2 * first.NEW))
     assert math.isfinite(first.answer("first", text, (1, channels, 9, 10)))
+
+
+def test_the_first_compile_is_measured_beyond_torch() -> None:
+    """What a whole process takes holds that of `import torch` and of its exit too."""
+    inside, whole = first.beyond_torch(first.ROOT), first.whole_process(first.ROOT, first.COMPILES)
+    assert 0 < inside < whole
