@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
@@ -21,8 +22,7 @@ from losslang.registry import Registry
 IDENTITY = Choice("identity")
 
 
-@dataclass(frozen=True)
-class ActivationChoice:
+class ActivationChoice(NamedTuple):
     """The activation of a use that reads probabilities, which other terms may take.
 
     `as_what` is what it takes the prediction for: logits, probabilities or log-probabilities.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.diagnostics.source import Source, Span
 from losslang.meaning.checker import analyze
@@ -83,8 +82,7 @@ def _called(node: tree.Node) -> set[str]:
     return {inner.name for inner in tree.walk(node) if isinstance(inner, tree.Call)}
 
 
-@dataclass(frozen=True)
-class _Edits:
+class _Edits(NamedTuple):
     """Factors of terms and options of losses, by the place of each in the text.
 
     A factor of 0 is written as the name `zero`: a 0 in place would drop the term.

@@ -7,8 +7,7 @@ labels inferred, overrides applied and the rules about whole programs held.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -49,8 +48,7 @@ from losslang.syntax import tree
 from losslang.syntax.parser import parse
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """The result of a check: the meaning, None beside an error, and all diagnostics."""
 
     meaning: Meaning | None

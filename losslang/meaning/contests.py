@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import repeats as mistakes
@@ -18,8 +18,7 @@ PLACES = ("same", "places", "values", "rows")
 """Frames of values that have a place."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """An addend of a body: `weight * factors * use`, or a constant."""
 
     weight: float

@@ -169,7 +169,7 @@ class Evaluator:
         if any(isinstance(value, TermsValue) for value in values):
             raise MistakeError(mistakes.not_arithmetic(route.span, spell(route)))
         items = tuple(collapse(value, spell(route)) for value in values)
-        return replace(scope, operands=items + scope.operands[len(items) : 2], span=route.span)
+        return scope._replace(operands=items + scope.operands[len(items) : 2], span=route.span)
 
     def _routed(self, body: tree.Node, route: tree.Node, scope: Scope) -> Value:
         """The value of `body@route`. Raises MistakeError for a body that the route says nothing to."""

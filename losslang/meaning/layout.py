@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import meaning as mistakes
@@ -35,8 +35,7 @@ BY_RANK = 0
 """The channel axis of plain values, until `channel_axis` decides it by the rank."""
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The channel axis of one use of a loss: the one that the loss reads, and the one that is written."""
 
     home: int | None

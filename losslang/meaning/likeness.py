@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from losslang.diagnostics.source import Span
 
 
-@dataclass(frozen=True)
-class Likeness:
+class Likeness(NamedTuple):
     """The library of a `like=`, where it is written, and the options that are written beside it."""
 
     library: str

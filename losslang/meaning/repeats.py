@@ -62,7 +62,7 @@ def repeated(call: tree.Call, repeat: Repeat, scope: Scope, evaluator: Evaluates
     target = replace(scope.target, resize=options["resize"] or "")
     if len(paths) == 2:
         target = replace(paths[1], steps=(*paths[1].steps, ELEMENT), soft=True, resize=target.resize)
-    inside = replace(scope, pred=pred, target=target)
+    inside = scope._replace(pred=pred, target=target)
     terms = _terms(call, inside, evaluator)
     _check(call, terms, options, evaluator)
     if options["combine"] in CONTESTS:

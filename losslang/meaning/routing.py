@@ -33,7 +33,7 @@ def behind(body: tree.Node, route: tree.Route, scope: Scope) -> Scope:
     path = route.path
     if path.root in tree.ROOTS:
         operands = (read_path(path, scope), *scope.operands[1:2])
-        return replace(scope, operands=operands, span=route.span)
+        return scope._replace(operands=operands, span=route.span)
     steps = (tree.Key(path.root), *path.steps)
     if scope.operands:
         fix = handed_below(body, scope.operands, steps)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.mistakes import automatic
@@ -29,16 +29,14 @@ class MistakeError(Exception):
         super().__init__(diagnostic.message)
 
 
-@dataclass(frozen=True)
-class NumberValue:
+class NumberValue(NamedTuple):
     """The value of a constant expression."""
 
     value: float
     span: Span = NOWHERE
 
 
-@dataclass(frozen=True)
-class TensorValue:
+class TensorValue(NamedTuple):
     """The value of arithmetic on tensors of the call.
 
     `label` is the name that it is bound to; a multiple of a bound one keeps the name, and `inside` is what is
@@ -56,8 +54,7 @@ class TensorValue:
         return self.inside or (1.0, None, self.expression)
 
 
-@dataclass(frozen=True)
-class TermsValue:
+class TermsValue(NamedTuple):
     """The value of an expression with losses: a weighted sum of terms."""
 
     terms: tuple[Term, ...]
@@ -234,9 +231,9 @@ def renamed(value: Value, name: str) -> Value:
         case NumberValue():
             return value
         case TensorValue():
-            return replace(value, label=name, inside=None)
+            return value._replace(label=name, inside=None)
         case TermsValue(terms=(only,)):
-            return replace(value, terms=(replace(only, name=name, named=True),))
+            return value._replace(terms=(replace(only, name=name, named=True),))
         case TermsValue():
             parts = (replace(t, name=below_name(name, t.name), named=True) for t in value.terms)
-            return replace(value, terms=tuple(parts))
+            return value._replace(terms=tuple(parts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.meaning.meaning import show
 from losslang.syntax import formatter
@@ -92,8 +92,7 @@ class Step:
         return tuple(i.name for i in self.inputs if isinstance(i, Ref))
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """A term: its log key, its weight in the total, and the step or number that is its value.
 
     `dropped`: a zero is written in place, and the first pass takes it out.
@@ -150,7 +149,7 @@ def substituted(plan: Plan, values: Mapping[str, Argument]) -> Plan:
     steps = tuple(
         step.with_inputs(map(through, step.inputs)) for step in plan.steps if step.name not in values
     )
-    return Plan(steps, tuple(replace(output, value=through(output.value)) for output in plan.outputs))
+    return Plan(steps, tuple(output._replace(value=through(output.value)) for output in plan.outputs))
 
 
 def needed_steps(steps: Sequence[Step], roots: Iterable[str]) -> set[str]:

@@ -72,8 +72,7 @@ class How(NamedTuple):
 PLAIN = How()
 
 
-@dataclass(frozen=True)
-class Plans:
+class Plans(NamedTuple):
     """The plans of a meaning: with counts beside its terms, its terms, and those that are trained."""
 
     detailed: Plan

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from losslang.diagnostics.errors import LossError
 from losslang.diagnostics.mistakes.inside import not_eager
@@ -37,8 +36,7 @@ def plain(meaning: Meaning, registry: Registry, ignore: tuple[str, ...]) -> Plan
     return verify(drop_dead_steps(fuse(stable(plan), registry)))
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(NamedTuple):
     """A plan that has run: the value of every step by its name, and what its checks have refused."""
 
     plan: Plan

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from losslang.vocabulary import Tensor
 
@@ -50,8 +49,7 @@ def labels_of_rows(target: Tensor) -> str:
     return "hand over the other view of each row; a class for each row is read by `supcon`, `circle`, `multi_similarity`, a softmax over classes by `ce`"
 
 
-@dataclass(frozen=True)
-class Misfit:
+class Misfit(NamedTuple):
     """A target and a prediction whose shapes do not fit, as the call hands them over.
 
     `written` is the `channels=` of the loss, '' if none is; `of_rows` says that a row is the last axis.

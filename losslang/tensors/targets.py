@@ -7,9 +7,8 @@ indices stay indices where a loss reads `labels`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.diagnostics.diagnostic import Diagnostic
 from losslang.diagnostics.errors import LossError
@@ -22,8 +21,7 @@ from losslang.tensors.repairs import Misfit, Reads, has_shape, rows_of
 from losslang.vocabulary import Tensor
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """The place that an error names: a term of the program by its key, one of its operands, and its text.
 
     `loss` is the loss that reads the operand, if one does; `written` its `channels=`, and `moved` the axes by

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Literal, ParamSpec
+from typing import Literal, NamedTuple, ParamSpec
 
 from losslang.diagnostics.diagnostic import Diagnostic
 
@@ -21,8 +21,7 @@ Build = ParamSpec("Build")
 Form = Literal["program", "yaml", "toml", "json", "python"]
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """The page that `losslang explain CODE` prints. `form` is the format of example and repair."""
 
     code: str

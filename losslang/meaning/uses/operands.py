@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from losslang.diagnostics.mistakes import meaning as meaning_mistakes
 from losslang.diagnostics.mistakes import options as option_mistakes
@@ -22,8 +22,7 @@ PARAMETERS = Input("module", (tree.Key("parameters"),))
 """The parameters of `compile(params=...)`, which the module holds."""
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """What paths from `pred` and `target` lead to inside of a head, and the operands of `@(...)`.
 
     Operands are handed to losses, and leave paths alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from losslang.diagnostics.source import Span
@@ -19,8 +19,7 @@ from losslang.primitives.combinators import Combinator
 from losslang.tensors.targets import Site
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A term that waits for the weight that a combinator finds: its outputs as they are without it."""
 
     term: Term
@@ -62,7 +61,7 @@ def _times(out: Builder, part: Waiting, weights: Ref, *, detailed: bool) -> Iter
     out.term_name = part.term.name
     weight = out.emit("found_weight", weights, member=part.found.member)
     first, *others = part.outputs
-    yield replace(first, value=out.emit("math:*", weight, first.value))
+    yield first._replace(value=out.emit("math:*", weight, first.value))
     named = {output.name: output for output in others}
     if not detailed:
         yield from others

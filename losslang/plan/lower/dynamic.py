@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losslang.meaning.meaning import COMPUTED, Expression
@@ -20,7 +19,7 @@ Named = tuple[tuple[int, str], ...]
 def dynamic(use: Aligned, name: str, value: Expression, declared: Any) -> Argument:
     """Emits an option that is a tensor of one number, and the check of its bounds."""
     number = use.out.number(value, name)
-    site, bounds = replace(use.site(name), span=value.span), tuple(bounds_of(declared).items())
+    site, bounds = use.site(name)._replace(span=value.span), tuple(bounds_of(declared).items())
     use.emit("check:option", number, site=site, check=True, bounds=bounds, wanted=wording(declared))
     return number
 

@@ -38,7 +38,7 @@ def _renamed(plan: Plan) -> Plan:
         step if step.name == new[step.name].name else replace(step, name=new[step.name].name)
         for step in (step.with_inputs(map(through, step.inputs)) for step in plan.steps)
     ]
-    outputs = [replace(output, value=through(output.value)) for output in plan.outputs]
+    outputs = [output._replace(value=through(output.value)) for output in plan.outputs]
     return Plan(tuple(steps), tuple(outputs))
 
 

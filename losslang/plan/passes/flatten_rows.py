@@ -10,8 +10,8 @@ sums over space, or any reduction tells samples apart, stays (B, C, *S).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from losslang.plan.operations import MAPS
 from losslang.plan.operations.rows import MOVED
@@ -75,8 +75,7 @@ def flatten_rows(plan: Plan, registry: Registry | None = None) -> Plan:
     return Plan(tuple(steps), plan.outputs)
 
 
-@dataclass(frozen=True)
-class Lying:
+class Lying(NamedTuple):
     """Which steps of a plan have the places of which moved predictions, and which predictions can be rows.
 
     `moved` are the steps that move the predictions.

@@ -19,8 +19,9 @@ Not one of PASSES: kernels look at values, and walks over blocks mask by themsel
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from inspect import signature
+from typing import NamedTuple
 
 from losslang.plan.passes.drop_dead_steps import drop_unread_steps
 from losslang.plan.passes.masked_readers import leaves_out, readers_of
@@ -134,8 +135,7 @@ def as_given(mask: Argument, above: Mapping[str, Step]) -> Argument:
     return mask
 
 
-@dataclass(frozen=True)
-class _Mean:
+class _Mean(NamedTuple):
     """A mean or sum of the values of a loss, as the plan has it: its steps, and the mask if there is one."""
 
     reduction: Step

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
@@ -13,8 +12,7 @@ from losslang.vocabulary import Tensor
 Shape = Sequence[int]
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """One block: samples `first` to `last`, and the places `low` to `high` of dimension 2."""
 
     first: int
@@ -23,8 +21,7 @@ class Block:
     high: int
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """The blocks of a prediction of one shape: `samples` samples each, and `rows` places of dimension 2.
 
     Each has about `elements` elements; `within`: they may cut a sample.

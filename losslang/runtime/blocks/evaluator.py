@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.plan.operations.sums import Sum
 from losslang.plan.plan import Step
@@ -18,8 +17,7 @@ from losslang.tensors.lazy import torch
 from losslang.vocabulary import Tensor
 
 
-@dataclass(frozen=True)
-class AutogradEvaluator:
+class AutogradEvaluator(NamedTuple):
     """Computes the sums of a block by its maps, and the gradients by torch.autograd."""
 
     cut: Cut
@@ -44,7 +42,7 @@ class AutogradEvaluator:
 
     def of_cut(self, cut: Cut) -> AutogradEvaluator:
         """Returns the same for predictions that are cut otherwise."""
-        return replace(self, cut=cut)
+        return self._replace(cut=cut)
 
     def fits(self, inputs: Sequence[Any]) -> bool:
         """Returns True: autograd differentiates everything."""

@@ -8,8 +8,8 @@ terms.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
 from losslang.plan.operations import MAPS
 from losslang.plan.plan import Plan, Ref, Step, needed_steps
@@ -35,8 +35,7 @@ RELAID = ("channels_second", "channels_back")
 """Operations that move the axes of a prediction: it cannot be cut beside tensors with the original axes."""
 
 
-@dataclass(frozen=True)
-class Walk:
+class Walk(NamedTuple):
     """The maps over predictions of one shape, and the sums that end them."""
 
     shape: Shape
@@ -66,7 +65,7 @@ class Walk:
         """The walk of checks of values, with the maps that they need, over the same inputs."""
         needed = _needed_maps(checks, Plan(self.maps, ()), {step.name for step in self.maps})
         maps = tuple(step for step in self.maps if step.name in needed)
-        return replace(self, maps=(*maps, *checks), sums=(), looks=())
+        return self._replace(maps=(*maps, *checks), sums=(), looks=())
 
     def __str__(self) -> str:
         lines = [

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.plan.operations.call import float_prediction
 from losslang.plan.operations.sums import Sum
@@ -41,8 +40,7 @@ DEVICES = {"sigmoid": ("cpu", "cuda"), "softmax": ("cpu",)}
 """Where each was measured to be faster, if nothing is masked; on a GPU labels always are."""
 
 
-@dataclass(frozen=True)
-class ClosedForm:
+class ClosedForm(NamedTuple):
     """The sums of a walk as polynomials, and the formulas that compute them and their gradient on a block."""
 
     trace: Trace

@@ -10,8 +10,7 @@ and log p_y summed over the places: no one-hot target is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from losslang.runtime.closed.algebra import ONE_HOT, Atom, Monomial, Poly
 from losslang.runtime.closed.evaluate import Region, Weighed, everywhere, polynomial, result, summing
@@ -188,8 +187,7 @@ class Softmax:
         torch.mul(probs, factor, out=out).scatter_add_(1, labels.unsqueeze(1), q.unsqueeze(1))
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """One sum: of a polynomial over all elements, and of another one over the places.
 
     Either may be missing.

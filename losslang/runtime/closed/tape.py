@@ -6,7 +6,6 @@ A tape is built once and run for every block, so that a block costs little more 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from losslang.runtime.binding import Calls
@@ -19,8 +18,7 @@ Multiplier = Callable[["TapeBuilder", int], int]
 """Appends the product of a named tensor and another value, without computing the named tensor itself."""
 
 
-@dataclass(frozen=True)
-class Tape:
+class Tape(NamedTuple):
     """Operations on the tensors `given`, on numbers, and in `buffers` buffers of the first tensor's shape.
 
     The first buffer holds the result, if the tape ends in one tensor that it made.

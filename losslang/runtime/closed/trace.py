@@ -7,8 +7,7 @@ comparison, an exponential, a sort); such a walk is differentiated block by bloc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from losslang.plan.operations import views
 from losslang.plan.operations.sums import Sum
@@ -37,8 +36,7 @@ COMPUTED = frozenset(VIEWED) | {name + LABEL for name in VIEWED}
 """Tensors that a block can compute, of all elements or at the class of each place."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One sum: a polynomial over elements, or over places where the prediction's class axis is gone."""
 
     poly: Poly
@@ -48,8 +46,7 @@ class Part:
         return str(self.poly)
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """The number of elements, or of places, that are summed."""
 
     by_place: bool
@@ -58,8 +55,7 @@ class Number:
         return "1"
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(NamedTuple):
     """The sums of one step, in the order in which it gets its totals."""
 
     found: tuple[Part | Number, ...]
@@ -72,8 +68,7 @@ class Sums:
         return ", ".join(map(str, self.found))
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """All sums of a walk as polynomials.
 
     `prediction`, `target` and `masks` name inputs of the walk; `prepares` is the step that brings the target
