@@ -10,6 +10,7 @@ from losslang.plan.operations.call import is_foreign
 from losslang.plan.passes import fuse_masks
 from losslang.runtime import block_sizes
 from losslang.runtime.blocks import Walker
+from losslang.runtime.fitting import fits_everywhere
 from losslang.runtime.ignored_labels import (
     ignore_mask_steps,
     ignored_ranges,
@@ -17,7 +18,6 @@ from losslang.runtime.ignored_labels import (
     refuses_labels,
 )
 from losslang.runtime.label_ranges import LabelRange, Sources, are_read_by_kernels, class_ranges
-from losslang.runtime.program import fits_everywhere
 from losslang.tensors.eager import is_eager
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from losslang.plan.passes import drop_masks
 from losslang.plan.plan import Plan, Step
 from losslang.primitives.combinators import Combinator
 from losslang.registry import Registry
-from losslang.runtime import block_sizes, program
+from losslang.runtime import block_sizes, fitting, program
 from losslang.runtime.arguments import name_heads
 from losslang.runtime.blocks import Walker
 from losslang.runtime.conditions import LABELS, NOTHING, VALUES, Call
@@ -108,12 +108,12 @@ class Case:
             return []
         small, model = own.small(inputs)
         if not model.is_small:
-            small = program.hollow(small)
+            small = fitting.hollow(small)
         shapes = (
-            program.shapes_of(own.plan, own.registry, small, model) if program.are_ordinary(inputs) else None
+            fitting.shapes_of(own.plan, own.registry, small, model) if fitting.are_ordinary(inputs) else None
         )
         found = [] if shapes is None else block_sizes.walks(own.plan, own.registry, shapes, inputs)
-        return found if found and program.fits(own.plan, own.registry, small, found) else []
+        return found if found and fitting.fits(own.plan, own.registry, small, found) else []
 
     @cached_property
     def in_blocks(self) -> Program:
@@ -156,7 +156,7 @@ class Executor:
         self.cases: dict[Signature, Case] = {}
         self.kinds: dict[Signature, Case] = {}
         self._unmasked: dict[tuple[str, ...], Executor] = {}
-        self._specialized: dict[tuple[tuple[str, ...], bool], Program] = {}
+        self._specialized: dict[Hashable, Program] = {}
 
     def run(self, roots: Sequence[Any], look: int) -> list[Any]:
         """The value of every output; `look` says which values of the tensors are looked at."""
@@ -268,12 +268,17 @@ class Executor:
         compiled: Any = torch.compile(self.whole.run, backend=str(self.fuse))  # pyright: ignore
         return compiled
 
-    def specialized(self, noops: tuple[str, ...], *, filled: bool) -> Program:
-        """The plan without these steps, for tensors that passed every check; `filled`: none of them is empty."""
-        known = noops, filled
-        if known not in self._specialized:
-            self._specialized[known] = program.specialized(self.plan, self.registry, noops, filled=filled)
-        return self._specialized[known]
+    def specialized(self, noops: tuple[str, ...], known: Mapping[str, Tensor], *, filled: bool) -> Program:
+        """The plan without steps that did nothing and those whose values are `known`, which takes no check.
+
+        `filled`: no tensor is empty.
+        """
+        key = noops, tuple((name, id(value)) for name, value in known.items()), filled
+        if key not in self._specialized:
+            self._specialized[key] = program.specialized(
+                self.plan, self.registry, noops, known, filled=filled
+            )
+        return self._specialized[key]
 
 
 def _measures_gradients(step: Step, registry: Registry) -> bool:

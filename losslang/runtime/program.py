@@ -9,6 +9,7 @@ from typing import Any
 
 from losslang.plan.operations.sums import Sum
 from losslang.plan.passes import (
+    constants,
     fuse_masks,
     fuse_reduction,
     mask_once,
@@ -24,10 +25,8 @@ from losslang.registry import Registry
 from losslang.runtime.binding import Binding, Calls
 from losslang.runtime.blocks import Totals, Walker, value_checks
 from losslang.runtime.ignored_labels import ignore_mask_steps
-from losslang.runtime.kinds import Model
-from losslang.runtime.label_ranges import LAID
 from losslang.runtime.written import written
-from losslang.tensors.lazy import torch
+from losslang.vocabulary import Tensor
 
 ROOTS = ("pred", "target", "batch", "const", "module")
 """What a program reads: the four roots of the language, and what the module itself holds."""
@@ -39,13 +38,14 @@ class Program:
     """A plan bound to its functions, from given roots to the values of its outputs.
 
     `steps` are what runs, in order, to be shown; `idle` the steps that may give back what they are given,
-    with the slots of both.
+    with the slots of both; `constants` those that give the same tensor in each call, with their slots.
     """
 
     calls: Calls
     slots: tuple[int, ...]
     steps: tuple[Step | Walker, ...] = ()
     idle: tuple[tuple[str, int, int], ...] = ()
+    constants: tuple[tuple[str, int], ...] = ()
 
     def run(self, *roots: Any) -> list[Any]:
         values = self.calls.run(*roots)
@@ -56,10 +56,15 @@ class Program:
         """`run` as one function, for what runs in every call."""
         return written(self.calls, self.slots)
 
-    def run_recording_noops(self, *roots: Any) -> tuple[list[Any], tuple[str, ...]]:
-        """The values, and the steps that changed nothing."""
+    def run_recording(self, *roots: Any) -> tuple[list[Any], tuple[str, ...], dict[str, Tensor]]:
+        """The values; the steps that changed nothing; and the tensors of those that give the same in each call.
+
+        On a CPU alone, and not those of inference mode, which no backward pass may read.
+        """
         values = self.calls.run(*roots)
-        return [values[slot] for slot in self.slots], self.noops(values)
+        known = {name: values[slot] for name, slot in self.constants}
+        known = {name: value for name, value in known.items() if value.is_cpu and not value.is_inference()}
+        return [values[slot] for slot in self.slots], self.noops(values), known
 
     def noops(self, values: Sequence[Any]) -> tuple[str, ...]:
         """The names of the steps that returned their first input itself.
@@ -114,7 +119,8 @@ def _all(binding: Binding, plan: Plan, validate: bool) -> Program:
         for step in steps
         if may_idle(step)
     ]
-    return _program(binding, [output.value for output in plan.outputs], idle)
+    fixed = [(name, binding.slots[name]) for name in constants(Plan(steps, plan.outputs))]
+    return _program(binding, [output.value for output in plan.outputs], idle, fixed)
 
 
 def checks(plan: Plan, registry: Registry, operations: Sequence[str] = ()) -> Program:
@@ -144,13 +150,18 @@ def _needed(plan: Plan, registry: Registry, ends: Sequence[Step], values: Sequen
     return _program(binding, values)
 
 
-def specialized(plan: Plan, registry: Registry, noops: Sequence[str], *, filled: bool) -> Program:
+def specialized(
+    plan: Plan, registry: Registry, noops: Sequence[str], known: Mapping[str, Tensor], *, filled: bool
+) -> Program:
     """Binds a plan without checks and without the steps `noops`, for inputs like those of an earlier call.
 
-    `filled`: none of the tensors is empty.
+    `known`: what steps give in each call; `filled`: no tensor of a call is empty.
     """
-    short = mask_once(specialize(_uncut_eager(plan, registry), noops), registry)
-    return _all(from_inputs(plan, registry, filled=filled), short, validate=False)
+    short = mask_once(specialize(_uncut_eager(plan, registry), noops, known), registry)
+    binding = from_inputs(plan, registry, filled=filled)
+    for name, value in known.items():
+        binding.slots[name] = binding.add_slot(value)
+    return _all(binding, short, validate=False)
 
 
 def reading(plan: Plan, registry: Registry, operation: str) -> Program:
@@ -173,67 +184,15 @@ def from_inputs(plan: Plan, registry: Registry, *, filled: bool = False) -> Bind
     return Binding(registry, [step.name for step in plan.inputs], filled=filled)
 
 
-def shapes_of(
-    plan: Plan, registry: Registry, small: Sequence[Any], model: Model
-) -> Mapping[str, tuple[int, ...]] | None:
-    """The shapes of the predictions of a plan, given a call in small; None if its tensors do not fit."""
-    names = [step.name for step in plan.steps if step.operation == "float_prediction"]
-    # Walks read inputs on other axes: where one does not fit, the whole program says which is the first.
-    laid = [step.name for step in plan.steps if step.operation in LAID]
-    found = _found(plan, registry, [*names, *laid], small)
-    if found is None:
-        return None
-    return {n: model.shape_behind(value.shape) for n, value in zip(names, found, strict=False)}
-
-
-def fits(plan: Plan, registry: Registry, small: Sequence[Any], walks: Sequence[Walker]) -> bool:
-    """Whether the shapes of a call in small are those that a plan asks for, and fit what its walks compute."""
-    walked = [step.name for walker in walks for step in (*walker.walk.maps, *walker.walk.sums)]
-    asked = [step.name for step in plan.steps if step.kind == "check" and not step.check]
-    return _found(plan, registry, [*asked, *walked], small) is not None
-
-
-def fits_everywhere(plan: Plan, registry: Registry, inputs: Sequence[Any]) -> bool:
-    """Whether all steps of a plan take the tensors of a call: without data, which torch computes in Python.
-
-    That imports torch._dynamo and sympy, which takes a second: only a plan for torch.compile is asked so, and
-    a call that has no model in small.
-    """
-    names = [step.name for step in plan.steps]
-    return are_ordinary(inputs) and _found(plan, registry, names, hollow(inputs)) is not None
-
-
-def hollow(inputs: Sequence[Any]) -> list[Any]:
-    """The inputs without data."""
-    return [value.to("meta") if isinstance(value, torch.Tensor) else value for value in inputs]
-
-
-def are_ordinary(inputs: Sequence[Any]) -> bool:
-    """Whether all tensors of a call are of torch's own classes and, but for single numbers, on one device."""
-    tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
-    is_plain = all(type(value) in (torch.Tensor, torch.nn.Parameter) for value in tensors)
-    return is_plain and len({value.device for value in tensors if value.ndim}) <= 1
-
-
-def _found(plan: Plan, registry: Registry, names: Sequence[str], inputs: Sequence[Any]) -> list[Any] | None:
-    """The values of steps; None if the inputs do not fit: the whole program refuses them, with all reasons."""
-    wanted = needed_steps(plan.steps, names)
-    binding = from_inputs(plan, registry)
-    for step in plan.steps:
-        if step.name in wanted and step.operation not in READING:
-            binding.step(step)
-    try:
-        with torch.no_grad():
-            slots = binding.done().run(*inputs)
-    except Exception:
-        return None
-    return [slots[binding.slots[name]] for name in names if name in binding.slots]
-
-
-def _program(binding: Binding, values: Sequence[Any], idle: Sequence[tuple[str, int, int]] = ()) -> Program:
+def _program(
+    binding: Binding,
+    values: Sequence[Any],
+    idle: Sequence[tuple[str, int, int]] = (),
+    fixed: Sequence[tuple[str, int]] = (),
+) -> Program:
     # Values that are numbers take slots of their own: before the template is closed.
     slots = tuple(map(binding.slot, values))
-    return Program(binding.done(), slots, tuple(binding.shown), tuple(idle))
+    return Program(binding.done(), slots, tuple(binding.shown), tuple(idle), tuple(fixed))
 
 
 def in_blocks(plan: Plan, walks: Sequence[Walker], registry: Registry) -> Program:

@@ -167,9 +167,9 @@ class Records:
         self.dispatch = dispatch
 
     def run(self, *inputs: Any) -> list[Any]:
-        values, noops = self.program.run_recording_noops(*inputs)
+        values, noops, known = self.program.run_recording(*inputs)
         filled = all(value.numel() for value in inputs if isinstance(value, torch.Tensor))
-        short = self.executor.specialized(noops, filled=filled)
+        short = self.executor.specialized(noops, known, filled=filled)
         self.dispatch.specialize(Computes(short, short.quick))
         return values
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import losslang
-from losslang.runtime import program
+from losslang.runtime import fitting
 from losslang.runtime.compiled import _understood
 from losslang.runtime.kinds import CHEAP, Model
 
@@ -43,7 +43,7 @@ def volumes(number: int) -> tuple[list[Tensor], list[Tensor]]:
 def test_many_sizes_in_one_call_compute_no_more_than_it_does_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each size would be a prime of its own, the last ones larger than what they stand for."""
     pred, target = volumes(8)
-    counted, run = Elements(), program._found
+    counted, run = Elements(), fitting._found
     asked = 0
 
     def found(*arguments: Any) -> Any:
@@ -52,7 +52,7 @@ def test_many_sizes_in_one_call_compute_no_more_than_it_does_itself(monkeypatch:
         with counted:
             return run(*arguments)
 
-    monkeypatch.setattr(program, "_found", found)
+    monkeypatch.setattr(fitting, "_found", found)
     _understood.cache_clear()
     loss = losslang.compile("each(ce + dice, over=[pred, target])")
     with cut(60):

@@ -114,7 +114,7 @@ def test_a_program_that_reads_what_it_leaves_out_is_never_made():
         whole(gone, registry, validate=False)
     unread = Plan(tuple(s for s in plan.steps if s.operation != "scalar"), plan.outputs)
     with pytest.raises(AssertionError, match="never computed"):
-        specialized(unread, registry, (), filled=True)
+        specialized(unread, registry, (), {}, filled=True)
     with pytest.raises(AssertionError, match="`ratio` is read, and left out"):
         Binding(registry, ROOTS).step(Step("x", "math:neg", (Ref("ratio"),)))
 

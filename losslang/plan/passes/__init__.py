@@ -24,7 +24,7 @@ from losslang.plan.passes.mask_targets import mask_targets
 from losslang.plan.passes.merge_all_reduces import all_reduces, merge_all_reduces
 from losslang.plan.passes.share_logs import share_logs
 from losslang.plan.passes.share_sums import share_sums
-from losslang.plan.passes.specialize import may_idle, specialize
+from losslang.plan.passes.specialize import constants, may_idle, specialize
 from losslang.plan.passes.stable import stable
 from losslang.plan.passes.sum import summed
 from losslang.plan.plan import Plan, verify
@@ -41,6 +41,7 @@ def optimize(plan: Plan, registry: Registry | None = None) -> Plan:
 
 
 __all__ = [
+    "constants",
     "PASSES",
     "all_reduces",
     "merge_all_reduces",

@@ -67,10 +67,10 @@ def _of_number(step: Step, registry: Registry) -> Step:
 
 
 def _reduces(step: Step, registry: Registry) -> bool:
-    """Returns whether a step is a kernel that takes `reduction`, and has no weights."""
+    """Returns whether a step is a kernel that takes `reduction`, and has no weights by which its mean divides."""
     found = registry.get(Loss, step.loss_name) if step.kind == "kernel" else None
-    return (
-        found is not None
-        and "reduction" in signature(found.kernels[step.kernel_activation]).parameters
-        and all(given is None for given in step.inputs[2:])
-    )
+    if found is None:
+        return False
+    names = list(signature(found.kernels[step.kernel_activation]).parameters)
+    others = zip(names[2:], step.inputs[2:], strict=False)
+    return "reduction" in names and all(given is None or name == "pos_weight" for name, given in others)

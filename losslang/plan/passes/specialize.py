@@ -25,8 +25,24 @@ def may_idle(step: Step) -> bool:
     return step.operation in IDLE and isinstance(step.inputs[0], Ref)
 
 
-def specialize(plan: Plan, idle: Collection[str]) -> Plan:
-    """Drops all checks, and the steps named in `idle`, which returned their first input unchanged."""
+def constants(plan: Plan) -> list[str]:
+    """Returns the steps that give the same tensor in each call: weights of classes that the program wrote."""
+    written = {step.name for step in plan.steps if step.operation == "constant"}
+    return [
+        step.name
+        for step in plan.steps
+        if step.operation == "per_class" and not written.isdisjoint(step.input_names)
+    ]
+
+
+def specialize(plan: Plan, idle: Collection[str], known: Collection[str] = ()) -> Plan:
+    """Drops all checks, the steps named in `idle`, which returned their first input unchanged, and those `known`.
+
+    What reads a step that is known is given its value.
+    """
     same = {step.name: step.inputs[0] for step in plan.steps if step.name in idle}
-    steps = tuple(step for step in plan.steps if step.kind != "check")
-    return substituted(Plan(steps, plan.outputs), same)
+    steps = [step for step in plan.steps if step.kind != "check" and step.name not in known]
+    read = {name for step in steps for name in step.input_names}
+    # Numbers that are read for a known value alone.
+    steps = [step for step in steps if step.operation != "constant" or step.name in read]
+    return substituted(Plan(tuple(steps), plan.outputs), same)
