@@ -178,7 +178,8 @@ def nll_of_log_probs(
         return reduced_over(-pick(log_probs, labels), labels, None, mask, reduction)
     log_probs = log_probs.contiguous()
     how = REDUCTIONS[reduction]
-    labels, ignore_index = labels_outside(labels, mask, ignore_index)
+    if mask is not None:
+        labels, ignore_index = labels_outside(labels, mask, ignore_index)
     if ignore_index is None:
         return kernels.nll_loss_nd(log_probs, labels, None, how, NO_IGNORED_LABEL)
     if can_read_without_sync(log_probs):

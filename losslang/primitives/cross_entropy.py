@@ -33,7 +33,8 @@ def cross_entropy(
 
     With `class_weight` the mean divides by the sum of the weights of the labels; where that is 0 it is 0.
     """
-    labels, ignore_index = labels_outside(labels, mask, ignore_index)
+    if mask is not None:
+        labels, ignore_index = labels_outside(labels, mask, ignore_index)
     may_ignore = ignore_index is not None
     how, index = REDUCTIONS[reduction], NO_IGNORED_LABEL if ignore_index is None else ignore_index
     if not may_ignore and (class_weight is None or reduction != "mean"):
@@ -45,49 +46,45 @@ def cross_entropy(
         # A NaN or inf logit of an ignored row makes its gradient NaN: torch multiplies the softmax by 0.
         is_odd = math.isnan(value.item()) or (may_ignore and not math.isfinite(logits.detach().sum().item()))
     else:
-        value, log_probs, weight = _nll(logits, labels, class_weight, how, index)
+        value, weight, log_probs = _nll(logits, labels, class_weight, how, index)
         found = weight.item()
         if class_weight is None and found == labels.numel() <= EXACT:
             return value
         # Such a logit makes all log-probabilities of its row NaN.
-        is_odd = not found or (may_ignore and math.isnan(_some(log_probs).item()))
+        is_odd = not found or (may_ignore and math.isnan(_some(value, log_probs).item()))
     if is_odd:
         return _ignoring_nan(logits, labels, class_weight, label_smoothing, reduction, index)
     return value
 
 
-def _some(log_probs: Tensor) -> Tensor:
-    """Returns a number that is NaN if all log-probabilities of a row are, without a gradient."""
-    seen = log_probs.detach()
+def _some(value: Tensor, log_probs: Tensor | None) -> Tensor:
+    """Returns a number that is NaN if all log-probabilities of a row are: those that the value keeps, or these."""
+    seen = (private.log_probs_of_nll(value) if log_probs is None else log_probs).detach()
     return seen.max() if seen.numel() <= FEW else seen.select(1, 0).sum()
 
 
 def _nll(
     logits: Tensor, labels: Tensor, class_weight: Tensor | None, how: int, ignore_index: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns torch's cross entropy, the log-probabilities, and the sum of the weights of the labels that count.
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Returns torch's cross entropy, and the sum of the weights of the labels that count: their number without.
 
-    Without a `class_weight` that is the number of these labels.
+    The log-probabilities too, where the value does not keep them itself.
     """
     if logits.requires_grad and torch.is_grad_enabled() and not private.has_saved_tensor_hooks():
         value = kernels.cross_entropy_loss(logits, labels, class_weight, how, ignore_index, 0.0)
-        if (kept := private.kept_by_nll(value)) is not None:
-            return value, *kept
+        if (weight := private.weight_of_nll(value)) is not None:
+            return value, weight, None
     log_probs = torch.log_softmax(logits, 1)
     given, given_labels = log_probs, labels
     forward = torch.ops.aten.nll_loss_forward if logits.ndim == 2 else torch.ops.aten.nll_loss2d_forward
     if logits.ndim not in (2, 4):
         given, given_labels = log_probs.flatten(2).unsqueeze(2), labels.flatten(1).unsqueeze(1)
     value, weight = forward.default(given, given_labels, class_weight, how, ignore_index)
-    return value, log_probs, weight
+    return value, weight, log_probs
 
 
-def labels_outside(
-    labels: Tensor, mask: Tensor | None, ignore_index: int | None
-) -> tuple[Tensor, int | None]:
+def labels_outside(labels: Tensor, mask: Tensor, ignore_index: int | None) -> tuple[Tensor, int]:
     """Returns labels with one to ignore where the mask of places is False, and that label."""
-    if mask is None:
-        return labels, ignore_index
     index = NO_IGNORED_LABEL if ignore_index is None else ignore_index
     return torch.where(mask, labels, index), index
 

@@ -1,4 +1,4 @@
-"""Whether the tensors of a call fit a plan, and the shapes of its predictions: computed of a call in small."""
+"""Tells whether the tensors of a call fit a plan, and what shapes its predictions have, by a call in small."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ def min_if_cheap(x: Tensor) -> float:
     if type(x) is not torch.Tensor or traces() or not x.is_cpu or not x.numel():
         return math.nan
     asked = x.detach() if x.requires_grad else x
-    return (asked.amin() if x.ndim else asked).item()
+    # Beside a backward pass `min` of few elements takes half as long as `amin`, and of many twice as long.
+    return (asked.min() if x.numel() <= MANY else asked.amin()).item()
 
 
 def wide(x: Tensor) -> Tensor:

@@ -171,15 +171,19 @@ nll_loss_nd = _kernel("nll_loss_nd")
 smooth_l1_loss = _kernel("smooth_l1_loss")
 
 
-def kept_by_nll(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The log-probabilities and the sum of weights that a cross entropy keeps for its backward pass.
+def weight_of_nll(value: torch.Tensor) -> torch.Tensor | None:
+    """The sum of the weights of the labels that a cross entropy counted, which it keeps for its backward pass.
 
     Torch 2.4. Not where tensors go through hooks, which may compute everything again to hand them over.
-    Public: None, and they are computed apart (3 us of 36 for ten labels).
+    Public: None, and it is computed apart (3 us of 36 for ten labels).
     """
+    return getattr(value.grad_fn, "_saved_total_weight", None)
+
+
+def log_probs_of_nll(value: torch.Tensor) -> torch.Tensor:
+    """The log-probabilities that a cross entropy keeps, where it keeps the sum of weights."""
     node: Any = value.grad_fn
-    weight = getattr(node, "_saved_total_weight", None)
-    return None if weight is None else (node._saved_self, weight)
+    return node._saved_self
 
 
 # ---------------------------------------------------------------------------- tensors and their memory

@@ -133,7 +133,7 @@ def test_what_stands_beside_an_ignored_label_of_few_and_of_many(
     """One logit of its row, or all: the numbers of F.cross_entropy with 0 there, by what its node keeps or not."""
     monkeypatch.setattr(kernels_of_labels, "FEW", many)
     if not is_kept:
-        monkeypatch.setattr(torch_private, "kept_by_nll", lambda value: None)  # pyright: ignore
+        monkeypatch.setattr(torch_private, "weight_of_nll", lambda value: None)  # pyright: ignore
         monkeypatch.setattr(kernels_of_labels, "private", torch_private)
     written = f", {reduction}" if reduction and not text.startswith("ce({}") else reduction
     loss = losslang.compile(text.format(written))

@@ -36,9 +36,9 @@ def constants(plan: Plan) -> list[str]:
 
 
 def specialize(plan: Plan, idle: Collection[str], known: Collection[str] = ()) -> Plan:
-    """Drops all checks, the steps named in `idle`, which returned their first input unchanged, and those `known`.
+    """Drops all checks, and the steps named in `idle`, which returned their first input unchanged.
 
-    What reads a step that is known is given its value.
+    Those `known` too: what reads one is given its value.
     """
     same = {step.name: step.inputs[0] for step in plan.steps if step.name in idle}
     steps = [step for step in plan.steps if step.kind != "check" and step.name not in known]
