@@ -313,7 +313,7 @@ def test_a_masked_kernel_goes_before_a_walk():
 
 def test_class_weights_go_into_the_kernel():
     found = steps_of("ce(class_weight=[1, 2, 0.5, 3])", PRED, LABELS)
-    assert found == ["constant", "per_class", "kernel:ce.softmax"]
+    assert found == ["kernel:ce.softmax"]
 
 
 @pytest.mark.parametrize(("option", "reads"), [("", False), ("alpha=0.25", True)])
