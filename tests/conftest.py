@@ -64,6 +64,17 @@ def no_leak() -> Iterator[None]:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sizes of walks are those of one thread of torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Everything is large, and a block holds three elements. The list grows with every part that is cut off."""
     seen: list[int] = []

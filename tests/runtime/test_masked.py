@@ -304,7 +304,7 @@ def test_a_kernel_of_classes_is_handed_the_mask(text: str):
     assert "labels checked by kernels" in ways(text, PRED, LABELS, m=PLACES)
 
 
-def test_a_masked_kernel_goes_before_a_walk():
+def test_a_masked_kernel_goes_before_a_walk(one_thread: None):
     """Without a mask the walk is quicker, and labels to ignore are looked for first."""
     pred, labels = torch.randn(1, 2, 2**20), torch.randint(2, (1, 2**20))
     assert "ignored by kernels" in ways("ce(mask=batch.m)", pred, labels, m=labels > 0)
