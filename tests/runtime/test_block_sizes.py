@@ -8,7 +8,6 @@ import torch
 import losslang
 from losslang.runtime import block_sizes
 
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
