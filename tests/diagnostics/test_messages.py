@@ -477,6 +477,7 @@ TENSORS: list[tuple[str, Callable[[losslang.Loss], object], str, str]] = [
      "`loss(pred, target, valid=...)`: did you mean this by `vaild`?"),
     ("ce@(pred.logits, target)", lambda loss: loss({"logit": X}, Y), "E501", "did you mean `pred.logit`?"),
     ("dice(softmax, batch=true)", lambda loss: loss(X, torch.full((4,), -100)), "E506", "is left out: `ignore_index=-100`"),
+    ("ce(ignore_index=-100)", lambda loss: loss(X, torch.full_like(X, -100)), "E516", "unknown: `mask=batch.valid`"),
 ]  # fmt: skip
 
 

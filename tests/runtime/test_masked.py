@@ -499,3 +499,25 @@ def test_heads_of_other_channels_under_one_mask(use: str, channels: tuple[int, i
     loss = losslang.compile(f"{head}@(pred.a, target.a) + {head}@(pred.b, target.b)")
     for _ in range(3):
         torch.testing.assert_close(loss(preds, targets, m=mask), wanted)
+
+
+@pytest.mark.parametrize("kind", [torch.long, torch.bool, torch.uint8, torch.float32])
+@pytest.mark.parametrize("option", ["mask=batch.m", "ignore_index=7"])
+def test_a_prediction_of_one_axis_in_the_first_call_and_in_later_ones(option: str, kind: torch.dtype):
+    """For every loss that takes it: a target of classes may have that shape too."""
+    pred, target = torch.tensor([0.5, -1.0, 2.0, 0.1]), torch.tensor([0, 1, 1, 0]).to(kind)
+    if "ignore_index" in option and kind != torch.bool:
+        target[1] = 7
+    batch = {"m": torch.tensor([True, False, True, True])} if "mask" in option else {}
+    taken = 0
+    for name in (loss.name for loss in current_registry().all(Loss)):
+        for text in (f"{name}({option})", f"{name}(sigmoid, {option})"):
+            try:
+                loss = losslang.compile(text)
+                first = loss(pred, target, **batch)
+            except (losslang.LossError, losslang.LossWarning):
+                continue
+            taken += 1
+            for _ in range(2):
+                torch.testing.assert_close(loss(pred, target, **batch), first, equal_nan=True)
+    assert taken >= 8

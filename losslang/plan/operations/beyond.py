@@ -26,7 +26,7 @@ def swapped(pred: Tensor) -> str:
     return ""
 
 
-def of_logits(target: Tensor, site: Site, form: str, over: str) -> str:
+def of_logits(target: Tensor, site: Site, by_class: bool) -> str:
     """Returns the repair of a target that holds logits, where probabilities are read; '' for any other."""
     given = target.detach()
     if (
@@ -36,11 +36,19 @@ def of_logits(target: Tensor, site: Site, form: str, over: str) -> str:
     ):
         return ""
     axis = -1 if site.written == "last" else 1
-    made = f"softmax({axis})" if form in ("float_target", "labels") or over == "class" else "sigmoid()"
+    made = f"softmax({axis})" if by_class else "sigmoid()"
     activated = f"hand over their probabilities, `{site.operand}.{made}`"
     distilled = _distilled(site) if site.loss == "kl" else ""
     beside = f"`{distilled}` is the divergence of two logits; or " if distilled else ""
     return f"these look like logits: {beside}{activated}"
+
+
+def of_shares(low: float) -> str:
+    """Returns the repair of shares of classes that hold a label of what is unknown; '' for any others.
+
+    A label to ignore is one of class indices.
+    """
+    return "leave out what is unknown: `mask=batch.valid`" if low < 0 and float(low).is_integer() else ""
 
 
 def of_numbers(found: float, low: float, site: Site) -> str:

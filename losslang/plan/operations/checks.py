@@ -116,13 +116,15 @@ def check_classes(
     if target.ndim and not lies_on(target, pred):
         # The step that reads it refuses its shape, with a better repair.
         return
+    by_class = form in ("labels", "float_target") or over == "class"
     if not told:
-        warn_of_class_axis(target, pred, site, form in ("labels", "float_target") or over == "class")
+        warn_of_class_axis(target, pred, site, by_class)
     classes, ends = number_of_classes(value, target, pred, form), ends_of(target)
     fix = ""
     if classes in (0, SIGNS) and not (classes <= ends[0] and ends[1] <= 1):
         fix = beyond.swapped(pred)
-        fix = fix or (beyond.of_logits(target, site, form, over) if not classes else "")
+        fix = fix or (beyond.of_logits(target, site, by_class) if not classes else "")
+        fix = fix or (beyond.of_shares(ends[0]) if by_class else "")
     refuse_classes(*ends, site, classes, fix)
 
 

@@ -37,7 +37,7 @@ def masked_dense(
     """
     places = pred.shape[:1] + pred.shape[2:]
     is_index = isinstance(target, torch.Tensor) and target.dtype == torch.long and target.shape == places
-    if is_index and pred.shape[1] > 1 and mask.ndim == pred.ndim and mask.shape[1] == 1:
+    if is_index and pred.ndim > 1 < pred.shape[1] and mask.ndim == pred.ndim and mask.shape[1] == 1:
         is_hidden = index is not None and not any(0 <= label < pred.shape[1] for label in index)
         return one_hot(target if is_hidden else torch.where(mask.squeeze(1), target, -1), pred)
     return zero_masked(dense(zero_masked_raw(target, mask), pred, site, over), mask)
