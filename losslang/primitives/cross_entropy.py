@@ -14,7 +14,7 @@ from losslang.tensors.numerics import divided, mean_along
 from losslang.tensors.options import Option
 from losslang.vocabulary import Tensor
 
-FEW = 2**17
+FEW = 2**16
 """Log-probabilities up to which to look at all of them takes less time than at those of one class."""
 EXACT = 2**24
 """Up to this number of labels their count is exact in single precision."""
