@@ -9,7 +9,8 @@ Sizes are 2^10 to 2^26 elements in steps of the square root of two. The sides ta
 forward and backward; what counts is the median of the ratios of the turns. With one thread it is the time
 on the processor, with more that of the clock. In half precision the form by hand converts to float32, as
 torch.autocast does for torch's losses; the one that does not is measured beside it, with the digits that it
-loses. Writes SWEEP.md and sweep.png; a part goes into build/bench.
+loses. Writes SWEEP.md and sweep.png; a part goes into build/bench. Every point is noted in build/bench/sweep.jsonl:
+a run that is interrupted goes on from there, as long as nothing that git knows has changed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import contextlib
 import gc
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -26,7 +28,7 @@ from typing import Any
 
 from bench import machine, sweep_picture, sweep_report
 from bench.results import HAND, OURS
-from bench.sweep_points import DTYPES, Point, Sweep
+from bench.sweep_points import DTYPES, Point, Record, Sweep
 from bench.sweep_rows import ROWS, Row
 from bench.turns import ROOT, Side, checked_out
 
@@ -46,17 +48,21 @@ EXACT = 2**20
 def main() -> None:
     given = arguments()
     start, points = time.perf_counter(), list[Point]()
+    described = machine.described("cpu")
+    record = Record(
+        ROOT / "build" / "bench" / "sweep.jsonl", {**described, "code": _code(), "then": given.against}
+    )
     with contextlib.ExitStack() as stack:
         there = _folder(given.against, stack) if given.against else None
         for threads in given.threads:
             with contextlib.ExitStack() as processes:
                 here = processes.enter_context(Side(ROOT, "bench.sweep", threads))
                 before = there and processes.enter_context(Side(there, "bench.sweep", threads))
-                for point in _points(given, threads, here, before):
+                for point in _points(given, threads, here, before, record):
                     points.append(point)
                     if not point.holds:
                         print(sweep_report.line(point), flush=True)
-    sweep = Sweep(machine.described("cpu"), tuple(points), given.against)
+    sweep = Sweep(described, tuple(points), given.against)
     given.out.mkdir(parents=True, exist_ok=True)
     image = given.out / "sweep.png"
     drawn = sweep_picture.draw(sweep, image)
@@ -106,16 +112,26 @@ def _folder(against: str, stack: contextlib.ExitStack) -> Path:
     return folder.resolve() if folder.is_dir() else stack.enter_context(checked_out(against))
 
 
+def _code() -> str:
+    """The commit; with changes beside it also the time, so that no other run has the same."""
+    asked = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
+    found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return f"{found} {time.time()}" if found.endswith("dirty") else found
+
+
 # -------------------------------------------------------------------- turns
 
 
-def _points(given: argparse.Namespace, threads: int, here: Side, before: Side | None) -> Iterator[Point]:
+def _points(
+    given: argparse.Namespace, threads: int, here: Side, before: Side | None, record: Record
+) -> Iterator[Point]:
     for dtype in given.dtypes:
         for size in given.sizes:
             print(f"{threads} threads, {dtype}, {size} elements", flush=True)
             for row in given.rows:
                 if size <= row.most:
-                    yield measured(row, threads, dtype, size, here, before)
+                    known = record.known.get(((row.family, row.variant), size, threads, dtype))
+                    yield known or record.add(measured(row, threads, dtype, size, here, before))
 
 
 def measured(row: Row, threads: int, dtype: str, size: int, here: Side, before: Side | None) -> Point:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 DTYPES = ("float32", "bfloat16")
 MOST, SPARE = 1.15, 10e-6
@@ -44,6 +48,28 @@ class Point:
     @property
     def holds(self) -> bool:
         return self.ratio <= self.allowed
+
+
+class Record:
+    """Points in a file, one a line, from which the next run of the same code on the same machine goes on.
+
+    `of` says which code and machine: a file of others is written anew.
+    """
+
+    def __init__(self, file: Path, of: Mapping[str, Any]):
+        self.file = file
+        head, *lines = file.read_text().splitlines() if file.exists() else [""]
+        if head != json.dumps(of):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(of) + "\n")
+            lines = []
+        points = [Point(**json.loads(line)) for line in lines]
+        self.known = {(point.row, point.size, point.threads, point.dtype): point for point in points}
+
+    def add(self, point: Point) -> Point:
+        with self.file.open("a") as lines:
+            lines.write(json.dumps(asdict(point)) + "\n")
+        return point
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from bench import (
 from bench.masked import CARELESS
 from bench.results import COMPILED, COPY, FLAT, HAND, INDUCTOR, OURS, PARTS, PLAIN, Cell, Results, read
 from bench.sides import Side, difference, outcome, sides
-from bench.sweep_points import Point, Sweep
+from bench.sweep_points import Point, Record, Sweep
 from bench.sweep_rows import ROWS, Row
 from bench.work import Call, Work, prepared
 from losslang.primitives.primitive import Loss
@@ -410,3 +410,11 @@ def test_the_first_compile_is_measured_beyond_torch() -> None:
     """What a whole process takes holds that of `import torch` and of its exit too."""
     inside, whole = first.beyond_torch(first.ROOT), first.whole_process(first.ROOT, first.COMPILES)
     assert 0 < inside < whole
+
+
+def test_a_sweep_goes_on_from_the_points_that_are_noted(tmp_path: Path) -> None:
+    file, (point, *_) = tmp_path / "build" / "sweep.jsonl", points()
+    assert not Record(file, {"code": "a"}).known
+    Record(file, {"code": "a"}).add(point)
+    assert list(Record(file, {"code": "a"}).known.values()) == [point]
+    assert not Record(file, {"code": "b"}).known
