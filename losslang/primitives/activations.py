@@ -11,7 +11,12 @@ from losslang.vocabulary import Dynamic, Float, Positive, Tensor
 @activation(takes="logits", gives="probs")
 def sigmoid(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """1 / (1 + e^-x): one probability per element."""
-    return torch.sigmoid(logits)
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return torch.sigmoid(logits)
+    # Of a binary entropy of the same logits: torch's compiler computes the exponential once.
+    is_positive, _, unlikely = less_likely(logits)
+    likely = is_positive.to(logits.dtype)
+    return likely + (1 - 2 * likely) * unlikely
 
 
 @activation(takes="logits", gives="probs", over="class")
@@ -83,6 +88,14 @@ def log(probs: Tensor) -> Tensor:
 def log_complement(probs: Tensor) -> Tensor:
     """log(1 - p) of given probabilities, not below LOG_FLOOR."""
     return log(1 - probs)
+
+
+def less_likely(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x >= 0, -|x| and sigmoid(-|x|): which side of a yes and no is less likely, its logit and its probability."""
+    is_positive = logits >= 0
+    # Not -abs(), whose derivative at 0 is 0.
+    least = torch.where(is_positive, -logits, logits)
+    return is_positive, least, torch.sigmoid(least)
 
 
 def log_sigmoid(logits: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from losslang.primitives.activations import log_complement_sigmoid, log_sigmoid
+from losslang.primitives.activations import less_likely
 from losslang.primitives.functions import mean, softplus
 from losslang.primitives.primitive import Sloped
 from losslang.tensors.devices import can_read_without_sync, kept_one, min_if_cheap
@@ -84,6 +84,11 @@ def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     wrong = turned(logits, target)
     if wrong is not None:
         return torch.sigmoid(wrong), softplus.function(wrong)
+    if not is_eager():
+        is_positive, least, unlikely = less_likely(logits)
+        against = torch.where(is_positive, 1 - target, target)
+        wrong = against + (1 - 2 * against) * unlikely
+        return wrong, -torch.log1p(-unlikely) - times_log(against, least)
     # 1 - p is sigmoid(-x), since 1 - sigmoid(x) has lost its digits at x = 17; a lerp is exact at both ends.
     mistaken = torch.lerp(torch.sigmoid(logits), torch.sigmoid(-logits), target)
     return mistaken, binary_entropy(logits, target)
@@ -125,7 +130,7 @@ def _entropy(logits: Tensor, target: Tensor, *weights: Any) -> Tensor:
     )
     if not is_differentiated and is_eager():
         return _entropy_slope(logits, target, *weights)[0]
-    return _formula(logits, *_parts(target, *weights))
+    return _formula(logits, target, *weights)
 
 
 def _entropy_slope(logits: Tensor, target: Tensor, *weights: Any) -> tuple[Tensor, Tensor]:
@@ -153,7 +158,7 @@ def _entropy_slope(logits: Tensor, target: Tensor, *weights: Any) -> tuple[Tenso
         if math.isnan(values.sum().item()):
             # An infinite logit that is right has no share, or something is NaN: the formula tells which.
             with torch.no_grad():
-                values = _formula(logits, *_parts(target, *weights))
+                values = _formula(logits, target, *weights)
     else:
         # To look at a number waits for a GPU. What is NaN is so in the logarithm too.
         values = (share * logits).masked_fill_(share == 0, 0.0).sub_(values)
@@ -173,8 +178,14 @@ def _share(target: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
     return torch.lerp(kept_one(yes.dtype) if no is None else no, yes, target.to(yes.dtype))
 
 
-def _formula(logits: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return -(times_log(yes, log_sigmoid(logits)) + times_log(no, log_complement_sigmoid(logits)))
+def _formula(logits: Tensor, target: Tensor, *weights: Any) -> Tensor:
+    """The same in operations that torch differentiates and its compiler joins."""
+    yes, no = _parts(target, *weights)
+    is_positive, least, unlikely = less_likely(logits)
+    certain = torch.log1p(-unlikely)
+    if weights:
+        certain = certain * (yes + no)
+    return -certain - times_log(torch.where(is_positive, no, yes), least)
 
 
 _SLOPED = Sloped(_entropy, _entropy_slope)

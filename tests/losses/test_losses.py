@@ -352,3 +352,38 @@ def test_a_class_that_is_ruled_out():
     (slope,) = torch.autograd.grad(value, logits)
     torch.testing.assert_close(value, compiled("ce")(logits[:, :2], torch.full((1, 2), 0.5).double()))
     assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bce(sigmoid)", "bce(sigmoid, pos_weight=3)", "focal(sigmoid)", "0.5*bce(sigmoid) + dice(smooth=1)"],
+)
+def test_a_binary_entropy_is_as_exact_where_torch_compiles(text: str):
+    """torch.compile computes a formula of its own, of sigmoid(-|x|): here beside the same call in double precision."""
+    logits = torch.tensor([[-100.0, -30.0, -5.0, -1e-3, 0.0, 1e-3, 5.0, 30.0, 100.0]]).T.reshape(9, 1, 1, 1)
+    for target in (0.0, 1.0, 0.25):
+        labels = torch.full_like(logits, target)
+        slopes: list[Tensor] = []
+        for run, dtype in (
+            (torch.compile(compiled(text), backend="aot_eager", fullgraph=True), torch.float32),
+            (compiled(text), torch.float64),
+        ):
+            pred = logits.to(dtype).requires_grad_()
+            value = run(pred, labels.to(dtype))
+            slopes.append(torch.autograd.grad(value, pred)[0].double())
+            slopes.append(value.detach().double())
+        # A soft label may lie where the slope is 0, and 1 - p of a dice has lost its digits even in double precision.
+        is_exact = target != 0.25 and "dice" not in text
+        torch.testing.assert_close(slopes[0], slopes[2], rtol=2e-6, atol=1e-38 if is_exact else 1e-8)
+        torch.testing.assert_close(slopes[1], slopes[3], rtol=1e-6, atol=0.0)
+
+
+def test_infinite_logits_where_torch_compiles():
+    logits = torch.tensor([-math.inf, math.inf, -math.inf, math.inf, math.nan], requires_grad=True)
+    target = torch.tensor([0.0, 1.0, 1.0, 0.0, 0.0])
+    run = torch.compile(compiled("bce(sigmoid, reduction=none)"), backend="aot_eager", fullgraph=True)
+    values = run(logits, target)
+    wanted = torch.tensor([0.0, 0.0, math.inf, math.inf, math.nan])
+    torch.testing.assert_close(values, wanted, equal_nan=True)
+    (slope,) = torch.autograd.grad(values[:4].sum(), logits)
+    assert slope[:4].tolist() == [0.0, 0.0, -1.0, 1.0]
