@@ -109,7 +109,7 @@ def binary_entropy(logits: Tensor, target: Tensor, *weights: Any, reduction: str
         wrong = turned(logits, target)
         if wrong is not None:
             values = softplus.function(wrong)
-            found = reduced(values * _share(target, *weights) if weights else values, reduction)
+            found = reduced(values.mul_(_share(target, *weights)) if weights else values, reduction)
             # A weight of 0 times an infinite cost is NaN here, and 0 in the formula.
             if not weights or not math.isnan((found if reduction != "none" else found.detach().sum()).item()):
                 return found
@@ -175,7 +175,9 @@ def _parts(target: Tensor, *weights: Any) -> tuple[Tensor, Tensor]:
 
 def _share(target: Tensor, yes: Tensor, no: Tensor | None) -> Tensor:
     """a t + b (1 - t): exactly a or b where t is 1 or 0."""
-    return torch.lerp(kept_one(yes.dtype) if no is None else no, yes, target.to(yes.dtype))
+    target = target.to(yes.dtype)
+    # A lerp between tensors of one number reads them one element at a time.
+    return (1 - target if no is None else no * (1 - target)).addcmul_(target, yes)
 
 
 def _formula(logits: Tensor, target: Tensor, *weights: Any) -> Tensor:

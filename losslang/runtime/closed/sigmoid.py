@@ -15,13 +15,14 @@ from losslang.runtime.closed.algebra import ONE_HOT, Atom, Monomial, Poly
 from losslang.runtime.closed.evaluate import Polynomials, Region, Weighed, everywhere, mixed, summing
 from losslang.runtime.closed.scratch import Scratch
 from losslang.runtime.closed.symbols import LABEL, UntraceableError
-from losslang.runtime.closed.tape import Maker, Tape, TapeBuilder
+from losslang.runtime.closed.tape import Maker, Tape, TapeBuilder, times
 from losslang.runtime.closed.trace import Part
 from losslang.runtime.closed.turned import (
     HARD,
     LOGARITHMS,
     PLAIN,
     QUICK,
+    SIDE,
     SOFT,
     doubt,
     gathered,
@@ -42,6 +43,8 @@ ZEROS = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "relu", "tail"}
 OF_WRONG = {"probs", "target", "wrong", "rest", ONE_HOT, "slope", "sign"}
 """Tensors that g and the target suffice for."""
 TAIL: Monomial = (Atom("tail"),)
+TAILS = (TAIL, (SIDE, *TAIL))
+"""Products of which sums take one logarithm for four elements: h is 0 or 1, and h log(1 - e) is log(1 - h e)."""
 KNOWN = 2**12
 """Blocks for which the choice between the hard and the soft formulas is remembered until backward."""
 
@@ -189,7 +192,12 @@ def _shortest(slopes: Sequence[Poly], *how: Any) -> Weighed:
 
 
 def _pieces(poly: Poly, region: Region) -> list[tuple[Piece, float]]:
-    alone = [(m, n) for m, n in poly.terms if m == TAIL or (m and all(a.name in BOUNDED for a in m))]
+    is_quick = all(m in TAILS for m, _ in poly.terms if TAIL[0] in m)
+    alone = [
+        (m, n)
+        for m, n in poly.terms
+        if (is_quick and m in TAILS) or (m and all(a.name in BOUNDED for a in m))
+    ]
     rest = Poly.of(term for term in poly.terms if term not in alone)
     pieces = [((Poly.of([(m, 1.0)]), region), n) for m, n in alone]
     return [*pieces, ((rest, region), 1.0)] if rest.terms else pieces
@@ -200,15 +208,20 @@ def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given
     builder = TapeBuilder(makers, given)
     results: list[int] = []
     for poly, region in pieces:
-        if poly.terms == ((TAIL, 1.0),):
-            results.append(builder.write(partial(_tails, region), doubt(builder), in_buffer=False))
-        else:
-            values = Polynomials(builder).write(poly)
-            if values in builder.constants:
-                values = builder.write(
-                    everywhere, values, builder["logits"], builder["logits"], in_buffer=False
-                )
-            results.append(builder.write(summing(region, rank), values, in_buffer=False))
+        match poly.terms:
+            case ((product, 1.0),) if product in TAILS:
+                doubts = doubt(builder)
+                if SIDE in product:
+                    doubts = builder.write(times, doubts, builder[ONE_HOT])
+                total = builder.write(partial(_tails, region), doubts, in_buffer=False)
+            case _:
+                values = Polynomials(builder).write(poly)
+                if values in builder.constants:
+                    values = builder.write(
+                        everywhere, values, builder["logits"], builder["logits"], in_buffer=False
+                    )
+                total = builder.write(summing(region, rank), values, in_buffer=False)
+        results.append(total)
     return builder.done(*results)
 
 
