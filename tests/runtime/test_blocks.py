@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import mmap
 import pickle
 import weakref
@@ -499,6 +500,21 @@ def test_an_infinite_logit_in_closed_form(
     assert value.isinf() == ((logit > 0) != side)
     torch.testing.assert_close(value, wanted.detach())
     torch.testing.assert_close(found, torch.autograd.grad(wanted, pred)[0])
+
+
+@pytest.mark.parametrize("logit", [-torch.inf, torch.inf])
+@pytest.mark.parametrize("label", [0.3, 0.7])
+@pytest.mark.parametrize(
+    "text", ["0.5*bce(sigmoid) + dice", "bce(sigmoid, pos_weight=2) + dice", "focal(sigmoid) + dice"]
+)
+def test_a_soft_label_makes_an_infinite_logit_cost_infinity(
+    text: str, label: float, logit: float, blocks: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(walk.AutogradEvaluator, "gradients", None)
+    pred, target = torch.zeros(2, 1, 5, 7), torch.full((2, 1, 5, 7), label)
+    pred[0, 0, 1, 2] = logit
+    value, _ = gradient(loss := losslang.compile(text), pred.requires_grad_(), target)
+    assert value.item() == whole_value(loss, pred, target).item() == math.inf
 
 
 HIDDEN = {

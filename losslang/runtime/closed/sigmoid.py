@@ -32,6 +32,7 @@ from losslang.runtime.closed.turned import (
     slope,
     stable,
     turned,
+    unbounded,
 )
 from losslang.tensors.devices import can_read_without_sync
 from losslang.vocabulary import Tensor
@@ -221,6 +222,8 @@ def _tape(pieces: Sequence[Piece], rank: int, makers: Mapping[str, Maker], given
                         everywhere, values, builder["logits"], builder["logits"], in_buffer=False
                     )
                 total = builder.write(summing(region, rank), values, in_buffer=False)
+                if "bound" in poly.names:
+                    total = builder.write(unbounded, total, in_buffer=False)
         results.append(total)
     return builder.done(*results)
 

@@ -13,6 +13,7 @@ Terms then cancel before anything is computed: bce is softplus(y) - d (1 - 2 h) 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from losslang.runtime.closed.algebra import ONE_HOT, Atom, Poly
@@ -108,6 +109,11 @@ def _bound(out: Tensor, turned: Tensor) -> Tensor:
     """
     most = torch.finfo(turned.dtype).max / 2**20
     return torch.clamp(turned, -most, most, out=out)
+
+
+def unbounded(total: Tensor) -> Tensor:
+    """A sum of products of `_bound`, infinite where one of them was: no finite logits come near max / 2^60."""
+    return torch.where(total.abs() > torch.finfo(total.dtype).max / 2**60, total * math.inf, total)
 
 
 def doubt(builder: TapeBuilder) -> int:
