@@ -98,6 +98,12 @@ def less_likely(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return is_positive, least, torch.sigmoid(least)
 
 
+def log_more_likely(least: Tensor, unlikely: Tensor) -> Tensor:
+    """log(1 - sigmoid(-|x|)), of what `less_likely` returns."""
+    # ONNX has no log1p: torch's exporter writes log(1 - e), which has no digit of a small e.
+    return log_complement_sigmoid(least) if torch.compiler.is_exporting() else torch.log1p(-unlikely)
+
+
 def log_sigmoid(logits: Tensor) -> Tensor:
     """log sigmoid(x), exact for every x."""
     if torch.compiler.is_exporting():

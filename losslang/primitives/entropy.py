@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from losslang.primitives.activations import less_likely
+from losslang.primitives.activations import less_likely, log_more_likely
 from losslang.primitives.functions import mean, softplus
 from losslang.primitives.primitive import Sloped
 from losslang.tensors.devices import can_read_without_sync, kept_one, min_if_cheap
@@ -88,7 +88,7 @@ def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         is_positive, least, unlikely = less_likely(logits)
         against = torch.where(is_positive, 1 - target, target)
         wrong = against + (1 - 2 * against) * unlikely
-        return wrong, -torch.log1p(-unlikely) - times_log(against, least)
+        return wrong, -log_more_likely(least, unlikely) - times_log(against, least)
     # 1 - p is sigmoid(-x), since 1 - sigmoid(x) has lost its digits at x = 17; a lerp is exact at both ends.
     mistaken = torch.lerp(torch.sigmoid(logits), torch.sigmoid(-logits), target)
     return mistaken, binary_entropy(logits, target)
@@ -96,6 +96,9 @@ def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def error(logits: Tensor, target: Tensor) -> Tensor:
     """The error p - t, as (1 - t) p - t (1 - p): correct to one rounding where t is 0 or 1."""
+    if not is_eager():
+        is_positive, _, unlikely = less_likely(logits)
+        return torch.where(is_positive, 1 - target - unlikely, unlikely - target)
     return torch.lerp(torch.sigmoid(logits), -torch.sigmoid(-logits), target)
 
 
@@ -184,7 +187,7 @@ def _formula(logits: Tensor, target: Tensor, *weights: Any) -> Tensor:
     """The same in operations that torch differentiates and its compiler joins."""
     yes, no = _parts(target, *weights)
     is_positive, least, unlikely = less_likely(logits)
-    certain = torch.log1p(-unlikely)
+    certain = log_more_likely(least, unlikely)
     if weights:
         certain = certain * (yes + no)
     return -certain - times_log(torch.where(is_positive, no, yes), least)

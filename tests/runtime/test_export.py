@@ -22,6 +22,7 @@ LOST = {
     "log_sigmoid": "log(sigmoid(x)), -inf from x = -18 on",
     "binary_cross_entropy_with_logits": "the same",
     "cross_entropy_loss": "SoftmaxCrossEntropyLoss, without label_smoothing",
+    "log1p": "log(1 + x), without a digit of a small x",
     "sort.stable": "no operation",
     "take": "no operation",
 }
@@ -70,8 +71,10 @@ def test_doubles_are_left_out_for_onnx_alone(is_for_onnx: bool, monkeypatch: pyt
     assert (torch.float64 in types) is not is_for_onnx
 
 
-def test_a_list_of_the_wrong_length_is_told_while_torch_traces() -> None:
-    """The message shows the entries that are left; while torch traces they are no numbers."""
+def test_a_list_of_the_wrong_length_is_told_where_entries_are_no_numbers() -> None:
+    """The message shows the entries that are left; while torch traces there are none, nor on the meta device."""
+    with torch.device("meta"), pytest.raises(losslang.LossError, match="E513"):
+        losslang.compile("bce(sigmoid, pos_weight=[1, 2, 3])")(torch.randn(2, 2), torch.zeros(2, 2))
     text = "dice(softmax, background=false, class_weight=const.w)"
     loss = losslang.compile(text, const={"w": torch.tensor([1.0, 2.0, 3.0])}, validate="never")
     with pytest.raises(losslang.LossError, match="E513"):

@@ -71,9 +71,9 @@ def per_class(
 def _shorter(weights: Tensor, classes: int, dropped: int) -> str:
     """The list without the entries of channels that are left out; '' if that is not what is wrong with it.
 
-    While torch traces, the entries are no numbers, and none are shown.
+    While torch traces, and on the meta device, the entries are no numbers, and none are shown.
     """
-    if traces():
+    if traces() or weights.is_meta:
         return ""
     kept = cast("list[float]", weights[dropped:].tolist())  # pyright: ignore[reportUnknownMemberType]
     return ", ".join(f"{value:g}" for value in kept) if dropped and len(kept) == classes else ""
