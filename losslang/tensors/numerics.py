@@ -55,7 +55,7 @@ def xlogx(x: Tensor) -> Tensor:
 
 
 def power(base: Tensor, exponent: float | Tensor) -> Tensor:
-    """base ** exponent, with derivative 0 where base is 0 and the exponent below 1.
+    """base ** exponent, with derivatives of 0 where base is 0 and the exponent a fraction below 2.
 
     A base below 0, as a rounding may leave it, counts as 0 if the exponent is a fraction: NaN otherwise.
     """
@@ -65,7 +65,7 @@ def power(base: Tensor, exponent: float | Tensor) -> Tensor:
         return torch.where(
             bent, torch.zeros_like(base) ** exponent.detach(), torch.where(bent, 1.0, base) ** exponent
         )
-    if 0 < exponent < 1:
+    if 0 < exponent < 2 and exponent != 1:
         if min_if_cheap(base) > 0:
             return base**exponent
         # 1 replaces bases without a slope, by arithmetic: torch.where takes longer.

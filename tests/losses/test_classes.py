@@ -829,3 +829,20 @@ def test_a_weight_of_zero_forgives_what_is_ruled_out(text: str):
     assert value.isfinite()
     (slope,) = torch.autograd.grad(value, logits)
     assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "focal(sigmoid, gamma=1.5)",
+        "quality_focal(sigmoid, beta=1.5)",
+        "varifocal(sigmoid, gamma=1.5)",
+        "asl(sigmoid, gamma_neg=1.5, clip=0)",
+    ],
+)
+def test_what_is_surely_right_has_no_second_derivative(text: str):
+    """x^1.5 has an infinite one at 0, which a probability that underflows reaches."""
+    pred = torch.tensor([[-110.0, 1.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(losslang.compile(text)(pred, torch.zeros(1, 2)), pred, create_graph=True)
+    (bend,) = torch.autograd.grad((slope * slope).sum(), pred)
+    assert bend[0, 0] == 0 < bend[0, 1]
