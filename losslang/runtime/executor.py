@@ -27,6 +27,7 @@ from losslang.runtime.program import Program
 from losslang.runtime.runners import RunFn, Runner
 from losslang.runtime.ways import SPECIALIZED, Way, choose
 from losslang.tensors import lazy
+from losslang.tensors import torch_private as private
 from losslang.tensors.eager import compiles, is_eager
 from losslang.tensors.subclasses import is_dressed
 
@@ -54,7 +55,9 @@ class Dispatch:
         """The row of WAYS, and what it made for calls like these."""
         if self.chosen is None:
             call = Call(self.case.executor, self.case, inputs, self.look, may_ignore=self.may_ignore)
-            self.chosen = choose(call)
+            # What is run to choose is no part of the call, which a selective checkpoint runs twice.
+            with private.without_modes():
+                self.chosen = choose(call)
             self.run = self.chosen[1].run
         return self.chosen
 
@@ -250,8 +253,8 @@ class Executor:
 
     @cached_property
     def label_checks(self) -> Program:
-        """Looks at labels and computes nothing."""
-        return program.checks(self.plan, self.registry, CHECKS)
+        """Looks at labels and computes nothing. A prediction without classes is refused before its labels."""
+        return program.checks(self.plan, self.registry, ("check:channels", *CHECKS))
 
     @cached_property
     def whole(self) -> Program:

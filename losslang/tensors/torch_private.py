@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import Any
 
@@ -88,6 +89,12 @@ def _suppose_one_mode() -> int:
 # Public: there may always be one. Then `is_faked_or_recorded` is asked in every call, and nothing is written to
 # arguments named `out`.
 count_dispatch_modes: Callable[[], int] = find("_C._len_torch_dispatch_stack") or _suppose_one_mode
+
+# torch 2.4. A context in which no mode sees an operation.
+# Public: they see all. Selective checkpoints refuse a first call then, which runs more than the second.
+without_modes: Callable[[], AbstractContextManager[Any]] = (
+    find("utils._python_dispatch._disable_current_modes") or nullcontext
+)
 
 # torch 2.4. The mode of a kind, None if none of that kind is on: FAKE is FakeTensorMode, PROXY is make_fx.
 # Public: see `_try_modes`.

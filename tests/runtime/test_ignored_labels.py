@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from _executors import ways
 from _oracle import whole_value
 from cutting import cut
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 import losslang
 from losslang.losses import entropy as cross_entropies
@@ -264,6 +265,26 @@ def test_a_first_call_is_made_again_by_a_checkpoint(text: str, validate: Any, pl
         for _ in range(3):
             checkpoint(loss, pred, labels, use_reentrant=False).backward()
         (slope,) = torch.autograd.grad(3 * loss(pred, labels), pred)
+        torch.testing.assert_close(pred.grad, slope)
+
+
+def keep_products(ctx: object, operation: object, *args: object, **options: object) -> CheckpointPolicy:
+    is_product = operation is torch.ops.aten.mm.default
+    return CheckpointPolicy.MUST_SAVE if is_product else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+@pytest.mark.parametrize(
+    "text", ["ce + dice", "focal(softmax)", "ce(class_weight=[1, 2, 3, 4])", "lovasz_softmax(softmax)"]
+)
+def test_a_selective_checkpoint_sees_the_same_operations_twice(text: str):
+    """It refuses an operation that the first call did not run: what is run to choose a way is hidden from it."""
+    r = torch.Generator().manual_seed(0)
+    loss, labels = losslang.compile(text), torch.randint(4, (4, 9, 9), generator=r)
+    contexts = partial(create_selective_checkpoint_contexts, keep_products)
+    for _ in range(3):
+        pred = torch.randn(4, 4, 9, 9, generator=r).requires_grad_()
+        checkpoint(loss, pred, labels, use_reentrant=False, context_fn=contexts).backward()
+        (slope,) = torch.autograd.grad(loss(pred, labels), pred)
         torch.testing.assert_close(pred.grad, slope)
 
 

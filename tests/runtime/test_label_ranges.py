@@ -53,6 +53,13 @@ def with_one(label: int, among: Tensor = LABELS) -> Tensor:
     return found
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_one_channel_is_refused_before_its_labels(kind: torch.dtype):
+    loss = losslang.compile("ce(ignore_index=255)")
+    loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 255], dtype=kind))
+    assert "E508" in refusal(loss, torch.randn(3, 1), torch.tensor([[0], [255], [0]], dtype=kind))
+
+
 TEXTS = [
     "ce", "nll(log_softmax)", "ce(label_smoothing=0.1)", "ce(reduction=sum)", "ce(ignore_index=none)", "ce + dice",
     "ce(ignore_index=255) + dice(ignore_index=255)", "dice(softmax)", "dice(softmax, ignore_index=255)",

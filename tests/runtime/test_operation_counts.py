@@ -70,8 +70,8 @@ PROGRAMS: list[tuple[str, Callable[[], Call], list[str], tuple[int, int], tuple[
         "0.5*bce(sigmoid, pos_weight=2) + dice(smooth=1)",
         lambda: dense(32, 1, 16, 16),
         [WHOLE],
-        (29, 29),
-        (24, 29),
+        (31, 29),
+        (25, 29),
     ),
     (
         "0.5*bce(sigmoid, ignore_index=255) + dice(smooth=1, ignore_index=255)",
