@@ -87,8 +87,8 @@ def focus(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if not is_eager():
         is_positive, least, unlikely = less_likely(logits)
         against = torch.where(is_positive, 1 - target, target)
-        wrong = against + (1 - 2 * against) * unlikely
-        return wrong, -log_more_likely(least, unlikely) - times_log(against, least)
+        mistaken = against + (1 - 2 * against) * unlikely
+        return mistaken, -log_more_likely(least, unlikely) - times_log(against, least)
     # 1 - p is sigmoid(-x), since 1 - sigmoid(x) has lost its digits at x = 17; a lerp is exact at both ends.
     mistaken = torch.lerp(torch.sigmoid(logits), torch.sigmoid(-logits), target)
     return mistaken, binary_entropy(logits, target)
