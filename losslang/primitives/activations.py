@@ -13,7 +13,8 @@ def sigmoid(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """1 / (1 + e^-x): one probability per element."""
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return torch.sigmoid(logits)
-    # Of a binary entropy of the same logits: torch's compiler computes the exponential once.
+    # A binary entropy of the same logits is made of this too: torch's compiler computes one exponential for both,
+    # and one loop of their gradients, which it splits in two where a torch.where reads the probability.
     is_positive, _, unlikely = less_likely(logits)
     likely = is_positive.to(logits.dtype)
     return likely + (1 - 2 * likely) * unlikely
